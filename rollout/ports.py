@@ -1,0 +1,135 @@
+"""The three seams through which the loop meets a world: Journal, Directory, Clock.
+
+The docstrings are the contract; tests/contract runs the same suite over every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from rollout.values import (
+    Applied,
+    Batch,
+    Commands,
+    DecisionRow,
+    DeviceOutcomes,
+    IntArray,
+    Observation,
+    Plan,
+    Progress,
+    ProgressPoint,
+)
+
+
+class Journal(Protocol):
+    """The append-only record of one rollout: intentions, confirmations, observations, decisions.
+
+    Everything that the loop knows comes from here, so a killed loop loses nothing.
+    Every writing method raises `LeaseError` and writes nothing once the lease is lost.
+    """
+
+    def progress(self) -> Progress | None:
+        """Give the progress of the last recorded decision, None before the first."""
+        ...
+
+    def batches(self) -> Sequence[Batch]:
+        """Give all intended batches in order of their number."""
+        ...
+
+    def confirmed(self, batch: int) -> int:
+        """Say how many devices of a batch, from its front, are confirmed (or were cancelled)."""
+        ...
+
+    def commands(self) -> Commands:
+        """Give what people ask for at this moment; read afresh at each call."""
+        ...
+
+    def check(self) -> None:
+        """Raise `LeaseError` if another executor has taken over. Called right before anything is sent."""
+        ...
+
+    def intend(self, progress: Progress, row: DecisionRow, batch: Batch | None, point: ProgressPoint) -> None:
+        """Record a decision, its progress, its batch and its observed counts in one transaction."""
+        ...
+
+    def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
+        """Record that the first `upto` devices of `batch` have been answered by the directory."""
+        ...
+
+    def cancel(self, batch: int, at: int, reason: str) -> None:
+        """Record that the unconfirmed rest of `batch` will never be sent (abort, halt)."""
+        ...
+
+    def session(self, at: int, kind: str, text: str) -> None:
+        """Append a row of the session kind (resume, error, alert): never compared across runs."""
+        ...
+
+    def decisions(self) -> Sequence[DecisionRow]:
+        """Give all decision rows in order."""
+        ...
+
+    def points(self) -> Sequence[ProgressPoint]:
+        """Give the recorded counts in order of time."""
+        ...
+
+
+class Directory(Protocol):
+    """The outside system that holds the collection and the enrollment states."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Look before anything is sent; raise `RefusedError` if the plan must not be executed here.
+
+        Called once, before `restore` and before the first look.
+        """
+        ...
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Take up batches of an earlier session, so that `observe` counts them. They may be half-sent."""
+        ...
+
+    def members(self, rows: IntArray) -> IntArray:
+        """Give those of `rows` that are members of the target collection now."""
+        ...
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Make `rows` members. Adding a member twice changes nothing.
+
+        Raise `OutsideError` when the answer is lost: the caller looks again before it sends again.
+        """
+        ...
+
+    def observe(self, at: int) -> Observation:
+        """Give the counts over all batches applied so far: events strictly before `at`."""
+        ...
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Give the state of each device as of the last observation."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as the loop meets it, in Unix seconds."""
+
+    def now(self) -> int:
+        """Give the present second."""
+        ...
+
+    def wait_until(self, at: int) -> int:
+        """Return at `at`, or later; give the present second then. Return at once if `at` is past.
+
+        Raise `KeyboardInterrupt` when the process is asked to end.
+        """
+        ...
+
+
+class MembershipLog(Protocol):
+    """Where the embedded directory keeps its own memory, apart from the journal."""
+
+    def load(self) -> Iterator[tuple[int, int, IntArray]]:
+        """Give (instant, batch, rows) of all additions in order."""
+        ...
+
+    def append(self, at: int, batch: int, rows: IntArray) -> None:
+        """Keep an addition, durably, before it is acknowledged."""
+        ...

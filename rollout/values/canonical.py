@@ -1,0 +1,114 @@
+"""The canonical form of a value: what a digest is taken of and what is stored.
+
+Dataclasses become objects with sorted keys, arrays become {dtype, shape, data}, enums their value.
+The digest replaces each array by its own SHA-256, so it costs one pass over the bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+import zlib
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+Pack = Callable[[bytes], str]
+
+
+def _array(array: np.ndarray[Any, Any], pack: Pack) -> dict[str, Any]:
+    if array.dtype.kind == "T":
+        return {"dtype": "text", "shape": [len(array)], "data": pack("\n".join(array.tolist()).encode())}
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return {"dtype": little.dtype.str, "shape": list(array.shape), "data": pack(little.tobytes())}
+
+
+def _document(value: Any, pack: Pack) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _document(getattr(value, f.name), pack) for f in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return _array(value, pack)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(key): _document(one, pack) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_document(one, pack) for one in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: object) -> str:
+    """Give the SHA-256 of the canonical form of a dataclass, as 64 hex digits."""
+    document = _document(value, lambda data: hashlib.sha256(data).hexdigest())
+    return hashlib.sha256(_text(document).encode()).hexdigest()
+
+
+def dumps(value: object) -> bytes:
+    """Give the canonical form with its arrays, compressed, for storing."""
+    text = _text(_document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode()))
+    return zlib.compress(text.encode(), 1)
+
+
+def loads(kind: type[T], data: bytes) -> T:
+    """Give back the value of type `kind` that `dumps` wrote.
+
+    Raise a `ValueError` if the bytes are damaged or describe something else.
+    """
+    try:
+        document = json.loads(zlib.decompress(data))
+    except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"stored {kind.__name__} is damaged: {error}") from error
+    try:
+        return typing.cast(T, _value(kind, document))
+    except (KeyError, TypeError, AttributeError, zlib.error) as error:
+        raise ValueError(f"stored bytes are no {kind.__name__}: {error}") from error
+
+
+def _load_array(document: dict[str, Any]) -> np.ndarray[Any, Any]:
+    data = zlib.decompress(base64.b85decode(document["data"]))
+    if document["dtype"] == "text":
+        items = data.decode().split("\n") if document["shape"][0] else []
+        return np.array(items, dtype=np.dtypes.StringDType())
+    return np.frombuffer(data, dtype=np.dtype(document["dtype"])).reshape(document["shape"]).copy()
+
+
+def _value(kind: Any, document: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if kind is np.ndarray or origin is np.ndarray:
+        return _load_array(document)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        fields = {f.name: _value(hints[f.name], document[f.name]) for f in dataclasses.fields(kind)}
+        return typing.cast(Any, kind)(**fields)
+    if origin in (typing.Union, types.UnionType):
+        if document is None:
+            return None
+        return _value(next(arg for arg in typing.get_args(kind) if arg is not type(None)), document)
+    if origin is tuple:
+        args = typing.get_args(kind)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_value(args[0], one) for one in document)
+        return tuple(_value(arg, one) for arg, one in zip(args, document, strict=True))
+    if origin is dict or (origin is not None and issubclass(origin, typing.Mapping)):
+        value_kind = typing.get_args(kind)[1]
+        return {key: _value(value_kind, one) for key, one in document.items()}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(document)
+    if kind is float:
+        return float(document)
+    return document

@@ -1,0 +1,161 @@
+"""How far a rollout is, and what was decided about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rollout.values.fleet import BoolArray, IntArray
+from rollout.values.outcome import Observation
+
+
+class State(StrEnum):
+    """State of a rollout. HALTED, ABORTED and FINISHED are final for a digest."""
+
+    RUNNING = "running"
+    HELD = "held"  # a gate is inconclusive: releases stop, looks go on
+    PAUSED = "paused"  # a person stopped it
+    HALTED = "halted"
+    ABORTED = "aborted"
+    FINISHED = "finished"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows under this digest."""
+        return self in (State.HALTED, State.ABORTED, State.FINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All that `decide` remembers from one look to the next; kept in the journal.
+
+    at : Unix seconds of the look it describes.
+    phase : index of the current phase. active_s : active seconds in this phase so far.
+    released : devices released so far, one number a phase. batches : batches intended so far.
+    last_release : Unix seconds of the last release in this phase, -1 none.
+    next_step : Unix seconds before which this phase releases no further batch.
+    gate_passed : a person approved the current phase's gate.
+    decisions : decision rows written so far.
+    """
+
+    at: int
+    state: State
+    phase: int
+    active_s: int
+    released: tuple[int, ...]
+    batches: int = 0
+    last_release: int = -1
+    next_step: int = 0
+    gate_approved: bool = False
+    decisions: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The devices released together at one instant. number : from 0, dense over the rollout."""
+
+    number: int
+    phase: int
+    at: int
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What people asked for since the rollout began, as it stands now.
+
+    excluded : fleet rows that a person took out; not yet released ones are never released.
+    gate_approved : index of the phase whose inconclusive gate a person approved, -1 none.
+    """
+
+    paused: bool = False
+    aborted: bool = False
+    reason: str = ""
+    by: str = ""
+    excluded: tuple[int, ...] = ()
+    gate_approved: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """All that `decide` looks at, besides plan and progress.
+
+    now : Unix seconds. observation : what the directory shows.
+    gone : (n,) bool, rows that may never be released any more: released, removed or excluded by a person.
+    """
+
+    now: int
+    observation: Observation
+    gone: BoolArray
+    commands: Commands = Commands()
+
+
+class Verdict(StrEnum):
+    """What a gate says."""
+
+    PASS = "pass"
+    HOLD = "hold"
+    HALT = "halt"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A gate's verdict with its sentence, e.g. "HALT: model 'X7' 9 of 41 executed failed, …".
+
+    stratum : name of the stratum that decided, "" for all devices together.
+    evidence : e-value that decided (0 where none). executed, failed : the counts that decided.
+    """
+
+    verdict: Verdict
+    sentence: str
+    rule: str = ""
+    stratum: str = ""
+    executed: int = 0
+    failed: int = 0
+    evidence: float = 0.0
+    dry_run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What `decide` says: the next progress, the batch to release (or none), when to look again, why.
+
+    matters : whether this look changes anything that must be remembered (a release, a state, a phase,
+        a verdict); looks that change nothing leave no row.
+    """
+
+    progress: Progress
+    rows: IntArray
+    look_again: int
+    reason: str
+    judgement: Judgement | None = None
+    matters: bool = True
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """A decision as the journal keeps it: compared across runs of the same plan and seed."""
+
+    number: int
+    at: int
+    state: State
+    phase: int
+    batch: int  # number of the batch released now, -1 none
+    count: int  # devices in it
+    released: int  # devices released so far, all phases
+    totals: tuple[int, ...]  # devices by Outcome, all batches
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressPoint:
+    """Counts at an instant, for charts. by_phase : (phase, outcome) released devices."""
+
+    at: int
+    by_phase: tuple[tuple[int, ...], ...]

@@ -1,0 +1,1 @@
+"""A pretend world that answers like the real one: client life, enrollment service, directory."""
