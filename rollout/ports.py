@@ -53,6 +53,10 @@ class Journal(Protocol):
         """Record a decision, its progress, its batch and its observed counts in one transaction."""
         ...
 
+    def observe(self, point: ProgressPoint) -> None:
+        """Keep observed counts for charts and forecasts; the loop calls it at most once an hour."""
+        ...
+
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
         """Record that the first `upto` devices of `batch` have been answered by the directory."""
         ...

@@ -49,7 +49,7 @@ class Window:
     zone: str
 
     def __str__(self) -> str:
-        names = "Mon Tue Wed Thu Fri Sat Sun".split()
+        names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
         days = " ".join(names[day] for day in self.days)
         return (
             f"{days} {self.from_min // 60:02}:{self.from_min % 60:02}-"
@@ -161,7 +161,7 @@ class Strata:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The most devices in flight (released, no outcome yet): in all, and per level of a column. 0 = no limit."""
+    """The most devices in flight (released, no outcome yet), in all and per level of a column; 0: no limit."""
 
     in_flight: int = 0
     per_step: int = 0

@@ -32,9 +32,10 @@ class Progress:
     at : Unix seconds of the look it describes.
     phase : index of the current phase. active_s : active seconds in this phase so far.
     released : devices released so far, one number a phase. batches : batches intended so far.
-    last_release : Unix seconds of the last release in this phase, -1 none.
-    next_step : Unix seconds before which this phase releases no further batch.
-    gate_passed : a person approved the current phase's gate.
+    last_release : Unix seconds of the last release in this phase (or of its begin), -1 none.
+    next_step : active seconds in this phase at which its next batch is due: steps stand still with
+        active time, so a night or a hold neither skips nor crowds one.
+    enrolled, enrolled_at : devices enrolled at the last look at which that number grew, and when.
     decisions : decision rows written so far.
     """
 
@@ -46,8 +47,10 @@ class Progress:
     batches: int = 0
     last_release: int = -1
     next_step: int = 0
-    gate_approved: bool = False
+    enrolled: int = 0
+    enrolled_at: int = -1
     decisions: int = 0
+    verdict: str = ""
     reason: str = ""
 
 
@@ -134,7 +137,6 @@ class Decision:
     reason: str
     judgement: Judgement | None = None
     matters: bool = True
-    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
