@@ -53,6 +53,10 @@ class Observation:
     failed_codes: dict[int, int]
     readable: bool = True
 
+    def of(self, first: int, last: int) -> NDArray[np.int64]:
+        """Give the counts of the batches first … last-1, shape (stratum, outcome)."""
+        return np.asarray(self.counts[first:last].sum(axis=0), dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceOutcomes:

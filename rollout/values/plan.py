@@ -161,7 +161,7 @@ class Strata:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The most devices in flight (released, no outcome yet), in all and per level of a column; 0: no limit."""
+    """The most devices in flight (released, no outcome yet), in all and per level of a column; 0: none."""
 
     in_flight: int = 0
     per_step: int = 0
@@ -233,6 +233,12 @@ class Plan:
         """Count the devices that are not in the plan, by reason."""
         counts = np.bincount(self.excluded, minlength=len(self.exclusion_reasons) + 1)
         return {reason: int(counts[index + 1]) for index, reason in enumerate(self.exclusion_reasons)}
+
+    @cached_property
+    def planned_by_stratum(self) -> LongArray:
+        """(strata,) int64: devices in a phase, by stratum code."""
+        codes = self.strata.codes[self.phase_of >= 0]
+        return np.bincount(codes, minlength=len(self.strata.names)).astype(np.int64)
 
     @cached_property
     def digest(self) -> str:

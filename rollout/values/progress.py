@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rollout.values.fleet import BoolArray, IntArray
+from rollout.values.fleet import BoolArray, IntArray, LongArray
 from rollout.values.outcome import Observation
 
 
@@ -36,7 +37,9 @@ class Progress:
     next_step : active seconds in this phase at which its next batch is due: steps stand still with
         active time, so a night or a hold neither skips nor crowds one.
     enrolled, enrolled_at : devices enrolled at the last look at which that number grew, and when.
+    first_batch : number of the first batch of this phase.
     decisions : decision rows written so far.
+    verdict : what the gate said last. reason : the sentence of the last decision.
     """
 
     at: int
@@ -49,6 +52,7 @@ class Progress:
     next_step: int = 0
     enrolled: int = 0
     enrolled_at: int = -1
+    first_batch: int = 0
     decisions: int = 0
     verdict: str = ""
     reason: str = ""
@@ -56,12 +60,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """The devices released together at one instant. number : from 0, dense over the rollout."""
+    """The devices released together at one instant.
+
+    number : from 0, dense over the rollout; the batches of a phase are neighbours.
+    rows : fleet rows in release order. adopted : those of them that were members before we intended
+        the batch: never ours, an undo leaves them.
+    """
 
     number: int
     phase: int
     at: int
     rows: IntArray
+    adopted: IntArray
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,19 +98,24 @@ class Seen:
     """All that `decide` looks at, besides plan and progress.
 
     now : Unix seconds. observation : what the directory shows.
-    gone : (n,) bool, rows that may never be released any more: released, removed or excluded by a person.
+    gone : (n,) bool, rows that may not be released any more: released, or taken out by a person.
+    batch_at : Unix seconds of release of each batch, in order of number.
+    in_flight : (levels,) int64 devices in flight by level of the budget's column; None if no such budget.
     """
 
     now: int
     observation: Observation
     gone: BoolArray
+    batch_at: Sequence[int] = ()
     commands: Commands = Commands()
+    in_flight: LongArray | None = None
 
 
 class Verdict(StrEnum):
     """What a gate says."""
 
-    PASS = "pass"
+    GO = "go"  # nothing speaks against releasing on
+    PASS = "pass"  # the phase is proven good
     HOLD = "hold"
     HALT = "halt"
 
