@@ -1,0 +1,318 @@
+"""The decision: plan, progress and what is seen in; the next progress, a batch and a reason out.
+
+Pure: no clock, no chance, no outside. What is simulated and what is executed both come from here.
+Each look decides one thing, in this order, first match wins:
+
+1. a final state stays final                      6. the gate, or a blind look, holds
+2. a person aborts                                7. what was held goes on
+3. the gate says HALT                             8. the phase is released: soak, next phase
+4. a person pauses                                9. a batch is due
+5. everybody has an outcome: FINISHED            10. nothing: look again
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.calendar import active_between, instant_after, is_open, next_open
+from rollout.gates import judge
+from rollout.pacing import released_by
+from rollout.values import (
+    BoolArray,
+    Decision,
+    IntArray,
+    Judgement,
+    LongArray,
+    Outcome,
+    Phase,
+    PhaseEnd,
+    Plan,
+    Progress,
+    Seen,
+    State,
+    Verdict,
+)
+
+NOBODY: IntArray = np.empty(0, dtype=np.int32)
+
+
+def begin(plan: Plan) -> Progress:
+    """Give the progress before the first look."""
+    return Progress(
+        at=plan.start,
+        state=State.RUNNING,
+        phase=0,
+        active_s=0,
+        released=(0,) * len(plan.phases),
+        last_release=plan.start,
+        reason="not begun",
+    )
+
+
+def decide(plan: Plan, progress: Progress, seen: Seen) -> Decision:
+    """Decide one thing for this look; see the module's list for the order."""
+    if progress.state.is_final:
+        return Decision(progress, NOBODY, seen.now, progress.reason, matters=False)
+    look = _look(plan, progress, seen)
+    if seen.commands.aborted:
+        return look.turn(State.ABORTED, f"aborted{_by(seen)}")
+    judgement = _judge(look)
+    if judgement.verdict is Verdict.HALT:
+        return look.turn(State.HALTED, judgement.sentence, judgement)
+    if seen.commands.paused:
+        return look.turn(State.PAUSED, f"paused{_by(seen)}", judgement)
+    if _is_over(look):
+        return _finish(look, judgement)
+    if judgement.verdict is Verdict.HOLD and seen.commands.gate_approved != progress.phase:
+        return look.turn(State.HELD, judgement.sentence, judgement)
+    if progress.state is not State.RUNNING:
+        return look.turn(State.RUNNING, f"releases go on: {judgement.sentence}", judgement)
+    if _is_released(look):
+        return _end_of_phase(look, judgement)
+    return _release(look, judgement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look: the arguments of `decide`, the progress moved on to it, and the counts it needs.
+
+    total : (strata, outcomes) of all released devices.
+    """
+
+    plan: Plan
+    progress: Progress
+    seen: Seen
+    total: NDArray[np.int64]
+
+    @property
+    def phase(self) -> Phase:
+        return self.plan.phases[self.progress.phase]
+
+    @property
+    def done(self) -> int:
+        """Devices of this phase that were released."""
+        return self.progress.released[self.progress.phase]
+
+    @property
+    def flying(self) -> int:
+        """Released devices without an outcome, those not yet sent included."""
+        return sum(self.progress.released) - int(self.total[:, Outcome.ENROLLED :].sum())
+
+    def turn(self, state: State, reason: str, judgement: Judgement | None = None) -> Decision:
+        """Enter a state; staying in it leaves no row."""
+        progress = replace(self.progress, state=state)
+        if self.progress.state is state:
+            return Decision(progress, NOBODY, self.soon, self.progress.reason, judgement, matters=False)
+        again = self.seen.now if state is State.RUNNING else self.soon
+        return _record(progress, NOBODY, again, reason, judgement)
+
+    def stay(self, reason: str, judgement: Judgement, progress: Progress | None = None) -> Decision:
+        """Release nobody now; leaves no row."""
+        kept = progress or self.progress
+        again = _look_again(self.plan, kept, self.seen.now)
+        return Decision(kept, NOBODY, again, reason, judgement, matters=False)
+
+    @property
+    def soon(self) -> int:
+        return self.seen.now + self.plan.look_s
+
+
+def is_step_due(plan: Plan, progress: Progress, now: int) -> bool:
+    """Say whether the current phase's next batch is due at `now`; windows are not looked at."""
+    return _active(plan, progress, now) >= progress.next_step
+
+
+def _active(plan: Plan, progress: Progress, now: int) -> int:
+    """Active seconds of the phase at `now`.
+
+    Time held, paused or down counts for nothing: after it at most one step is caught up.
+    """
+    if progress.state is not State.RUNNING:
+        return progress.active_s
+    passed = active_between(plan.calendar, progress.at, now)
+    return progress.active_s + min(passed, max(plan.phases[progress.phase].step_s, plan.look_s))
+
+
+def _look(plan: Plan, progress: Progress, seen: Seen) -> _Look:
+    """Move the clockwork on to this look: active time, and when somebody last enrolled."""
+    total = seen.observation.of(0, progress.batches)
+    enrolled = int(total[:, Outcome.ENROLLED].sum())
+    grew = enrolled > progress.enrolled
+    aged = replace(
+        progress,
+        at=seen.now,
+        active_s=_active(plan, progress, seen.now),
+        enrolled=enrolled,
+        enrolled_at=seen.now if grew else progress.enrolled_at,
+    )
+    return _Look(plan, aged, seen, total)
+
+
+def _judge(look: _Look) -> Judgement:
+    progress, seen = look.progress, look.seen
+    first, last = progress.first_batch, progress.batches
+    complete = _is_soaked(look)
+    ripe = first
+    if complete:
+        ripe = bisect_right(seen.batch_at, seen.now - look.plan.mature_after_s, first, max(first, last))
+    return judge(
+        look.phase.gate,
+        cumulative=look.total,
+        phase=seen.observation.of(first, last) if first else look.total,
+        mature=seen.observation.of(first, ripe),
+        planned=look.plan.planned_by_stratum,
+        names=look.plan.strata.names,
+        complete=complete,
+        readable=seen.observation.readable,
+        progress_age_s=seen.now - max(progress.enrolled_at, progress.last_release),
+        column=look.plan.strata.column,
+    )
+
+
+def _is_released(look: _Look) -> bool:
+    """Whether nobody of the phase is left who may go."""
+    left = len(look.phase) - look.done
+    if left <= 0 or not look.seen.commands.excluded:
+        return left <= 0
+    return not _anybody(look.phase, look.seen)
+
+
+def _anybody(phase: Phase, seen: Seen) -> bool:
+    """Whether anybody of a phase may still go."""
+    return bool((~seen.gone[phase.order]).any())
+
+
+def _is_soaked(look: _Look) -> bool:
+    """Whether the phase may be judged as a whole: fully released and observed for its soak."""
+    if not look.done or look.phase.end is PhaseEnd.NEVER or not _is_released(look):
+        return False
+    return look.seen.now >= look.progress.last_release + look.phase.soak_s
+
+
+def _next_phase(look: _Look) -> int | None:
+    """The next phase in which anybody is left to go, None if there is none."""
+    for index in range(look.progress.phase + 1, len(look.plan.phases)):
+        if _anybody(look.plan.phases[index], look.seen):
+            return index
+    return None
+
+
+def _is_over(look: _Look) -> bool:
+    """Whether nobody is left to release, in this phase or a later one."""
+    return look.phase.end is not PhaseEnd.NEVER and _is_released(look) and _next_phase(look) is None
+
+
+def _finish(look: _Look, judgement: Judgement) -> Decision:
+    released = sum(look.progress.released)
+    if look.flying:
+        return look.stay("all are released; waiting for the last outcomes", judgement)
+    text = f"finished: {look.progress.enrolled} of {released} released devices are enrolled"
+    return look.turn(State.FINISHED, text, judgement)
+
+
+def _end_of_phase(look: _Look, judgement: Judgement) -> Decision:
+    phase, progress, seen = look.phase, look.progress, look.seen
+    if phase.end is PhaseEnd.NEVER:
+        return look.stay(f"phase '{phase.name}' has no end: nobody follows it", judgement)
+    approved = seen.commands.gate_approved == progress.phase
+    soaked = seen.now >= progress.last_release + phase.soak_s
+    if look.done and not (soaked and (approved or judgement.verdict is Verdict.PASS)):
+        return look.stay(f"phase '{phase.name}' soaks", judgement)
+    later = _next_phase(look)
+    if later is None:
+        raise AssertionError("a rollout without anybody left is over before its phase ends")
+    begun = replace(
+        progress,
+        phase=later,
+        active_s=0,
+        next_step=0,
+        last_release=seen.now,
+        first_batch=progress.batches,
+    )
+    why = "it is empty" if not look.done else f"approved{_by(seen)}" if approved else judgement.sentence
+    name = look.plan.phases[later].name
+    return _record(begun, NOBODY, seen.now, f"phase '{name}' begins after '{phase.name}': {why}", judgement)
+
+
+def _release(look: _Look, judgement: Judgement) -> Decision:
+    phase, progress, now = look.phase, look.progress, look.seen.now
+    if progress.active_s < progress.next_step or not is_open(look.plan.calendar, now):
+        return look.stay("no step is due", judgement)
+    due = released_by(phase.curve, progress.active_s, len(phase)) - look.done
+    room, limit = _room(look)
+    rows = _admissible(look, min(due, room))
+    stepped = replace(progress, next_step=(progress.active_s // phase.step_s + 1) * phase.step_s)
+    if not len(rows):
+        return look.stay("the curve asks for nobody now" if due <= 0 else limit, judgement, stepped)
+    released = list(progress.released)
+    released[progress.phase] += len(rows)
+    after = replace(stepped, released=tuple(released), batches=progress.batches + 1, last_release=now)
+    reason = f"{len(rows)} devices of phase '{phase.name}', {released[progress.phase]} of {len(phase)}"
+    if len(rows) < due:
+        reason += f"; {limit}"
+    return _record(after, rows, _look_again(look.plan, after, now), reason, judgement)
+
+
+def _room(look: _Look) -> tuple[int, str]:
+    """How many the budgets still admit, and the sentence that says which one binds."""
+    budgets = look.plan.budgets
+    room, limit = len(look.plan), "the rest waits for its budget"
+    if budgets.per_step and budgets.per_step < room:
+        room, limit = budgets.per_step, f"the step's budget is {budgets.per_step}"
+    if budgets.in_flight:
+        left = max(0, budgets.in_flight - look.flying)
+        if left < room:
+            room, limit = left, f"{look.flying} are in flight of at most {budgets.in_flight}"
+    return room, limit
+
+
+def _admissible(look: _Look, wanted: int) -> IntArray:
+    """The first `wanted` devices of the order that may go now; those passed over keep their place."""
+    if wanted <= 0:
+        return NOBODY
+    order, done, seen = look.phase.order, look.done, look.seen
+    if seen.in_flight is None and not seen.commands.excluded:
+        return order[done : done + wanted]
+    rows = order[~seen.gone[order]]
+    if seen.in_flight is not None:
+        rows = rows[_fits(look.plan, rows, seen.in_flight)]
+    return np.asarray(rows[:wanted], dtype=np.int32)
+
+
+def _fits(plan: Plan, rows: IntArray, in_flight: LongArray) -> BoolArray:
+    """Whether each of `rows`, in this order, still fits its level's budget."""
+    codes = plan.budget_codes[rows]
+    left = np.maximum(0, plan.budgets.per_level - in_flight)
+    # The rank of a row within its level: stable sort by level, then count from the level's first.
+    by_level = np.argsort(codes, kind="stable")
+    grouped = codes[by_level]
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[by_level] = np.arange(len(rows)) - np.searchsorted(grouped, grouped, side="left")
+    return np.asarray(rank < left[codes], dtype=np.bool_)
+
+
+def _look_again(plan: Plan, progress: Progress, now: int) -> int:
+    """The next look: each `look_s`, and exactly when a step is due."""
+    soon = now + plan.look_s
+    if progress.released[progress.phase] >= len(plan.phases[progress.phase]):
+        return soon
+    missing = progress.next_step - progress.active_s
+    due = instant_after(plan.calendar, now, missing) if missing > 0 else next_open(plan.calendar, now)
+    return soon if due is None or due <= now else min(soon, due)
+
+
+def _record(
+    progress: Progress, rows: IntArray, look_again: int, reason: str, judgement: Judgement | None
+) -> Decision:
+    verdict = judgement.verdict.value if judgement else progress.verdict
+    said = replace(progress, decisions=progress.decisions + 1, verdict=verdict, reason=reason)
+    return Decision(said, rows, look_again, reason, judgement)
+
+
+def _by(seen: Seen) -> str:
+    by = f" by {seen.commands.by}" if seen.commands.by else ""
+    return by + (f": {seen.commands.reason}" if seen.commands.reason else "")

@@ -1,0 +1,250 @@
+"""The one loop: finish what was intended, look, decide, intend, send a chunk, confirm.
+
+`drive` is a generator that yields, after every chunk, the instant at which it wants to go on, and is
+sent the instant at which it does. It owns no clock, and no state that the journal does not have:
+killed between any two lines and built anew, it loses nothing. `pump` drives it: with the wall clock
+it executes, with the engine's `advance` it simulates. There is no second loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.decide import begin, decide, is_step_due
+from rollout.errors import OutsideError
+from rollout.ports import Directory, Journal
+from rollout.values import (
+    HOUR_S,
+    NOT_RELEASED,
+    OUTCOMES,
+    Applied,
+    Batch,
+    BoolArray,
+    Commands,
+    Decision,
+    DecisionRow,
+    IntArray,
+    LongArray,
+    Observation,
+    Outcome,
+    Plan,
+    Progress,
+    ProgressPoint,
+    Seen,
+    State,
+)
+
+Steps = Generator[int, int, Progress]
+
+
+def pump(steps: Steps, wait_until: Callable[[int], int], watch: Callable[[int], None] | None = None) -> Progress:
+    """Drive `steps` to their end and give the last progress.
+
+    wait_until : returns at the instant asked for, or later, and gives the present one.
+    watch : called with each present instant, for progress bars.
+    """
+    at = next(steps)
+    while True:
+        now = wait_until(at)
+        if watch is not None:
+            watch(now)
+        try:
+            at = steps.send(now)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None = None) -> Steps:
+    """Carry out `plan` until it is final, or until the instant `until`.
+
+    Raise `LeaseError` when another executor took over, `RefusedError` when the directory says that the
+    plan must not be executed there. A directory that does not answer is waited for.
+    """
+    directory.prepare(plan)
+    work = _Work(plan, journal, directory)
+    directory.restore(work.batches)
+    progress = journal.progress() or begin(plan)
+    now = yield progress.at
+    while until is None or now < until:
+        seen = work.look(progress, now)
+        decision = decide(plan, progress, seen)
+        if decision.matters:
+            work.record(decision, seen)
+        else:
+            work.note(seen)
+        progress = decision.progress
+        if progress.state in (State.HALTED, State.ABORTED):
+            work.cancel(now, progress.reason)
+        if progress.state.is_final:
+            return progress
+        again = decision.look_again
+        if progress.state is State.RUNNING:
+            now, finished = yield from work.send(now)
+            again = again if finished else now
+        now = yield max(again, now)
+    return progress
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one session of the loop holds: caches of what the journal knows, nothing more."""
+
+    plan: Plan
+    journal: Journal
+    directory: Directory
+    batches: list[Batch] = field(init=False)
+    batch_at: list[int] = field(init=False)
+    released: BoolArray = field(init=False)
+    open_batches: list[int] = field(init=False)
+    failures: int = 0
+    last_look: Observation | None = None
+    last_point: tuple[int, bytes] = (0, b"")
+
+    def __post_init__(self) -> None:
+        self.batches = list(self.journal.batches())
+        self.batch_at = [batch.at for batch in self.batches]
+        self.released = np.zeros(len(self.plan), dtype=np.bool_)
+        for batch in self.batches:
+            self.released[batch.rows] = True
+        self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
+
+    def look(self, progress: Progress, now: int) -> Seen:
+        """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
+        commands = self.journal.commands()
+        return Seen(
+            now=now,
+            observation=self._observe(now),
+            gone=self._gone(commands),
+            batch_at=self.batch_at,
+            commands=commands,
+            in_flight=self._in_flight(progress, now),
+        )
+
+    def _observe(self, now: int) -> Observation:
+        try:
+            self.last_look = self.directory.observe(now)
+        except OutsideError as error:
+            self.journal.session(now, "unreadable", error.message)
+            last = self.last_look
+            counts = last.counts if last else _nothing(len(self.batches), self.plan)
+            return Observation(now, counts, last.failed_codes if last else {}, readable=False)
+        return self.last_look
+
+    def _gone(self, commands: Commands) -> BoolArray:
+        if not commands.excluded:
+            return self.released
+        gone = self.released.copy()
+        gone[list(commands.excluded)] = True
+        return gone
+
+    def _in_flight(self, progress: Progress, now: int) -> LongArray | None:
+        """Devices in flight by level of the budget's column, only where a step is due and needs it."""
+        if not self.plan.budgets.column or not is_step_due(self.plan, progress, now):
+            return None
+        outcome = self.directory.outcomes().outcome
+        flying = self.released & ((outcome == NOT_RELEASED) | (outcome == Outcome.PENDING))
+        levels = int(self.plan.budget_codes.max(initial=0)) + 1
+        return np.bincount(self.plan.budget_codes[flying], minlength=levels).astype(np.int64)
+
+    def record(self, decision: Decision, seen: Seen) -> None:
+        """Write the decision and, before anything is sent, the batch that it intends."""
+        progress = decision.progress
+        batch = self._intended(decision, seen.now) if len(decision.rows) else None
+        point = self._point(seen)
+        totals = np.asarray(point.by_phase).sum(axis=0)
+        row = DecisionRow(
+            number=progress.decisions - 1,
+            at=seen.now,
+            state=progress.state,
+            phase=progress.phase,
+            batch=batch.number if batch else -1,
+            count=len(batch) if batch else 0,
+            released=sum(progress.released),
+            totals=tuple(int(one) for one in totals),
+            verdict=progress.verdict,
+            reason=decision.reason,
+        )
+        self.journal.intend(progress, row, batch, point)
+        if batch:
+            self.batches.append(batch)
+            self.batch_at.append(batch.at)
+            self.open_batches.append(batch.number)
+            self.released[batch.rows] = True
+
+    def _intended(self, decision: Decision, now: int) -> Batch:
+        number = decision.progress.batches - 1
+        adopted = self.directory.members(decision.rows)
+        return Batch(number, decision.progress.phase, now, decision.rows, adopted)
+
+    def note(self, seen: Seen) -> None:
+        """Keep the counts of a look without a decision: once an hour, and only if they changed."""
+        if seen.now - self.last_point[0] < HOUR_S:
+            return
+        point = self._point(seen)
+        seal = np.asarray(point.by_phase).tobytes()
+        if seal != self.last_point[1]:
+            self.journal.observe(point)
+        self.last_point = (seen.now, seal)
+
+    def _point(self, seen: Seen) -> ProgressPoint:
+        by_phase = np.zeros((len(self.plan.phases), OUTCOMES), dtype=np.int64)
+        by_batch = seen.observation.counts[: len(self.batches)].sum(axis=1)
+        np.add.at(by_phase, [batch.phase for batch in self.batches], by_batch)
+        return ProgressPoint(seen.now, tuple(tuple(int(n) for n in row) for row in by_phase))
+
+    def send(self, now: int) -> Generator[int, int, tuple[int, bool]]:
+        """Send what is intended, chunk by chunk. Give the present instant, and False to look at once.
+
+        Lease and commands are looked at before each chunk; when sending lasts longer than the time
+        between two looks, it stops for a look, so that a gate acts in the middle of a batch.
+        """
+        begun = now
+        while self.open_batches:
+            batch = self.batches[self.open_batches[0]]
+            upto = self.journal.confirmed(batch.number)
+            while upto < len(batch):
+                commands = self.journal.commands()
+                if commands.paused or commands.aborted or now - begun >= self.plan.look_s:
+                    return now, False
+                self.journal.check()
+                rows = batch.rows[upto : upto + self.plan.chunk]
+                try:
+                    applied = self._add(batch, rows, now)
+                except OutsideError as error:
+                    now = yield self._wait(now, error)
+                    return now, False
+                upto += len(rows)
+                self.failures = 0
+                self.journal.confirm(batch.number, upto, applied, now)
+                now = yield now
+            self.open_batches.pop(0)
+        return now, True
+
+    def _add(self, batch: Batch, rows: IntArray, now: int) -> Applied:
+        """Look, add the missing, and say of each row what became of it: nothing is sent twice."""
+        present = self.directory.members(rows)
+        missing = rows[~np.isin(rows, present)]
+        applied = self.directory.apply(batch.number, missing, now)
+        adopted = rows[np.isin(rows, batch.adopted)]
+        ours = present[~np.isin(present, adopted)]
+        return Applied(np.concatenate([ours, applied.accepted]), adopted, applied.rejected, applied.reasons)
+
+    def _wait(self, now: int, error: OutsideError) -> int:
+        """When to try again after a lost answer: doubling, at most one look's distance."""
+        self.failures += 1
+        self.journal.session(now, "unanswered", error.message)
+        return now + min(self.plan.look_s, 2 ** min(self.failures, 16))
+
+    def cancel(self, now: int, reason: str) -> None:
+        """Give up what is intended and unsent: after HALT and abort nobody follows."""
+        for number in self.open_batches:
+            self.journal.cancel(number, now, reason)
+        self.open_batches.clear()
+
+
+def _nothing(batches: int, plan: Plan) -> NDArray[np.int64]:
+    return np.zeros((batches, len(plan.strata.names), OUTCOMES), dtype=np.int64)
