@@ -1,0 +1,221 @@
+"""Evidence on a failure rate that may be looked at any time: two e-processes and their boundaries.
+
+With s failures among n devices and a Beta(a, b) prior:
+
+    E_halt = ∫_{p > p_ok}  p^s (1-p)^(n-s) dBeta(a, b), prior cut to p > p_ok,  / (p_ok^s  (1-p_ok)^(n-s))
+    E_pass = ∫_{p < p_bad} p^s (1-p)^(n-s) dBeta(a, b), prior cut to p < p_bad, / (p_bad^s (1-p_bad)^(n-s))
+
+By Ville's inequality a rollout whose rate is at most p_ok ever reaches E_halt >= 1/alpha with a chance of at
+most alpha, however often it is looked at; the same for E_pass, p_bad and beta. E_halt rises in s and falls
+in n, E_pass the other way round. So each rule is an integer boundary, and a look is a comparison:
+with s failures, halt while n <= `HaltBoundary.last[s]`; pass from n >= `PassBoundary.first[s]` on.
+
+Sources: Ville 1939; Robbins 1970 and Howard, Ramdas, McAuliffe & Sekhon 2021 (beta-binomial mixture).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rollout.beta import FloatArray, log_beta_above, log_beta_below
+from rollout.values import BoolArray, EvidenceGate, LongArray
+
+BLOCK = 64
+"""Boundaries grow by at least so many failures at a time."""
+
+
+def check_evidence_gate(gate: EvidenceGate) -> None:
+    """Raise a `ValueError` that names the first parameter out of its range."""
+    if not 0 < gate.p_ok < gate.p_bad < 1:
+        raise ValueError(f"expected 0 < p_ok < p_bad < 1, found p_ok = {gate.p_ok}, p_bad = {gate.p_bad}")
+    for name, value in (("alpha", gate.alpha), ("beta", gate.beta)):
+        if not 0 < value < 1:
+            raise ValueError(f"expected 0 < {name} < 1, found {value}")
+    for name, value in (("prior_a", gate.prior_a), ("prior_b", gate.prior_b)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"expected a positive {name}, found {value}")
+
+
+def check_counts(
+    failed: float, seen: float, names: tuple[str, str] = ("failures", "devices")
+) -> tuple[int, int]:
+    """Give both counts as int; raise a `ValueError` unless they are whole and 0 <= failed <= seen."""
+    for name, value in zip(names, (failed, seen), strict=True):
+        if not math.isfinite(value) or value != int(value):
+            raise ValueError(f"expected a whole number of {name}, found {value}")
+        if value < 0:
+            raise ValueError(f"expected no negative number of {name}, found {value}")
+    if failed > seen:
+        raise ValueError(f"expected at most as many {names[0]} as {names[1]}, found {failed} of {seen}")
+    return int(failed), int(seen)
+
+
+def halt_evidence(failed: float, seen: float, gate: EvidenceGate) -> float:
+    """Give E_halt for `failed` of `seen` devices; infinite where it exceeds the range of a float.
+
+    Raise a `ValueError` on impossible counts or parameters.
+    """
+    check_evidence_gate(gate)
+    s, n = check_counts(failed, seen)
+    return _exp(float(log_halt(np.array([s]), np.array([n]), gate)[0]))
+
+
+def pass_evidence(failed: float, seen: float, gate: EvidenceGate) -> float:
+    """Give E_pass for `failed` of `seen` devices; infinite where it exceeds the range of a float.
+
+    Raise a `ValueError` on impossible counts or parameters.
+    """
+    check_evidence_gate(gate)
+    s, n = check_counts(failed, seen)
+    return _exp(float(log_pass(np.array([s]), np.array([n]), gate)[0]))
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
+    """Give ln E_halt elementwise; the counts are taken as possible, shape ``(k,)``."""
+    a, b, p = gate.prior_a, gate.prior_b, gate.p_ok
+    above = log_beta_above(p, a + failed, b + (seen - failed)) - log_beta_above(p, a, b)
+    return np.asarray(above - failed * math.log(p) - (seen - failed) * math.log1p(-p))
+
+
+def log_pass(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
+    """Give ln E_pass elementwise; the counts are taken as possible, shape ``(k,)``."""
+    a, b, p = gate.prior_a, gate.prior_b, gate.p_bad
+    below = log_beta_below(p, a + failed, b + (seen - failed)) - log_beta_below(p, a, b)
+    return np.asarray(below - failed * math.log(p) - (seen - failed) * math.log1p(-p))
+
+
+class HaltBoundary:
+    """Where E_halt x `share` reaches 1/alpha. `share` is this test's part of alpha (Bonferroni).
+
+    last : (k,) int64, non-decreasing: with s failures halt while n <= last[s]; -1 never. It grows when
+        a look needs more; what a look answers depends on its counts alone.
+    """
+
+    def __init__(self, gate: EvidenceGate, share: float = 1.0) -> None:
+        check_evidence_gate(gate)
+        if not 0 < share <= 1:
+            raise ValueError(f"expected 0 < share <= 1, found {share}")
+        self.gate = gate
+        self.share = share
+        self.log_limit = -math.log(gate.alpha * share)
+        self.last: LongArray = np.array([-1], dtype=np.int64)  # E_halt(0, n) <= 1
+
+    def halts(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
+        """Say where `failed` of `seen` devices (int, same shape) are enough to halt."""
+        s, n = np.asarray(failed), np.asarray(seen)
+        while True:
+            last = self.last  # one read: a second thread may replace it
+            over = n <= last[np.minimum(s, len(last) - 1)]
+            # Beyond the table `last` can only be higher, so a "yes" at its end stands.
+            if bool(np.all(over | (s < len(last)))):
+                return np.asarray(over & (n >= s))
+            self._grow(len(last))
+
+    def critical(self, seen: ArrayLike) -> LongArray:
+        """Give the smallest number of failures that halts at each `seen`; `seen` + 1 where none does."""
+        n = np.asarray(seen, dtype=np.int64)
+        highest = int(n.max(initial=0))
+        while self.last[-1] < highest and len(self.last) <= highest + 1:
+            self._grow(len(self.last))
+        return np.minimum(np.searchsorted(self.last, n, side="left"), n + 1).astype(np.int64)
+
+    def _grow(self, known: int) -> None:
+        s = np.arange(known, known + max(BLOCK, known), dtype=np.int64)
+        # At n >= s / p_ok no rate above p_ok explains the data better than p_ok does: E_halt <= 1.
+        low, high = s - 1, np.ceil(s / self.gate.p_ok).astype(np.int64) + 1
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            over = log_halt(s, np.maximum(middle, s), self.gate) >= self.log_limit
+            low, high = np.where(over, middle, low), np.where(over, high, middle)
+        fresh = np.where(low < s, -1, low)
+        self.last = np.maximum.accumulate(np.concatenate([self.last[:known], fresh]))
+
+
+class PassBoundary:
+    """Where E_pass reaches 1/beta.
+
+    first : (k,) int64, non-decreasing: with s failures pass from n >= first[s] on. It grows when needed.
+    """
+
+    def __init__(self, gate: EvidenceGate) -> None:
+        check_evidence_gate(gate)
+        self.gate = gate
+        self.log_limit = -math.log(gate.beta)
+        self.first: LongArray = np.empty(0, dtype=np.int64)
+
+    def passes(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
+        """Say where `failed` of `seen` devices (int, same shape) prove the rate below p_bad."""
+        s, n = np.asarray(failed), np.asarray(seen)
+        while True:
+            first = self.first
+            if len(first):
+                enough = n >= first[np.minimum(s, len(first) - 1)]
+                # Beyond the table `first` can only be higher, so a "no" at its end stands.
+                if bool(np.all(~enough | (s < len(first)))):
+                    return np.asarray(enough)
+            self._grow(len(first))
+
+    def needed(self, failed: int) -> int:
+        """Give how many executed devices pass with `failed` failures among them."""
+        while len(self.first) <= failed:
+            self._grow(len(self.first))
+        return int(self.first[failed])
+
+    def allowed(self, seen: ArrayLike) -> LongArray:
+        """Give the largest number of failures that passes at each `seen`; -1 where none does."""
+        n = np.asarray(seen, dtype=np.int64)
+        while not len(self.first) or self.first[-1] <= int(n.max(initial=0)):
+            self._grow(len(self.first))
+        return np.asarray(np.searchsorted(self.first, n, side="right") - 1, dtype=np.int64)
+
+    def _grow(self, known: int) -> None:
+        s = np.arange(known, known + max(BLOCK, known), dtype=np.int64)
+        low = np.floor(s / self.gate.p_bad).astype(np.int64)  # E_pass <= 1 up to here
+        low = np.maximum(low, s)
+        high = 2 * low + 64
+        while (short := log_pass(s, high, self.gate) < self.log_limit).any():
+            high = np.where(short, 2 * high, high)
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            enough = log_pass(s, middle, self.gate) >= self.log_limit
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        self.first = np.maximum.accumulate(np.concatenate([self.first[:known], high]))
+
+
+@lru_cache(maxsize=256)
+def halt_boundary(gate: EvidenceGate, share: float = 1.0) -> HaltBoundary:
+    """Give the one boundary of these parameters, so that its table is computed once a process."""
+    return HaltBoundary(gate, share)
+
+
+@lru_cache(maxsize=64)
+def pass_boundary(gate: EvidenceGate) -> PassBoundary:
+    """Give the one boundary of these parameters, so that its table is computed once a process."""
+    return PassBoundary(gate)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boundary:
+    """The two boundaries as a picture shows them.
+
+    seen : (k,) int64 devices. halt : (k,) the fewest failures that halt, seen + 1 where none does.
+    passing : (k,) the most failures that still pass, -1 where none does.
+    """
+
+    seen: LongArray
+    halt: LongArray
+    passing: LongArray
+
+
+def boundary_of(gate: EvidenceGate, seen: LongArray, share: float = 1.0) -> Boundary:
+    """Give both boundaries at each number of devices; `share` is the test's part of alpha."""
+    return Boundary(seen, halt_boundary(gate, share).critical(seen), pass_boundary(gate).allowed(seen))

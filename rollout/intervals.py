@@ -1,0 +1,93 @@
+"""Intervals that hold at every look: how many of this fleet will have failed at the end, and the rate's band.
+
+Sources: Waudby-Smith & Ramdas 2020 (sampling without replacement, prior-posterior ratio); Howard, Ramdas,
+McAuliffe & Sekhon 2021 (beta-binomial confidence sequence, published with the package confseq).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rollout.beta import FloatArray, log_beta
+from rollout.evidence import check_counts
+from rollout.values import LongArray
+
+
+def finite_fleet_interval(
+    failures: float,
+    seen: float,
+    fleet: float,
+    alpha: float = 0.05,
+    prior_a: float = 1.0,
+    prior_b: float = 1.0,
+) -> tuple[int, int]:
+    """Give the range of devices of this fleet that will have failed at the end, `failures` of `seen` known.
+
+    Any-time valid at 1 - alpha for devices taken in random order without replacement: every total M stays
+    for which prior(M) / posterior(M) < 1/alpha under a beta-binomial prior. Raise a `ValueError` on
+    impossible counts.
+    """
+    s, n = check_counts(failures, seen)
+    _, total = check_counts(n, fleet, ("devices seen", "devices of the fleet"))
+    _check_alpha(alpha)
+    rest = total - n
+    more = np.arange(rest + 1, dtype=np.int64)
+    prior = _log_beta_binomial(more + s, total, prior_a, prior_b)
+    posterior = _log_beta_binomial(more, rest, prior_a + s, prior_b + n - s)
+    kept = np.flatnonzero(prior - posterior < -math.log(alpha))
+    return s + int(kept[0]), s + int(kept[-1])
+
+
+def _log_beta_binomial(k: LongArray, n: int, a: float, b: float) -> FloatArray:
+    choose = -log_beta(k + 1.0, n - k + 1.0) - math.log(n + 1)
+    return np.asarray(choose + log_beta(k + a, n - k + b) - log_beta(a, b))
+
+
+def confidence_sequence(
+    successes: float, n: float, t_opt: float = 100.0, alpha: float = 0.05
+) -> tuple[float, float]:
+    """Give the any-time band for a rate after `successes` of `n`, tightest around `t_opt` devices.
+
+    Every candidate p stays that a two-sided beta-binomial mixture around p does not reject; (0, 1) for
+    n = 0. Raise a `ValueError` on impossible counts.
+    """
+    s, count = check_counts(successes, n, ("successes", "trials"))
+    _check_alpha(alpha)
+    if not 0 < t_opt < math.inf:
+        raise ValueError(f"expected a positive t_opt, found {t_opt}")
+    if not count:
+        return 0.0, 1.0
+    mean = s / count
+    lower = 0.0 if s == 0 else _edge(s, count, t_opt, alpha, out=0.0, kept=mean)
+    upper = 1.0 if s == count else _edge(s, count, t_opt, alpha, out=1.0, kept=mean)
+    return lower, upper
+
+
+def _edge(s: int, n: int, t_opt: float, alpha: float, *, out: float, kept: float) -> float:
+    while abs(out - kept) > 1e-12:
+        middle = (out + kept) / 2
+        if _log_mixture(s, n, middle, t_opt, alpha) < -math.log(alpha):
+            kept = middle
+        else:
+            out = middle
+    return out if out in (0.0, 1.0) else kept  # nothing was rejected on this side
+
+
+def _log_mixture(s: int, n: int, p: float, t_opt: float, alpha: float) -> float:
+    variance, log_limit = p * (1 - p), -math.log(alpha)
+    rho = variance * t_opt / (2 * log_limit + math.log(1 + 2 * log_limit))
+    r = max(rho - variance, 0.001 * variance)
+    a, b = r / (1 - p), r / p
+    moved = _lbeta(a + s, b + n - s) - _lbeta(a, b)
+    return moved - s * math.log(p) - (n - s) * math.log1p(-p)
+
+
+def _lbeta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"expected 0 < alpha < 1, found {alpha}")
