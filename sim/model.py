@@ -1,0 +1,260 @@
+"""The stated model: every assumption of the simulator, named, with its grade.
+
+Grades: A documented by Microsoft, B seen in a customer's log, I inferred, ? nobody knows (calibrate it).
+The T numbers are the transitions of a client's life, described in `sim.clients`. Durations are text ("90s",
+"15m", "24h", "5d") or whole seconds. An unknown or missing key is a `ValidationError` of pydantic.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from rollout.values import FailureClass
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def seconds_of(value: object) -> int:
+    """Give the seconds of "60m", "24h", "1d12h", "immediate" (0) or of a whole number of seconds.
+
+    Raise a `ValueError` for anything else, and for negative numbers.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        text = value.strip().lower().replace(" ", "")
+        if text == "immediate":
+            return 0
+        if re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
+            parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
+            return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    raise ValueError(f'expected a duration such as "90s", "15m", "24h" or "5d", found {value!r}')
+
+
+def text_of(seconds: int) -> str:
+    """Give the shortest text that `seconds_of` reads back as `seconds`."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{seconds // _UNITS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[int, BeforeValidator(seconds_of), PlainSerializer(text_of, return_type=str)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogNormal(_Part):
+    """A log-normal duration by its median and its 90th percentile."""
+
+    median: Duration
+    p90: Duration
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LogNormal:
+        if not 0 < self.median <= self.p90:
+            raise ValueError("expected 0 < median <= p90")
+        return self
+
+
+class FailureCode(_Part):
+    """One way to fail.
+
+    permanent : the device has this fault (rate = share of devices) and fails every attempt; otherwise
+        rate is the chance of each single attempt. Codes and classes: A; rates: ?.
+    """
+
+    code: int
+    kind: FailureClass
+    rate: Share
+    permanent: bool = False
+
+
+class LevelFailure(_Part):
+    """The share of devices of one level of a fleet column that fail for good, instead of the usual share."""
+
+    column: str
+    level: str
+    rate: Share
+    code: int = 0x80180023  # dmwappushservice missing: a fault of the image, so of a model
+
+
+_FAILURES = (
+    FailureCode(code=0x80180018, kind=FailureClass.CONFIG, rate=0.002, permanent=True),
+    FailureCode(code=0x80180026, kind=FailureClass.DEVICE, rate=0.002, permanent=True),
+    FailureCode(code=0x80180023, kind=FailureClass.DEVICE, rate=0.001, permanent=True),
+    FailureCode(code=0x801C03F2, kind=FailureClass.IDENTITY, rate=0.002, permanent=True),
+    FailureCode(code=0x80180014, kind=FailureClass.CONFIG, rate=0.001, permanent=True),
+    FailureCode(code=0x80180005, kind=FailureClass.TRANSIENT, rate=0.01),
+    FailureCode(code=0x80192EE2, kind=FailureClass.NETWORK, rate=0.015),
+    FailureCode(code=0xCAA10001, kind=FailureClass.TRANSIENT, rate=0.005),
+)
+
+
+class ClientModel(_Part):
+    """What a client does between its release and its enrollment.
+
+    window : T7, width of the client's own random timer. No default: immediate, 24h (B, one client), 72h,
+        5d (B, a support note), or any duration; Microsoft's formula is not public (?).
+    late_joiner : T7, whether clients released when co-managed devices exist draw the timer ("random") or
+        count as new ("immediate"): ?. Truly new devices never draw it then (A).
+    collection_evaluation : T1, grid on which membership becomes effective (A, 5 min incremental).
+    policy_poll : T2, period of policy requests while online, each device with its own phase (A, 60 min).
+    wake_delay : T3, from start or wake-up to the first policy request (?).
+    policy_evaluation : T4, evaluated uniformly within this time of the download (B prompt; width ?).
+    blocked_share, heal, never_heals : T5, devices not yet joined or without the MDM address; how long until
+        it heals; the share of them that never does (?). Seen at the next policy evaluation after healing.
+    logon_randomization : T9, a timer that ran out while the device was off fires within this time of its
+        next start (B 60, unit inferred).
+    device_token_share : T11, T12, devices whose device token works (A needs 1803+; share ?); the others need
+        a signed-in user.
+    attempts, retry_wait : T13, T14 (B 3; A 15 min). next_cycle : T15, least wait after the last attempt of a
+        cycle until a policy evaluation starts the next one (?).
+    enrollment : T16, duration of one enrollment (?). report_lag : T17, until the site sees the result (?).
+    unenroll_per_year : chance a year that an enrolled device un-enrolls; it comes back at the next policy
+        evaluation while it is a member (A; rate ?).
+    failures, failure : codes with their rates; shares for single levels, e.g. one bad model.
+    """
+
+    window: Duration
+    late_joiner: Literal["random", "immediate"] = "random"
+    collection_evaluation: Duration = 300
+    policy_poll: Annotated[Duration, Field(ge=60)] = 3600
+    wake_delay: Duration = 120
+    policy_evaluation: Duration = 300
+    blocked_share: Share = 0.02
+    heal: LogNormal = LogNormal(median=86400, p90=5 * 86400)
+    never_heals: Share = 0.05
+    logon_randomization: Duration = 3600
+    device_token_share: Share = 0.97
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    retry_wait: Duration = 900
+    next_cycle: Duration = 86400
+    enrollment: LogNormal = LogNormal(median=90, p90=240)
+    report_lag: LogNormal = LogNormal(median=900, p90=3600)
+    unenroll_per_year: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.02
+    failures: tuple[FailureCode, ...] = _FAILURES
+    failure: Annotated[tuple[LevelFailure, ...], BeforeValidator(_listed)] = ()
+
+    @model_validator(mode="after")
+    def _rates(self) -> ClientModel:
+        for permanent in (True, False):
+            if sum(one.rate for one in self.failures if one.permanent == permanent) > 1.0:
+                raise ValueError("expected failure rates that sum to at most 1")
+        return self
+
+
+class ClassModel(_Part):
+    """How the devices of one presence class behave; local days run from 03:00 to 03:00.
+
+    weekday, weekend : chance that the device is used on a working day, on a weekend day or holiday.
+    week : Monday to Friday, factors on `weekday` (mean 1).
+    turned_off : share of evenings on which it is turned off (or sleeps) when its user leaves.
+    habit : how firmly a device keeps to one of both: 0 each evening anew, 1 always the same.
+    pause : chance of a break (lunch, meeting, restart) in a used day, during which it is off.
+    """
+
+    weekday: Share
+    weekend: Share
+    week: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    turned_off: Share
+    habit: Share = 0.8
+    pause: Share = 0.3
+
+
+# Kastle 2023-25, US badge data: Tuesday 59.6 %, Friday 33.3 %, mean 50.5 % of a normal day; the rest between.
+_BADGE_WEEK = (1.053, 1.18, 1.053, 1.053, 0.661)
+
+
+class PresenceModel(_Part):
+    """When devices are online (T3). Day curves: American Time Use Survey; see `sim.presence`.
+
+    always_on, office, laptop, rarely_on : the classes. Office machines are turned off on 44 % of nights
+        (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 15.2 %); pauses are
+        fitted so that up and down times of desktops follow the Microsoft99 trace. Laptop and rarely-on: I.
+    mix : share of each class among devices whose class the inventory does not know (?).
+    holidays : local dates, "2026-12-25", used like a weekend.
+    spread : devices differ: each one's chance of use is multiplied by 1 ± up to this.
+    jitter : day-to-day variation of a device's arrival, as a share of the population's spread.
+    pause_length : length of a pause.
+    """
+
+    always_on: ClassModel = ClassModel(weekday=1.0, weekend=1.0, turned_off=0.01, habit=0.0, pause=0.02)
+    office: ClassModel = ClassModel(weekday=0.698, weekend=0.152, week=_BADGE_WEEK, turned_off=0.44)
+    laptop: ClassModel = ClassModel(weekday=0.698, weekend=0.152, turned_off=0.95, habit=0.2, pause=0.35)
+    rarely_on: ClassModel = ClassModel(weekday=0.08, weekend=0.04, turned_off=0.98, habit=0.0, pause=0.2)
+    mix: tuple[float, float, float, float] = (0.10, 0.40, 0.45, 0.05)
+    holidays: tuple[str, ...] = ()
+    spread: Share = 0.25
+    jitter: Share = 0.15
+    pause_length: LogNormal = LogNormal(median=2700, p90=10800)
+
+    @property
+    def classes(self) -> tuple[ClassModel, ClassModel, ClassModel, ClassModel]:
+        """The classes in the order of `sim.draws.CLASSES`."""
+        return (self.always_on, self.office, self.laptop, self.rarely_on)
+
+    @model_validator(mode="after")
+    def _shares(self) -> PresenceModel:
+        if abs(sum(self.mix) - 1.0) > 1e-6 or min(self.mix) < 0:
+            raise ValueError("expected four shares in mix that sum to 1")
+        return self
+
+
+class Outage(_Part):
+    """A fixed outage: it begins `after` the simulation's start and `lasts`."""
+
+    after: Duration
+    lasts: Duration
+
+
+class ServiceModel(_Part):
+    """The enrollment service and what carries policy to clients.
+
+    capacity_per_minute : enrollments accepted in each clock minute, 0 = no limit (? Microsoft names none).
+    backoff, backoff_max, backoff_jitter : a throttled client (code 0x80180033, A) waits backoff, doubled each
+        time up to backoff_max, times 1 ± jitter (?). Being throttled uses up no attempt.
+    outages : fixed ones. outages_per_year, outage : random ones; default length from Azure operator
+        incidents 2018-19 (median 4.5 h, 90th percentile 16 h). An attempt during an outage fails.
+    outage_answer : after so long, with code 0x80180005.
+    management_points, polls_per_point_hour : policy requests are shared by them; only reported.
+    cmg_instances, cmg_clients : instances of the cloud management gateway and clients of one at a time (A:
+        6,000 on A2_v2, 10,000 on A4_v2, at most 16 instances); over the limit is delay, not refusal (A).
+        0 instances = not modelled. internet_share : devices that reach policy only through it (?).
+    writes_per_minute : our own additions of members that the directory accepts a minute, 0 = no limit; default
+        from Graph's 3,000 writes per 150 s, app and tenant, of 20 members each (A). Used by the world.
+    """
+
+    capacity_per_minute: Annotated[int, Field(ge=0)] = 120
+    backoff: Annotated[Duration, Field(ge=1)] = 300
+    backoff_max: Annotated[Duration, Field(ge=1)] = 3600
+    backoff_jitter: Share = 0.5
+    outages: tuple[Outage, ...] = ()
+    outages_per_year: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
+    outage: LogNormal = LogNormal(median=16200, p90=57600)
+    outage_answer: Annotated[Duration, Field(ge=1)] = 30
+    management_points: Annotated[int, Field(ge=1)] = 1
+    polls_per_point_hour: Annotated[int, Field(ge=1)] = 25000
+    cmg_instances: Annotated[int, Field(ge=0, le=16)] = 0
+    cmg_clients: Annotated[int, Field(ge=1)] = 6000
+    internet_share: Share = 0.3
+    writes_per_minute: Annotated[int, Field(ge=0)] = 24000
+
+
+class Model(_Part):
+    """The [model] section of a scenario. horizon : how long a run is followed at most."""
+
+    clients: ClientModel
+    presence: PresenceModel = PresenceModel()
+    service: ServiceModel = ServiceModel()
+    horizon: Annotated[Duration, Field(ge=3600, le=730 * 86400)] = 60 * 86400
