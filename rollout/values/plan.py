@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -132,6 +132,9 @@ class Phase:
 
     order : (k,) int32 fleet rows, in release order, frozen.
     step_s : a batch is released at most so often. look_s is the plan's.
+    by : Unix seconds by which the last device should be released, -1 none. A phase that is late runs
+        through its curve faster, see `rollout.pacing.advance`.
+    rung : successes that earn the rate of the next piece of the curve (pacing "ramp"), 0 = no ramp.
     """
 
     name: str
@@ -142,6 +145,8 @@ class Phase:
     soak_s: int
     gate: GatePolicy
     end: PhaseEnd = PhaseEnd.GATE
+    by: int = -1
+    rung: int = 0
 
     def __len__(self) -> int:
         return len(self.order)
@@ -188,6 +193,12 @@ class Plan:
     excluded : (n,) int32: 0 planned, else 1 + index into `exclusion_reasons`.
     budget_codes : (n,) int32 levels of the budget column (zeros if none).
     chunk : devices sent at once; a halt takes effect between chunks.
+    freezes : one line a freeze, for people; `calendar` has them subtracted already.
+    strata_columns : the columns by which the order is interleaved, see `rollout.order`.
+    zone_names, zone_calendars : only if a window is in the device's own time: one a zone. `calendar` is then
+        their union, and a device may go only while the calendar of its zone is open.
+    zone_codes : (n,) int32, index into `zone_names`; shape (0,) if no window is in the device's time.
+    continues : digest of the plan that this one goes on with or undoes, "" none.
     """
 
     name: str
@@ -212,6 +223,12 @@ class Plan:
     chunk: int
     human_steps: tuple[HumanStep, ...]
     warnings: tuple[str, ...] = ()
+    freezes: tuple[str, ...] = ()
+    strata_columns: tuple[str, ...] = ()
+    zone_names: tuple[str, ...] = ()
+    zone_calendars: tuple[Calendar, ...] = ()
+    zone_codes: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    continues: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)

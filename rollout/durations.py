@@ -1,0 +1,38 @@
+"""Lengths of time as people write them: "90s", "5m", "36h", "7d", "1w", and mixtures such as "1d12h"."""
+
+from __future__ import annotations
+
+import re
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+EXPECTED = 'a duration such as "90s", "5m", "36h", "7d" or "1d12h"'
+
+_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+
+
+def parse_duration(text: str) -> int:
+    """Give the seconds of a duration; fractions are allowed if they come out as whole seconds.
+
+    Raise a `ValueError` that says what was expected and found.
+    """
+    squeezed = text.strip().lower()
+    pieces = _PIECE.findall(squeezed)
+    rest = _PIECE.sub("", squeezed).strip()
+    if not pieces or rest or len({unit for _, unit in pieces}) < len(pieces):
+        raise ValueError(f"expected {EXPECTED}, found {text!r}")
+    seconds = sum(float(number) * UNITS_S[unit] for number, unit in pieces)
+    if seconds != int(seconds):
+        raise ValueError(f"expected a duration of whole seconds, found {text!r}")
+    return int(seconds)
+
+
+def format_duration(seconds: int) -> str:
+    """Write seconds so that `parse_duration` gives them back: the largest units first, e.g. "1d12h"."""
+    if seconds < 0:
+        raise ValueError(f"expected a duration of at least 0 s, found {seconds}")
+    out = []
+    for unit in ("d", "h", "m", "s"):
+        count, seconds = divmod(seconds, UNITS_S[unit])
+        if count:
+            out.append(f"{count}{unit}")
+    return "".join(out) or "0s"

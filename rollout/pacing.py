@@ -1,0 +1,206 @@
+"""How many by now: every way of pacing is one curve, and a curve is read with whole numbers only.
+
+A curve maps *active* seconds to a fraction of the phase. Active time stands still outside windows, in
+freezes, while held, paused or down; `advance` also makes it run slower on an unearned ramp and faster behind a
+deadline.
+The builders below give one curve each. Where a rollout is stepped, its first group goes at 0.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from rollout.calendar import active_between
+from rollout.values import HOUR_S, WHOLE, Calendar, Curve, Phase
+
+SERVICE_PER_HOUR = 2_000
+"""Enrollments an hour that `auto` takes the service to bear, unless the policy says otherwise.
+
+Microsoft publishes neither the accepted rate nor the formula of its own random window; it says only that the
+window grows with the number of clients and that 100,000 take several days. This figure and UTILISATION give
+100 h there. Fit it with `rollout calibrate`.
+"""
+
+UTILISATION = 0.5
+"""Share of the service's capacity that `auto` uses; the rest is for retries and for everybody else."""
+
+SHORTEST_AUTO_S = 4 * HOUR_S
+"""`auto` never goes faster than this: a fault must have time to show."""
+
+MAX_SPEED_UP = 4
+"""A phase that is behind its date runs through its curve at most so many times faster."""
+
+MAX_STEPS = 2_000
+"""A staircase of more steps than this is written as a straight line through its corners."""
+
+
+def released_by(curve: Curve, active_s: int, size: int) -> int:
+    """Say how many of `size` devices may be released after `active_s` active seconds: an exact floor."""
+    at = bisect_right(curve.active_s, active_s) - 1
+    if at < 0 or size <= 0:
+        return 0
+    if at + 1 == len(curve.active_s):
+        return size * curve.parts[at] // WHOLE
+    width = curve.active_s[at + 1] - curve.active_s[at]
+    rise = (curve.parts[at + 1] - curve.parts[at]) * (active_s - curve.active_s[at])
+    return size * (curve.parts[at] * width + rise) // (WHOLE * width)
+
+
+def quota(curve: Curve, active_s: int, size: int, released: int) -> int:
+    """Say how many more devices may be released now; never negative."""
+    return max(0, released_by(curve, active_s, size) - released)
+
+
+def active_until(curve: Curve, count: int, size: int) -> int:
+    """Give the fewest active seconds after which `released_by` is at least `count`; -1 if it never is."""
+    if released_by(curve, curve.length_s, size) < count:
+        return -1
+    low, high = 0, curve.length_s
+    while low < high:
+        middle = (low + high) // 2
+        if released_by(curve, middle, size) >= count:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def advance(
+    phase: Phase,
+    calendar: Calendar,
+    active_s: int,
+    since: int,
+    elapsed: int,
+    *,
+    enrolled: int = 0,
+    holds: int = 0,
+) -> int:
+    """Give the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
+
+    enrolled : devices of this phase that enrolled so far; on a ramp, `phase.rung` of them earn the rate of
+        the curve's next piece. Beyond what is earned the curve is run through at the rate that is.
+    holds : how often a gate held this phase; each takes one earned rate away.
+
+    With a date (`phase.by`) and less active time left than curve, time runs faster, up to MAX_SPEED_UP.
+    """
+    if elapsed <= 0:
+        return active_s
+    if phase.rung:
+        return active_s + _earned(phase, active_s, elapsed, enrolled // phase.rung - holds)
+    left = phase.curve.length_s - active_s
+    if phase.by < 0 or left <= 0:
+        return active_s + elapsed
+    time_left = active_between(calendar, since, phase.by)
+    if time_left >= left:
+        return active_s + elapsed
+    if time_left * MAX_SPEED_UP <= left:
+        return active_s + elapsed * MAX_SPEED_UP
+    return active_s - (-elapsed * left // time_left)  # rounded up: the last second must not be missing
+
+
+def _earned(phase: Phase, active_s: int, elapsed: int, earned: int) -> int:
+    """Active seconds to count for `elapsed`, at the rate of the piece `earned` instead of the present one."""
+    curve = phase.curve
+    pieces = len(curve.active_s) - 1
+    here = bisect_right(curve.active_s, active_s) - 1
+    earned = max(0, earned)
+    if here >= pieces or earned >= here:
+        return elapsed
+    rise_here = curve.parts[here + 1] - curve.parts[here]
+    rise_earned = curve.parts[earned + 1] - curve.parts[earned]
+    width_here = curve.active_s[here + 1] - curve.active_s[here]
+    width_earned = curve.active_s[earned + 1] - curve.active_s[earned]
+    slowed = elapsed * rise_earned * width_here // max(1, rise_here * width_earned)
+    return min(elapsed, max(1, slowed))
+
+
+def linear(duration_s: int) -> Curve:
+    """Release evenly over `duration_s`; everything at once if that is 0."""
+    if duration_s <= 0:
+        return Curve((0,), (WHOLE,))
+    return Curve((0, duration_s), (0, WHOLE))
+
+
+def staircase(at_s: Sequence[int], parts: Sequence[int]) -> Curve:
+    """Jump to ``parts[i]`` at ``at_s[i]``; flat in between. The first instant is 0 or gets a leading 0."""
+    times, levels = ([], []) if at_s and at_s[0] == 0 else ([0], [0])
+    for at, part in zip(at_s, parts, strict=True):
+        if times and at > 0:
+            times.append(at)
+            levels.append(levels[-1])
+        times.append(at)
+        levels.append(part)
+    return Curve(tuple(times), tuple(levels))
+
+
+def equal_groups(groups: int, gap_s: int) -> Curve:
+    """Release `groups` groups of equal size (within one device), `gap_s` apart, the first at 0."""
+    parts = [parts_of(number, groups) for number in range(1, groups + 1)]
+    return staircase([number * gap_s for number in range(groups)], parts)
+
+
+def spread(duration_s: int, gap_s: int = 0) -> Curve:
+    """Release over `duration_s`: evenly, or in as many equal groups `gap_s` apart as fit, ends included."""
+    if gap_s <= 0:
+        return linear(duration_s)
+    return equal_groups(duration_s // gap_s + 1, gap_s)
+
+
+def rate(devices: int, every_s: int, size: int) -> Curve:
+    """Release `devices` every `every_s`, the first at 0, until all `size` are released."""
+    steps = max(1, -(-size // devices))
+    if steps <= MAX_STEPS:
+        counts = [min(size, devices * number) for number in range(1, steps + 1)]
+        return staircase(
+            [number * every_s for number in range(steps)], [parts_of(one, size) for one in counts]
+        )
+    last = size // devices  # the straight line through the corners, exact at each of them
+    corner = parts_of(last * devices, size)
+    times, levels = [0, (last - 1) * every_s], [parts_of(devices, size), corner]
+    if last * devices < size:
+        times.append(last * every_s)
+        levels.append(WHOLE)
+    return Curve(tuple(times), tuple(levels))
+
+
+def batches(counts: Sequence[int], every_s: int) -> Curve:
+    """Release batches of given sizes, `every_s` apart, the first at 0; together they are the phase."""
+    size = sum(counts)
+    total, levels = 0, []
+    for count in counts:
+        total += count
+        levels.append(parts_of(total, size))
+    return staircase([number * every_s for number in range(len(levels))], levels)
+
+
+def ramp(base: int, every_s: int, factor: float, rung: int, cap: int, size: int) -> Curve:
+    """Release `base` devices an `every_s`, `factor` times as fast after each `rung` devices, at most `cap`.
+
+    This is how the ramp goes if every device succeeds at once; `advance` holds it back to what is earned.
+    """
+    times, counts, speed = [0], [0], float(base)
+    while counts[-1] < size:
+        speed = min(speed, float(cap)) if cap else speed
+        last = cap and speed >= cap
+        count = size if last else min(size, counts[-1] + rung)
+        times.append(times[-1] + max(1, round((count - counts[-1]) * every_s / speed)))
+        counts.append(count)
+        speed *= factor
+    return Curve(tuple(times), tuple(parts_of(count, size) for count in counts)) if size else linear(0)
+
+
+def parts_of(count: int, size: int) -> int:
+    """Give count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
+    return WHOLE if size <= 0 else min(WHOLE, -(-count * WHOLE // size))
+
+
+def auto_duration_s(size: int, service_per_hour: float = SERVICE_PER_HOUR) -> int:
+    """Give the seconds over which `size` devices go when nobody says how fast, a whole number of hours.
+
+    size / (service_per_hour * UTILISATION), at least SHORTEST_AUTO_S; 100,000 devices take 100 h.
+    """
+    if size <= 0:
+        return 0
+    hours = -(-size // max(1, int(service_per_hour * UTILISATION)))
+    return max(SHORTEST_AUTO_S, hours * HOUR_S)
