@@ -16,6 +16,7 @@ Sources: Ville 1939; Robbins 1970 and Howard, Ramdas, McAuliffe & Sekhon 2021 (b
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -114,11 +115,19 @@ class HaltBoundary:
         s, n = np.asarray(failed), np.asarray(seen)
         while True:
             last = self.last  # one read: a second thread may replace it
-            over = n <= last[np.minimum(s, len(last) - 1)]
+            if s.max(initial=0) < len(last):
+                return np.asarray((n <= last[s]) & (n >= s))
             # Beyond the table `last` can only be higher, so a "yes" at its end stands.
-            if bool(np.all(over | (s < len(last)))):
-                return np.asarray(over & (n >= s))
+            beyond = s >= len(last)
+            if bool(np.all(n[beyond] <= last[-1])):
+                return np.asarray((n <= last[np.minimum(s, len(last) - 1)]) & (n >= s))
             self._grow(len(last))
+
+    def fewest(self, seen: int) -> int:
+        """Give the smallest number of failures that halts at `seen` devices; `seen` + 1 if none does."""
+        if self.last[-1] < seen:
+            self.critical(seen)
+        return min(int(self.last.searchsorted(seen)), seen + 1)
 
     def critical(self, seen: ArrayLike) -> LongArray:
         """Give the smallest number of failures that halts at each `seen`; `seen` + 1 where none does."""
@@ -129,13 +138,10 @@ class HaltBoundary:
         return np.minimum(np.searchsorted(self.last, n, side="left"), n + 1).astype(np.int64)
 
     def _grow(self, known: int) -> None:
-        s = np.arange(known, known + max(BLOCK, known), dtype=np.int64)
+        s = np.arange(known, known + max(BLOCK, known // 2), dtype=np.int64)
         # At n >= s / p_ok no rate above p_ok explains the data better than p_ok does: E_halt <= 1.
-        low, high = s - 1, np.ceil(s / self.gate.p_ok).astype(np.int64) + 1
-        while (high - low > 1).any():
-            middle = (low + high) // 2
-            over = log_halt(s, np.maximum(middle, s), self.gate) >= self.log_limit
-            low, high = np.where(over, middle, low), np.where(over, high, middle)
+        high = np.ceil(s / self.gate.p_ok).astype(np.int64) + 1
+        low, _ = _crossing(lambda rows, n: log_halt(s[rows], n, self.gate) - self.log_limit, s - 1, high)
         fresh = np.where(low < s, -1, low)
         self.last = np.maximum.accumulate(np.concatenate([self.last[:known], fresh]))
 
@@ -178,17 +184,42 @@ class PassBoundary:
         return np.asarray(np.searchsorted(self.first, n, side="right") - 1, dtype=np.int64)
 
     def _grow(self, known: int) -> None:
-        s = np.arange(known, known + max(BLOCK, known), dtype=np.int64)
-        low = np.floor(s / self.gate.p_bad).astype(np.int64)  # E_pass <= 1 up to here
-        low = np.maximum(low, s)
+        s = np.arange(known, known + max(BLOCK, known // 2), dtype=np.int64)
+        low = np.maximum(np.floor(s / self.gate.p_bad).astype(np.int64), s)  # E_pass <= 1 up to here
         high = 2 * low + 64
         while (short := log_pass(s, high, self.gate) < self.log_limit).any():
             high = np.where(short, 2 * high, high)
-        while (high - low > 1).any():
-            middle = (low + high) // 2
-            enough = log_pass(s, middle, self.gate) >= self.log_limit
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        _, high = _crossing(lambda rows, n: self.log_limit - log_pass(s[rows], n, self.gate), low, high)
         self.first = np.maximum.accumulate(np.concatenate([self.first[:known], high]))
+
+
+def _crossing(
+    over: Callable[[LongArray, LongArray], FloatArray], low: LongArray, high: LongArray
+) -> tuple[LongArray, LongArray]:
+    """Give neighbours (low, high) between which the falling `over(row, n)` changes from >= 0 to < 0.
+
+    low, high : (k,) int64; `over` is taken as >= 0 at `low` and < 0 at `high`. Regula falsi with the
+    Illinois rule: about eight evaluations where bisection takes seventeen.
+    """
+    low, high = low.copy(), high.copy()
+    at_low, at_high = np.ones(len(low)), -np.ones(len(low))
+    last_side = np.zeros(len(low), dtype=np.int64)
+    rows = np.flatnonzero(high - low > 1)
+    while len(rows):
+        weight = at_low[rows] / (at_low[rows] - at_high[rows])
+        middle = low[rows] + np.floor((high[rows] - low[rows]) * weight).astype(np.int64)
+        middle = np.clip(middle, low[rows] + 1, high[rows] - 1)
+        value = over(rows, middle)
+        side = np.where(value >= 0, 1, -1)
+        again = side == last_side[rows]
+        at_high[rows[again & (side > 0)]] *= 0.5
+        at_low[rows[again & (side < 0)]] *= 0.5
+        left, right = rows[side > 0], rows[side < 0]
+        low[left], at_low[left] = middle[side > 0], value[side > 0]
+        high[right], at_high[right] = middle[side < 0], value[side < 0]
+        last_side[rows] = side
+        rows = rows[high[rows] - low[rows] > 1]
+    return low, high
 
 
 @lru_cache(maxsize=256)

@@ -139,8 +139,10 @@ def judge(
     problem = problem or _impossible(cumulative, phase, mature, planned, names, progress_age_s)
     if problem:
         return Judgement(Verdict.HOLD, f"HOLD: {problem}", "data")
-    whole, current, old = (each.sum(axis=0).tolist() for each in (cumulative, phase, mature))
-    look = _Look(policy, cumulative, whole, current, old, planned, names, column)
+    totals = _totals(cumulative)
+    current = totals if phase is cumulative else _totals(phase)
+    groups = groups_of(policy, planned, names)
+    look = _Look(policy, cumulative, totals, current, _totals(mature), groups, column)
     verdict = (
         _halt_by_evidence(look)
         or _by_threshold(look, failed_classes)
@@ -172,9 +174,9 @@ def _impossible(
         return "there are no strata"
     if every.max() > MOST:
         return f"a count is negative or above {MOST}"
-    if (current > every).any():
+    if phase is not cumulative and np.count_nonzero(current > every):
         return "the phase has more devices of an outcome than the whole rollout, or a negative number"
-    if (old > current).any():
+    if np.count_nonzero(old > current):
         return "more devices of an outcome are mature than the phase has, or a negative number"
     return ""
 
@@ -188,9 +190,17 @@ class _Look:
     whole: list[int]
     phase: list[int]
     mature: list[int]
-    planned: LongArray
-    names: Sequence[str]
+    groups: Groups
     column: str
+
+    def fewest(self, gate: EvidenceGate) -> int:
+        """Give the number of failures among all devices from which on the cumulative test halts."""
+        return halt_boundary(gate, self.groups.whole).fewest(_counted(self.whole))
+
+
+def _totals(counts: NDArray[np.int64]) -> list[int]:
+    sums: list[int] = np.einsum("so->o", counts).tolist()  # a third of the time of sum(axis=0)
+    return sums
 
 
 def _executed(counts: Sequence[int]) -> int:
@@ -217,24 +227,24 @@ def _halt_by_evidence(look: _Look) -> Judgement | None:
     gate, failed = look.policy.evidence, look.whole[_FAILED]
     if gate is None or not failed:
         return None
-    groups = groups_of(look.policy, look.planned, look.names)
-    found = []
-    if halt_boundary(gate, groups.whole).halts(failed, _counted(look.whole)):
-        found.append(_tripped(look, gate, groups, -1))
+    groups = look.groups
+    found = [_tripped(look, gate, -1)] if failed >= look.fewest(gate) else []
     if groups.names:
-        s = groups.sums(look.cumulative[:, _FAILED])
-        n = groups.sums(look.cumulative[:, : _FAILED + 1].sum(axis=1))
+        counts = look.cumulative
+        s = groups.sums(counts[:, _FAILED])
+        n = groups.sums(counts[:, _PENDING] + counts[:, _ENROLLED] + counts[:, _FAILED])
         over = halt_boundary(gate, groups.apart).halts(s, n)
-        if over.any():
-            found += [_tripped(look, gate, groups, int(index)) for index in np.flatnonzero(over)]
+        if np.count_nonzero(over):
+            found += [_tripped(look, gate, int(index)) for index in np.flatnonzero(over)]
     return max(found, key=lambda judgement: judgement.evidence) if found else None
 
 
-def _tripped(look: _Look, gate: EvidenceGate, groups: Groups, index: int) -> Judgement:
+def _tripped(look: _Look, gate: EvidenceGate, index: int) -> Judgement:
     """Give the HALT of one group, or of all devices (index -1).
 
     The evidence is shown times the test's share, so that it always compares with 1/alpha.
     """
+    groups = look.groups
     share = groups.whole if index < 0 else groups.apart
     counts = look.whole if index < 0 else groups.sums(look.cumulative.T)[:, index].tolist()
     failed, counted, executed = counts[_FAILED], _counted(counts), _executed(counts)
@@ -307,10 +317,7 @@ def _go(look: _Look) -> Judgement:
     failed, executed, gate = look.whole[_FAILED], _executed(look.whole), look.policy.evidence
     sentence = f"GO: {failed} of {executed} executed failed, {look.whole[_PENDING]} pending"
     if gate is not None:
-        share = groups_of(look.policy, look.planned, look.names).whole
-        sentence += (
-            f"; HALT from {int(halt_boundary(gate, share).critical(_counted(look.whole)))} failures on"
-        )
+        sentence += f"; HALT from {look.fewest(gate)} failures on"
     return Judgement(Verdict.GO, sentence, "go", "", executed, failed)
 
 

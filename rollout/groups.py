@@ -38,6 +38,8 @@ class Groups:
 
     def sums(self, per_stratum: LongArray) -> LongArray:
         """Give the sum over each group: (..., strata) to (..., groups)."""
+        if not self.pooled and len(self.own) == per_stratum.shape[-1]:
+            return per_stratum
         apart = per_stratum[..., self.own]
         if not self.pooled:
             return apart
