@@ -34,7 +34,7 @@ SLOT_CLASS: Final = 1
 SLOT_ZONE: Final = 2
 SLOT_HABIT: Final = 3  # 16 bits each: arrival, turning off, spread
 SLOT_POLL: Final = 4  # 32 bits phase of the policy poll, 32 bits extra wait at a crowded gateway
-SLOT_TIMER: Final = 5  # 32 bits native timer, 32 bits time of the policy evaluation
+SLOT_TIMER: Final = 5  # 32 bits native timer
 SLOT_BLOCK: Final = 6  # 16 bits blocked, 16 bits never heals, 16 bits time to heal
 SLOT_LOGON: Final = 7  # 32 bits randomization after logon
 SLOT_TOKEN: Final = 8  # 16 bits device token, 16 bits internet client
@@ -43,7 +43,7 @@ SLOT_ATTEMPT: Final = 1 << 20  # + attempt: 32 bits failure, 16 bits duration, 1
 SLOT_CODE: Final = 2 << 20  # + attempt: 32 bits which transient code
 SLOT_BACKOFF: Final = 3 << 20  # + throttled answers so far: 32 bits
 SLOT_UNENROLL: Final = 4 << 20  # + enrollments so far: 16 bits
-SLOT_AGAIN: Final = 5 << 20  # + evaluations so far: 32 bits time of a later policy evaluation
+SLOT_EVALUATION: Final = 5 << 20  # + evaluations so far: 32 bits
 SLOT_DAY: Final = 6 << 20  # + day: 16 bits used, 16 bits arrival, 16 bits off, 16 bits pause
 SLOT_PAUSE: Final = 7 << 20  # + day: 16 bits beginning, 16 bits length
 

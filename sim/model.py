@@ -180,7 +180,7 @@ class PresenceModel(_Part):
     """When devices are online (T3). Day curves: American Time Use Survey; see `sim.presence`.
 
     always_on, office, laptop, rarely_on : the classes. Office machines are turned off on 44 % of nights
-        (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 15.2 %); pauses are
+        (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 14.7 %); pauses are
         fitted so that up and down times of desktops follow the Microsoft99 trace. Laptop and rarely-on: I.
     mix : share of each class among devices whose class the inventory does not know (?).
     holidays : local dates, "2026-12-25", used like a weekend.
@@ -190,8 +190,8 @@ class PresenceModel(_Part):
     """
 
     always_on: ClassModel = ClassModel(weekday=1.0, weekend=1.0, turned_off=0.01, habit=0.0, pause=0.02)
-    office: ClassModel = ClassModel(weekday=0.698, weekend=0.152, week=_BADGE_WEEK, turned_off=0.44)
-    laptop: ClassModel = ClassModel(weekday=0.698, weekend=0.152, turned_off=0.95, habit=0.2, pause=0.35)
+    office: ClassModel = ClassModel(weekday=0.698, weekend=0.147, week=_BADGE_WEEK, turned_off=0.44)
+    laptop: ClassModel = ClassModel(weekday=0.698, weekend=0.147, turned_off=0.95, habit=0.2, pause=0.35)
     rarely_on: ClassModel = ClassModel(weekday=0.08, weekend=0.04, turned_off=0.98, habit=0.0, pause=0.2)
     mix: tuple[float, float, float, float] = (0.10, 0.40, 0.45, 0.05)
     holidays: tuple[str, ...] = ()
