@@ -2,11 +2,11 @@
 
 Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody chose.
 The first ranks it within its stratum; the others are jitter, one a level. A stratum's device of rank r of m
-stands at (r + jitter) / m, so a stratum is spread evenly, and a stratum of one stands anywhere with equal chance
-(by rank alone it would always stand at the front). With several columns this is done inside out: first within
-(site, model), then within site, so that sites are mirrored best, then the models of a site.
+stands at (r + jitter) / m, so a stratum is spread evenly, and a stratum of one stands anywhere with equal
+chance (by rank alone it would always stand at the front). With several columns this is done inside out: first
+within (site, model), then within site, so that sites are mirrored best, then the models of a site.
 
-An auditor repeats the order of a phase with these lines; `column` gives a device's values, e.g. (site, model)::
+An auditor repeats the order of a phase with these lines::
 
     def order(salt, column):                                  # column: {device id: (site, model)}
         place, numbers = {}, {}

@@ -1,9 +1,8 @@
 """How many by now: every way of pacing is one curve, and a curve is read with whole numbers only.
 
 A curve maps *active* seconds to a fraction of the phase. Active time stands still outside windows, in
-freezes, while held, paused or down; `advance` also makes it run slower on an unearned ramp and faster behind a
-deadline.
-The builders below give one curve each. Where a rollout is stepped, its first group goes at 0.
+freezes, while held, paused or down; `advance` also makes it run slower on an unearned ramp and faster when
+a date comes near. The builders below give one curve each; where they step, the first group goes at 0.
 """
 
 from __future__ import annotations

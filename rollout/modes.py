@@ -1,0 +1,166 @@
+"""The ways of pacing as a scenario writes them, `pacing = {mode = "...", ...}`; see `rollout.curves`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+
+from rollout.durations import EXPECTED, parse_duration
+from rollout.values import WHOLE
+
+SHARE = 'a share such as "10%"'
+BATCH = 'a number of devices, a share such as "10%", or "rest"'
+MAX_BATCHES = 10_000
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str):
+        raise ValueError(EXPECTED)  # noqa: TRY004 (pydantic turns a ValueError into its own error)
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(EXPECTED) from error
+
+
+def parse_share(value: object) -> int:
+    """Give "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        parts = Decimal(text.removesuffix("%")) * (WHOLE // 100)
+    except InvalidOperation:
+        raise ValueError(SHARE) from None
+    if not text.endswith("%") or not 0 <= parts <= WHOLE or parts != int(parts):
+        raise ValueError(f"{SHARE} between 0% and 100%")
+    return int(parts)
+
+
+def _batches(value: object) -> object:
+    if isinstance(value, int) and 0 < value <= MAX_BATCHES and not isinstance(value, bool):
+        return value
+    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= MAX_BATCHES:
+        raise ValueError(
+            f"a list of 1 to {MAX_BATCHES:,} batches, each {BATCH}; or the number of equal batches"
+        )
+    return tuple(_batch(one) for one in value)
+
+
+def _batch(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if value == "rest":
+        return "rest"
+    if isinstance(value, str) and value.endswith("%") and parse_share(value):
+        return value
+    raise ValueError(f"each batch to be {BATCH}")
+
+
+Count = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[int, Strict(), Field(gt=0)]
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+PositiveSeconds = Annotated[Seconds, Field(gt=0)]
+Share = Annotated[int, BeforeValidator(parse_share)]
+BatchSizes = Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]
+
+
+class Part(BaseModel):
+    """Base of all parts of a policy: frozen, and no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Auto(Part):
+    """As fast as the enrollment service bears (`rollout.pacing.auto_duration_s`), within the budgets."""
+
+    mode: Literal["auto"] = "auto"
+    service_per_hour: float | None = Field(default=None, gt=0)
+    gap: Seconds = 0
+
+
+class Rate(Part):
+    """So many devices, or a share of the phase, each `every`; the first at once."""
+
+    mode: Literal["rate"]
+    devices: Positive | None = None
+    percent: float | None = Field(default=None, gt=0, le=100)
+    every: PositiveSeconds | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Rate:
+        if (self.devices is None) == (self.percent is None):
+            raise ValueError("either 'devices' or 'percent'")
+        return self
+
+
+class Duration(Part):
+    """Evenly over `duration`; with a gap in equal groups, the first at 0, the last not after `duration`."""
+
+    mode: Literal["duration"]
+    duration: Seconds
+    gap: Seconds = 0
+
+
+class ByDate(Part):
+    """Evenly, the last device at `date` at the latest; a date without time means the end of that day."""
+
+    mode: Literal["by_date"]
+    date: dt.datetime | dt.date
+    gap: Seconds = 0
+
+
+class Points(Part):
+    """Through (active time, share) points: straight lines between them, or steps."""
+
+    mode: Literal["points"]
+    points: Annotated[tuple[tuple[Seconds, Share], ...], Field(min_length=1)]
+    steps: bool = False
+
+    @model_validator(mode="after")
+    def _rises(self) -> Points:
+        pairs = list(zip(self.points, self.points[1:], strict=False))
+        if any(later[0] < one[0] or later[1] < one[1] for one, later in pairs):
+            raise ValueError("points whose times and shares never fall")
+        return self
+
+
+class Ramp(Part):
+    """`base` devices each `every`; `factor` times as fast for each `succeeded` enrolled ones, up to `cap`."""
+
+    mode: Literal["ramp"]
+    base: Positive
+    every: PositiveSeconds | None = None
+    factor: float = Field(default=2.0, ge=1, le=100)
+    succeeded: Positive
+    cap: Count = 0
+
+
+class Batches(Part):
+    """Batches of given sizes, or a number of equal ones, each `every`; what is left over is a last batch."""
+
+    mode: Literal["batches"]
+    batches: BatchSizes
+    every: PositiveSeconds | None = None
+
+    @model_validator(mode="after")
+    def _rest_last(self) -> Batches:
+        if isinstance(self.batches, tuple) and "rest" in self.batches[:-1]:
+            raise ValueError('"rest" as the last batch only')
+        return self
+
+
+def _mode(value: Any) -> Any:
+    return (
+        {"mode": value}
+        if isinstance(value, str)
+        else {"mode": "auto", **value}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+Pacing = Annotated[
+    Annotated[Auto | Rate | Duration | ByDate | Points | Ramp | Batches, Field(discriminator="mode")],
+    BeforeValidator(_mode),
+]

@@ -1,0 +1,293 @@
+"""What people want: the [rollout] section of a scenario, checked and frozen.
+
+Everything has a default: `[rollout]` with a name alone is a sensible rollout of all devices.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
+
+from rollout.calendar import DEVICE_ZONE, Freeze, occurrences
+from rollout.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
+from rollout.policy_errors import usage_error
+from rollout.values import DAY_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
+from rollout.workloads import WORKLOADS
+
+_EVIDENCE = EvidenceGate()
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _zone(value: object) -> object:
+    if value == DEVICE_ZONE or (isinstance(value, str) and value in available_timezones()):
+        return value
+    raise ValueError('an IANA zone such as "Europe/Berlin"')
+
+
+def _fixed_zone(value: object) -> object:
+    if value == DEVICE_ZONE:
+        raise ValueError('an IANA zone such as "Europe/Berlin" ("device" is for windows and freezes)')
+    return _zone(value)
+
+
+def _minutes(value: object) -> object:
+    text = value.strftime("%H:%M") if isinstance(value, dt.time) else value
+    if isinstance(text, str) and text == "24:00":
+        return 1440
+    try:
+        at = dt.time.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.second or at.microsecond or at.tzinfo:
+        raise ValueError('a time of day such as "22:00"')
+    return at.hour * 60 + at.minute
+
+
+def _days(value: object) -> object:
+    """Turn "Mon-Fri", "Mon, Wed" or a list of such into numbers of weekdays."""
+    words = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)) or not words:
+        raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
+    out: set[int] = set()
+    for word in words:
+        ends = [_weekday(one) for one in str(word).split("-")]
+        if len(ends) > 2:
+            raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
+        first, last = ends[0], ends[-1]
+        out.update((first + step) % 7 for step in range((last - first) % 7 + 1))
+    return tuple(sorted(out))
+
+
+def _weekday(word: str) -> int:
+    matches = [index for index, day in enumerate(DAYS) if word.strip().lower()[:3] == day.lower()]
+    if not matches:
+        raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
+    return matches[0]
+
+
+def _list(value: object) -> object:
+    return [value] if isinstance(value, (str, bool)) else value
+
+
+Zone = Annotated[str, BeforeValidator(_zone)]
+FixedZone = Annotated[str, BeforeValidator(_fixed_zone)]
+Minutes = Annotated[int, BeforeValidator(_minutes)]
+Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_length=1)]
+
+
+class WindowPolicy(Part):
+    """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's)."""
+
+    days: Annotated[tuple[int, ...], BeforeValidator(_days)] = (0, 1, 2, 3, 4, 5, 6)
+    from_: Minutes = Field(default=0, alias="from", lt=1440)
+    to: Minutes = 1440
+    zone: Zone | None = None
+
+    def window(self, zone: str) -> Window:
+        """Give it as a value; "00:00" to "00:00" is the whole day."""
+        return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
+
+
+class FreezePolicy(Part):
+    """Days on which nothing is released: `on` dates, `from`-`to`, or by an `rrule` that starts at `from`."""
+
+    on: Annotated[
+        tuple[dt.date, ...], BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one)
+    ] = ()
+    from_: dt.date | None = Field(default=None, alias="from")
+    to: dt.date | None = None
+    rrule: str = ""
+    days: int = Field(default=1, ge=1, le=366)
+    zone: Zone | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> FreezePolicy:
+        if sum((bool(self.on), bool(self.to), bool(self.rrule))) != 1 or (self.to and not self.from_):
+            raise ValueError("one of 'on' (dates), 'from' and 'to' (dates), or 'rrule'")
+        if self.to and self.from_ and self.to < self.from_:
+            raise ValueError("'to' not before 'from'")
+        if self.rrule:
+            self._check_rule()
+        return self
+
+    def _check_rule(self) -> None:
+        keys = dict(piece.split("=", 1) for piece in self._rule().upper().split(";") if "=" in piece)
+        if keys.get("FREQ") not in ("YEARLY", "MONTHLY", "WEEKLY", "DAILY"):
+            raise ValueError("a rule of days, such as FREQ=MONTHLY;BYDAY=2TU")
+        if not self.from_ and {"INTERVAL", "COUNT"} & keys.keys():
+            raise ValueError("'from' (a date), since INTERVAL and COUNT count from there")
+        try:
+            occurrences(
+                self.freezes("UTC", dt.date(2026, 1, 1))[0], 1_767_225_600, 1_767_225_600 + 30 * DAY_S
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"an RFC 5545 recurrence rule ({error})") from error
+
+    def _rule(self) -> str:
+        """The rule without its name, its UNTIL on the wall clock as everything else here."""
+        return self.rrule.strip().removeprefix("RRULE:").replace("Z;", ";").removesuffix("Z")
+
+    def freezes(self, zone: str, start: dt.date) -> tuple[Freeze, ...]:
+        """Give it as values; `zone` and `start` (the first day of a rule) stand in where none is written."""
+        zone = self.zone or zone
+        if self.rrule:
+            first = self.from_ or start.replace(month=1, day=1)
+            return (Freeze(first, first, zone, self.reason, self._rule(), self.days),)
+        spans = [(one, one) for one in self.on] if self.on else [(self.from_, self.to)]
+        return tuple(Freeze(first, last, zone, self.reason) for first, last in spans if first and last)
+
+
+class BudgetsPolicy(Part):
+    """The most devices in flight, in all and per level of a column, and the most per step; 0 = no limit."""
+
+    in_flight: Count = 0
+    per_step: Count = 0
+    column: str = ""
+    per_level: Count = 0
+
+    @model_validator(mode="after")
+    def _both(self) -> BudgetsPolicy:
+        if bool(self.column) != bool(self.per_level):
+            raise ValueError("'column' and 'per_level' together")
+        return self
+
+
+class EvidencePolicy(Part):
+    """See `rollout.values.EvidenceGate`."""
+
+    p_ok: float = Field(default=_EVIDENCE.p_ok, gt=0, lt=1)
+    p_bad: float = Field(default=_EVIDENCE.p_bad, gt=0, lt=1)
+    alpha: float = Field(default=_EVIDENCE.alpha, gt=0, lt=1)
+    beta: float = Field(default=_EVIDENCE.beta, gt=0, lt=1)
+    prior_a: float = Field(default=_EVIDENCE.prior_a, gt=0)
+    prior_b: float = Field(default=_EVIDENCE.prior_b, gt=0)
+
+    @model_validator(mode="after")
+    def _apart(self) -> EvidencePolicy:
+        if self.p_ok >= self.p_bad:
+            raise ValueError("'p_ok' below 'p_bad'")
+        return self
+
+
+class ThresholdPolicy(Part):
+    """See `rollout.values.ThresholdGate`."""
+
+    percent: float = Field(ge=0, le=100)
+    count: Count = 1
+    min_executed: Count = 20
+    action: Literal["halt", "hold"] = "halt"
+    classes: tuple[Literal["transient", "identity", "config", "device", "network", "unknown"], ...] = ()
+
+
+class GateRules(Part):
+    """See `rollout.values.GatePolicy`; `evidence = false` leaves only the thresholds."""
+
+    evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
+    thresholds: tuple[ThresholdPolicy, ...] = ()
+    min_executed: int = Field(default=20, ge=1)
+    straggler_max: float = Field(default=0.5, ge=0, le=1)
+    no_progress: Seconds = 0
+    strata_min: int = Field(default=50, ge=1)
+    per_stratum: bool = True
+    dry_run: bool = False
+
+    def gate(self) -> GatePolicy:
+        """Give it as a value."""
+        return GatePolicy(
+            evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
+            thresholds=tuple(ThresholdGate(**one.model_dump()) for one in self.thresholds),
+            no_progress_s=self.no_progress,
+            **self.model_dump(exclude={"evidence", "thresholds", "no_progress"}),
+        )
+
+
+class PhasePolicy(Part):
+    """One phase: the devices `where`, at most `devices` or `percent` of them, how fast, and how it ends."""
+
+    name: str = Field(min_length=1)
+    source: str = ""
+    where: Mapping[str, Wanted] = Field(default_factory=dict)
+    devices: Count | None = None
+    percent: float | None = Field(default=None, ge=0, le=100)
+    pacing: Pacing = Auto()
+    step: PositiveSeconds | None = None
+    soak: Seconds = DAY_S
+    gate: GateRules | None = None
+    end: Literal["gate", "never"] = "gate"
+
+    @property
+    def ends(self) -> PhaseEnd:
+        """Give `end` as a value."""
+        return PhaseEnd(self.end)
+
+
+class Policy(Part):
+    """The [rollout] section: what to do, to whom, how fast, when not, judged how."""
+
+    name: str = Field(min_length=1)
+    action: Literal["enroll", "workload"] = "enroll"
+    workload: str = ""
+    collection: str = ""
+    salt: str = ""
+    zone: FixedZone = "UTC"
+    start: dt.datetime | None = None
+    windows: tuple[WindowPolicy, ...] = ()
+    freezes: tuple[FreezePolicy, ...] = ()
+    step: PositiveSeconds = 3600
+    look_every: PositiveSeconds = 300
+    chunk: Annotated[int, Strict(), Field(ge=1, le=100_000)] = 200
+    mature_after: PositiveSeconds | None = None
+    straggler_after: PositiveSeconds = 7 * DAY_S
+    strata: tuple[str, ...] = Field(default=("site", "model"), max_length=7)
+    stratum: str = "model"
+    budgets: BudgetsPolicy = BudgetsPolicy()
+    gate: GateRules = GateRules()
+    phases: tuple[PhasePolicy, ...] = ()
+    service_per_hour: float | None = Field(default=None, gt=0)
+    exclude: tuple[str, ...] = ()
+    notes: str = ""
+
+    @field_validator("start")
+    @classmethod
+    def _aware(cls, start: dt.datetime | None, info: Any) -> dt.datetime | None:
+        """Read a start without offset on the policy's clock."""
+        if start is None or start.tzinfo is not None or "zone" not in info.data:
+            return start
+        return start.replace(tzinfo=ZoneInfo(info.data["zone"]))
+
+    @model_validator(mode="after")
+    def _whole(self) -> Policy:
+        if (self.action == "workload") != bool(self.workload):
+            raise ValueError("action = \"workload\" and 'workload' (its name) together")
+        if self.workload and self.workload not in WORKLOADS:
+            raise ValueError(f"'workload' one of {', '.join(WORKLOADS)}")
+        if self.action == "workload" and not self.collection:
+            raise ValueError("'collection' (the staging collection) for a workload")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError("phases of different names")
+        if "tail" in names[:-1]:
+            raise ValueError("the phase 'tail' to be the last")
+        return self
+
+    @property
+    def target(self) -> str:
+        """The collection that grows."""
+        return self.collection or "Intune Auto Enrollment"
+
+
+def load_policy(document: dict[str, Any], source: str) -> Policy:
+    """Check the [rollout] section of a scenario.
+
+    document : the section as `tomllib` gives it. source : the file's name, for messages.
+    Raise a `UsageError` of one line that names file, key, what was expected and found.
+    """
+    try:
+        return Policy.model_validate(document)
+    except ValidationError as error:
+        raise usage_error(error, Policy, source) from error

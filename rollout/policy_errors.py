@@ -1,0 +1,102 @@
+"""What is wrong with a scenario, in one line: file, key, expected, found; and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rollout.errors import UsageError
+
+
+def usage_error(error: ValidationError, model: type[BaseModel], source: str) -> UsageError:
+    """Turn pydantic's first complaint into an error for people."""
+    complaints = error.errors()
+    first = min(complaints, key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains most
+    path, owner = _walk(model, first["loc"])
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    key = f"{source}, key '{'.'.join(['rollout', *path]).replace('.[', '[')}'"
+    if first["type"] == "extra_forbidden":
+        known = _keys(owner)
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.6)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(known)}."
+        return UsageError(f"{key}: expected a known key, found '{first['loc'][-1]}'{more}", hint)
+    if first["type"] == "missing":
+        return UsageError(f"{key}: expected a value, found none{more}", "Write this key.")
+    return UsageError(f"{key}: expected {_expected(first)}, found {_found(first['input'])}{more}")
+
+
+def suggestion(word: str, known: typing.Iterable[str]) -> str:
+    """Give a hint that names the likeliest of `known`, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names)}."
+
+
+def _expected(complaint: Any) -> str:
+    if complaint["type"] == "value_error":
+        return str(complaint["ctx"]["error"])
+    if complaint["type"] == "union_tag_invalid":
+        return f"a mode out of {complaint['ctx']['expected_tags']}"
+    message = str(complaint["msg"])
+    message = message.removeprefix("Input should be ").removeprefix("Value should be ")
+    return message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, BaseModel) or (isinstance(value, dict) and len(value) > 3):
+        return "something else"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """Turn pydantic's location into the path as written, and give the model that holds the last key."""
+    path: list[str] = []
+    here: type[BaseModel] | None = model
+    models: list[type[BaseModel]] = [model]
+    for item in loc:
+        if isinstance(item, int):
+            path.append(f"[{item + 1}]")
+            continue
+        tagged = [one for one in models if _tag(one) == item]
+        if tagged and len(models) > 1:  # the chosen mode of a pacing: no key of its own
+            models, here = tagged, tagged[0]
+            continue
+        if _is_branch(item):
+            continue
+        path.append(item)
+        here = next((one for one in models if _field(one, item)), models[0] if len(models) == 1 else here)
+        field = _field(here, item) if here else None
+        models = _models(field) if field is not None else [here] if here else []
+    return path, here
+
+
+def _is_branch(item: str) -> bool:
+    """Whether a location names a branch of a union, not a key: "int", "tuple[…]", "literal[False]"."""
+    return item in ("int", "str", "bool", "date", "datetime", "EvidencePolicy") or "[" in item
+
+
+def _tag(model: type[BaseModel]) -> str:
+    field = model.model_fields.get("mode")
+    return str(typing.get_args(field.annotation)[0]) if field is not None else ""
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    return None
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All models within an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for one in typing.get_args(annotation) for model in _models(one)]

@@ -1,0 +1,82 @@
+"""Which devices a policy speaks of: columns by name, and the table `where` of a phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from rollout.errors import UsageError
+from rollout.policy_errors import suggestion
+from rollout.values import BoolArray, Factor, Fleet, TextArray
+
+TEXTS = ("id", "name", "serial")
+"""Columns of `where` in which every device has its own value."""
+
+
+def factor_of(fleet: Fleet, column: str, key: str) -> Factor:
+    """Give a column with few values by name.
+
+    key : where the name was written, for the message. Raise a `UsageError` if the fleet has no such column.
+    """
+    if column not in fleet.factors:
+        raise UsageError(
+            f"key 'rollout.{key}': expected a column of the inventory, found '{column}'",
+            suggestion(column, fleet.factors),
+        )
+    return fleet.factors[column]
+
+
+def matching(fleet: Fleet, where: Mapping[str, tuple[str | bool, ...]], key: str) -> BoolArray:
+    """Say which devices satisfy all of `where`, shape ``(n,)``; an empty table is satisfied by all.
+
+    A text may hold the wildcards * and ?; case counts for nothing. A flag is compared with true or false; an
+    unknown flag is neither. Raise a `UsageError` for a column that the fleet has not.
+    """
+    out = np.ones(len(fleet), dtype=np.bool_)
+    for column, wanted in where.items():
+        out &= _column_matches(fleet, column, wanted, f"{key}.{column}")
+    return out
+
+
+def _column_matches(fleet: Fleet, column: str, wanted: tuple[str | bool, ...], key: str) -> BoolArray:
+    if column in fleet.flags:
+        values = [int(one) for one in wanted if isinstance(one, bool)]
+        if len(values) < len(wanted):
+            raise UsageError(f"key 'rollout.{key}': expected true or false, found {wanted[0]!r}")
+        return np.isin(fleet.flags[column], np.array(values, dtype=np.int8))
+    patterns = [one for one in wanted if isinstance(one, str)]
+    if len(patterns) < len(wanted):
+        raise UsageError(f"key 'rollout.{key}': expected a text or a list of texts, found {wanted[0]!r}")
+    if column in fleet.factors:
+        factor = fleet.factors[column]
+        hits = np.array([_is_like(level, patterns) for level in factor.levels], dtype=np.bool_)
+        return hits[factor.codes]
+    if column in TEXTS:
+        return _text_matches(_text(fleet, column), patterns)
+    raise UsageError(
+        f"key 'rollout.{key}': expected a column of the inventory, found '{column}'",
+        suggestion(column, [*fleet.factors, *fleet.flags, *TEXTS]),
+    )
+
+
+def _text(fleet: Fleet, column: str) -> TextArray:
+    return {"id": fleet.ids, "name": fleet.names, "serial": fleet.serials}[column]
+
+
+def _text_matches(values: TextArray, patterns: list[str]) -> BoolArray:
+    exact = {one.casefold() for one in patterns if not set(one) & set("*?")}
+    wild = [one for one in patterns if set(one) & set("*?")]
+    folded = (one.casefold() for one in values.tolist())
+    hits = (one in exact or (bool(wild) and _is_like(one, wild)) for one in folded)
+    return np.fromiter(hits, dtype=np.bool_, count=len(values))
+
+
+def _is_like(value: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(value.casefold(), _literal(pattern.casefold())) for pattern in patterns)
+
+
+def _literal(pattern: str) -> str:
+    """Only * and ? are wildcards here."""
+    return pattern.replace("[", "[[]")

@@ -1,0 +1,104 @@
+"""The calendar of a plan, and one a zone where windows go by each device's own clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+
+from rollout.calendar import DEVICE_ZONE, Freeze, next_open, resolve, union
+from rollout.errors import RefusedError
+from rollout.policy import Policy
+from rollout.values import DAY_S, BoolArray, Calendar, Fleet, IntArray, Window
+
+HORIZON_S = 2 * 365 * DAY_S
+"""How far a calendar is resolved; a plan that needs longer is refused."""
+
+_BEYOND_S = 10 * 365 * DAY_S
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timetable:
+    """Windows, freezes and the instants they come to; see `rollout.values.Plan` for the zones."""
+
+    windows: tuple[Window, ...]
+    freezes: tuple[Freeze, ...]
+    calendar: Calendar
+    zone_names: tuple[str, ...]
+    zone_calendars: tuple[Calendar, ...]
+    zone_codes: IntArray
+    warnings: tuple[str, ...] = ()
+
+
+def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int) -> Timetable:
+    """Resolve windows and freezes from `start` on, for the zones of the `planned` devices.
+
+    Raise a `RefusedError` if no release is ever allowed, with the first instant at which one would be.
+    """
+    windows = tuple(window.window(policy.zone) for window in policy.windows)
+    first_day = dt.datetime.fromtimestamp(start, ZoneInfo(policy.zone)).date()
+    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone, first_day))
+    until = start + HORIZON_S
+    if not any(one.zone == DEVICE_ZONE for one in (*windows, *freezes)):
+        calendar = resolve(windows, freezes, start, until)
+        _must_open(calendar, policy, windows, freezes, start, "")
+        return Timetable(windows, freezes, calendar, (), (), np.zeros(0, dtype=np.int32))
+    names, codes, warnings = _zones(policy, fleet, planned)
+    calendars = tuple(resolve(windows, freezes, start, until, zone) for zone in names)
+    for zone, calendar in zip(names, calendars, strict=True):
+        _must_open(calendar, policy, windows, freezes, start, zone)
+    return Timetable(windows, freezes, union(calendars), names, calendars, codes, warnings)
+
+
+def _zones(
+    policy: Policy, fleet: Fleet, planned: BoolArray
+) -> tuple[tuple[str, ...], IntArray, tuple[str, ...]]:
+    """The zones in use, the code of each device, and what people should know."""
+    factor, known = fleet.factors["zone"], available_timezones()
+    used = np.bincount(factor.codes[planned], minlength=len(factor.levels)) > 0
+    level_zone = [
+        level if level in known and (used[code] or level == policy.zone) else policy.zone
+        for code, level in enumerate(factor.levels)
+    ]
+    names = tuple(sorted(set(level_zone) | {policy.zone}))
+    codes = np.array([names.index(zone) for zone in level_zone], dtype=np.int32)[factor.codes]
+    strange = np.array([level not in known for level in factor.levels], dtype=np.bool_)
+    count = int((strange[factor.codes] & planned).sum())
+    text = f"{count} devices have no known time zone: their windows go by {policy.zone}"
+    return names, codes, (text,) if count else ()
+
+
+def _must_open(
+    calendar: Calendar,
+    policy: Policy,
+    windows: tuple[Window, ...],
+    freezes: tuple[Freeze, ...],
+    start: int,
+    zone: str,
+) -> None:
+    if len(calendar.opens):
+        return
+    where = f" in the zone {zone}" if zone else ""
+    message = f"expected windows in which releases are allowed, found none in two years{where}"
+    far = resolve(windows, freezes, start + HORIZON_S, start + _BEYOND_S, zone or "UTC")
+    later = next_open(far, start)
+    if later is not None:
+        raise RefusedError(message, f"The first opens after the freezes: start = {iso(later, policy.zone)}")
+    free = resolve(windows, (), start, start + HORIZON_S, zone or "UTC")
+    first = next_open(free, start)
+    if first is None:
+        raise RefusedError(message, "These windows never open; write other days or times.")
+    guilty = [
+        one
+        for one in freezes
+        if not len(resolve(windows, [one], start, start + HORIZON_S, zone or "UTC").opens)
+    ]
+    names = "; ".join(str(one) for one in guilty or freezes)
+    raise RefusedError(message, f"Without the freeze ({names}) the first opens at {iso(first, policy.zone)}.")
+
+
+def iso(at: int, zone: str) -> str:
+    """Write an instant on the clock of `zone`, so that TOML reads it back."""
+    return dt.datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat()
