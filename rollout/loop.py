@@ -41,7 +41,9 @@ from rollout.values import (
 Steps = Generator[int, int, Progress]
 
 
-def pump(steps: Steps, wait_until: Callable[[int], int], watch: Callable[[int], None] | None = None) -> Progress:
+def pump(
+    steps: Steps, wait_until: Callable[[int], int], watch: Callable[[int], None] | None = None
+) -> Progress:
     """Drive `steps` to their end and give the last progress.
 
     wait_until : returns at the instant asked for, or later, and gives the present one.

@@ -148,6 +148,18 @@ class Fleet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, rows: IntArray) -> Fleet:
+        """Give the fleet of some rows only, in their order."""
+        return Fleet(
+            ids=self.ids[rows],
+            names=self.names[rows],
+            resource_ids=self.resource_ids[rows],
+            serials=self.serials[rows],
+            factors={name: factor.take(rows) for name, factor in self.factors.items()},
+            flags={name: flag[rows] for name, flag in self.flags.items()},
+            times={name: at[rows] for name, at in self.times.items()},
+        )
+
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Give the row of each id that is in the fleet."""
         return {one: self._index[one] for one in ids if one in self._index}

@@ -1,0 +1,132 @@
+"""`rollout pause`, `resume`, `abort`, `exclude`: what people ask of a rollout; effective before the next chunk."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollout.cli import steps
+from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
+from rollout.cli.terminal import emit, say
+from rollout.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from rollout.store import Database
+
+Rollout = Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")]
+
+
+def pause(
+    rollout: Rollout = None,
+    reason: Reason = "",
+    by: By = "",
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Stop releasing; what was released goes on. Example: rollout pause --reason "help desk is full"."""
+    give(steps.open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
+
+
+def resume(
+    rollout: Rollout = None,
+    reason: Reason = "",
+    by: By = "",
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Release on after a pause. Example: rollout resume."""
+    give(steps.open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
+
+
+def abort(
+    rollout: Rollout = None,
+    reason: Reason = "",
+    by: By = "",
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """End a rollout for good; nobody else is released. Example: rollout abort --reason "wrong collection"."""
+    give(steps.open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
+
+
+def exclude(
+    devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Device ids or names.")],
+    rollout: Annotated[str | None, typer.Option(help="Rollout id; the latest by default.")] = None,
+    reason: Reason = "",
+    by: By = "",
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Take devices out: those not yet released never will be.
+
+    Example: rollout exclude PC-0042 --reason "board member, call first"
+    """
+    database = steps.open_db(db)
+    known = database.rollout(rollout)
+    plan = database.plan(known.plan_id)
+    rows = find_devices(database, plan.inventory_id, devices)
+    give(database, rollout, "exclude", by=by, reason=reason, rows=rows, as_json=as_json)
+
+
+def find_devices(database: Database, inventory_id: str, devices: list[str]) -> tuple[int, ...]:
+    """Give the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
+    import numpy as np
+
+    fleet = database.inventory(inventory_id).fleet
+    rows = []
+    for one in devices:
+        hits = np.flatnonzero((fleet.ids == one.lower()) | (fleet.names == one))
+        if len(hits) != 1:
+            found = "none" if not len(hits) else f"{len(hits)} devices with that name"
+            hint = "give the device id" if len(hits) else "ids and names stand in the inventory's exports"
+            raise UsageError(f"expected one device '{one}', found {found}", hint)
+        rows.append(int(hits[0]))
+    return tuple(rows)
+
+
+def give(
+    database: Database,
+    rollout: str | None,
+    kind: str,
+    *,
+    by: str,
+    reason: str,
+    rows: tuple[int, ...] = (),
+    phase: str = "",
+    as_json: bool = False,
+) -> None:
+    """Write a command into the journal, where the executor reads it before its next chunk."""
+    known = database.rollout(rollout)
+    plan = database.plan(known.plan_id).plan
+    progress = database.reader(known.id).progress()
+    if progress is not None and progress.state.is_final:
+        raise RefusedError(f"rollout {known.id} is {progress.state.value}: expected one that still runs")
+    index = _phase_index(plan.phases, phase) if phase else -1
+    who = by or _user()
+    database.command(known.id, kind, by=who, reason=reason, at=int(time.time()), rows=rows, phase=index)
+    if as_json:
+        emit({"rollout": known.id, "command": kind, "by": who, "devices": len(rows)})
+        return
+    what = f"{kind} of {len(rows)} devices" if rows else kind
+    say(f"rollout {known.id}: {what} is noted, by {who}; it takes effect before the next chunk")
+
+
+def _phase_index(phases: tuple[object, ...], name: str) -> int:
+    names = [getattr(one, "name", "") for one in phases]
+    if name not in names:
+        raise UsageError(f"--gate: expected a phase of the plan ({', '.join(names)}), found '{name}'")
+    return names.index(name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

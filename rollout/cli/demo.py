@@ -1,0 +1,112 @@
+"""`rollout demo`: the whole job on a made-up fleet and the embedded directory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rollout.cli import steps
+from rollout.cli.options import Json, Out, Seed, Verbose
+from rollout.cli.terminal import emit, err, number, say, span
+
+if TYPE_CHECKING:
+    from rollout.store import Database
+    from sim.forecast import Forecast
+
+RUNS = 10
+
+
+def demo(
+    clients: Annotated[
+        int, typer.Option(min=1, max=2_000_000, help="Devices of the made-up fleet.")
+    ] = 100_000,
+    seed: Seed = 1,
+    out: Out = Path("demo"),
+    runs: Annotated[int, typer.Option(min=1, help="Replications of the simulation.")] = RUNS,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Do the whole job once: make a fleet up, check, plan, simulate, run and report it.
+
+    Example: rollout demo --clients 5000
+    """
+    begun = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    database = steps.open_db(str(_fresh(out / "demo.db")))
+    document = _chain(database, clients, seed, runs, out, quiet=as_json)
+    document["seconds"] = round(time.monotonic() - begun, 1)
+    if as_json:
+        emit(document)
+        return
+    say(f"the whole job took {document['seconds']} s; open {document['report']}")
+
+
+def _fresh(path: Path) -> Path:
+    """A demo begins anew: its own database of an earlier demo goes."""
+    for one in (path, *(path.with_name(path.name + end) for end in ("-journal", "-wal", "-shm"))):
+        one.unlink(missing_ok=True)
+    return path
+
+
+def _chain(
+    database: Database, clients: int, seed: int, runs: int, out: Path, *, quiet: bool
+) -> dict[str, Any]:
+    from rollout.cli.facts import gather
+    from rollout.cli.run import execute
+    from rollout.cli.status import document as status_document
+    from rollout.report import write_report
+
+    def tell(step: str, text: str) -> None:
+        (err().print if quiet else say)(f"{step:>10}  {text}")
+
+    scenario = steps.read_scenario(None, clients)
+    plan_id = steps.plan_scenario(database, scenario)
+    stored = database.plan(plan_id)
+    plan = stored.plan
+    left_out = {reason: n for reason, n in plan.excluded_by_reason().items() if n}
+    tell("inventory", f"{number(len(plan))} clients in {stored.inventory_id}, made up")
+    tell("preflight", f"{number(sum(left_out.values()))} may not go ({', '.join(left_out) or 'none'})")
+    phases = ", ".join(f"{one.name} {number(len(one))}" for one in plan.phases)
+    tell("plan", f"{plan_id}: {phases}; digest {plan.digest[:12]}")
+    forecast = _simulate(database, plan_id, seed, runs, quiet)
+    hours = forecast.summary()["eta_hours"]
+    tell(
+        "simulate",
+        f"{runs} runs: done after {span(hours['p50'])} ({span(hours['p10'])} … {span(hours['p90'])})",  # type: ignore[index]
+    )
+    database.approve(plan_id, "demo", int(time.time()))
+    rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))
+    progress = execute(database, plan_id, rollout_id, seed, None, quiet=quiet)
+    final = status_document(database, rollout_id)["final"]
+    tell("run", f"{rollout_id} {progress.state.value}: {progress.reason}")
+    tell(
+        "sum",
+        " + ".join(f"{number(n)} {name.replace('_', ' ')}" for name, n in final.items())
+        + f" = {number(sum(final.values()))}",
+    )
+    written = write_report(gather(database, plan_id, rollout_id, int(time.time())), out)
+    pictures = ", ".join(one.name for one in written if one.suffix == ".png")
+    tell("report", f"{out / 'report.html'}; pictures: {pictures}")
+    return {
+        "clients": len(plan),
+        "plan": plan_id,
+        "rollout": rollout_id,
+        "digest": plan.digest,
+        "state": progress.state.value,
+        "final": final,
+        "eta_hours": hours,
+        "report": str(out / "report.html"),
+    }
+
+
+def _simulate(database: Database, plan_id: str, seed: int, runs: int, quiet: bool) -> Forecast:
+    from rollout.cli.terminal import bar
+
+    world = steps.world_of_plan(database, plan_id)
+    with bar("simulating", runs, quiet=quiet) as moving:
+        return steps.simulate_plan(
+            database, world, seed=seed, runs=runs, workers=steps.workers_here(None), progress=moving.to
+        )[1]

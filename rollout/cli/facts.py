@@ -1,0 +1,209 @@
+"""Gather what a report shows: plan, journal, simulation and findings, as `rollout.report` wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rollout.report.facts import (
+    PLANNED,
+    AuditRow,
+    Bands,
+    FailureRow,
+    FindingRow,
+    Forecast,
+    Funnel,
+    Load,
+    ReportFacts,
+    Track,
+)
+from rollout.values import (
+    HOUR_S,
+    UNKNOWN,
+    Finding,
+    LongArray,
+    Outcome,
+    Plan,
+    Progress,
+    ProgressPoint,
+    State,
+)
+
+if TYPE_CHECKING:
+    from rollout.store import Database
+
+INF = float("inf")
+
+
+def gather(database: Database, plan_key: str | None, rollout_id: str | None, created: int) -> ReportFacts:
+    """Give the facts of a rollout, or of a plan alone where `rollout_id` is None."""
+    stored = database.plan(plan_key)
+    plan = stored.plan
+    reader = database.reader(rollout_id) if rollout_id else None
+    progress = reader.progress() if reader else None
+    points = tuple(reader.points()) if reader else ()
+    decisions = tuple(reader.decisions()) if reader else ()
+    told = database.simulations(stored.id)
+    final = _final(plan, progress, points, told)
+    return ReportFacts(
+        title=plan.name,
+        digest=stored.digest,
+        zone=plan.zone,
+        created=created,
+        plan=plan,
+        state=progress.state.value if progress else PLANNED,
+        final=final,
+        funnel=_funnel(plan, final),
+        planned=_planned(plan),
+        decisions=decisions,
+        points=points,
+        forecast=_forecast(told) if told else None,
+        load=_load(told) if told else None,
+        failures=_failures(_codes(reader, told)),
+        findings=_findings(database.findings(stored.inventory_id)),
+        audit=_audit(reader),
+        needs=_needs(plan, progress),
+        rollout=rollout_id or "",
+    )
+
+
+def _final(
+    plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint], told: dict[str, Any] | None
+) -> dict[str, int]:
+    excluded = len(plan) - plan.planned
+    if progress is None:
+        final = dict(told["summary"]["final"]) if told else {"pending": 0, "excluded": excluded}
+        final["not_released"] = plan.planned - sum(n for name, n in final.items() if name != "excluded")
+        return final
+    totals = np.sum(points[-1].by_phase, axis=0) if points else np.zeros(len(Outcome), dtype=int)
+    counts = {one.name.lower(): int(totals[one]) for one in Outcome}
+    released = sum(progress.released)
+    counts["pending"] = released - sum(n for name, n in counts.items() if name != "pending")
+    return {**counts, "not_released": plan.planned - released, "excluded": excluded}
+
+
+def _funnel(plan: Plan, final: dict[str, int]) -> Funnel:
+    enrolled = final.get("enrolled", 0)
+    initiated = enrolled + final.get("failed", 0)
+    scheduled = plan.planned - final.get("not_released", 0)
+    return Funnel(plan.planned, scheduled, initiated, enrolled)
+
+
+def _planned(plan: Plan) -> Track:
+    from rollout.planner import nominal_batches
+
+    batches = nominal_batches(plan)
+    at = np.array([plan.start, *(one[0] for one in batches)], dtype=np.int64)
+    return Track(at, np.cumsum([0, *(one[2] for one in batches)]).astype(np.int64))
+
+
+def _grid(told: dict[str, Any], hours: int, *, ends: bool) -> LongArray:
+    """Instants of the hours since the start: their ends for counts, their beginnings for loads."""
+    return np.asarray(told["start"] + (np.arange(hours) + int(ends)) * HOUR_S, dtype=np.int64)
+
+
+def _bands(told: dict[str, Any], name: str) -> Bands:
+    values = np.asarray(told[name]["values"], dtype=np.float64)
+    return Bands(_grid(told, values.shape[1], ends=True), tuple(told[name]["quantiles"]), values)
+
+
+def _eta(figures: dict[str, Any]) -> tuple[float, float, float]:
+    hours = figures["eta_hours"]
+    p10, p50, p90 = (INF if hours[name] is None else float(hours[name]) for name in ("p10", "p50", "p90"))
+    return p10, p50, p90
+
+
+def _forecast(told: dict[str, Any]) -> Forecast:
+    summary = told["summary"]
+    return Forecast(
+        enrolled=_bands(told, "enrolled"),
+        origin=told["start"],
+        eta_hours=_eta(summary),
+        runs=summary["runs"],
+        seed=summary["seed"],
+        halt_chance=summary["halt_chance"],
+        final=summary["final"],
+        baseline=_bands(told, "baseline_enrolled"),
+        baseline_eta_hours=_eta(summary["baseline"]),
+    )
+
+
+def _load(told: dict[str, Any]) -> Load:
+    ours, base = _bands(told, "load"), _bands(told, "baseline_load")
+    hours = max(len(ours.at), len(base.at))
+    summary = told["summary"]
+    peak, base_peak = summary["peak_per_hour"], summary["baseline"]["peak_per_hour"]
+    return Load(
+        at=_grid(told, hours, ends=False),
+        p50=_padded(ours.level(0.5), hours),
+        p90=_padded(ours.level(0.9), hours),
+        capacity=np.full(hours, float(told["capacity_per_hour"])),
+        peak_p50=peak["p50"],
+        peak_p90=peak["p90"],
+        baseline=_padded(base.level(0.5), hours),
+        baseline_peak_p50=base_peak["p50"],
+        baseline_peak_p90=base_peak["p90"],
+    )
+
+
+def _padded(series: Any, hours: int) -> Any:
+    return np.concatenate([series, np.zeros(hours - len(series))])
+
+
+def _codes(reader: Any, told: dict[str, Any] | None) -> dict[int, int]:
+    if reader is not None:
+        outcomes = reader.outcomes()
+        if outcomes is None:
+            return {}
+        failed = outcomes.code[outcomes.outcome == Outcome.FAILED]
+        codes, counts = np.unique(failed, return_counts=True)
+        return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
+    return {int(code): count for code, count in told["failed_codes"].items()} if told else {}
+
+
+def _failures(codes: dict[int, int]) -> tuple[FailureRow, ...]:
+    from rollout.failures import explain
+
+    rows = []
+    for code, count in sorted(codes.items(), key=lambda item: -item[1]):
+        known = explain(code)
+        rows.append(FailureRow(code, known.name, known.kind.value, count, known.next_action))
+    return tuple(rows)
+
+
+def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
+    groups: dict[str, list[Finding]] = {}
+    for one in findings:
+        groups.setdefault(one.rule, []).append(one)
+    return tuple(
+        FindingRow(
+            rule,
+            members[0].severity,
+            sum(one.row != UNKNOWN for one in members),
+            members[0].sentence,
+            members[0].next_action,
+        )
+        for rule, members in groups.items()
+    )
+
+
+def _audit(reader: Any) -> tuple[AuditRow, ...]:
+    return tuple(AuditRow(*row) for row in reader.audit()) if reader is not None else ()
+
+
+def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
+    """What needs a person now, in sentences."""
+    if progress is None:
+        return tuple(f"{one.title}: {one.where}" for one in plan.human_steps if one.when == "before")
+    if progress.state is State.HALTED:
+        return (f"A gate halted the rollout: {progress.reason}. Find the cause, then plan anew.",)
+    if progress.state is State.HELD:
+        name = plan.phases[progress.phase].name
+        return (f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",)
+    if progress.state is State.PAUSED:
+        return (f"Paused: {progress.reason}. Resume when the reason is gone.",)
+    if progress.state is State.FINISHED:
+        return tuple(f"{one.title}: {one.where}" for one in plan.human_steps if one.when == "after")
+    return ()

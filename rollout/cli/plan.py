@@ -1,0 +1,111 @@
+"""`rollout plan`: who, in which order, how fast, when not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rollout.cli import steps
+from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.terminal import emit, instant, iso, number, say, span, table
+from rollout.values import HOUR_S
+
+if TYPE_CHECKING:
+    from rollout.values import Plan
+
+SHOWN = 12
+
+
+def plan(
+    scenario: Annotated[
+        Path | None, typer.Argument(help="Scenario TOML; a sensible default without it.")
+    ] = None,
+    inventory: Annotated[str | None, typer.Option(help="Inventory id; the latest by default.")] = None,
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Plan: who goes, in which order, how fast, when never; and what people must do.
+
+    The plan is frozen and sealed by a digest: what is simulated, approved and executed carry the same one.
+
+    Example: rollout plan scenarios/default.toml
+    """
+    told = steps.read_scenario(scenario)
+    known, made = steps.plan_inventory(steps.open_db(db), told, inventory)
+    if as_json:
+        emit(document(known, made))
+        return
+    show(known, made, verbose)
+
+
+def document(known: str, made: Plan) -> dict[str, object]:
+    """Give the plan for scripts."""
+    from rollout.planner import nominal_batches
+
+    return {
+        "plan": known,
+        "digest": made.digest,
+        "devices": made.planned,
+        "excluded": made.excluded_by_reason(),
+        "phases": [
+            {"name": one.name, "source": one.source, "devices": len(one), "end": one.end.value}
+            for one in made.phases
+        ],
+        "batches": [
+            {"at": iso(at), "phase": made.phases[phase].name, "count": count}
+            for at, phase, count in nominal_batches(made)
+        ],
+        "human_steps": [
+            {"when": s.when, "title": s.title, "where": s.where, "why": s.why} for s in made.human_steps
+        ],
+        "feasible": True,
+        "start": iso(made.start),
+        "mature_after_hours": made.mature_after_s / HOUR_S,
+        "straggler_after_hours": made.straggler_after_s / HOUR_S,
+        "warnings": list(made.warnings),
+    }
+
+
+def show(known: str, made: Plan, verbose: int = 0) -> None:
+    """Print the plan's summary with its human steps."""
+    from rollout.planner import nominal_batches
+
+    batches = nominal_batches(made)
+    rows = []
+    for index, phase in enumerate(made.phases):
+        at = [one[0] for one in batches if one[1] == index]
+        first, last = (
+            (instant(at[0], made.zone), instant(at[-1], made.zone)) if at else ("when they come", "")
+        )
+        ends = "never" if phase.end == "never" else f"soak {span(phase.soak_s / HOUR_S)}, gate"
+        rows.append([phase.name, phase.source, len(phase), len(at), first, last, ends])
+    table(["phase", "from", "devices", "batches", "first release", "last release", "ends"], rows)
+    _show_batches(made, batches, verbose)
+    for reason, count in made.excluded_by_reason().items():
+        if count:
+            say(f"not in the plan: {number(count)} devices, {reason}")
+    if made.windows:
+        say("windows: " + "; ".join(str(one) for one in made.windows))
+    mature, late = made.mature_after_s / HOUR_S, made.straggler_after_s / HOUR_S
+    say(
+        f"a batch is judged {span(mature)} after its release; a silent device is a straggler after {span(late)}"
+    )
+    for one in made.warnings:
+        say(f"warning: {one}")
+    say("what people do:")
+    for number_, step in enumerate(made.human_steps, 1):
+        say(f"  {number_}. ({step.when}) {step.title}: {step.where}. {step.why}")
+    say(f"plan {known}: {number(made.planned)} devices to '{made.collection}', digest {made.digest[:12]}")
+    say("next: rollout simulate")
+
+
+def _show_batches(made: Plan, batches: list[tuple[int, int, int]], verbose: int) -> None:
+    shown = batches if verbose else batches[:SHOWN]
+    rows = [[instant(at, made.zone), iso(at), made.phases[phase].name, count] for at, phase, count in shown]
+    if rows:
+        table(["release", "UTC", "phase", "devices"], rows, title="Calendar, if every gate passes")
+    if len(batches) > len(shown):
+        say(f"… and {len(batches) - len(shown)} more batches; -v shows them")

@@ -1,0 +1,208 @@
+"""The steps of the main path, each taking and storing values; the verbs and `demo` call these.
+
+inventory → preflight → plan → simulate → run. Heavy packages are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.errors import UsageError
+from rollout.values import Finding, Fleet, Inventory, Plan
+
+if TYPE_CHECKING:
+    from rollout.store import Database, StoredPlan
+    from sim.forecast import Forecast
+    from sim.model import Model
+    from sim.scenario import Scenario, Targets
+
+SAMPLE = 2_000
+"""Devices with which the modelled latency is measured before planning."""
+
+
+def open_db(db: str) -> Database:
+    """Open (or make) the journal's database."""
+    from rollout.store import open_database
+
+    return open_database(db)
+
+
+def read_scenario(path: Path | None, clients: int | None = None) -> Scenario:
+    """Read a scenario file, None for the built-in default; `clients` overrides the fleet's size."""
+    from dataclasses import replace
+
+    from sim.scenario import load_scenario
+
+    scenario = load_scenario(path)
+    if clients is None:
+        return scenario
+    return replace(scenario, fleet=scenario.fleet.model_copy(update={"clients": clients}))
+
+
+def generate_inventory(scenario: Scenario, seed: int, taken: int) -> Inventory:
+    """Make the scenario's fleet up."""
+    from sim.population import generate
+
+    return generate(scenario.fleet, seed, taken)
+
+
+def read_inventory(
+    paths: Sequence[Path],
+    *,
+    encoding: str | None,
+    allow_rejected: bool,
+    progress: Callable[[int], None] | None,
+) -> Inventory:
+    """Read real exports; all or nothing unless `allow_rejected`."""
+    from rollout.directory.exports import read_exports
+
+    return read_exports(
+        paths, taken=int(time.time()), encoding=encoding, allow_rejected=allow_rejected, progress=progress
+    )
+
+
+def check_inventory(
+    database: Database, inventory_id: str | None
+) -> tuple[str, Inventory, tuple[Finding, ...]]:
+    """Run preflight over a stored inventory, keep its findings, and give its id with them."""
+    from rollout.preflight import preflight
+
+    known = database.inventory_id(inventory_id)
+    inventory = database.inventory(known)
+    findings = preflight(inventory)
+    database.add_findings(known, findings)
+    return known, inventory, findings
+
+
+def latency_p95(fleet: Fleet, model: Model, start: int) -> int:
+    """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
+
+    A sample of the fleet is released at once in a world with the scenario's assumptions; those whose
+    outcome never comes within the horizon do not count, stragglers have their own limit.
+    """
+    import numpy as np
+
+    from rollout.values import IntArray, Outcome
+    from sim.draws import make_draws, traits_of
+    from sim.engine import make_engine
+
+    few = fleet.take(np.linspace(0, len(fleet) - 1, min(SAMPLE, len(fleet))).astype(np.int32))
+    traits = traits_of(few, model)
+    draws = make_draws(model, traits, seed=0, replication=0, start=start, horizon_s=model.horizon)
+    rows: IntArray = np.arange(len(few), dtype=np.int32)
+    engine = make_engine(
+        model,
+        traits,
+        draws,
+        start=start,
+        strata=np.zeros_like(rows),
+        n_strata=1,
+        straggler_after_s=model.horizon,
+    )
+    engine.release(rows, 0, start)
+    engine.advance(start + model.horizon)
+    settled = (engine.outcome == Outcome.ENROLLED) | (engine.outcome == Outcome.FAILED)
+    if not settled.any():
+        return model.horizon
+    hour = 3600
+    latency = float(np.quantile(engine.outcome_at[settled] - start, 0.95, method="inverted_cdf"))
+    return int(-(-latency // hour) * hour)
+
+
+def plan_inventory(
+    database: Database, scenario: Scenario, inventory_id: str | None, created: int | None = None
+) -> tuple[str, Plan]:
+    """Plan the stored inventory under the scenario's policy; give the plan's id with it."""
+    from rollout.planner import make_plan
+
+    known, inventory, findings = check_inventory(database, inventory_id)
+    moment = int(time.time()) if created is None else created
+    mature = None
+    if scenario.policy.mature_after is None:
+        mature = latency_p95(inventory.fleet, scenario.model, moment)
+    plan = make_plan(inventory, findings, scenario.policy, mature_after_s=mature, created=moment)
+    return database.add_plan(plan, known, scenario.text), plan
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A stored plan with what the pretend world needs: its fleet and the scenario's assumptions."""
+
+    stored: StoredPlan
+    fleet: Fleet
+    model: Model
+
+
+def world_of_plan(database: Database, key: str | None, scenario: Scenario | None = None) -> World:
+    """Give a stored plan with its fleet and model; `scenario` replaces the assumptions it was planned with."""
+    from sim.scenario import DEFAULT_TEXT, parse_scenario
+
+    stored = database.plan(key)
+    told = scenario or parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
+    return World(stored, database.inventory(stored.inventory_id).fleet, told.model)
+
+
+def simulate_plan(
+    database: Database,
+    world: World,
+    *,
+    seed: int,
+    runs: int,
+    workers: int,
+    keep_decisions: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[str, Forecast]:
+    """Simulate a stored plan and keep the forecast; give its id with it."""
+    from rollout.cli.forecasts import to_document
+    from sim.forecast import simulate
+
+    forecast = simulate(
+        world.stored.plan,
+        world.fleet,
+        world.model,
+        seed=seed,
+        runs=runs,
+        workers=workers,
+        keep_decisions=keep_decisions,
+        progress=progress,
+    )
+    return database.add_simulation(world.stored.id, to_document(forecast, world.model)), forecast
+
+
+def workers_here(asked: int | None) -> int:
+    """Give the number of worker processes: as asked, or one a core."""
+    import os
+
+    if asked is not None and asked < 1:
+        raise UsageError(f"--workers: expected at least 1, found {asked}")
+    if asked is not None:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan_scenario(database: Database, scenario: Scenario) -> str:
+    """Make the scenario's fleet up, store and plan it; give the plan's id.
+
+    The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
+    give equal plans, whatever seed they are simulated with.
+    """
+    start = scenario.policy.start
+    moment = int(start.timestamp()) - 3600 if start is not None else MADE_UP_AT
+    inventory = generate_inventory(scenario, 1, moment)
+    return plan_inventory(database, scenario, database.add_inventory(inventory), moment)[0]
+
+
+MADE_UP_AT = 1799625600
+"""Monday 11 January 2027 00:00 UTC: when a generated fleet is planned, if the policy names no start."""
+
+
+def targets_of(world: World, scenario: Scenario | None) -> Targets:
+    """Give the [targets] of the scenario that a plan came from."""
+    from sim.scenario import DEFAULT_TEXT, parse_scenario
+
+    told = scenario or parse_scenario(world.stored.scenario or DEFAULT_TEXT, world.stored.id)
+    return told.targets

@@ -1,0 +1,142 @@
+"""What a person sees: lines, tables and progress bars; and the one JSON document that a script sees."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+@cache
+def out() -> Console:
+    """The console for results (stdout). Not a terminal: plain text, never cut at 80 columns."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=160, no_color=True)
+
+
+@cache
+def err() -> Console:
+    """The console for everything else (stderr)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str = "", *, as_json: bool = False) -> None:
+    """Print a line of the result; with --json it goes to stderr, which keeps stdout one document."""
+    (err() if as_json else out()).print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print a line that is no result."""
+    err().print(text, markup=False, soft_wrap=True)
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes."""
+    sys.stdout.write(
+        json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    )
+    sys.stdout.flush()
+
+
+def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
+    """Print an error: one line, and what to do in a second one."""
+    if as_json:
+        emit({"error": {"code": code, "message": message, "hint": hint}})
+        return
+    sys.stderr.write(f"rollout: {message}\n")
+    if hint:
+        sys.stderr.write(f"  {hint}\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """Print a table; numbers to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    drawn = Table(
+        title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold"
+    )
+    for index, name in enumerate(head):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(number(cell) if isinstance(cell, (int, float)) else str(cell) for cell in row))
+    out().print(drawn)
+
+
+def number(value: float) -> str:
+    """Write a number with thin groups: 100,000."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def instant(at: int, zone: str = "UTC") -> str:
+    """Write an instant for a person."""
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%a %d %b %Y %H:%M %Z")
+
+
+def iso(at: int) -> str:
+    """Write an instant for a script: UTC, ISO 8601."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(hours: float | None) -> str:
+    """Write a duration for a person."""
+    if hours is None:
+        return "not within the horizon"
+    if hours < 48:
+        return f"{hours:.1f} h"
+    return f"{hours / 24:.1f} days"
+
+
+@contextmanager
+def bar(label: str, total: int, *, quiet: bool = False) -> Iterator[_Bar]:
+    """Show a progress bar with ETA on stderr while the block runs; nothing if that is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield _Bar(None)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err(), transient=True) as progress:
+        progress.add_task(label, total=total or None)
+        yield _Bar(progress)
+
+
+class _Bar:
+    """A handle that moves the bar, or does nothing where there is none."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    def to(self, done: float, label: str = "") -> None:
+        """Set how much is done."""
+        if self._progress is not None:
+            task = self._progress.tasks[0]
+            self._progress.update(task.id, completed=done, **({"description": label} if label else {}))

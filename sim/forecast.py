@@ -1,0 +1,310 @@
+"""Many runs of one plan: when it will be done, what it loads, how often a gate halts it.
+
+Each run is the executor's own loop over a pretend world; beside it the incumbent runs on the same
+draws: everybody targeted at once (automatic enrollment "All"), with only the client's random window.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.loop import drive, pump
+from rollout.ports import MembershipLog
+from rollout.values import (
+    HOUR_S,
+    DecisionRow,
+    Fleet,
+    LongArray,
+    Outcome,
+    Plan,
+    State,
+)
+from sim.draws import Traits, make_draws, traits_of
+from sim.engine import make_engine
+from sim.journal import MemoryJournal
+from sim.model import Model
+from sim.world import Engine, SimClock, World
+
+QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """One run. All arrays count from the plan's start, by full hours.
+
+    eta_s : seconds from the start to the last outcome; -1 if the horizon came first.
+    final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
+    enrolled : (hours,) devices enrolled by the end of each hour. attempts : (hours,) attempts in each.
+    """
+
+    replication: int
+    state: State
+    reason: str
+    eta_s: int
+    final: dict[str, int]
+    released: int
+    enrolled: LongArray
+    attempts: LongArray
+    failed_codes: dict[int, int]
+    decisions: tuple[DecisionRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Quantiles over runs. values : (quantiles, hours)."""
+
+    quantiles: tuple[float, ...]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """The runs of one plan and of its baseline, native mode All, on the same draws."""
+
+    digest: str
+    start: int
+    seed: int
+    devices: int
+    runs: tuple[RunResult, ...]
+    baseline: tuple[RunResult, ...]
+
+    def summary(self) -> dict[str, object]:
+        """Give the key figures, as `rollout simulate --json` prints them."""
+        return {
+            "digest": self.digest,
+            "seed": self.seed,
+            "runs": len(self.runs),
+            "devices": self.devices,
+            **_figures(self.runs),
+            "baseline": _figures(self.baseline),
+        }
+
+    def enrolled_bands(self, baseline: bool = False) -> Bands:
+        """Give the enrolled devices by hour as quantiles over the runs."""
+        return _bands([run.enrolled for run in (self.baseline if baseline else self.runs)], hold=True)
+
+    def load_bands(self, baseline: bool = False) -> Bands:
+        """Give the enrollment attempts by hour as quantiles over the runs."""
+        return _bands([run.attempts for run in (self.baseline if baseline else self.runs)], hold=False)
+
+    @property
+    def typical(self) -> RunResult:
+        """The run in the middle, by the time of its last outcome."""
+        return _typical(self.runs)
+
+
+def world_of(
+    plan: Plan,
+    traits: Traits,
+    model: Model,
+    *,
+    seed: int,
+    replication: int = 0,
+    log: MembershipLog | None = None,
+) -> World:
+    """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory."""
+    draws = make_draws(
+        model, traits, seed=seed, replication=replication, start=plan.start, horizon_s=model.horizon
+    )
+    engine = make_engine(
+        model,
+        traits,
+        draws,
+        start=plan.start,
+        strata=plan.strata.codes,
+        n_strata=len(plan.strata.names),
+        straggler_after_s=plan.straggler_after_s,
+    )
+    return World(engine, len(plan), log)
+
+
+def simulate_once(
+    plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int, keep_decisions: bool = False
+) -> RunResult:
+    """Run the plan once, through the executor's own loop."""
+    world = world_of(plan, traits, model, seed=seed, replication=replication)
+    journal = MemoryJournal()
+    clock = SimClock(plan.start)
+    until = plan.start + model.horizon
+    progress = pump(drive(plan, journal, world, until), clock.wait_until)
+    world.engine.advance(min(progress.at, until))
+    rows = tuple(journal.decisions())
+    eta_s = progress.at - plan.start if progress.state is State.FINISHED else -1
+    return RunResult(
+        replication=replication,
+        state=progress.state,
+        reason=progress.reason,
+        eta_s=eta_s,
+        final=final_counts(plan, world.engine.outcome),
+        released=sum(progress.released),
+        enrolled=_enrolled_by_hour(world.engine, plan.start),
+        attempts=_trim(world.engine.load["attempts"]),
+        failed_codes=world.engine.failed_codes,
+        decisions=rows if keep_decisions else (),
+    )
+
+
+def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int) -> RunResult:
+    """Run native mode All on the same draws: all planned devices are targeted at the start."""
+    world = world_of(plan, traits, model, seed=seed, replication=replication)
+    rows = np.flatnonzero(plan.phase_of >= 0).astype(np.int32)
+    world.apply(0, rows, plan.start)
+    world.engine.advance(plan.start + model.horizon)
+    outcome, at = world.engine.outcome, world.engine.outcome_at
+    settled = bool((outcome[rows] > Outcome.PENDING).all())
+    return RunResult(
+        replication=replication,
+        state=State.FINISHED if settled else State.RUNNING,
+        reason="native mode All",
+        eta_s=int(at[rows].max(initial=plan.start)) - plan.start if settled else -1,
+        final=final_counts(plan, outcome),
+        released=len(rows),
+        enrolled=_enrolled_by_hour(world.engine, plan.start),
+        attempts=_trim(world.engine.load["attempts"]),
+        failed_codes=world.engine.failed_codes,
+    )
+
+
+def final_counts(plan: Plan, outcome: NDArray[np.int8]) -> dict[str, int]:
+    """Give devices by what became of them; the numbers sum to the fleet."""
+    counts = {one.name.lower(): int((outcome == one).sum()) for one in Outcome if one is not Outcome.PENDING}
+    return {
+        **counts,
+        "pending": plan.planned - sum(counts.values()),
+        "excluded": len(plan) - plan.planned,
+    }
+
+
+def simulate(
+    plan: Plan,
+    fleet: Fleet,
+    model: Model,
+    *,
+    seed: int = 1,
+    runs: int = 20,
+    workers: int = 1,
+    keep_decisions: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Forecast:
+    """Run the plan and its baseline `runs` times. The result does not depend on `workers`.
+
+    progress : called with the number of finished runs.
+    """
+    job = _Job(plan, traits_of(fleet, model), model, seed, keep_decisions)
+    pairs = []
+    for pair in _map(job, range(runs), workers):
+        pairs.append(pair)
+        if progress is not None:
+            progress(len(pairs))
+    return Forecast(
+        digest=plan.digest,
+        start=plan.start,
+        seed=seed,
+        devices=len(plan),
+        runs=tuple(run for run, _ in pairs),
+        baseline=tuple(base for _, base in pairs),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    plan: Plan
+    traits: Traits
+    model: Model
+    seed: int
+    keep_decisions: bool
+
+    def __call__(self, replication: int) -> tuple[RunResult, RunResult]:
+        arguments = (self.plan, self.traits, self.model)
+        keep = self.keep_decisions and replication == 0
+        return (
+            simulate_once(*arguments, seed=self.seed, replication=replication, keep_decisions=keep),
+            simulate_baseline(*arguments, seed=self.seed, replication=replication),
+        )
+
+
+def _map(job: _Job, replications: Sequence[int], workers: int) -> Iterator[tuple[RunResult, RunResult]]:
+    if workers <= 1 or len(replications) <= 1:
+        yield from map(job, replications)
+        return
+    # Spawned, not forked: numba's threads and a forked child do not go together.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(job,)) as pool:
+        yield from pool.map(_work, replications)
+
+
+_JOB: list[_Job] = []
+
+
+def _keep(job: _Job) -> None:
+    """Give a worker process its job once, instead of with each run."""
+    _JOB[:] = [job]
+
+
+def _work(replication: int) -> tuple[RunResult, RunResult]:
+    return _JOB[0](replication)
+
+
+def _figures(runs: Sequence[RunResult]) -> dict[str, object]:
+    etas = np.array([run.eta_s / HOUR_S if run.eta_s >= 0 else np.inf for run in runs])
+    peaks = np.array([float(run.attempts.max(initial=0)) for run in runs])
+    halted = sum(run.state is State.HALTED for run in runs)
+    return {
+        "eta_hours": {f"p{q:.0f}": _quantile(etas, q) for q in (10, 50, 90)},
+        "peak_per_hour": {f"p{q:.0f}": _quantile(peaks, q) for q in (50, 90)},
+        "halt_chance": halted / len(runs) if runs else None,
+        "enrolled_hours": {f"p{share}": _hours_to(runs, share / 100) for share in (50, 90, 95, 99)},
+        "final": _typical(runs).final if runs else {},
+    }
+
+
+def _quantile(values: NDArray[np.float64], percent: float) -> float | None:
+    """The smallest value that `percent` of the runs do not pass; None if that run never ended."""
+    if not len(values):
+        return None
+    value = float(np.quantile(values, percent / 100, method="inverted_cdf"))
+    return round(value, 3) if np.isfinite(value) else None
+
+
+def _hours_to(runs: Sequence[RunResult], share: float) -> float | None:
+    """Median hours until `share` of the planned devices are enrolled."""
+    hours = []
+    for run in runs:
+        planned = sum(run.final.values()) - run.final["excluded"]
+        reached = np.flatnonzero(run.enrolled >= share * planned)
+        hours.append(float(reached[0] + 1) if len(reached) and planned else np.inf)
+    return _quantile(np.array(hours), 50)
+
+
+def _typical(runs: Sequence[RunResult]) -> RunResult:
+    ranked = sorted(runs, key=lambda run: (run.eta_s < 0, run.eta_s, run.replication))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def _enrolled_by_hour(engine: Engine, start: int) -> LongArray:
+    at = engine.outcome_at[engine.outcome == Outcome.ENROLLED]
+    hours = (at - start) // HOUR_S
+    return np.cumsum(np.bincount(hours, minlength=1)).astype(np.int64)
+
+
+def _trim(series: LongArray) -> LongArray:
+    """Cut the empty hours at the end."""
+    used = np.flatnonzero(series)
+    return np.array(series[: used[-1] + 1 if len(used) else 1], dtype=np.int64)
+
+
+def _bands(series: Sequence[LongArray], *, hold: bool) -> Bands:
+    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero."""
+    hours = max((len(one) for one in series), default=1)
+    table = np.zeros((len(series), hours))
+    for index, one in enumerate(series):
+        table[index, : len(one)] = one
+        if hold and len(one):
+            table[index, len(one) :] = one[-1]
+    return Bands(QUANTILES, np.quantile(table, QUANTILES, axis=0))

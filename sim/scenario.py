@@ -1,0 +1,167 @@
+"""A scenario: one TOML file with policy, fleet, assumptions and targets.
+
+[rollout] is the policy (`rollout.policy`), the only part besides the inventory that enters the digest.
+[fleet] describes a generated fleet (`sim.population`), [model] the assumptions of the simulator
+(`sim.model`), [targets] what a tuning must reach.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rollout.errors import UsageError
+from rollout.policy import Policy, load_policy
+from sim.model import Model
+from sim.population import FleetModel
+
+SECTIONS = ("rollout", "fleet", "model", "targets")
+
+
+class Targets(BaseModel):
+    """What the rollout must reach; `simulate` compares, `tune` searches. 0 = no target.
+
+    finish_within_h : hours until the last device has an outcome, in nine of ten runs.
+    peak_per_hour : enrollment attempts an hour. tickets_per_hour : failures × tickets_per_failure.
+    halt_chance : highest chance that a good rollout is halted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    finish_within_h: float = 0.0
+    peak_per_hour: float = 0.0
+    tickets_per_hour: float = 0.0
+    tickets_per_failure: float = 0.3
+    halt_chance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario, validated. text : the TOML it came from; about : its first comment."""
+
+    name: str
+    about: str
+    policy: Policy
+    fleet: FleetModel
+    model: Model
+    targets: Targets
+    text: str
+
+
+DEFAULT_TEXT = """\
+# The default: 100,000 clients, a pilot of 500, then everybody within office hours.
+# The client's own random window is 24 h, as seen on real clients.
+
+[rollout]
+name = "co-management"
+zone = "UTC"
+
+[model.clients]
+window = "24h"
+"""
+
+
+def load_scenario(path: Path | None) -> Scenario:
+    """Read a scenario file; None gives the built-in default.
+
+    Raise `UsageError` with file, key, what was expected and what was found.
+    """
+    if path is None:
+        return parse_scenario(DEFAULT_TEXT, "default")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"expected a scenario file, found nothing at {path}", _neighbours(path)) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: expected UTF-8 text, found byte {error.start} that is none") from error
+    except OSError as error:
+        raise UsageError(f"{path}: expected a readable scenario file, found: {error.strerror}") from error
+    return parse_scenario(text, str(path))
+
+
+def parse_scenario(text: str, source: str) -> Scenario:
+    """Read a scenario from its text; `source` names it in errors."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"{source}: expected TOML, found: {error}", "compare with scenarios/default.toml"
+        ) from error
+    _known(document, SECTIONS, source, "section")
+    _tables(document, source)
+    return Scenario(
+        name=Path(source).stem,
+        about=_about(text),
+        policy=load_policy(document.get("rollout", {}), source),
+        fleet=_part(FleetModel, document.get("fleet", {}), source, "fleet"),
+        model=_part(Model, document.get("model", {}), source, "model"),
+        targets=_part(Targets, document.get("targets", {}), source, "targets"),
+        text=text,
+    )
+
+
+def _part(kind: type[Any], document: dict[str, Any], source: str, section: str) -> Any:
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise UsageError(*_sentence(error, source, section, kind)) from error
+
+
+def _sentence(error: ValidationError, source: str, section: str, kind: type[BaseModel]) -> tuple[str, str]:
+    """Turn the first of pydantic's errors into one line, and say how many more there are."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join([section, *(str(part) for part in first["loc"])])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys(kind, first["loc"][:-1])
+        return f"{source}: unknown key '{key}'{more}", _did_you_mean(str(first["loc"][-1]), known)
+    if first["type"] == "missing":
+        return f"{source}: key '{key}' is missing{more}", f"write {key} = …; see scenarios/default.toml"
+    return f"{source}: {key}: {first['msg']}, found {first['input']!r}{more}", ""
+
+
+def _keys(kind: Any, path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = getattr(kind, "model_fields", {}).get(part)
+        kind = field.annotation if field else None
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(sorted(known))}"
+
+
+def _known(document: dict[str, Any], names: tuple[str, ...], source: str, what: str) -> None:
+    for key in document:
+        if key not in names:
+            raise UsageError(f"{source}: unknown {what} '{key}'", _did_you_mean(key, list(names)))
+
+
+def _tables(document: dict[str, Any], source: str) -> None:
+    for key, value in document.items():
+        if not isinstance(value, dict):
+            raise UsageError(f"{source}: expected a section [{key}], found {key} = {value!r}")
+
+
+def _about(text: str) -> str:
+    """The first comment of a scenario: it explains itself there."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").rstrip())
+    return " ".join(lines)
+
+
+def _neighbours(path: Path) -> str:
+    known = sorted(one.name for one in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, known, n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else "scenarios lie in scenarios/"
