@@ -1,0 +1,65 @@
+"""The report: from one frozen value to text, JSON, CSV, pictures and a page that needs nothing else.
+
+Everything here draws or words what `ReportFacts` holds; nothing here reads a journal or a clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rollout.report.facts import (
+    FINAL,
+    LEVELS,
+    PLANNED,
+    AuditRow,
+    Bands,
+    FailureRow,
+    FindingRow,
+    Forecast,
+    Funnel,
+    GateTrack,
+    JudgementRow,
+    Load,
+    ReportFacts,
+    Track,
+    Tuning,
+)
+from rollout.report.figures import json_report
+from rollout.report.standing import Standing, Tone, standing_of
+from rollout.report.text import text_report
+
+if TYPE_CHECKING:
+    from rollout.report.writing import write_report as write_report
+
+__all__ = [
+    "FINAL",
+    "LEVELS",
+    "PLANNED",
+    "AuditRow",
+    "Bands",
+    "FailureRow",
+    "FindingRow",
+    "Forecast",
+    "Funnel",
+    "GateTrack",
+    "JudgementRow",
+    "Load",
+    "ReportFacts",
+    "Standing",
+    "Tone",
+    "Track",
+    "Tuning",
+    "json_report",
+    "standing_of",
+    "text_report",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the writer only when it is asked for: it brings the template engine with it."""
+    if name == "write_report":
+        from rollout.report.writing import write_report
+
+        return write_report
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

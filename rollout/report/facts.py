@@ -1,0 +1,236 @@
+"""What a report is drawn from: one frozen value, filled by the caller from journal and simulation.
+
+The report computes nothing about the fleet; it shows what stands here, in every format the same.
+Instants are Unix seconds UTC, counts are devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.values import DecisionRow, Judgement, LongArray, Plan, ProgressPoint, Severity
+
+FloatArray = NDArray[np.float64]
+AnyCounts = NDArray[np.int64] | NDArray[np.float64]
+
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""The usual quantile levels of a forecast."""
+
+PLANNED = "planned"
+"""State of a report about a plan that has not been run."""
+
+FINAL = ("enrolled", "failed", "rejected", "timed_out", "pending", "not_released", "excluded")
+"""Keys of `ReportFacts.final`; together they are all devices of the inventory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """A count over time: at (k,) int64 Unix seconds, count (k,) devices, both non-decreasing."""
+
+    at: LongArray
+    count: AnyCounts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Quantiles over many simulated runs.
+
+    at : (t,) int64 Unix seconds. levels : q increasing quantile levels in (0, 1), 0.5 among them.
+    values : (q, t), what the level says at that instant.
+    """
+
+    at: LongArray
+    levels: tuple[float, ...]
+    values: AnyCounts
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.levels), len(self.at)):
+            raise ValueError(f"values: expected {(len(self.levels), len(self.at))}, got {self.values.shape}")
+        if 0.5 not in self.levels:
+            raise ValueError(f"levels: expected 0.5 among them, got {self.levels}")
+
+    def level(self, level: float) -> AnyCounts:
+        """Give the quantile nearest to `level`, shape (t,)."""
+        nearest = min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - level))
+        row: AnyCounts = self.values[nearest]
+        return row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """What the simulation expects.
+
+    enrolled : bands of the enrolled devices. origin : Unix seconds from which `eta_hours` count.
+    eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is.
+    by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
+    baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
+    halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
+    """
+
+    enrolled: Bands
+    origin: int
+    eta_hours: tuple[float, float, float]
+    runs: int
+    seed: int
+    halt_chance: float = 0.0
+    done_means: str = "every device released and judged"
+    final: Mapping[str, int] = field(default_factory=dict)
+    by_phase: tuple[Bands, ...] = ()
+    baseline: Bands | None = None
+    baseline_eta_hours: tuple[float, float, float] | None = None
+    baseline_name: str = "mode All, native random window"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load:
+    """Enrollment attempts an hour that reach the service.
+
+    at : (h,) int64, start of each hour. p50, p90 : (h,) quantiles over runs. capacity : (h,) what the
+    service takes an hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
+    peak_p50, peak_p90 : highest hour of a run, as quantiles over runs.
+    """
+
+    at: LongArray
+    p50: FloatArray
+    p90: FloatArray
+    capacity: FloatArray
+    peak_p50: float
+    peak_p90: float
+    baseline: FloatArray | None = None
+    baseline_peak_p50: float = 0.0
+    baseline_peak_p90: float = 0.0
+    actual: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How far the devices have come, each number contained in the one before.
+
+    eligible : may go. scheduled : member of the target collection. initiated : enrollment began
+    (an answer of any kind came). enrolled : done.
+    """
+
+    eligible: int
+    scheduled: int
+    initiated: int
+    enrolled: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GateTrack:
+    """What one gate saw, look by look.
+
+    at : (k,) int64. executed : (k,) devices with an outcome or still pending that count as n.
+    failed : (k,) failures among them. halt_at : (k,) fewest failures that would have meant HALT at
+    that n, -1 where none would. p_ok : acceptable failure rate, NaN if the gate knows none.
+    """
+
+    name: str
+    at: LongArray
+    executed: LongArray
+    failed: LongArray
+    halt_at: LongArray
+    p_ok: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementRow:
+    """A gate's verdict: when, in which phase (index), what it said."""
+
+    at: int
+    phase: int
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """A failure code: unsigned HRESULT, symbolic name ("" unknown), class, devices, what to do."""
+
+    code: int
+    name: str
+    kind: str
+    count: int
+    next_action: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """What one preflight rule found: how many devices (0: the tenant), a sentence, what to do."""
+
+    rule: str
+    severity: Severity
+    count: int
+    sentence: str
+    next_action: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Somebody did something: Unix seconds, who, what, why."""
+
+    at: int
+    who: str
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuning:
+    """The plans that a tuning compared: (k,) hours until done, (k,) peak attempts an hour.
+
+    on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one a plan, or empty.
+    """
+
+    hours: FloatArray
+    peak: FloatArray
+    on_front: NDArray[np.bool_]
+    chosen: int = -1
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportFacts:
+    """Everything a report says. Parts that are None or empty are left out, and the page says so.
+
+    digest : the plan's, 64 hex digits. zone : IANA zone in which times are shown. created : Unix seconds.
+    state : PLANNED, or a `State` value. final : devices by outcome (FINAL), of the run; where nothing
+    was run, of the simulation (median). planned : devices released by the plan's curve. decisions,
+    points, judgements, audit : from the journal, in order of time; empty for a plan only.
+    needs : sentences, what needs a person now. rollout : id, "" where nothing was run.
+    """
+
+    title: str
+    digest: str
+    zone: str
+    created: int
+    plan: Plan
+    state: str
+    final: Mapping[str, int]
+    funnel: Funnel
+    planned: Track
+    decisions: tuple[DecisionRow, ...] = ()
+    points: tuple[ProgressPoint, ...] = ()
+    forecast: Forecast | None = None
+    load: Load | None = None
+    gates: tuple[GateTrack, ...] = ()
+    judgements: tuple[JudgementRow, ...] = ()
+    failures: tuple[FailureRow, ...] = ()
+    findings: tuple[FindingRow, ...] = ()
+    audit: tuple[AuditRow, ...] = ()
+    needs: tuple[str, ...] = ()
+    tuning: Tuning | None = None
+    rollout: str = ""
+
+    @property
+    def executed(self) -> bool:
+        """Whether something was run (else the report is about a plan and its simulation)."""
+        return bool(self.points) or self.state != PLANNED
+
+    @property
+    def devices(self) -> int:
+        """Devices of the inventory, excluded ones with them."""
+        return len(self.plan)

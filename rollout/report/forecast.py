@@ -1,0 +1,113 @@
+"""The forecast fan: how many devices are enrolled by when, the interval of the end, the truth on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rollout.report import style
+from rollout.report.facts import AnyCounts, Bands, ReportFacts, Track
+from rollout.report.style import LIGHT, Stamp, Theme
+from rollout.report.wording import count, day, when, zone_of
+from rollout.values import HOUR_S, LongArray, Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAN = (((0.05, 0.95), 0.18), ((0.25, 0.75), 0.32))
+"""Quantile pairs of the fan and how dense they are filled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForecastFan:
+    """Enrolled devices over time.
+
+    bands : the forecast. eta : (p10, p50, p90) Unix seconds of the end. whole : devices that may enroll.
+    actual_at, actual : (k,) what was seen so far, maybe empty. planned : released by the plan's curve.
+    """
+
+    bands: Bands
+    eta: tuple[float, float, float]
+    whole: int
+    actual_at: LongArray
+    actual: AnyCounts
+    planned: Track
+    stamp: Stamp
+
+    @classmethod
+    def of(cls, facts: ReportFacts) -> ForecastFan | None:
+        """Take the arrays out of the facts; None where nothing was simulated."""
+        forecast = facts.forecast
+        if forecast is None:
+            return None
+        at, seen = actual_of(facts, Outcome.ENROLLED)
+        p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
+        stamp = Stamp(facts.zone, facts.digest, f"{forecast.runs} runs, seed {forecast.seed}")
+        return cls(forecast.enrolled, (p10, p50, p90), facts.funnel.eligible, at, seen, facts.planned, stamp)
+
+    def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
+        """Draw the fan; give the axes."""
+        ax = style.axes_for(ax, theme)
+        style.dress(ax, theme, title="Enrolled devices, forecast and actual", y="devices")
+        at, zone = self.bands.at, self.stamp.zone
+        for (low, high), alpha in FAN:
+            lower, upper = self.bands.level(low), self.bands.level(high)
+            ax.fill_between(at, lower, upper, color=theme.ours, alpha=alpha, linewidth=0)
+        ax.plot(at, self.bands.level(0.5), color=theme.ours, linewidth=1.6, linestyle=style.DASHED)
+        ax.plot(self.planned.at, self.planned.count, color=theme.muted, linewidth=1.1, linestyle=style.DOTTED)
+        ax.plot(self.actual_at, self.actual, color=theme.ink, linewidth=2.4, solid_capstyle="round")
+        end = float(max(at[-1], self.planned.at[-1] if len(self.planned.at) else at[-1]))
+        style.time_axis(ax, float(at[0]), end, zone)
+        ax.set_ylim(0, self.whole * 1.18)
+        style.counts_axis(ax)
+        self._labels(ax, theme)
+        style.caption(ax, theme, self.stamp.caption())
+        return ax
+
+    def sentence(self) -> str:
+        """Say in words what the picture shows."""
+        zone = zone_of(self.stamp.zone)
+        p10, p50, p90 = (when(at, zone) for at in self.eta)
+        seen = f" Actual so far: {count(self.actual[-1])}." if len(self.actual) else ""
+        return (
+            f"Enrolled devices over time, of {count(self.whole)} eligible.{seen} "
+            f"Forecast end: {p50} (8 of 10 runs: {p10} to {p90})."
+        )
+
+    def _labels(self, ax: Axes, theme: Theme) -> None:
+        """Write the labels where the lines lie far enough apart to tell which is meant."""
+        p10, p50, p90 = self.eta
+        height = self.whole * 1.09
+        ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")
+        ax.plot([p50], [height], marker="|", markersize=13, markeredgewidth=2.5, color=theme.ours)
+        left, right = day(p10, zone_of(self.stamp.zone)), day(p90, zone_of(self.stamp.zone))
+        span = left if left == right else f"{left} to {right}"
+        style.label(ax, p10, height, f"done, 8 of 10 runs: {span}", theme.ours, ha="right", offset=(-8, 0))
+        grid, middle = self.bands.at, self.bands.level(0.5)
+        # Not past two thirds of the width: the text runs to the right, below the rising band.
+        index = min(_index_at(middle, 0.6 * self.whole), int(0.66 * len(grid)))
+        place = {"offset": (26, -14), "va": "top"}
+        style.label(
+            ax, grid[index], middle[index], "forecast:\nmedian, 50 % and 90 % band", theme.ours, **place
+        )
+        if len(self.actual):
+            style.label(ax, self.actual_at[-1], self.actual[-1], "actual", theme.ink, offset=(8, -9))
+        if len(self.planned.at):
+            index = _index_at(self.planned.count, 0.45 * float(self.planned.count[-1]))
+            x, y = self.planned.at[index], self.planned.count[index]
+            style.label(ax, x, y, "released by plan", theme.muted, ha="right", offset=(-10, 8))
+
+
+def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCounts]:
+    """Give (k,) instants and (k,) devices in one of `outcomes` at them, all phases together."""
+    import numpy as np
+
+    at = np.array([point.at for point in facts.points], dtype=np.int64)
+    sums = [sum(int(counts[o]) for counts in point.by_phase for o in outcomes) for point in facts.points]
+    return at, np.array(sums, dtype=np.int64)
+
+
+def _index_at(values: AnyCounts, goal: float) -> int:
+    import numpy as np
+
+    return min(int(np.searchsorted(values, goal)), len(values) - 1)

@@ -1,0 +1,178 @@
+"""report.html: one file, no network, readable without scripts, the charts live where scripts run.
+
+Everything from outside passes through the template's escaping; only drawings and scripts of our own
+are marked as safe. The policy in the page's head allows no connection and only the two scripts whose
+hashes it names.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+from typing import Any
+
+from rollout.report.charts import charts_of
+from rollout.report.facts import ReportFacts
+from rollout.report.figures import json_report
+from rollout.report.pictures import Display, draw, pictures_of
+from rollout.report.standing import Tone, last_look, standing_of
+from rollout.report.style import DARK, LIGHT, ROLES, Theme
+from rollout.report.text import OUTCOME_WORDS
+from rollout.report.wording import count, duration, hexcode, percent, short, when, zone_of
+
+SIGNS = {Tone.GOOD: "✓", Tone.WATCH: "!", Tone.BAD: "✕"}
+BATCHES_SHOWN = 300
+JUDGEMENTS_SHOWN = 50
+
+SECTIONS = (
+    ("funnel", "Funnel"),
+    ("forecast", "Forecast"),
+    ("phases", "Phases"),
+    ("load", "Load"),
+    ("gates", "Gates"),
+    ("failures", "Failures"),
+    ("batches", "Batches"),
+    ("audit", "Audit"),
+)
+
+
+def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) -> str:
+    """Give the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    pictures = pictures_of(facts) if pictures is None else pictures
+    charts = charts_of(pictures)
+    scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    zone = zone_of(facts.zone)
+    standing = standing_of(facts)
+    return environment.from_string(_asset("page.html")).render(
+        facts=facts,
+        standing=standing,
+        sign=SIGNS[standing.tone],
+        figures=json_report(facts),
+        tiles=_tiles(facts),
+        sections=SECTIONS,
+        pictures={name: {"svg": Markup(inline_svg(name, display))} for name, display in pictures.items()},
+        charts=charts,
+        excluded=[(reason, n) for reason, n in facts.plan.excluded_by_reason().items() if n],
+        judgements=_judgements(facts),
+        failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
+        batches=_batches(facts),
+        batches_total=sum(1 for row in facts.decisions if row.batch >= 0),
+        as_of=last_look(facts),
+        when=lambda at: when(at, zone),
+        count=count,
+        percent=percent,
+        short=short,
+        hexcode=hexcode,
+        css=Markup(_css()),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=Markup(" ".join(_hash(script) for script in scripts)),
+        data=Markup(_data(facts, charts)),
+    )
+
+
+@functools.cache
+def _asset(name: str, *, comment: bool = False) -> str:
+    text = resources.files("rollout.report.assets").joinpath(name).read_text(encoding="utf-8")
+    return f"/*!\n{text.strip()}\n*/\n" if comment else text.strip()
+
+
+def _css() -> str:
+    text = _asset("page.css")
+    for theme in (LIGHT, DARK):
+        text = text.replace(f"VARIABLES_{theme.name.upper()}", _variables(theme))
+    return _asset("uPlot.min.css") + "\n" + text
+
+
+def _variables(theme: Theme) -> str:
+    return " ".join(f"--{role}: {getattr(theme, role)};" for role in ROLES)
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _data(facts: ReportFacts, charts: dict[str, dict[str, Any]]) -> str:
+    """Give the JSON for the scripts, such that no text in it can end its element."""
+    document = {"zone": facts.zone, "figures": json_report(facts), "charts": charts}
+    text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def inline_svg(name: str, display: Display) -> str:
+    """Give the picture as an SVG element that takes its colours from the page and its words as its name."""
+    text = draw(display, "svg").decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    # What is referred to gets the picture's name: two pictures may otherwise share an id.
+    text = re.sub(r'(id="|url\(#|xlink:href="#)', lambda m: f"{m[1]}{name}-", text)
+    for role in ROLES:
+        text = text.replace(getattr(LIGHT, role), f"var(--{role})")
+    label = html.escape(display.sentence(), quote=True)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*pt" ', rf'<svg \1role="img" aria-label="{label}" ', text, count=1
+    )
+
+
+def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
+    """Give the key figures in short: key as in the JSON, its plain value, and how it reads."""
+    whole = facts.funnel.eligible
+    tiles: list[dict[str, Any]] = [{"key": "devices", "name": "devices", "value": facts.devices, "note": ""}]
+    for key in ("enrolled", "failed", "rejected", "timed_out", "pending", "not_released", "excluded"):
+        value = int(facts.final.get(key, 0))
+        note = percent(value, facts.devices if key == "excluded" else whole)
+        tiles.append({"key": key, "name": OUTCOME_WORDS[key], "value": value, "note": note})
+    for tile in tiles:
+        tile["text"] = count(tile["value"])
+    if facts.forecast is not None:
+        hours = float(facts.forecast.eta_hours[1])
+        eta = {
+            "key": "eta",
+            "name": "forecast, from the start",
+            "value": round(hours, 3),
+            "note": "median run",
+        }
+        tiles.append({**eta, "text": duration(hours)})
+    return tiles
+
+
+def _phase_name(facts: ReportFacts, index: int) -> str:
+    return facts.plan.phases[index].name if 0 <= index < len(facts.plan.phases) else "all phases"
+
+
+def _judgements(facts: ReportFacts) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": row.at,
+            "phase": _phase_name(facts, row.phase),
+            "verdict": str(row.judgement.verdict),
+            "sentence": row.judgement.sentence,
+        }
+        for row in reversed(facts.judgements[-JUDGEMENTS_SHOWN:])
+    ]
+
+
+def _batches(facts: ReportFacts) -> list[dict[str, Any]]:
+    rows = [row for row in facts.decisions if row.batch >= 0][-BATCHES_SHOWN:]
+    return [
+        {
+            "batch": row.batch,
+            "at": row.at,
+            "phase": _phase_name(facts, row.phase),
+            "count": row.count,
+            "released": row.released,
+            "reason": row.reason,
+        }
+        for row in reversed(rows)
+    ]

@@ -1,0 +1,67 @@
+"""All pictures of a report, in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from rollout.report import style
+from rollout.report.facts import ReportFacts
+from rollout.report.failures import FailureCodes
+from rollout.report.forecast import ForecastFan
+from rollout.report.funnel import FunnelBars
+from rollout.report.gates import GateTimeline
+from rollout.report.load import LoadCurve
+from rollout.report.phases import PhaseProgress
+from rollout.report.style import LIGHT, Theme
+from rollout.report.tuning import TuningFront
+from rollout.report.versus import Versus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Display(Protocol):
+    """A picture: arrays that were computed once, drawn as often as you like."""
+
+    def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
+        """Draw on `ax`, or on a figure of its own; give the axes."""
+        ...
+
+    def sentence(self) -> str:
+        """Say in words what the picture shows: its alternative text."""
+        ...
+
+
+KINDS: Mapping[str, Callable[[ReportFacts], Display | None]] = {
+    "forecast": ForecastFan.of,
+    "funnel": FunnelBars.of,
+    "phases": PhaseProgress.of,
+    "load": LoadCurve.of,
+    "gates": GateTimeline.of,
+    "failures": FailureCodes.of,
+    "versus": Versus.of,
+    "tuning": TuningFront.of,
+}
+"""Name (also the file's) -> how to take the picture out of the facts."""
+
+
+def pictures_of(facts: ReportFacts) -> dict[str, Display]:
+    """Give the pictures for which there is something to show, by name."""
+    made = {name: make(facts) for name, make in KINDS.items()}
+    return {name: display for name, display in made.items() if display is not None}
+
+
+def draw(display: Display, kind: str, theme: Theme = LIGHT) -> bytes:
+    """Give the picture as ``png`` or ``svg``."""
+    figure = display.plot(theme=theme).figure
+    return style.render(_whole(figure), kind)
+
+
+def _whole(figure: object) -> Figure:
+    from matplotlib.figure import Figure
+
+    if not isinstance(figure, Figure):
+        raise TypeError(f"expected a figure, got {type(figure).__name__}")
+    return figure

@@ -1,0 +1,153 @@
+"""How the rollout stands: is it going well, when will it be done, what needs a person.
+
+One source for terminal, page and JSON: they print these values and compute none of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from rollout.report.facts import FINAL, PLANNED, Forecast, ReportFacts
+from rollout.report.wording import capital, count, duration, percent, when, zone_of
+from rollout.values import HOUR_S, Outcome, State, Verdict
+
+RISKY_HALT_CHANCE = 0.05
+"""Above this share of halted runs a plan that was not started yet is not called well."""
+
+
+class Tone(StrEnum):
+    """How a headline is meant; shown as a word and a sign, never by colour alone."""
+
+    GOOD = "good"
+    WATCH = "watch"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The three answers of the first screen.
+
+    tone, headline, because : is it going well, and why. done, done_range : when, in the report's zone.
+    needs : what a person must do now, maybe empty.
+    """
+
+    tone: Tone
+    headline: str
+    because: str
+    done: str
+    done_range: str
+    needs: tuple[str, ...]
+
+
+def standing_of(facts: ReportFacts) -> Standing:
+    """Judge the rollout from its state, its last verdict and its place in the forecast's band."""
+    tone, headline, because = _health(facts)
+    done, done_range = _done(facts)
+    return Standing(tone, headline, because, done, done_range, tuple(capital(need) for need in facts.needs))
+
+
+def enrolled_of(facts: ReportFacts) -> int:
+    """Give the devices enrolled by the last look (or, where nothing was run, in the median run)."""
+    return int(facts.final.get("enrolled", 0))
+
+
+def released_of(facts: ReportFacts) -> int:
+    """Give the devices released so far; 0 where nothing was run."""
+    return facts.decisions[-1].released if facts.decisions else 0
+
+
+def last_look(facts: ReportFacts) -> int:
+    """Give the instant of the last observation, or the report's own."""
+    return facts.points[-1].at if facts.points else facts.created
+
+
+def unaccounted(facts: ReportFacts) -> int:
+    """Give how many devices the final counts miss; 0 in an honest report."""
+    return facts.devices - sum(int(facts.final.get(key, 0)) for key in FINAL)
+
+
+def _last_reason(facts: ReportFacts) -> str:
+    return facts.decisions[-1].reason if facts.decisions else ""
+
+
+def _health(facts: ReportFacts) -> tuple[Tone, str, str]:
+    """Give tone, headline and reason; the states in order of how much they matter."""
+    reason = capital(_last_reason(facts))
+    if facts.state == State.HALTED:
+        return Tone.BAD, "Halted by a gate", reason
+    if facts.state == State.ABORTED:
+        return Tone.BAD, "Aborted", reason
+    if facts.state == State.HELD:
+        return Tone.WATCH, "Held: nothing is released until the gate can judge", reason
+    if facts.state == State.PAUSED:
+        return Tone.WATCH, "Paused by a person", reason
+    if facts.state == State.FINISHED:
+        return _finished(facts)
+    if facts.state == PLANNED:
+        return _not_started(facts)
+    return _running(facts)
+
+
+def _finished(facts: ReportFacts) -> tuple[Tone, str, str]:
+    whole = facts.funnel.eligible
+    lost = int(facts.final.get("failed", 0)) + int(facts.final.get("rejected", 0))
+    because = (
+        f"{count(enrolled_of(facts))} of {count(whole)} eligible devices are enrolled "
+        f"({percent(enrolled_of(facts), whole)}), {count(lost)} failed or were refused."
+    )
+    return Tone.GOOD, "Finished", because
+
+
+def _not_started(facts: ReportFacts) -> tuple[Tone, str, str]:
+    forecast = facts.forecast
+    if forecast is None:
+        return Tone.WATCH, "Planned, not simulated", "No forecast was made of this plan."
+    chance = f"A gate halted {percent(forecast.halt_chance, 1)} of {forecast.runs} simulated runs."
+    if forecast.halt_chance > RISKY_HALT_CHANCE:
+        return Tone.WATCH, "Planned, but the simulation is often halted", chance
+    return Tone.GOOD, "Planned and simulated, not started", chance
+
+
+def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
+    verdict = facts.judgements[-1].judgement if facts.judgements else None
+    if verdict is not None and verdict.verdict == Verdict.HALT:
+        return Tone.BAD, "A gate says HALT", capital(verdict.sentence)
+    if facts.forecast is None or not facts.points:
+        return Tone.GOOD, "Running", capital(_last_reason(facts)) or "No forecast to compare with."
+    return _against(facts, facts.forecast)
+
+
+def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
+    """Say where the enrolled devices lie in the forecast's outermost band."""
+    at = last_look(facts)
+    low, middle, high = (
+        float(np.interp(at, forecast.enrolled.at, forecast.enrolled.level(level)))
+        for level in (forecast.enrolled.levels[0], 0.5, forecast.enrolled.levels[-1])
+    )
+    now = sum(counts[Outcome.ENROLLED] for counts in facts.points[-1].by_phase)
+    against = f"{count(now)} devices are enrolled; the forecast for now was {count(low)} to {count(high)}."
+    if now < low:
+        return Tone.WATCH, f"Behind the forecast by {count(middle - now)} devices", against
+    if now > high:
+        return Tone.GOOD, f"Ahead of the forecast by {count(now - middle)} devices", against
+    return Tone.GOOD, "On course", against
+
+
+def _done(facts: ReportFacts) -> tuple[str, str]:
+    zone = zone_of(facts.zone)
+    if facts.state == State.FINISHED:
+        end = facts.decisions[-1].at if facts.decisions else last_look(facts)
+        return f"Done {when(end, zone)}", f"{duration((end - facts.plan.start) / HOUR_S)} after the start"
+    if facts.state in (State.HALTED, State.ABORTED):
+        return "Not under this plan", "Its state is final; a continuation needs a new plan."
+    forecast = facts.forecast
+    if forecast is None:
+        return "Unknown", "Simulate the plan to get a forecast."
+    p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
+    likely = f"8 of 10 runs end between {when(p10, zone)} and {when(p90, zone)}"
+    if facts.state in (State.HELD, State.PAUSED):
+        return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
+    return when(p50, zone), likely

@@ -1,0 +1,79 @@
+"""The report's numbers as CSV files, for a spreadsheet: UTF-8 with BOM, ISO-8601 UTC instants."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from rollout.report.facts import ReportFacts
+from rollout.report.wording import hexcode, iso
+from rollout.values import Outcome
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A text cell that begins so would be run as a formula by a spreadsheet."""
+
+
+def csv_tables(facts: ReportFacts) -> dict[str, str]:
+    """Give file name -> CSV text, for those tables that have rows."""
+    tables: dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]] = {
+        "batches.csv": (("batch", "at", "phase", "devices", "released", "reason"), _batches(facts)),
+        "progress.csv": (("at", "phase", *(str(o.name).lower() for o in Outcome)), _progress(facts)),
+        "forecast.csv": _forecast(facts),
+        "failures.csv": (
+            ("code", "name", "class", "devices", "next_action"),
+            [(hexcode(f.code), f.name, f.kind, f.count, f.next_action) for f in facts.failures],
+        ),
+        "findings.csv": (
+            ("rule", "severity", "devices", "sentence", "next_action"),
+            [(f.rule, str(f.severity), f.count, f.sentence, f.next_action) for f in facts.findings],
+        ),
+        "audit.csv": (("at", "who", "what", "why"), [(iso(a.at), a.who, a.what, a.why) for a in facts.audit]),
+    }
+    return {name: _table(head, rows) for name, (head, rows) in tables.items() if rows}
+
+
+def _batches(facts: ReportFacts) -> list[Sequence[object]]:
+    names = [phase.name for phase in facts.plan.phases]
+    return [
+        (row.batch, iso(row.at), names[row.phase], row.count, row.released, row.reason)
+        for row in facts.decisions
+        if row.batch >= 0
+    ]
+
+
+def _progress(facts: ReportFacts) -> list[Sequence[object]]:
+    names = [phase.name for phase in facts.plan.phases]
+    return [
+        (iso(point.at), names[index], *counts)
+        for point in facts.points
+        for index, counts in enumerate(point.by_phase)
+        if any(counts)
+    ]
+
+
+def _forecast(facts: ReportFacts) -> tuple[Sequence[str], list[Sequence[object]]]:
+    if facts.forecast is None:
+        return (), []
+    bands = facts.forecast.enrolled
+    head = ("at", *(f"enrolled_p{100 * level:g}" for level in bands.levels))
+    return head, [
+        (iso(at), *(round(float(v), 1) for v in column))
+        for at, column in zip(bands.at, bands.values.T, strict=True)
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    buffer.write("\ufeff")
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(head)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Disarm a text that a spreadsheet would take for a formula, by a leading apostrophe."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return "'" + value
+    return value
