@@ -1,0 +1,295 @@
+"""One export as columns: header recognised, rows streamed, every bad line named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rollout.directory.columns import Column, Flags, Guids, IdArray, Levels, Numbers, Texts, Times
+from rollout.directory.decoding import SEPARATORS, ExportError, Text, load_text, read_rows, refuse, shown
+from rollout.directory.dialects import DIALECTS, Dialect, Field, Kind, Value, normalise
+from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray
+
+CHUNK = 10_000
+REJECTED_CAP = 10_000
+"""So many bad lines are kept word for word; all are counted."""
+
+
+@dataclass(slots=True)
+class Rejects:
+    """The bad lines of an import so far. hint : what to do about the first one."""
+
+    lines: list[Rejected] = field(default_factory=list)
+    count: int = 0
+    hint: str = "Mend the line, or export the list again."
+
+    def add(self, line: Rejected) -> None:
+        """Remember a bad line."""
+        self.count += 1
+        if len(self.lines) < REJECTED_CAP:
+            self.lines.append(line)
+
+    def error(self) -> ExportError:
+        """Give the error that refuses the import."""
+        return ExportError(tuple(self.lines), self.hint, self.count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The accepted rows of one export.
+
+    lines : (n,) int32, the line of each row. The other columns by the key of their field; a column that
+        the export does not have is missing.
+    """
+
+    file: str
+    kind: Kind
+    lines: IntArray
+    ids: Mapping[str, IdArray]
+    texts: Mapping[str, TextArray]
+    factors: Mapping[str, Factor]
+    flags: Mapping[str, FlagArray]
+    numbers: Mapping[str, LongArray]
+    times: Mapping[str, LongArray]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    text: Text
+    separator: str
+    dialect: Dialect
+    columns: tuple[str, ...]
+    places: Mapping[str, int]  # field key -> position
+
+
+def load_table(
+    path: Path,
+    rejects: Rejects,
+    *,
+    encoding: str | None = None,
+    day_first: bool | None = None,
+    seen: Callable[[int], None] | None = None,
+) -> Table:
+    """Read one export.
+
+    Bad lines go to `rejects` and are left out. seen : told the number of rows of each chunk.
+    Raise `ExportError` if the file is broken as a whole.
+    """
+    header = _recognise(load_text(path, encoding))
+    columns = {one.key: _column(one, day_first) for one in header.dialect.fields if one.key in header.places}
+    rows = read_rows(header.text, header.separator)
+    next(rows)  # the header itself
+    lines: list[IntArray] = []
+    keeps: list[BoolArray] = []
+    while chunk := list(islice(rows, CHUNK)):
+        good = _even(chunk, header, rejects)
+        if good:
+            numbers, keep = _take(good, header, columns, rejects)
+            lines.append(numbers)
+            keeps.append(keep)
+        if seen is not None:
+            seen(len(chunk))
+    if not lines and not rejects.count:
+        hint = "Export the list again, without a filter that hides every device."
+        raise refuse(path, "at least one device", "only a header line", hint, 1)
+    return _unique(_assemble(header, columns, lines, keeps), header, rejects)
+
+
+def _recognise(text: Text) -> _Header:
+    """Find the separator and the dialect that fit the first line best."""
+    path = text.path
+    best: tuple[int, str, Dialect, int, list[str]] | None = None
+    fault: ExportError | None = None
+    for separator in SEPARATORS:
+        try:
+            line, row = next(iter(read_rows(text, separator)), (0, []))
+        except ExportError as error:
+            fault = fault or error
+            continue
+        for dialect in DIALECTS:
+            known = {name for one in dialect.fields for name in one.names}
+            score = sum(normalise(column) in known for column in row)
+            if best is None or score > best[0]:
+                best = (score, separator, dialect, line, row)
+    if best is None:
+        assert fault is not None
+        raise fault
+    score, separator, dialect, line, row = best
+    if score < 2:
+        found = f"the header {shown(','.join(row), 80)}" if row else "no header line"
+        kinds = (
+            "an export of Intune (DevicesWithInventory), Entra (Download devices) or ConfigMgr (Get-CMDevice)"
+        )
+        raise refuse(path, kinds, found, "Keep the header line as the console wrote it.", max(line, 1))
+    return _Header(text, separator, dialect, tuple(row), _places(path, dialect, line, row))
+
+
+def _places(path: Path, dialect: Dialect, line: int, row: Sequence[str]) -> dict[str, int]:
+    """Say where each field of the dialect stands in the header."""
+    normal = [normalise(column) for column in row]
+    places: dict[str, int] = {}
+    for one in dialect.fields:
+        name = next((name for name in one.names if name in normal), None)
+        if name is not None:
+            if normal.count(name) > 1:
+                hint = "Take the second one out: which of them counts cannot be told."
+                found = f"it {normal.count(name)} times"
+                raise refuse(path, "each column once", found, hint, line, row[normal.index(name)])
+            places[one.key] = normal.index(name)
+    missing = [one for one in dialect.fields if one.required and one.key not in places]
+    if missing:
+        names = ", ".join(f"'{_usual_name(one)}'" for one in missing)
+        found = f"a header without {names}"
+        expected = f"the columns of {dialect.kind.value}"
+        raise refuse(path, expected, found, "Export the list again with all its columns.", line)
+    return places
+
+
+_SPELLING = {
+    "deviceid": "deviceId", "displayname": "displayName", "accountenabled": "accountEnabled",
+    "operatingsystem": "operatingSystem", "jointype (trusttype)": "joinType (trustType)",
+    "approximatelastsignindatetime": "approximateLastSignInDateTime", "device id": "Device ID",
+    "device name": "Device name", "microsoft entra device id": "Microsoft Entra Device ID", "os": "OS",
+    "managed by": "Managed by", "resourceid": "ResourceID", "name": "Name", "isclient": "IsClient",
+}  # fmt: skip
+
+
+def _usual_name(one: Field) -> str:
+    return _SPELLING.get(one.names[0], one.names[0])
+
+
+def _column(one: Field, day_first: bool | None) -> Column:
+    if one.value is Value.GUID:
+        return Guids(required=one.filled)
+    if one.value is Value.TEXT:
+        return Texts(required=one.filled)
+    if one.value is Value.NUMBER:
+        return Numbers(required=one.filled)
+    if one.value is Value.TIME:
+        return Times(day_first, "pending" if one.key == "registered" else "")
+    if one.value is Value.FLAG:
+        return Flags(required=one.filled)
+    assert one.translate is not None
+    return Levels(one.translate, one.before, required=one.filled)
+
+
+def _even(
+    chunk: Iterable[tuple[int, list[str]]], header: _Header, rejects: Rejects
+) -> list[tuple[int, list[str]]]:
+    """Leave out the rows that have not as many fields as the header."""
+    width = len(header.columns)
+    good = []
+    for line, row in chunk:
+        if len(row) == width:
+            good.append((line, row))
+        else:
+            found = f"{len(row)} (the last one is {shown(row[-1], 30)})"
+            rejects.add(Rejected(header.text.path.name, line, "", found, f"{width} fields"))
+    return good
+
+
+def _take(
+    rows: Sequence[tuple[int, list[str]]], header: _Header, columns: Mapping[str, Column], rejects: Rejects
+) -> tuple[IntArray, BoolArray]:
+    """Add a chunk to all columns; give its line numbers and which of its rows are good."""
+    lines = np.array([line for line, _ in rows], dtype=np.int32)
+    keep = np.ones(len(rows), dtype=np.bool_)
+    bad: list[tuple[int, int, Rejected]] = []
+    for key, column in columns.items():
+        place = header.places[key]
+        for fault in column.take([row[place] for _, row in rows]):
+            at, name = fault.at, header.columns[place].strip("\ufeff ")
+            found = shown(fault.found)
+            bad.append(
+                (at, place, Rejected(header.text.path.name, int(lines[at]), name, found, fault.expected))
+            )
+    for at, _, line in sorted(bad, key=lambda one: one[:2]):
+        if keep[at]:  # one fault a line is enough: the first one
+            keep[at] = False
+            rejects.add(line)
+    return lines, keep
+
+
+def _assemble(
+    header: _Header, columns: Mapping[str, Column], lines: list[IntArray], keeps: list[BoolArray]
+) -> Table:
+    keep = np.concatenate(keeps) if keeps else np.empty(0, dtype=np.bool_)
+    only = None if keep.all() else keep
+    number = np.concatenate(lines) if lines else np.empty(0, dtype=np.int32)
+    kinds = {one.key: one.value for one in header.dialect.fields}
+    by_kind: dict[Value, dict[str, Any]] = {value: {} for value in Value}
+    for key, column in columns.items():
+        by_kind[kinds[key]][key] = column.array(only)
+        if isinstance(column, Times) and key == "registered":
+            by_kind[Value.FLAG]["pending"] = _pending(column.worded(only), by_kind[Value.TIME][key])
+    return Table(
+        file=header.text.path.name,
+        kind=header.dialect.kind,
+        lines=number if only is None else number[only],
+        ids=by_kind[Value.GUID],
+        texts=by_kind[Value.TEXT],
+        factors=by_kind[Value.LEVEL],
+        flags=by_kind[Value.FLAG],
+        numbers=by_kind[Value.NUMBER],
+        times=by_kind[Value.TIME],
+    )
+
+
+def _pending(worded: BoolArray, registered: LongArray) -> FlagArray:
+    """Say who is pending: the word stands there (1), a date stands there (0), nothing does (-1)."""
+    flags = np.where(worded, 1, np.where(registered >= 0, 0, -1))
+    return flags.astype(np.int8)
+
+
+def _unique(table: Table, header: _Header, rejects: Rejects) -> Table:
+    """Reject every further row of an id that was there before."""
+    key = header.dialect.key
+    keys = table.ids[key] if key in table.ids else table.numbers[key]
+    again, first = repeats(keys)
+    if not len(again):
+        return table
+    column = header.columns[header.places[key]].strip("\ufeff ")
+    for row, before in zip(again.tolist(), first.tolist(), strict=True):
+        value = keys[row].decode() if isinstance(keys[row], bytes) else str(keys[row])
+        found = f"'{value}' again, first in line {table.lines[before]}"
+        rejects.add(Rejected(table.file, int(table.lines[row]), column, found, "an id that appears once"))
+    keep = np.ones(len(table), dtype=np.bool_)
+    keep[again] = False
+    return _only(table, keep)
+
+
+def repeats(keys: IdArray | LongArray) -> tuple[IntArray, IntArray]:
+    """Give the rows whose key stood in an earlier row, and that first row of each; in row order."""
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    ranked = keys[order]
+    same = np.zeros(len(keys), dtype=np.bool_)
+    same[1:] = ranked[1:] == ranked[:-1]
+    if not same.any():
+        return np.empty(0, np.int32), np.empty(0, np.int32)
+    heads = np.maximum.accumulate(np.where(same, 0, np.arange(len(keys))))
+    again, first = order[same], order[heads[same]]
+    by_row = np.argsort(again)
+    return again[by_row], first[by_row]
+
+
+def _only(table: Table, keep: BoolArray) -> Table:
+    rows = np.flatnonzero(keep).astype(np.int32)
+    return Table(
+        table.file,
+        table.kind,
+        table.lines[rows],
+        {key: column[rows] for key, column in table.ids.items()},
+        {key: column[rows] for key, column in table.texts.items()},
+        {key: column.take(rows) for key, column in table.factors.items()},
+        {key: column[rows] for key, column in table.flags.items()},
+        {key: column[rows] for key, column in table.numbers.items()},
+        {key: column[rows] for key, column in table.times.items()},
+    )
