@@ -1,0 +1,120 @@
+"""What to do about duplicate and stale records: keep, disable, delete; in which system, in which order.
+
+Nothing is deleted by us. The order is that of Microsoft's guidance on stale devices: retire in Intune, disable,
+wait, delete. A hybrid record is handled in Active Directory, and Entra Connect carries it over: deleted in Entra
+alone it comes back as pending, disabled in Entra alone it is enabled again by the next synchronisation.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from typing import TextIO
+
+from rollout.duplicates import Duplicates, find_duplicates
+from rollout.preflight import STALE_DAYS, preflight
+from rollout.values import Fleet, Inventory, Join
+
+GRACE_DAYS = 30
+"""Days to wait between disabling and deleting."""
+
+BITLOCKER = "Deleting takes its BitLocker recovery keys along, for good: save them first."
+ENCRYPTED = "It is encrypted: deleting takes its BitLocker recovery keys along, for good. Save them first."
+AUTOPILOT = "Leave it if Autopilot knows it ([ZTDID] in its physicalIds): no export shows that."
+IN_AD = (
+    "Active Directory (Entra Connect carries it over); Entra only if no computer object has this id any more"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One step for one record.
+
+    rule : the preflight rule that found it. step : from 1 within a record, 0 for the record to keep.
+    identifier : what the system knows the record by. after_days : to wait after the step before.
+    """
+
+    rule: str
+    name: str
+    device: str
+    step: int
+    action: str
+    system: str
+    identifier: str
+    after_days: int
+    reason: str
+    warning: str
+
+
+def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[WorkItem, ...]:
+    """Give every step that cleans up duplicates (D1, D2, D5, D6), obsolete and stale (D3) records, by device name.
+
+    Raise `UsageError` if `stale_days` is less than 21.
+    """
+    found = find_duplicates(inventory.fleet)
+    chosen = ("D1-registered", "D2", "D2-unclear", "D3", "D5", "D6", "E1-obsolete")
+    items: list[tuple[str, int, WorkItem]] = []
+    done: set[int] = set()
+    for finding in preflight(inventory, stale_days=stale_days):
+        if finding.rule in chosen and finding.row not in done:
+            done.add(finding.row)  # a record has one list of steps, that of its first rule
+            steps = _steps(inventory.fleet, found, finding.rule, finding.row, finding.sentence)
+            items.extend(
+                (str(inventory.fleet.names[finding.row]).casefold(), finding.row, one) for one in steps
+            )
+    return tuple(item for _, _, item in sorted(items, key=lambda one: one[:2]))
+
+
+def _steps(fleet: Fleet, found: Duplicates, rule: str, row: int, reason: str) -> Iterator[WorkItem]:
+    def item(step: int, action: str, system: str, of: str, *, after: int = 0, warning: str = "") -> WorkItem:
+        return WorkItem(
+            rule, str(fleet.names[row]), str(fleet.ids[row]), step, action, system, of, after, reason, warning
+        )
+
+    keep = int(found.other[row])
+    if keep >= 0:
+        yield item(0, "keep", "every system", _identifier(fleet, keep, rule))
+    if rule == "D2-unclear":
+        yield item(1, "compare", "on the computer: dsregcmd /status", str(fleet.ids[row]))
+    elif rule in ("D5", "E1-obsolete"):
+        yield item(1, "delete", "ConfigMgr", _identifier(fleet, row, rule))
+    elif rule == "D6":
+        yield item(1, "retire", "Intune", _identifier(fleet, row, rule), warning=_keys(fleet, row))
+    else:
+        of = str(fleet.ids[row])
+        enrolled = fleet.flags["intune"][row] == 1
+        if enrolled:
+            yield item(1, "retire", "Intune", of)
+        hybrid = fleet.factors["join"][row] == Join.HYBRID
+        system = IN_AD if hybrid else "Entra"
+        yield item(1 + enrolled, "disable", system, of, warning=AUTOPILOT)
+        yield item(2 + enrolled, "delete", system, of, after=GRACE_DAYS, warning=_keys(fleet, row))
+
+
+def _identifier(fleet: Fleet, row: int, rule: str) -> str:
+    """Say what the system that the rule is about knows a record by."""
+    if rule in ("D5", "E1-obsolete") and fleet.resource_ids[row] >= 0:
+        return f"ResourceID {fleet.resource_ids[row]}"
+    return str(fleet.ids[row])
+
+
+def _keys(fleet: Fleet, row: int) -> str:
+    encrypted = fleet.flags.get("encrypted")
+    return ENCRYPTED if encrypted is not None and encrypted[row] == 1 else BITLOCKER
+
+
+def write_worklist(items: Iterable[WorkItem], file: TextIO) -> None:
+    """Write the worklist as CSV with a header; open `file` with ``newline=""``.
+
+    A cell that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    writer = csv.writer(file)
+    writer.writerow([one.name for one in fields(WorkItem)])
+    for item in items:
+        writer.writerow([_cell(value) for value in astuple(item)])
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
