@@ -51,7 +51,7 @@ def compile_curve(pacing: Pacing, size: int, frame: Frame, *, may_stop: bool = F
         case Duration():
             return curves.spread(pacing.duration, pacing.gap)
         case ByDate():
-            return curves.spread(last_step(pacing, frame) * frame.step_s, pacing.gap)
+            return curves.spread(last_step(deadline(pacing, frame.zone), frame) * frame.step_s, pacing.gap)
         case Points():
             return _points(pacing, may_stop)
         case Ramp():
@@ -73,7 +73,7 @@ class DateError(ValueError):
 
 
 def deadline(pacing: ByDate, zone: str) -> int:
-    """Give the date in Unix seconds; without time it is the end of the day, without offset on `zone`'s clock."""
+    """Give the date in Unix seconds: without time the end of the day, without offset on `zone`'s clock."""
     date = pacing.date
     if not isinstance(date, dt.datetime):
         date = dt.datetime.combine(date, dt.time(23, 59, 59))
@@ -86,12 +86,11 @@ def step_instant(frame: Frame, step: int) -> int | None:
     return None if passed is None else next_open(frame.calendar, passed)
 
 
-def last_step(pacing: ByDate, frame: Frame) -> int:
-    """Give the number of the last step by the date at which all devices may be out.
+def last_step(date: int, frame: Frame) -> int:
+    """Give the number of the last step by `date` (Unix seconds) at which all devices may be out.
 
     Where devices go by their own clocks, every zone must have been open at that step or after it.
     """
-    date = deadline(pacing, frame.zone)
     step = active_between(frame.calendar, frame.begin, date) // frame.step_s
     instant = step_instant(frame, step)
     if instant is None or instant > date:
@@ -107,16 +106,19 @@ def last_step(pacing: ByDate, frame: Frame) -> int:
 
 
 def batch_counts(batches: Sequence[int | str], size: int) -> list[int]:
-    """Turn a list as admins write it into counts that add up to `size`: shares are of the phase, rounded up."""
+    """Turn a list as admins write it into counts that add up to `size`; shares are rounded up."""
     counts: list[int] = []
     left = size
     for one in batches:
-        wanted = (
-            left if one == "rest" else one if isinstance(one, int) else -(-size * parse_share(one) // WHOLE)
-        )
-        counts.append(min(left, int(wanted)))
+        counts.append(min(left, _wanted(one, size)))
         left -= counts[-1]
     return [count for count in (*counts, left) if count] or [0]
+
+
+def _wanted(batch: int | str, size: int) -> int:
+    if isinstance(batch, int):
+        return batch
+    return size if batch == "rest" else -(-size * parse_share(batch) // WHOLE)
 
 
 def _points(pacing: Points, may_stop: bool) -> Curve:

@@ -41,9 +41,7 @@ def _batches(value: object) -> object:
     if isinstance(value, int) and 0 < value <= MAX_BATCHES and not isinstance(value, bool):
         return value
     if not isinstance(value, (list, tuple)) or not 0 < len(value) <= MAX_BATCHES:
-        raise ValueError(
-            f"a list of 1 to {MAX_BATCHES:,} batches, each {BATCH}; or the number of equal batches"
-        )
+        raise ValueError(f"1 to {MAX_BATCHES} batches, each {BATCH}; or the number of equal ones")
     return tuple(_batch(one) for one in value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rollout.calendar import active_between
 from rollout.values import HOUR_S, WHOLE, Calendar, Curve, Phase
@@ -63,6 +64,24 @@ def active_until(curve: Curve, count: int, size: int) -> int:
         else:
             low = middle + 1
     return low
+
+
+@lru_cache(maxsize=256)
+def largest_step(curve: Curve, step_s: int, size: int) -> int:
+    """Give the most devices that the curve itself releases in one step of `step_s`, its first batch included.
+
+    No batch is larger, also when devices had to wait for a window of their own, a budget or an outage.
+    """
+    largest, before = 0, 0
+    for active_s in range(0, curve.length_s + step_s, step_s):
+        now = released_by(curve, active_s, size)
+        largest, before = max(largest, now - before), now
+    return largest
+
+
+def step_limit(phase: Phase) -> int:
+    """Give the most devices in one batch of a phase; with a date, as many as the speed-up may need."""
+    return largest_step(phase.curve, phase.step_s, len(phase)) * (MAX_SPEED_UP if phase.by >= 0 else 1)
 
 
 def advance(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rollout.calendar import instant_after, next_open, open_zones
-from rollout.pacing import released_by
+from rollout.pacing import largest_step, released_by
 from rollout.values import Budgets, Calendar, IntArray, Phase, PhaseEnd, Plan
 
 
@@ -40,24 +40,24 @@ class Course:
     flying: deque[tuple[int, int]] = field(default_factory=deque)
 
     def run(self, phase: Phase, index: int, begin: int) -> list[Release]:
-        """Give the releases of a phase that begins at `begin`; fewer devices than it has if the calendar ends."""
+        """Give the releases of a phase that begins at `begin`; some are missing if the calendar ends."""
         queue = _Queue(phase.order, self.zone_calendars, self.zone_codes)
         out: list[Release] = []
-        done, step = 0, 0
+        done, step, most = 0, 0, largest_step(phase.curve, phase.step_s, len(phase))
         while done < len(phase):
             active_s = step * phase.step_s
             passed = instant_after(self.calendar, begin, active_s)
             at = None if passed is None else next_open(self.calendar, passed)
-            if at is None or (not queue.waits(done) and phase.curve.parts[-1] == 0):
+            if at is None:
                 break
             due = released_by(phase.curve, active_s, len(phase)) - done
-            rows = queue.take(min(due, self._room(at)), at)
+            rows = queue.take(min(due, most, self._room(at)), at)
             if len(rows):
                 out.append(Release(at, index, rows))
                 self.flying.append((at, len(rows)))
                 done += len(rows)
-            elif active_s > phase.curve.length_s and due <= 0:
-                break  # a curve that stops below its end
+            elif due <= 0 and active_s >= phase.curve.length_s:
+                break  # a curve that ends below 100%
             step += 1
         return out
 
@@ -81,9 +81,6 @@ class _Queue:
             zones = codes[order]
             self.places = [np.flatnonzero(zones == zone) for zone in range(len(calendars))]
             self.heads = [0] * len(calendars)
-
-    def waits(self, done: int) -> bool:
-        return done < len(self.order)
 
     def take(self, wanted: int, at: int) -> IntArray:
         """Take the first `wanted` devices that may go at `at`; those passed over keep their place."""

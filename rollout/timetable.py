@@ -41,7 +41,7 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     first_day = dt.datetime.fromtimestamp(start, ZoneInfo(policy.zone)).date()
     freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone, first_day))
     until = start + HORIZON_S
-    if not any(one.zone == DEVICE_ZONE for one in (*windows, *freezes)):
+    if DEVICE_ZONE not in [one.zone for one in windows] + [one.zone for one in freezes]:
         calendar = resolve(windows, freezes, start, until)
         _must_open(calendar, policy, windows, freezes, start, "")
         return Timetable(windows, freezes, calendar, (), (), np.zeros(0, dtype=np.int32))
@@ -90,11 +90,8 @@ def _must_open(
     first = next_open(free, start)
     if first is None:
         raise RefusedError(message, "These windows never open; write other days or times.")
-    guilty = [
-        one
-        for one in freezes
-        if not len(resolve(windows, [one], start, start + HORIZON_S, zone or "UTC").opens)
-    ]
+    alone = [(one, resolve(windows, [one], start, start + HORIZON_S, zone or "UTC")) for one in freezes]
+    guilty = [one for one, calendar in alone if not len(calendar.opens)]
     names = "; ".join(str(one) for one in guilty or freezes)
     raise RefusedError(message, f"Without the freeze ({names}) the first opens at {iso(first, policy.zone)}.")
 

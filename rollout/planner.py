@@ -1,0 +1,276 @@
+"""From inventory, findings and policy to a plan: who, in which order, how fast.
+
+Deterministic in its arguments: the same inventory, policy and instant give the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rollout.errors import RefusedError
+from rollout.feasibility import Feasibility, feasibility
+from rollout.human_steps import human_steps
+from rollout.modes import Auto
+from rollout.order import Numbers, draw_numbers, id_ranks, interleave
+from rollout.phasing import Members, Phasing
+from rollout.policy import PhasePolicy, Policy
+from rollout.schedule import nominal_batches
+from rollout.selection import factor_of, matching
+from rollout.timetable import make_timetable
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    BoolArray,
+    Budgets,
+    Finding,
+    Fleet,
+    IntArray,
+    Inventory,
+    Phase,
+    PhaseEnd,
+    Plan,
+    Severity,
+    Strata,
+)
+
+__all__ = ["Feasibility", "feasibility", "make_plan", "nominal_batches"]
+
+COMANAGED = "already co-managed"
+NOT_ENROLLED = "not enrolled yet"
+BY_POLICY = "excluded by the policy"
+NO_PHASE = "in no phase"
+TAIL = "tail"
+
+MATURE_AFTER_S = DAY_S
+"""The latency that is planned with if neither the policy nor a model says one."""
+
+
+def make_plan(
+    inventory: Inventory,
+    findings: Sequence[Finding],
+    policy: Policy,
+    *,
+    mature_after_s: int | None,
+    created: int,
+) -> Plan:
+    """Plan a rollout of `inventory`.
+
+    findings : of preflight, in the order of its rules; a device leaves with its first blocking one.
+    mature_after_s : the modelled p95 latency, if the policy does not say.
+    created : Unix seconds; without a start of its own the plan starts at the next full hour.
+
+    Raise a `UsageError` for a column that the inventory has not; a `RefusedError` for what cannot be kept,
+    with the earliest date, the smallest budget, rate or duration that can.
+    """
+    fleet = inventory.fleet
+    excluded, reasons, warnings = _exclusions(fleet, findings, policy)
+    draft = _Draft(policy, fleet, excluded == 0)
+    members, unreached = draft.members()
+    if unreached.any():
+        reasons = (*reasons, NO_PHASE)
+        excluded[unreached] = len(reasons)
+    return finish_plan(
+        policy,
+        inventory,
+        members,
+        excluded=excluded,
+        reasons=reasons,
+        warnings=warnings,
+        mature_after_s=mature_after_s,
+        created=created,
+    )
+
+
+def finish_plan(
+    policy: Policy,
+    inventory: Inventory,
+    members: Sequence[Members],
+    *,
+    excluded: IntArray,
+    reasons: tuple[str, ...],
+    warnings: Sequence[str],
+    mature_after_s: int | None,
+    created: int,
+    continues: str = "",
+) -> Plan:
+    """Give the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
+    fleet = inventory.fleet
+    start = int(policy.start.timestamp()) if policy.start else (created // HOUR_S + 1) * HOUR_S
+    latency_s = policy.mature_after or mature_after_s or MATURE_AFTER_S
+    timetable = make_timetable(policy, fleet, excluded == 0, start)
+    budgets, budget_codes = _budgets(policy, fleet)
+    phasing = Phasing(policy, timetable, start, latency_s, budgets, budget_codes)
+    phases = phasing.build(members)
+    return Plan(
+        name=policy.name,
+        action="enroll" if policy.action == "enroll" else f"workload:{policy.workload}",
+        collection=policy.target,
+        salt=policy.salt or policy.name,
+        inventory_digest=fleet.digest,
+        ids=fleet.ids,
+        start=start,
+        zone=policy.zone,
+        phases=phases,
+        windows=timetable.windows,
+        calendar=timetable.calendar,
+        budgets=budgets,
+        budget_codes=budget_codes,
+        strata=_strata(policy, fleet),
+        excluded=excluded,
+        exclusion_reasons=reasons,
+        mature_after_s=latency_s,
+        straggler_after_s=policy.straggler_after,
+        look_s=policy.look_every,
+        chunk=policy.chunk,
+        human_steps=human_steps(policy),
+        warnings=(*warnings, *timetable.warnings, *_warnings(phases, start, created, latency_s)),
+        freezes=tuple(str(freeze) for freeze in timetable.freezes),
+        strata_columns=policy.strata,
+        zone_names=timetable.zone_names,
+        zone_calendars=timetable.zone_calendars,
+        zone_codes=timetable.zone_codes,
+        continues=continues,
+    )
+
+
+def default_phases(size: int) -> tuple[PhasePolicy, ...]:
+    """Give the phases of a policy that writes none: a pilot of 1 %, at most 500; then all; then the tail."""
+    pilot = min(500, -(-size // 100))
+    return (
+        PhasePolicy.model_validate({"name": "pilot", "devices": pilot, "soak": "2d"}),
+        PhasePolicy(name="all"),
+        PhasePolicy(name=TAIL),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """Deals the devices out to the phases."""
+
+    policy: Policy
+    fleet: Fleet
+    left: BoolArray
+
+    def members(self) -> tuple[list[Members], BoolArray]:
+        """Give the phases with their devices in order, the tail last, and who is in none, shape ``(n,)``."""
+        wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
+        if wishes[-1].name != TAIL:
+            wishes.append(PhasePolicy(name=TAIL, devices=0, pacing=Auto()))
+        numbers = draw_numbers(self.fleet.ids, self.policy.salt or self.policy.name)
+        columns = strata_columns(self.policy, self.fleet)
+        ranks = id_ranks(self.fleet.ids)
+        left, out = self.left.copy(), []
+        for index, wish in enumerate(wishes):
+            rows = np.flatnonzero(left & matching(self.fleet, wish.where, f"phases[{index + 1}].where"))
+            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[: _limit(wish, len(rows))]
+            left[order] = False
+            out.append(Members(wish, source_of(wish), order))
+        return out, left
+
+
+def ordered(rows: IntArray, numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
+    """Give some rows of the fleet in release order; see `rollout.order.interleave`."""
+    return rows[interleave(numbers[rows], [column[rows] for column in columns], ranks[rows])]
+
+
+def strata_columns(policy: Policy, fleet: Fleet) -> list[IntArray]:
+    """Give the codes of the columns by which the order is interleaved."""
+    return [factor_of(fleet, column, "strata").codes for column in policy.strata]
+
+
+def source_of(wish: PhasePolicy) -> str:
+    """Name the source collection of a phase: as written, or what it selects."""
+    if wish.source:
+        return wish.source
+    if wish.name == TAIL:
+        return "newcomers and late arrivers"
+    parts = [f"{key} = {' or '.join(str(one) for one in wanted)}" for key, wanted in wish.where.items()]
+    return ", ".join(parts) or "all eligible devices"
+
+
+def _limit(wish: PhasePolicy, size: int) -> int:
+    by_share = size if wish.percent is None else int(np.ceil(size * wish.percent / 100 - 1e-9))
+    return min(size, by_share, size if wish.devices is None else wish.devices)
+
+
+def _exclusions(
+    fleet: Fleet, findings: Sequence[Finding], policy: Policy
+) -> tuple[IntArray, tuple[str, ...], list[str]]:
+    """Say who leaves the plan: (n,) codes, the reasons, and warnings. The first reason counts."""
+    reasons: dict[str, int] = {}
+    excluded = np.zeros(len(fleet), dtype=np.int32)
+
+    def leave(rows: IntArray, reason: str) -> None:
+        fresh = rows[excluded[rows] == 0]
+        if len(fresh):
+            excluded[fresh] = reasons.setdefault(reason, len(reasons) + 1)
+
+    named = _named(fleet, policy.exclude)
+    leave(np.array(sorted(set(named.values())), dtype=np.int32), BY_POLICY)
+    comanaged = fleet.flags["comanaged"]
+    if policy.action == "enroll":
+        leave(np.flatnonzero(comanaged == 1).astype(np.int32), COMANAGED)
+    else:
+        leave(np.flatnonzero(comanaged != 1).astype(np.int32), NOT_ENROLLED)
+    for finding in findings:
+        if finding.severity is Severity.BLOCK and finding.row >= 0 and excluded[finding.row] == 0:
+            excluded[finding.row] = reasons.setdefault(finding.rule, len(reasons) + 1)
+    tenant = [one for one in findings if one.severity is Severity.BLOCK and one.row < 0]
+    if tenant:
+        raise RefusedError(f"preflight {tenant[0].rule}: {tenant[0].sentence}", tenant[0].next_action)
+    unknown = [one for one in policy.exclude if one.casefold() not in named]
+    text = (
+        f"{len(unknown)} devices to exclude are not in the inventory, such as '{unknown[0]}'"
+        if unknown
+        else ""
+    )
+    return excluded, tuple(reasons), [text] if text else []
+
+
+def _named(fleet: Fleet, wanted: Sequence[str]) -> dict[str, int]:
+    """Find devices by id or name, case-folded."""
+    if not wanted:
+        return {}
+    keys = {one.casefold() for one in wanted}
+    found: dict[str, int] = {}
+    for column in (fleet.names, fleet.ids):
+        found.update(
+            (one.casefold(), row) for row, one in enumerate(column.tolist()) if one.casefold() in keys
+        )
+    return found
+
+
+def _budgets(policy: Policy, fleet: Fleet) -> tuple[Budgets, IntArray]:
+    wish = policy.budgets
+    codes = np.zeros(len(fleet), dtype=np.int32)
+    if wish.column:
+        codes = factor_of(fleet, wish.column, "budgets.column").codes
+    return Budgets(wish.in_flight, wish.per_step, wish.column, wish.per_level), codes
+
+
+def _strata(policy: Policy, fleet: Fleet) -> Strata:
+    if not policy.stratum:
+        return Strata("", np.zeros(len(fleet), dtype=np.int32), ("all",))
+    factor = factor_of(fleet, policy.stratum, "stratum")
+    return Strata(policy.stratum, factor.codes, tuple(level or "unknown" for level in factor.levels))
+
+
+def _warnings(phases: Sequence[Phase], start: int, created: int, latency_s: int) -> list[str]:
+    out = []
+    if not any(len(phase) for phase in phases):
+        out.append("no device is left to release")
+    if start < created:
+        out.append("the start lies before the making of this plan")
+    endless = [index for index, phase in enumerate(phases) if len(phase) and phase.end is PhaseEnd.NEVER]
+    waiting = [phase.name for phase in phases[endless[0] + 1 :] if len(phase)] if endless else []
+    if waiting:
+        out.append(f"phase '{phases[endless[0]].name}' has no end: '{', '.join(waiting)}' never begins")
+    for phase in phases:
+        if len(phase) and phase.soak_s < latency_s:
+            out.append(
+                f"phase '{phase.name}' soaks for less than the latency: its gate will wait for the last batch"
+            )
+    return out
