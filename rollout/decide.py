@@ -18,15 +18,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.calendar import active_between, instant_after, is_open, next_open
+from rollout.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.gates import judge
-from rollout.pacing import released_by
+from rollout.pacing import advance, released_by
 from rollout.values import (
     BoolArray,
     Decision,
     IntArray,
     Judgement,
     LongArray,
+    Observation,
     Outcome,
     Phase,
     PhaseEnd,
@@ -107,6 +108,8 @@ class _Look:
         progress = replace(self.progress, state=state)
         if self.progress.state is state:
             return Decision(progress, NOBODY, self.soon, self.progress.reason, judgement, matters=False)
+        if state is State.HELD:
+            progress = replace(progress, holds=progress.holds + 1)
         again = self.seen.now if state is State.RUNNING else self.soon
         return _record(progress, NOBODY, again, reason, judgement)
 
@@ -123,18 +126,33 @@ class _Look:
 
 def is_step_due(plan: Plan, progress: Progress, now: int) -> bool:
     """Say whether the current phase's next batch is due at `now`; windows are not looked at."""
-    return _active(plan, progress, now) >= progress.next_step
+    return _active(plan, progress, now, None) >= progress.next_step
 
 
-def _active(plan: Plan, progress: Progress, now: int) -> int:
+def _active(plan: Plan, progress: Progress, now: int, observation: Observation | None) -> int:
     """Active seconds of the phase at `now`.
 
-    Time held, paused or down counts for nothing: after it at most one step is caught up.
+    Time held, paused or down counts for nothing: after it at most one step is caught up. A ramp runs at
+    the rate that its enrolled devices earned; without an observation it is taken to have earned all.
     """
     if progress.state is not State.RUNNING:
         return progress.active_s
+    phase = plan.phases[progress.phase]
     passed = active_between(plan.calendar, progress.at, now)
-    return progress.active_s + min(passed, max(plan.phases[progress.phase].step_s, plan.look_s))
+    enrolled = 0
+    if phase.rung:
+        enrolled = len(plan)
+        if observation is not None:
+            enrolled = int(observation.of(progress.first_batch, progress.batches)[:, Outcome.ENROLLED].sum())
+    return advance(
+        phase,
+        plan.calendar,
+        progress.active_s,
+        progress.at,
+        min(passed, max(phase.step_s, plan.look_s)),
+        enrolled=enrolled,
+        holds=progress.holds,
+    )
 
 
 def _look(plan: Plan, progress: Progress, seen: Seen) -> _Look:
@@ -145,7 +163,7 @@ def _look(plan: Plan, progress: Progress, seen: Seen) -> _Look:
     aged = replace(
         progress,
         at=seen.now,
-        active_s=_active(plan, progress, seen.now),
+        active_s=_active(plan, progress, seen.now, seen.observation),
         enrolled=enrolled,
         enrolled_at=seen.now if grew else progress.enrolled_at,
     )
@@ -155,10 +173,7 @@ def _look(plan: Plan, progress: Progress, seen: Seen) -> _Look:
 def _judge(look: _Look) -> Judgement:
     progress, seen = look.progress, look.seen
     first, last = progress.first_batch, progress.batches
-    complete = _is_soaked(look)
-    ripe = first
-    if complete:
-        ripe = bisect_right(seen.batch_at, seen.now - look.plan.mature_after_s, first, max(first, last))
+    ripe = bisect_right(seen.batch_at, seen.now - look.plan.mature_after_s, first, max(first, last))
     return judge(
         look.phase.gate,
         cumulative=look.total,
@@ -166,7 +181,7 @@ def _judge(look: _Look) -> Judgement:
         mature=seen.observation.of(first, ripe),
         planned=look.plan.planned_by_stratum,
         names=look.plan.strata.names,
-        complete=complete,
+        complete=_is_soaked(look),
         readable=seen.observation.readable,
         progress_age_s=seen.now - max(progress.enrolled_at, progress.last_release),
         column=look.plan.strata.column,
@@ -207,8 +222,11 @@ def _is_over(look: _Look) -> bool:
 
 
 def _finish(look: _Look, judgement: Judgement) -> Decision:
+    # A device that its user un-enrolls is pending again, so there may always be somebody in flight.
+    # Who had `straggler_after_s` had time enough: then the rollout is over all the same.
     released = sum(look.progress.released)
-    if look.flying:
+    patience = look.progress.last_release + look.plan.straggler_after_s
+    if look.flying and look.seen.now <= patience:
         return look.stay("all are released; waiting for the last outcomes", judgement)
     text = f"finished: {look.progress.enrolled} of {released} released devices are enrolled"
     return look.turn(State.FINISHED, text, judgement)
@@ -232,6 +250,7 @@ def _end_of_phase(look: _Look, judgement: Judgement) -> Decision:
         next_step=0,
         last_release=seen.now,
         first_batch=progress.batches,
+        holds=0,
     )
     why = "it is empty" if not look.done else f"approved{_by(seen)}" if approved else judgement.sentence
     name = look.plan.phases[later].name
@@ -275,9 +294,12 @@ def _admissible(look: _Look, wanted: int) -> IntArray:
     if wanted <= 0:
         return NOBODY
     order, done, seen = look.phase.order, look.done, look.seen
-    if seen.in_flight is None and not seen.commands.excluded:
+    zoned = len(look.plan.zone_calendars) > 0
+    if seen.in_flight is None and not seen.commands.excluded and not zoned:
         return order[done : done + wanted]
     rows = order[~seen.gone[order]]
+    if zoned:
+        rows = rows[open_zones(look.plan.zone_calendars, seen.now)[look.plan.zone_codes[rows]]]
     if seen.in_flight is not None:
         rows = rows[_fits(look.plan, rows, seen.in_flight)]
     return np.asarray(rows[:wanted], dtype=np.int32)

@@ -194,8 +194,9 @@ class _Work:
 
     def _point(self, seen: Seen) -> ProgressPoint:
         by_phase = np.zeros((len(self.plan.phases), OUTCOMES), dtype=np.int64)
+        # A batch of which nothing was sent yet may be missing from the counts.
         by_batch = seen.observation.counts[: len(self.batches)].sum(axis=1)
-        np.add.at(by_phase, [batch.phase for batch in self.batches], by_batch)
+        np.add.at(by_phase, [batch.phase for batch in self.batches[: len(by_batch)]], by_batch)
         return ProgressPoint(seen.now, tuple(tuple(int(n) for n in row) for row in by_phase))
 
     def send(self, now: int) -> Generator[int, int, tuple[int, bool]]:
@@ -239,7 +240,7 @@ class _Work:
         """When to try again after a lost answer: doubling, at most one look's distance."""
         self.failures += 1
         self.journal.session(now, "unanswered", error.message)
-        return now + min(self.plan.look_s, 2 ** min(self.failures, 16))
+        return now + min(self.plan.look_s, 1 << min(self.failures, 16))
 
     def cancel(self, now: int, reason: str) -> None:
         """Give up what is intended and unsent: after HALT and abort nobody follows."""

@@ -26,17 +26,17 @@ from rollout.values import (
     State,
 )
 from sim.draws import Traits, make_draws, traits_of
-from sim.engine import make_engine
+from sim.engine import Simulation, make_engine
 from sim.journal import MemoryJournal
 from sim.model import Model
-from sim.world import Engine, SimClock, World
+from sim.world import SimClock, World
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
-    """One run. All arrays count from the plan's start, by full hours.
+    """One run. All arrays count clock hours; hour 0 is the one in which the plan starts.
 
     eta_s : seconds from the start to the last outcome; -1 if the horizon came first.
     final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
@@ -144,7 +144,7 @@ def simulate_once(
         final=final_counts(plan, world.engine.outcome),
         released=sum(progress.released),
         enrolled=_enrolled_by_hour(world.engine, plan.start),
-        attempts=_trim(world.engine.load["attempts"]),
+        attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
         decisions=rows if keep_decisions else (),
     )
@@ -166,7 +166,7 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
         final=final_counts(plan, outcome),
         released=len(rows),
         enrolled=_enrolled_by_hour(world.engine, plan.start),
-        attempts=_trim(world.engine.load["attempts"]),
+        attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
     )
 
@@ -287,9 +287,9 @@ def _typical(runs: Sequence[RunResult]) -> RunResult:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def _enrolled_by_hour(engine: Engine, start: int) -> LongArray:
+def _enrolled_by_hour(engine: Simulation, start: int) -> LongArray:
     at = engine.outcome_at[engine.outcome == Outcome.ENROLLED]
-    hours = (at - start) // HOUR_S
+    hours = at // HOUR_S - start // HOUR_S
     return np.cumsum(np.bincount(hours, minlength=1)).astype(np.int64)
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rollout.errors import RefusedError
 from rollout.ports import MembershipLog
@@ -19,38 +17,12 @@ from rollout.values import (
     Batch,
     DeviceOutcomes,
     IntArray,
-    LongArray,
     Observation,
     Plan,
 )
+from sim.engine import Simulation
 
 NOBODY: IntArray = np.empty(0, dtype=np.int32)
-
-
-class Engine(Protocol):
-    """What a world needs of an engine; `sim.engine` and `sim.oracle` both give it."""
-
-    now: int
-    counts: NDArray[np.int64]
-    outcome: NDArray[np.int8]
-    outcome_at: LongArray
-    code: LongArray
-
-    def release(self, rows: IntArray, batch: int, at: int) -> None:
-        """Make devices members at `at`."""
-
-    def advance(self, until: int) -> None:
-        """Process every event strictly before `until`."""
-
-    @property
-    def failed_codes(self) -> dict[int, int]:
-        """Devices by failure code."""
-        ...
-
-    @property
-    def load(self) -> dict[str, LongArray]:
-        """Work by hour since the start: attempts, completions, throttled …"""
-        ...
 
 
 class World:
@@ -60,7 +32,7 @@ class World:
         simulations, whose world ends with them.
     """
 
-    def __init__(self, engine: Engine, devices: int, log: MembershipLog | None = None) -> None:
+    def __init__(self, engine: Simulation, devices: int, log: MembershipLog | None = None) -> None:
         self.engine = engine
         self.is_member = np.zeros(devices, dtype=np.bool_)
         self._log = log

@@ -54,10 +54,10 @@ def _disk(db: str) -> Check:
 
 
 def _engine() -> Check:
-    from sim.engine import HAS_FAST_ENGINE
+    from sim.engine import FAST
 
     text = (
-        "the fast engine serves" if HAS_FAST_ENGINE else "numba is missing: the SimPy engine serves, slower"
+        "the fast engine serves" if FAST else "numba is missing: the SimPy engine serves, slower"
     )
     return Check("engine", True, text)
 

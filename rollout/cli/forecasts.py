@@ -14,7 +14,7 @@ def to_document(forecast: Forecast, model: Model) -> dict[str, Any]:
     typical = forecast.typical
     return {
         "summary": forecast.summary(),
-        "start": forecast.start,
+        "start": forecast.start // 3600 * 3600,
         "enrolled": _bands(forecast.enrolled_bands()),
         "baseline_enrolled": _bands(forecast.enrolled_bands(baseline=True)),
         "load": _bands(forecast.load_bands()),

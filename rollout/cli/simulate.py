@@ -17,7 +17,7 @@ from rollout.errors import TargetMissedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollout.cli.steps import Database
+    from rollout.store import Database
     from rollout.values import DecisionRow
     from sim.forecast import Forecast
     from sim.scenario import Scenario, Targets

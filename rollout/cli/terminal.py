@@ -139,4 +139,4 @@ class _Bar:
         """Set how much is done."""
         if self._progress is not None:
             task = self._progress.tasks[0]
-            self._progress.update(task.id, completed=done, **({"description": label} if label else {}))
+            self._progress.update(task.id, completed=done, description=label or task.description)

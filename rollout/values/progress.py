@@ -37,7 +37,7 @@ class Progress:
     next_step : active seconds in this phase at which its next batch is due: steps stand still with
         active time, so a night or a hold neither skips nor crowds one.
     enrolled, enrolled_at : devices enrolled at the last look at which that number grew, and when.
-    first_batch : number of the first batch of this phase.
+    first_batch : number of the first batch of this phase. holds : how often a gate held this phase.
     decisions : decision rows written so far.
     verdict : what the gate said last. reason : the sentence of the last decision.
     """
@@ -53,6 +53,7 @@ class Progress:
     enrolled: int = 0
     enrolled_at: int = -1
     first_batch: int = 0
+    holds: int = 0
     decisions: int = 0
     verdict: str = ""
     reason: str = ""
