@@ -45,7 +45,9 @@ def find_duplicates(fleet: Fleet) -> Duplicates:
     none = {one.name: np.zeros(n, dtype=np.bool_) for one in fields(Duplicates) if one.name != "other"}
     found = Duplicates(**none, other=np.full(n, UNKNOWN, dtype=np.int32))
     codes = _codes(fleet.names.tolist())
-    rows = _shared(codes, np.asarray(fleet.names != ""))
+    twin = fleet.factors.get("twin_of")
+    own = np.asarray(fleet.names != "") & (np.ones(n, dtype=np.bool_) if twin is None else twin.where(""))
+    rows = _shared(codes, own)
     _name_groups(fleet, found, codes, rows)
     _serial_groups(fleet, found)
     _claimed_twice(fleet, found)
@@ -81,6 +83,8 @@ def _name_groups(fleet: Fleet, found: Duplicates, codes: IntArray, rows: IntArra
     for group in _groups(codes, rows):
         by_join: dict[str, list[int]] = {}
         for row in group:
+            if fleet.flags["entra"][row] == 0:
+                continue
             by_join.setdefault(levels[int(join.codes[row])], []).append(row)
         joined = [row for kind in (Join.HYBRID, Join.ENTRA) for row in by_join.get(kind, [])]
         registered = by_join.get(Join.REGISTERED, [])
@@ -128,7 +132,9 @@ def _resource_twins(fleet: Fleet, found: Duplicates, group: list[int]) -> None:
     serials = {str(fleet.serials[row]) for row in current}
     if len(current) < 2 or (len(serials) == len(current) and "" not in serials):
         return
-    best = max(current, key=lambda row: int(fleet.resource_ids[row]))
+    # The record that joined an Entra device, or is active, is the one in use; else the newest is.
+    in_use = np.maximum(fleet.flags["entra"], 0) + np.maximum(fleet.flags["active"], 0)
+    best = max(current, key=lambda row: (int(in_use[row]), int(fleet.resource_ids[row])))
     rest = [row for row in current if row != best and not found.is_extra[row]]
     found.configmgr_extra[rest] = True
     found.other[rest] = best

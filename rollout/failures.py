@@ -18,7 +18,8 @@ from rollout.values import FailureClass
 class Failure:
     """One result code.
 
-    code : unsigned 32-bit HRESULT. kind : its class. done : the device is enrolled already, so this is no failure to retry.
+    code : unsigned 32-bit HRESULT. kind : its class.
+    done : the device is enrolled already, so this is no failure to retry.
     """
 
     code: int

@@ -161,6 +161,7 @@ def _join_configmgr(
         by[targets] = BY.index(By.SERIAL)
         open_records[hits] = False
         free[targets] = False
+    free &= rows.twins() == b""  # an older record of a device is not where a client is
     match = _by_name(configmgr, open_records, current, _names(n, entra, intune, intune_rows), free, entra)
     found[match.records] = match.rows
     by[match.rows] = BY.index(By.NAME)
@@ -204,9 +205,8 @@ def _codes(left: TextArray, right: TextArray, nothing: frozenset[str]) -> tuple[
     levels, codes = np.unique(both, return_inverse=True)
     numbers: IntArray = codes.astype(np.int32)
     for text in nothing:
-        at = int(np.searchsorted(levels, text)) if len(levels) else 0
-        if at < len(levels) and levels[at] == text:
-            numbers[numbers == at] = -1
+        for code in np.flatnonzero(levels == text).tolist():
+            numbers[numbers == code] = -1
     return numbers[: len(left)], numbers[len(left) :]
 
 
@@ -249,11 +249,14 @@ def _by_name(
     """Match by a name that one current record and one row have.
 
     A registered record does not compete with a joined one: a ConfigMgr client is on the joined device.
-    An obsolete record does not compete with a current one.
+    An obsolete record does not compete with a current one, nor an inactive one with an active one.
     """
     left, right = _codes(configmgr.texts["name"], names, frozenset({""}))
     size = int(max(left.max(initial=-1), right.max(initial=-1))) + 1
     contenders = _stronger(left, records & (left >= 0), current, size)
+    active = configmgr.flags.get("active")
+    if active is not None:
+        contenders = _stronger(left, contenders, np.asarray(active == 1), size)
     strong = np.ones(len(names), dtype=np.bool_)
     if entra is not None:
         join = entra.factors["join"]
