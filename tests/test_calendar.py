@@ -1,0 +1,271 @@
+"""Windows and freezes against a walk over every minute with `zoneinfo`, and active time on the result."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_builders import instant
+
+from rollout import calendar as cal
+from rollout.calendar import Freeze, resolve
+from rollout.values import DAY_S, Calendar, Window
+
+ZONES = {  # one day on which the clock goes forward and one on which it goes back, where there are such days
+    "Europe/Berlin": ("2027-03-28", "2027-10-31"),
+    "America/New_York": ("2027-03-14", "2027-11-07"),
+    "Australia/Lord_Howe": ("2027-10-03", "2027-04-04"),  # by half an hour
+    "Africa/Casablanca": ("2026-03-22", "2026-02-15"),  # around Ramadan
+    "Asia/Kathmandu": ("2027-03-28", "2027-10-31"),  # never; 5:45 ahead
+    "America/Sao_Paulo": ("2018-11-04", "2018-02-18"),  # at midnight, so a day begins at 01:00
+    "Pacific/Apia": ("2020-09-27", "2021-04-04"),
+    "UTC": ("2027-03-28", "2027-10-31"),
+}
+EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
+SIX = {
+    "the whole day": (EVERY_DAY, 0, 0),
+    "office hours": ((0, 1, 2, 3, 4), 9 * 60, 17 * 60),
+    "over midnight": (EVERY_DAY, 22 * 60, 5 * 60),
+    "in the hour that is skipped or repeated": (EVERY_DAY, 2 * 60, 3 * 60),
+    "begins within it": (EVERY_DAY, 2 * 60 + 30, 4 * 60),
+    "around midnight on Sundays": ((5, 6), 23 * 60 + 30, 60),
+}
+
+
+@dataclass(frozen=True)
+class Minutes:
+    """What a zone's clock shows at every minute of a span, found by asking for each."""
+
+    at: np.ndarray
+    minute: np.ndarray
+    weekday: np.ndarray
+    ordinal: np.ndarray
+    second_time: np.ndarray
+
+    def inside(self, windows: Sequence[Window], freezes: Sequence[Freeze]) -> np.ndarray:
+        """Say at each minute whether a release is allowed, straight from the definition."""
+        out = np.zeros(len(self.at), dtype=bool) if windows else np.ones(len(self.at), dtype=bool)
+        for window in windows:
+            today = np.isin(self.weekday, window.days)
+            yesterday = np.isin((self.weekday - 1) % 7, window.days)
+            if window.from_min < window.to_min:
+                hit = today & (self.minute >= window.from_min) & (self.minute < window.to_min)
+            else:
+                hit = (today & (self.minute >= window.from_min)) | (yesterday & (self.minute < window.to_min))
+            out |= hit & ~self.second_time
+        for freeze in freezes:
+            out &= ~((self.ordinal >= freeze.first.toordinal()) & (self.ordinal <= freeze.last.toordinal()))
+        return out
+
+
+@cache
+def minutes(zone: str, start: int, until: int) -> Minutes:
+    at = np.arange(start, until, 60)
+    shown = [dt.datetime.fromtimestamp(one, ZoneInfo(zone)) for one in at.tolist()]
+    return Minutes(
+        at,
+        np.array([one.hour * 60 + one.minute for one in shown]),
+        np.array([one.weekday() for one in shown]),
+        np.array([one.toordinal() for one in shown]),
+        np.array([one.fold == 1 for one in shown]),
+    )
+
+
+def opened(calendar: Calendar, at: np.ndarray) -> np.ndarray:
+    """Say at each minute whether the calendar is open."""
+    index = np.searchsorted(calendar.opens, at, side="right") - 1
+    return (index >= 0) & (at < calendar.closes[np.maximum(index, 0)]) if len(calendar.opens) else at < 0
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("name", SIX)
+def test_windows_are_what_a_wall_clock_shows(zone: str, name: str) -> None:
+    """On both days on which the clock changes, every minute is open just when the definition says so."""
+    for day in ZONES[zone]:
+        start = instant(day) - 2 * DAY_S
+        walk = minutes(zone, start, start + 5 * DAY_S)
+        window = Window(*SIX[name], zone)
+        calendar = resolve([window], [], start, start + 5 * DAY_S)
+        np.testing.assert_array_equal(opened(calendar, walk.at), walk.inside([window], []))
+
+
+def test_the_days_above_are_days_on_which_the_clock_changes() -> None:
+    """Else the test above would not look where it hurts."""
+    for zone, days in ZONES.items():
+        if zone in ("UTC", "Asia/Kathmandu"):
+            continue
+        for day, sign in zip(days, (1, -1), strict=True):
+            noon = instant(day) + 12 * 3600
+            before, after = (
+                dt.datetime.fromtimestamp(at, ZoneInfo(zone)).utcoffset()
+                for at in (noon - 2 * DAY_S, noon + DAY_S)
+            )
+            assert before is not None
+            assert after is not None
+            assert (after - before).total_seconds() * sign > 0, (zone, day)
+
+
+def test_a_skipped_hour_is_skipped_and_a_repeated_one_used_once() -> None:
+    """02:00-03:00 in Berlin: nothing in March, one hour and not two in October."""
+    window = Window(EVERY_DAY, 120, 180, "Europe/Berlin")
+    march = resolve([window], [], instant("2027-03-28"), instant("2027-03-29"))
+    october = resolve([window], [], instant("2027-10-31"), instant("2027-11-01"))
+    assert march.opens.tolist() == []
+    assert october.opens.tolist() == [instant("2027-10-31T02:00+02:00")]
+    assert october.closes.tolist() == [instant("2027-10-31T03:00+02:00")]
+
+
+def test_a_day_that_a_zone_never_had_has_no_window() -> None:
+    """Samoa went from Thursday 29 to Saturday 31 December 2011."""
+    window = Window((4,), 0, 0, "Pacific/Apia")
+    assert not len(resolve([window], [], instant("2011-12-28"), instant("2012-01-02")).opens)
+
+
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens() -> None:
+    """Friday 22:00-05:00 reaches into Saturday; a start within it is found too."""
+    window = Window((4,), 22 * 60, 5 * 60, "UTC")
+    calendar = resolve([window], [], instant("2027-01-16T01:00"), instant("2027-01-24"))
+    assert calendar.opens.tolist() == [instant("2027-01-16T01:00"), instant("2027-01-22T22:00")]
+    assert calendar.closes.tolist() == [instant("2027-01-16T05:00"), instant("2027-01-23T05:00")]
+
+
+def test_a_freeze_takes_whole_local_days() -> None:
+    """24-26 December in Berlin, while the window goes by New York's clock."""
+    freeze = Freeze(dt.date(2026, 12, 24), dt.date(2026, 12, 26), "Europe/Berlin", "Christmas")
+    calendar = resolve([], [freeze], instant("2026-12-20"), instant("2026-12-30"))
+    assert calendar.closes.tolist() == [instant("2026-12-24T00:00+01:00"), instant("2026-12-30")]
+    assert calendar.opens.tolist() == [instant("2026-12-20"), instant("2026-12-27T00:00+01:00")]
+    assert str(freeze) == "2026-12-24 to 2026-12-26 Europe/Berlin: Christmas"
+
+
+def test_a_freeze_by_rule_takes_the_days_of_the_rule() -> None:
+    """Patch Tuesday and the day after it, half a year long."""
+    freeze = Freeze(dt.date(2027, 1, 1), dt.date(2027, 1, 1), "UTC", rrule="FREQ=MONTHLY;BYDAY=2TU", days=2)
+    calendar = resolve([], [freeze], instant("2027-01-01"), instant("2027-07-01"))
+    frozen = list(zip(calendar.closes[:-1].tolist(), calendar.opens[1:].tolist(), strict=True))
+    tuesdays = ["2027-01-12", "2027-02-09", "2027-03-09", "2027-04-13", "2027-05-11", "2027-06-08"]
+    assert frozen == [(instant(day), instant(day) + 2 * DAY_S) for day in tuesdays]
+
+
+def test_a_rule_that_began_before_the_start_still_counts() -> None:
+    """A freeze of ten days that began nine days ago is still there."""
+    freeze = Freeze(dt.date(2027, 1, 1), dt.date(2027, 1, 1), "UTC", rrule="FREQ=YEARLY", days=10)
+    calendar = resolve([], [freeze], instant("2027-01-10"), instant("2027-01-20"))
+    assert calendar.opens.tolist() == [instant("2027-01-11")]
+
+
+def test_windows_in_the_devices_time_resolve_by_its_zone() -> None:
+    """zone = "device" stands for the zone that is asked for."""
+    window = Window(EVERY_DAY, 120, 180, "device")
+    span = (instant("2027-01-11"), instant("2027-01-12"))
+    there = resolve([window], [], *span, "Asia/Kathmandu")
+    assert there.opens.tolist() == [instant("2027-01-12T02:00+05:45")]
+
+
+def test_without_windows_it_is_always_open() -> None:
+    """And only until the calendar ends."""
+    calendar = resolve([], [], 100, 200)
+    assert [cal.is_open(calendar, at) for at in (99, 100, 199, 200)] == [False, True, True, False]
+
+
+SOME = Calendar(np.array([10, 30, 60]), np.array([20, 50, 70]))
+
+
+def test_lookups_at_the_edges() -> None:
+    """An interval holds its first second and not its last."""
+    assert [cal.next_open(SOME, at) for at in (0, 10, 19, 20, 49, 50, 69, 70)] == [
+        10,
+        10,
+        19,
+        30,
+        49,
+        60,
+        69,
+        None,
+    ]
+    assert [cal.next_close(SOME, at) for at in (0, 10, 19, 20, 69, 70)] == [20, 20, 20, 50, 70, None]
+    assert cal.active_between(SOME, 15, 65) == 5 + 20 + 5
+    assert cal.active_between(SOME, 65, 15) == 0
+    assert [cal.instant_after(SOME, 0, active) for active in (0, 1, 10, 11, 30, 40, 41)] == [
+        0,
+        11,
+        20,
+        31,
+        50,
+        70,
+        None,
+    ]
+
+
+def test_an_empty_calendar_never_opens() -> None:
+    """All look-ups say so."""
+    empty = resolve([Window((0,), 0, 60, "UTC")], [], instant("2027-01-12"), instant("2027-01-13"))
+    assert cal.next_open(empty, 0) is None
+    assert cal.next_close(empty, 0) is None
+    assert cal.instant_after(empty, 0, 1) is None
+    assert cal.active_between(empty, 0, 2**40) == 0
+    assert not cal.is_open(empty, instant("2027-01-12"))
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> Calendar:
+    """Some sorted, disjoint intervals of seconds."""
+    edges = sorted(draw(st.sets(st.integers(0, 300), max_size=20)))
+    edges = edges[: len(edges) // 2 * 2]
+    return Calendar(np.array(edges[::2], dtype=np.int64), np.array(edges[1::2], dtype=np.int64))
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(calendars(), st.integers(-5, 310), st.integers(-5, 310), st.integers(0, 200))
+def test_active_time_is_counted_second_by_second(
+    calendar: Calendar, since: int, until: int, active: int
+) -> None:
+    """All look-ups agree with counting single seconds."""
+    open_seconds = {
+        second
+        for first, last in zip(calendar.opens.tolist(), calendar.closes.tolist(), strict=True)
+        for second in range(first, last)
+    }
+    assert cal.active_between(calendar, since, until) == sum(since <= one < until for one in open_seconds)
+    assert cal.is_open(calendar, since) == (since in open_seconds)
+    assert cal.next_open(calendar, since) == min((one for one in open_seconds if one >= since), default=None)
+    later = sorted(one for one in open_seconds if one >= since)
+    expected = since if active == 0 else later[active - 1] + 1 if len(later) >= active else None
+    assert cal.instant_after(calendar, since, active) == expected
+
+
+@pytest.mark.slow
+def test_ten_thousand_windows_and_freezes_against_the_walk() -> None:
+    """Any mixture of windows and freezes of one zone, around the days on which its clock changes."""
+    rng = np.random.default_rng(2027)
+    spans = [(zone, instant(day) - 3 * DAY_S) for zone, days in ZONES.items() for day in days]
+    for _ in range(10_000):
+        zone, start = spans[rng.integers(len(spans))]
+        walk = minutes(zone, start, start + 7 * DAY_S)
+        windows = [_any_window(rng, zone) for _ in range(rng.integers(0, 4))]
+        freezes = [_any_freeze(rng, zone, start) for _ in range(rng.integers(0, 3))]
+        calendar = resolve(windows, freezes, start, start + 7 * DAY_S)
+        expected = walk.inside(windows, freezes)
+        np.testing.assert_array_equal(opened(calendar, walk.at), expected, err_msg=f"{windows} {freezes}")
+        assert int((calendar.closes - calendar.opens).sum()) == int(expected.sum()) * 60
+        assert (calendar.opens[1:] > calendar.closes[:-1]).all()
+
+
+def _any_window(rng: np.random.Generator, zone: str) -> Window:
+    days = tuple(np.flatnonzero(rng.random(7) < 0.6).tolist()) or (0,)
+    first, last = (
+        int(one) for one in rng.choice([0, 30, 60, 90, 120, 150, 180, 210, 480, 1020, 1380, 1410], 2)
+    )
+    return Window(days, first, last, zone)
+
+
+def _any_freeze(rng: np.random.Generator, zone: str, start: int) -> Freeze:
+    first = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY_S + int(rng.integers(-1, 7)))
+    return Freeze(first, first + dt.timedelta(days=int(rng.integers(0, 3))), zone)
