@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import HOUR_S, NOT_RELEASED, OUTCOMES, IntArray, LongArray
-from sim.clients import hours_in, spec_of
+from rollout.values import NOT_RELEASED, OUTCOMES, IntArray, LongArray
+from sim.clients import NEVER, hours_in, spec_of
 from sim.draws import Draws, Traits
 from sim.model import Model
 
@@ -77,6 +77,9 @@ class Simulation(Protocol):
         ...
 
 
+_NOBODY: Final = np.empty(0, dtype=np.int32)
+
+
 class Engine:
     """The fast engine. One a run; not thread-safe, but several run side by side (the kernel frees the GIL).
 
@@ -102,31 +105,38 @@ class Engine:
         n = len(traits)
         if n >= 1 << 28:
             raise ValueError(f"expected fewer than {1 << 28} devices, found {n}")
-        self._kernel = kernel
+        from sim import rows as r
+
+        self._step = kernel.step
         spec = spec_of(model, traits, draws, start, straggler_after_s)
         limit = start - spec.base + draws.horizon_s
         self._spec = spec
         self._start = start
-        self._new = traits.new
-        self._strata = n_strata
-        self._rows = _rows(kernel.ROW, draws, strata)
-        self._heads = np.full(limit, -1, dtype=np.int32)
-        self._hours = np.zeros((hours_in(limit), 8), dtype=np.int64)
-        self._minutes = np.zeros(limit // 60 + 1, dtype=np.int32)
-        self._order = np.empty(n, dtype=np.int32)
-        self._failed = np.zeros(len(spec.codes), dtype=np.int64)
-        self._scratch = np.empty(n, dtype=np.int64)
-        self._state = np.zeros(kernel.SCALARS, dtype=np.int64)
-        self._state[kernel.NOW] = start - spec.base
-        self._state[kernel.MINUTE] = -1
-        self._state[kernel.FIRST] = 1 << 40
+        self._n_strata = n_strata
+        self._rules = r.rules_of(spec, traits.new)
+        self._rows = _rows(r.ROW, draws, strata)
+        self._run = r.Run(
+            self._rows,
+            np.full(limit, -1, dtype=np.int32),
+            np.zeros(r.SCALARS, dtype=np.int64),
+            np.zeros((hours_in(limit), 8), dtype=np.int64),
+            np.zeros(limit // 60 + 1, dtype=np.int32),
+            np.empty(n, dtype=np.int32),
+            np.zeros(len(spec.codes), dtype=np.int64),
+            np.empty(n, dtype=np.int64),
+        )
+        self._now = start
+        self._run.scalars[r.NOW] = start - spec.base
+        self._run.scalars[r.MINUTE] = -1
+        self._run.scalars[r.FIRST] = NEVER
+        self._pending = self._run.scalars[r.PENDING : r.PENDING + 1]
         self._counts = np.zeros((16, n_strata, OUTCOMES), dtype=np.int64)
         self._batches = 0
 
     @property
     def now(self) -> int:
         """The second up to which (exclusive) every event has been processed."""
-        return int(self._state[self._kernel.NOW]) + self._spec.base
+        return self._now
 
     @property
     def counts(self) -> LongArray:
@@ -153,81 +163,47 @@ class Engine:
     @property
     def failed_codes(self) -> dict[int, int]:
         """Devices that are FAILED now, by code."""
-        return {int(self._spec.codes[i]): int(self._failed[i]) for i in np.flatnonzero(self._failed)}
+        return {int(self._spec.codes[i]): int(self._run.failed[i]) for i in np.flatnonzero(self._run.failed)}
 
     def release(self, rows: IntArray, batch: int, at: int) -> None:
         """Make devices members at `at`; those released before are passed over.
 
         Raise a `ValueError` if `at` lies before `now`, or batch numbers are not dense.
         """
-        if at < self.now:
-            raise ValueError(f"expected a release at or after {self.now}, found {at}")
+        if at < self._now:
+            raise ValueError(f"expected a release at or after {self._now}, found {at}")
         if not 0 <= batch <= self._batches:
             raise ValueError(f"expected a batch number up to {self._batches}, found {batch}")
-        self.advance(at)
         self._grow(batch + 1)
-        spec = self._spec
-        self._kernel.release(
-            self._rows,
-            np.asarray(rows, dtype=np.int32),
-            batch,
-            at - spec.base,
-            self._state,
-            self._heads,
-            self._hours,
-            self._counts,
-            self._order,
-            self._new,
-            spec.fault,
-            spec.fault_code,
-            spec.mix_permanent,
-            spec.numbers,
-            spec.tables,
-            spec.days,
-        )
+        devices = np.ascontiguousarray(rows, dtype=np.int32)
+        self._step(self._run, self._counts, self._rules, at - self._spec.base, devices, batch)
+        self._now = at
 
     def advance(self, until: int) -> None:
         """Process every event with second < `until`."""
-        if until <= self.now:
-            return
-        spec = self._spec
-        self._kernel.advance(
-            self._rows,
-            until - spec.base,
-            self._state,
-            self._heads,
-            self._hours,
-            self._minutes,
-            self._counts,
-            self._order,
-            self._failed,
-            self._scratch,
-            spec.outages,
-            spec.mix_transient,
-            spec.numbers,
-            spec.tables,
-            spec.days,
-        )
+        if until > self._now:
+            self._step(self._run, self._counts, self._rules, until - self._spec.base, _NOBODY, 0)
+            self._now = until
 
     def settled(self) -> bool:
         """Say whether no released device is PENDING."""
-        return int(self._state[self._kernel.PENDING]) == 0
+        return int(self._pending[0]) == 0
 
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""
         from sim.load import funnel_of
 
-        return funnel_of(self._hours, self._start, self._spec.base, self.now)
+        return funnel_of(self._run.hours, self._start, self._spec.base, self._now)
 
     def load(self) -> Load:
         """Give what the service and the policy points had to bear, by hour."""
         from sim.load import load_of
 
-        return load_of(self._hours, self._minutes, self._start, self._spec.base, self.now)
+        return load_of(self._run.hours, self._run.minutes, self._start, self._spec.base, self._now)
 
     def _grow(self, batches: int) -> None:
         if batches > len(self._counts):
-            shape = (max(batches, 2 * len(self._counts)), self._strata, OUTCOMES)
+            shape = (max(batches, 2 * len(self._counts)), self._n_strata, OUTCOMES)
             grown = np.zeros(shape, dtype=np.int64)
             grown[: self._batches] = self._counts[: self._batches]
             self._counts = grown

@@ -1,0 +1,166 @@
+"""Online-ness in numba: the day rule of `sim.presence`, evaluated lazily, with no memory of the past.
+
+`row` is one record of `sim.rows.ROW`; days and seconds count from base, local ones are shifted so that a day
+begins at 03:00 local time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from sim import clients as c
+from sim import draws as d
+from sim.compiled import jit
+from sim.rows import NEEDS_USER, TURNS_OFF, draw, part, quantile
+
+_DAY: Final = 86400
+
+
+@jit
+def _word(row: Any, day: Any) -> Any:
+    """Give the bits of a day: used, arrival, off, pause, from the highest."""
+    return draw(row.key, d.SLOT_DAY + day + c.DAYS_BEFORE)
+
+
+@jit
+def _kind(day: Any, rules: Any) -> Any:
+    return rules.days[min(max(day + c.DAYS_BEFORE, 0), len(rules.days) - 1)]
+
+
+@jit
+def _used(row: Any, day: Any, word: Any, rules: Any) -> Any:
+    """Say whether a device is used on a local day."""
+    chance = rules.numbers[c.USED + 8 * row.presence + _kind(day, rules)]
+    if chance >= 65536:
+        return True
+    spread = rules.numbers[c.SPREAD] * (2 * np.int64(row.habit & np.uint32(0xFFFF)) - 65536) >> 16
+    return part(word, 3) < chance * (65536 + spread) >> 16
+
+
+@jit
+def _left_on(row: Any, word: Any, rules: Any) -> Any:
+    return part(word, 1) >= rules.numbers[c.OFF + 2 * row.presence + (row.flags & TURNS_OFF)]
+
+
+@jit
+def _place(row: Any, word: Any, rules: Any) -> Any:
+    """Give where in the population's order the device arrives and leaves that day, parts of 65536."""
+    width = rules.numbers[c.ARRIVAL_JITTER]
+    u = np.int64(row.habit >> np.uint32(16)) + ((2 * part(word, 2) - 65536) * width >> 16)
+    u = abs(u)  # folded at both ends, so that it stays uniform
+    return 131071 - u if u > 65535 else u
+
+
+@jit
+def _arrival(row: Any, day: Any, word: Any, rules: Any) -> Any:
+    weekend = 1 if _kind(day, rules) >= 5 else 0
+    return quantile(rules.tables, c.ARRIVE + weekend, _place(row, word, rules))
+
+
+@jit
+def _departure(row: Any, day: Any, word: Any, rules: Any) -> Any:
+    """Give departure, beginning and end of the break of a used day; without a break both are -1."""
+    weekend = 1 if _kind(day, rules) >= 5 else 0
+    place = _place(row, word, rules)
+    ends = quantile(rules.tables, c.LEAVE + weekend, place)
+    if part(word, 0) >= rules.numbers[c.PAUSE + row.presence]:
+        return ends, -1, -1
+    pause = draw(row.key, d.SLOT_PAUSE + day + c.DAYS_BEFORE)
+    away = quantile(rules.tables, c.PAUSE_AT, part(pause, 0))
+    back = min(away + quantile(rules.tables, c.PAUSE_S, part(pause, 1)), ends - 60)
+    if quantile(rules.tables, c.ARRIVE + weekend, place) < away < back:
+        return ends, away, back
+    return ends, -1, -1
+
+
+@jit
+def _was_left_on(row: Any, day: Any, rules: Any) -> Any:
+    """Say whether the last used day before `day` left the device on."""
+    for one in range(day - 1, -c.DAYS_BEFORE - 1, -1):
+        word = _word(row, one)
+        if _used(row, one, word, rules):
+            return _left_on(row, word, rules)
+    return False
+
+
+@jit
+def _next_up(row: Any, day: Any, rules: Any) -> Any:
+    """Give the first arrival on `day` or later, in local seconds."""
+    for one in range(day, len(rules.days) - c.DAYS_BEFORE):
+        word = _word(row, one)
+        if _used(row, one, word, rules):
+            return one * _DAY + _arrival(row, one, word, rules)
+    return c.NEVER
+
+
+@jit
+def _next_down(row: Any, day: Any, rules: Any) -> Any:
+    """Give when a device that is on as `day` begins goes off, in local seconds."""
+    for one in range(day, len(rules.days) - c.DAYS_BEFORE):
+        word = _word(row, one)
+        if _used(row, one, word, rules):
+            ends, away, _ = _departure(row, one, word, rules)
+            if away >= 0:
+                return one * _DAY + away
+            if not _left_on(row, word, rules):
+                return one * _DAY + ends
+    return c.NEVER
+
+
+@jit
+def span(row: Any, second: Any, rules: Any) -> Any:
+    """Say whether a device is on at a second, and when that ends."""
+    local = second + row.offset
+    day = local // _DAY
+    clock = local - day * _DAY
+    word = _word(row, day)
+    if _used(row, day, word, rules) and clock >= _arrival(row, day, word, rules):
+        ends, away, back = _departure(row, day, word, rules)
+        if clock < back:
+            if clock < away:
+                return True, day * _DAY + away - row.offset
+            return False, day * _DAY + back - row.offset
+        if _left_on(row, word, rules):
+            return True, _next_down(row, day + 1, rules) - row.offset
+        if clock < ends:
+            return True, day * _DAY + ends - row.offset
+        return False, _next_up(row, day + 1, rules) - row.offset
+    if _was_left_on(row, day, rules):
+        return True, _next_down(row, day, rules) - row.offset
+    return False, _next_up(row, day, rules) - row.offset
+
+
+@jit
+def up_from(row: Any, second: Any, rules: Any) -> Any:
+    """Give the first second from `second` on at which the device is on."""
+    on, ends = span(row, second, rules)
+    return second if on else ends
+
+
+@jit
+def _user_from(row: Any, second: Any, rules: Any) -> Any:
+    """Give the first second from `second` on at which the user is there."""
+    local = second + row.offset
+    day = local // _DAY
+    clock = local - day * _DAY
+    word = _word(row, day)
+    if _used(row, day, word, rules):
+        begins = _arrival(row, day, word, rules)
+        ends, away, back = _departure(row, day, word, rules)
+        if clock < begins:
+            return day * _DAY + begins - row.offset
+        if away <= clock < back:
+            return day * _DAY + back - row.offset
+        if clock < ends:
+            return second
+    return _next_up(row, day + 1, rules) - row.offset
+
+
+@jit
+def ready_from(row: Any, second: Any, rules: Any) -> Any:
+    """Give the first second from `second` on at which the device can get a token (T11, T12)."""
+    if row.flags & NEEDS_USER:
+        return _user_from(row, second, rules)
+    return up_from(row, second, rules)
