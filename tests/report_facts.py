@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -314,3 +315,27 @@ def make_tuning() -> Tuning:
     front = np.array([not bool(np.any((hours < h) & (peak < p))) for h, p in zip(hours, peak, strict=True)])
     chosen = int(np.flatnonzero(front)[2])
     return Tuning(hours, peak, front, chosen)
+
+
+NASTY = "</script><script>window.hijacked=1</script><img src=x onerror=window.hijacked=1> $x$ & \"q' ü 日本"
+
+
+def nasty_facts() -> ReportFacts:
+    """Facts in which every text from outside tries to break out of where it is shown."""
+    facts = make_facts()
+    plan = make_plan(names=(NASTY, "all " + "x" * 120, "=cmd()"))
+    reasons = tuple(f"{reason} {NASTY}" for reason in plan.exclusion_reasons)
+    judged = Judgement(Verdict.HALT, f"HALT: model {NASTY} failed", "evidence", NASTY, 41, 9)
+    return replace(
+        facts,
+        title=NASTY,
+        plan=replace(plan, exclusion_reasons=reasons, warnings=(NASTY,)),
+        decisions=tuple(replace(row, reason=NASTY) for row in facts.decisions),
+        failures=(FailureRow(0x80180026, NASTY, NASTY, 3, NASTY),),
+        findings=(FindingRow("E2", Severity.BLOCK, 1, NASTY, NASTY),),
+        audit=(AuditRow(START, NASTY, "=HYPERLINK(1)", NASTY),),
+        gates=tuple(replace(gate, name=NASTY) for gate in facts.gates),
+        judgements=(JudgementRow(START, 0, judged),),
+        needs=(NASTY,),
+        forecast=replace(make_forecast(), done_means=NASTY, baseline_name=NASTY),
+    )

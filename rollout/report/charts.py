@@ -5,7 +5,6 @@ The same arrays as the pictures, so a hover shows what the picture draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,49 +29,54 @@ ROLE_BY_PLACE = ("ours", "other", "good", "limit", "bad", "muted")
 
 @dataclass(slots=True)
 class Chart:
-    """A chart while it is gathered. unit : of the y axis. digits : shown after the point."""
+    """A chart while it is gathered.
+
+    unit : of the y axis. digits : shown after the point. top : end of the y axis, None as the data say.
+    span : (from, likely, to) instants marked above the curves, with its words.
+    """
 
     unit: str
     digits: int = 0
     top: float | None = None
+    span: tuple[float, float, float] | None = None
+    span_words: str = ""
     series: list[tuple[LongArray, AnyCounts, bool]] = field(default_factory=list)
     keys: list[dict[str, Any]] = field(default_factory=list)
 
-    def line(
-        self,
-        name: str,
-        at: LongArray,
-        values: AnyCounts,
-        role: str,
-        *,
-        dash: Sequence[float] = SOLID,
-        step: bool = False,
-        width: float = 1.8,
-        fill: float = 0.0,
-    ) -> None:
-        """Add a line. step : the value holds until the next instant. fill : density down to zero."""
-        if not len(at):
-            return
-        self._key(name, role, [self._add(at, values, step)], dash=dash, step=step, width=width, fill=fill)
+    def line(self, name: str, at: LongArray, values: AnyCounts, role: str, **look: Any) -> None:
+        """Add a line. look : dash, width, step (holds until the next instant), fill (density to zero)."""
+        if len(at):
+            index = self._add(at, values, look.get("step", False))
+            self.keys.append({**LOOK, **look, "name": name, "role": role, "line": index, "band": None})
 
-    def band(self, name: str, bands: Bands, low: float, high: float, role: str, fill: float) -> None:
-        """Add the area between two quantile levels."""
+    def band(self, name: str, bands: Bands, low: float, high: float, role: str, **look: Any) -> None:
+        """Add the area between two quantile levels; with `width` > 0 also the median as a line."""
         edges = [self._add(bands.at, bands.level(level), False) for level in (low, high)]
-        self._key(name, role, edges, dash=SOLID, step=False, width=0, fill=fill)
+        middle = self._add(bands.at, bands.level(0.5), False) if look.get("width") else None
+        self.keys.append(
+            {**LOOK, "width": 0, **look, "name": name, "role": role, "line": middle, "band": edges}
+        )
 
     def _add(self, at: LongArray, values: AnyCounts, step: bool) -> int:
         self.series.append((at, values, step))
         return len(self.series)
 
-    def _key(self, name: str, role: str, series: list[int], **look: Any) -> None:
-        self.keys.append({"name": name, "role": role, "series": series, **look})
-
     def document(self) -> dict[str, Any]:
-        """Give {unit, digits, top, keys, data}: data[0] instants, then a list a series."""
+        """Give what page.js reads; data[0] are the instants, then one list a series, null where unknown."""
         grid = np.unique(np.concatenate([thin(at) for at, _, _ in self.series]))
-        data: list[Any] = [grid.tolist()]
-        data += [_listed(_on_grid(grid, *one), self.digits) for one in self.series]
-        return {"unit": self.unit, "digits": self.digits, "top": self.top, "keys": self.keys, "data": data}
+        listed = [_listed(_on_grid(grid, *one), self.digits) for one in self.series]
+        return {
+            "unit": self.unit,
+            "digits": self.digits,
+            "top": self.top,
+            "span": self.span,
+            "span_words": self.span_words,
+            "keys": self.keys,
+            "data": [grid.tolist(), *listed],
+        }
+
+
+LOOK: dict[str, Any] = {"dash": SOLID, "step": False, "width": 1.8, "fill": 0.0}
 
 
 def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
@@ -118,30 +122,31 @@ def _listed(values: FloatArray, digits: int) -> list[float | int | None]:
 
 
 def _fan(fan: ForecastFan) -> Chart:
-    chart = Chart("devices")
-    chart.line("actual", fan.actual_at, fan.actual, "ink", step=True, width=2.6)
+    """The lines in the order in which they are painted: what really happened lies on top."""
+    chart = Chart("devices", top=fan.whole * 1.18, span=fan.eta, span_words=fan.span_words())
+    chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
+    chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)
     chart.line("forecast, median", fan.bands.at, fan.bands.level(0.5), "ours", dash=DASHED)
-    chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", 0.3)
-    chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", 0.16)
     chart.line("released by plan", fan.planned.at, fan.planned.count, "muted", dash=DOTTED, width=1.3)
+    chart.line("actual", fan.actual_at, fan.actual, "ink", step=True, width=2.6)
     return chart
 
 
 def _phases(progress: PhaseProgress) -> Chart:
-    chart = Chart("% of the phase", digits=1, top=100)
+    chart = Chart("% of the phase", digits=1, top=104)
     for line, role in zip(progress.lines, ROLE_BY_PLACE, strict=False):
-        chart.line(line.name, line.at, line.actual, role, step=True, width=2.6)
         if len(line.band_at):
             bands = Bands(line.band_at, (0.05, 0.5, 0.95), np.stack([line.low, line.middle, line.high]))
-            chart.line(f"{line.name}, forecast", line.band_at, line.middle, role, dash=DASHED, width=1.3)
-            chart.band(f"{line.name}, 90 % band", bands, 0.05, 0.95, role, 0.16)
+            name = f"{line.name}, forecast"
+            chart.band(name, bands, 0.05, 0.95, role, fill=0.16, dash=DASHED, width=1.3)
+        chart.line(line.name, line.at, line.actual, role, step=True, width=2.6)
     return chart
 
 
 def _load(curve: LoadCurve) -> Chart:
     load, chart = curve.load, Chart("attempts an hour")
+    chart.line("this plan, 9 of 10 runs at most", load.at, load.p90, "ours", step=True, width=1, fill=0.15)
     chart.line("this plan, median", load.at, load.p50, "ours", step=True, fill=0.35)
-    chart.line("this plan, 9 of 10 runs at most", load.at, load.p90, "ours", step=True, width=1, dash=DOTTED)
     if load.baseline is not None:
         chart.line("all at once", load.at, load.baseline, "other", step=True, dash=DASHED)
     if load.actual is not None:
@@ -154,8 +159,8 @@ def _gates(timeline: GateTimeline) -> Chart:
     chart = Chart("% of executed", digits=2, top=round(timeline.top(), 2))
     for track in timeline.tracks:
         rate, limit = rates_of(track)
-        chart.line(f"{track.name}: failed", track.at, rate, "ink", step=True, width=2.2)
         chart.line(f"{track.name}: HALT from", track.at, limit, "limit", step=True, dash=DASHDOT)
+        chart.line(f"{track.name}: failed", track.at, rate, "ink", step=True, width=2.2)
     known = [t for t in timeline.tracks if not np.isnan(t.p_ok)]
     if known:
         ends = np.array([timeline.tracks[0].at[0], timeline.tracks[-1].at[-1]], dtype=np.int64)
@@ -165,10 +170,6 @@ def _gates(timeline: GateTimeline) -> Chart:
 
 def _versus(versus: Versus) -> Chart:
     chart = Chart("devices")
-    for name, bands, role, dash in (
-        ("this plan", versus.ours, "ours", SOLID),
-        (versus.native_name, versus.native, "other", DASHED),
-    ):
-        chart.line(name, bands.at, bands.level(0.5), role, dash=dash, width=2.2)
-        chart.band(f"{name}, 90 % band", bands, 0.05, 0.95, role, 0.18)
+    chart.band(versus.native_name, versus.native, 0.05, 0.95, "other", fill=0.18, dash=DASHED, width=2.2)
+    chart.band("this plan", versus.ours, 0.05, 0.95, "ours", fill=0.18, width=2.2)
     return chart

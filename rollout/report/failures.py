@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rollout.report import style
 from rollout.report.facts import FailureRow, ReportFacts
 from rollout.report.style import LIGHT, Stamp, Theme
-from rollout.report.wording import count, hexcode, percent
+from rollout.report.wording import brief, count, hexcode, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,9 @@ class FailureCodes:
         total = sum(row.count for row in self.rows) + self.others[1]
         for place, row in enumerate(self.rows):
             name = row.name or "unknown code"
-            _bar(ax, theme, place, row.count, total, f"{hexcode(row.code)}  {name}", row.next_action)
+            _bar(
+                ax, theme, place, row.count, total, f"{hexcode(row.code)}  {brief(name, 60)}", row.next_action
+            )
         if self.others[0]:
             text = f"{self.others[0]} further codes"
             _bar(ax, theme, len(self.rows), self.others[1], total, text, "see failures.csv")

@@ -78,7 +78,7 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
 
 
 def phases_of(facts: ReportFacts) -> list[dict[str, Any]]:
-    """Give one object a phase: name, source, devices, released, enrolled, failed."""
+    """Give one object a phase: name, source, devices, released, and its devices by outcome."""
     last = facts.points[-1].by_phase if facts.points else ()
     out = []
     for index, phase in enumerate(facts.plan.phases):
@@ -90,7 +90,10 @@ def phases_of(facts: ReportFacts) -> list[dict[str, Any]]:
                 "devices": len(phase),
                 "released": int(sum(counts)),
                 "enrolled": int(counts[Outcome.ENROLLED]),
-                "failed": int(counts[Outcome.FAILED] + counts[Outcome.REJECTED]),
+                "failed": int(counts[Outcome.FAILED]),
+                "rejected": int(counts[Outcome.REJECTED]),
+                "timed_out": int(counts[Outcome.TIMED_OUT]),
+                "pending": int(counts[Outcome.PENDING]),
             }
         )
     return out

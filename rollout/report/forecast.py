@@ -74,15 +74,18 @@ class ForecastFan:
             f"Forecast end: {p50} (8 of 10 runs: {p10} to {p90})."
         )
 
+    def span_words(self) -> str:
+        """Say between which days the end lies."""
+        first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.eta[0], self.eta[2]))
+        return f"done, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
+
     def _labels(self, ax: Axes, theme: Theme) -> None:
         """Write the labels where the lines lie far enough apart to tell which is meant."""
         p10, p50, p90 = self.eta
         height = self.whole * 1.09
         ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")
         ax.plot([p50], [height], marker="|", markersize=13, markeredgewidth=2.5, color=theme.ours)
-        left, right = day(p10, zone_of(self.stamp.zone)), day(p90, zone_of(self.stamp.zone))
-        span = left if left == right else f"{left} to {right}"
-        style.label(ax, p10, height, f"done, 8 of 10 runs: {span}", theme.ours, ha="right", offset=(-8, 0))
+        style.label(ax, p10, height, self.span_words(), theme.ours, ha="right", offset=(-8, 0))
         grid, middle = self.bands.at, self.bands.level(0.5)
         # Not past two thirds of the width: the text runs to the right, below the rising band.
         index = min(_index_at(middle, 0.6 * self.whole), int(0.66 * len(grid)))

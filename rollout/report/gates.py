@@ -10,7 +10,7 @@ import numpy as np
 from rollout.report import style
 from rollout.report.facts import FloatArray, GateTrack, ReportFacts
 from rollout.report.style import LIGHT, Stamp, Theme
-from rollout.report.wording import count, percent
+from rollout.report.wording import brief, count, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ class GateTimeline:
     def _labels(self, ax: Axes, theme: Theme, track: GateTrack, top: float) -> None:
         rate, limit = rates_of(track)
         x = float(track.at[-1])
-        text = f"{track.name}: {count(track.failed[-1])} of {count(track.executed[-1])}"
+        text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.executed[-1])}"
         text += f" ({percent(track.failed[-1], track.executed[-1])})"
         style.label(ax, x, min(rate[-1], top), text, theme.ink, ha="right", va="bottom", offset=(0, 5))
         if np.isnan(limit[-1]) or limit[-1] >= top:

@@ -19,15 +19,22 @@ from typing import Any
 from rollout.report.charts import charts_of
 from rollout.report.facts import ReportFacts
 from rollout.report.figures import json_report
+from rollout.report.funnel import SENTENCES, STAGES, FunnelBars
 from rollout.report.pictures import Display, draw, pictures_of
 from rollout.report.standing import Tone, last_look, standing_of
 from rollout.report.style import DARK, LIGHT, ROLES, Theme
 from rollout.report.text import OUTCOME_WORDS
-from rollout.report.wording import count, duration, hexcode, percent, short, when, zone_of
+from rollout.report.wording import count, hexcode, percent, short, when, zone_of
 
 SIGNS = {Tone.GOOD: "✓", Tone.WATCH: "!", Tone.BAD: "✕"}
 BATCHES_SHOWN = 300
 JUDGEMENTS_SHOWN = 50
+
+AS_BARS = ("funnel", "failures")
+"""Pictures that the page shows as lists with bars instead: they fit a phone."""
+
+COMPACT = (6.8, 4.2)
+"""Inches of a drawing in the page: half a wide screen, and its text stays readable."""
 
 SECTIONS = (
     ("funnel", "Funnel"),
@@ -61,8 +68,15 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         figures=json_report(facts),
         tiles=_tiles(facts),
         sections=SECTIONS,
-        pictures={name: {"svg": Markup(inline_svg(name, display))} for name, display in pictures.items()},
+        pictures={
+            name: {"svg": Markup(inline_svg(name, display))}
+            for name, display in pictures.items()
+            if name not in AS_BARS
+        },
         charts=charts,
+        funnel=_funnel(facts),
+        eta_hours=round(float(facts.forecast.eta_hours[1]), 3) if facts.forecast else None,
+        failed_total=sum(row.count for row in facts.failures),
         excluded=[(reason, n) for reason, n in facts.plan.excluded_by_reason().items() if n],
         judgements=_judgements(facts),
         failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
@@ -111,7 +125,7 @@ def _data(facts: ReportFacts, charts: dict[str, dict[str, Any]]) -> str:
 
 def inline_svg(name: str, display: Display) -> str:
     """Give the picture as an SVG element that takes its colours from the page and its words as its name."""
-    text = draw(display, "svg").decode()
+    text = draw(display, "svg", size=COMPACT).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
@@ -135,16 +149,16 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
         tiles.append({"key": key, "name": OUTCOME_WORDS[key], "value": value, "note": note})
     for tile in tiles:
         tile["text"] = count(tile["value"])
-    if facts.forecast is not None:
-        hours = float(facts.forecast.eta_hours[1])
-        eta = {
-            "key": "eta",
-            "name": "forecast, from the start",
-            "value": round(hours, 3),
-            "note": "median run",
-        }
-        tiles.append({**eta, "text": duration(hours)})
     return tiles
+
+
+def _funnel(facts: ReportFacts) -> list[dict[str, Any]]:
+    counts = FunnelBars.of(facts).counts
+    whole = max(1, counts[0])
+    return [
+        {"name": name, "count": n, "sentence": sentence, "width": round(100 * n / whole, 2)}
+        for name, n, sentence in zip(STAGES, counts, SENTENCES, strict=True)
+    ]
 
 
 def _phase_name(facts: ReportFacts, index: int) -> str:

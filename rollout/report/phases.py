@@ -10,7 +10,7 @@ import numpy as np
 from rollout.report import style
 from rollout.report.facts import AnyCounts, FloatArray, ReportFacts
 from rollout.report.style import LIGHT, Stamp, Theme
-from rollout.report.wording import count, percent
+from rollout.report.wording import brief, count, percent
 from rollout.values import LongArray, Outcome
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class PhaseProgress:
             goal = min((38.0, 58.0, 78.0)[place % 3], 0.6 * float(values[-1]))
             index = min(int(np.searchsorted(values, goal)), len(at) - 1)
             now = float(line.actual[-1]) if len(line.actual) else float(values[-1])
-            text = f"{line.name}: {percent(now, 100)} of {count(line.devices)}"
+            text = f"{brief(line.name)}: {percent(now, 100)} of {count(line.devices)}"
             x = float(at[index])
             options = style.side_of(ax, x)
             offset = (16, 0) if options["ha"] == "left" else (-16, 0)

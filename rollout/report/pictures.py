@@ -53,9 +53,10 @@ def pictures_of(facts: ReportFacts) -> dict[str, Display]:
     return {name: display for name, display in made.items() if display is not None}
 
 
-def draw(display: Display, kind: str, theme: Theme = LIGHT) -> bytes:
-    """Give the picture as ``png`` or ``svg``."""
-    figure = display.plot(theme=theme).figure
+def draw(display: Display, kind: str, theme: Theme = LIGHT, size: tuple[float, float] | None = None) -> bytes:
+    """Give the picture as ``png`` or ``svg``. size : inches, None for the picture's own."""
+    ax = None if size is None else style.axes_for(None, theme, size)
+    figure = display.plot(ax, theme=theme).figure
     return style.render(_whole(figure), kind)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 
 from rollout.report.facts import FINAL, PLANNED, Forecast, ReportFacts
-from rollout.report.wording import capital, count, duration, percent, when, zone_of
+from rollout.report.wording import capital, count, duration, moment, percent, when, zone_of
 from rollout.values import HOUR_S, Outcome, State, Verdict
 
 RISKY_HALT_CHANCE = 0.05
@@ -147,7 +147,7 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if forecast is None:
         return "Unknown", "Simulate the plan to get a forecast."
     p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
-    likely = f"8 of 10 runs end between {when(p10, zone)} and {when(p90, zone)}"
+    likely = f"8 of 10 runs end between {moment(p10, zone)} and {moment(p90, zone)}"
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
     return when(p50, zone), likely

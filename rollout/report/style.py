@@ -159,7 +159,9 @@ def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -
     settings: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": 9, "fontweight": "bold", **options}
     offset = settings.pop("offset", (5, 0))
     place: dict[str, Any] = {"textcoords": "offset points", "bbox": patch, "annotation_clip": False}
-    ax.annotate(text, (x, y), offset, color=color, parse_math=False, **place, **settings)
+    note = ax.annotate(text, (x, y), offset, color=color, parse_math=False, **place, **settings)
+    # A label lies inside the plot and must not shrink it, however long a name is.
+    note.set_in_layout(False)
 
 
 def render(figure: Figure, kind: str, *, dpi: int = 144) -> bytes:

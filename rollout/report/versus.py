@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rollout.report import style
 from rollout.report.facts import Bands, ReportFacts
 from rollout.report.style import LIGHT, Stamp, Theme
-from rollout.report.wording import count
+from rollout.report.wording import brief, count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ class Versus:
         """Draw ours solid, the native way dashed; give the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="This plan against the native way", y="devices enrolled")
-        names = ("this plan", self.native_name)
+        names = ("this plan", brief(self.native_name, 40))
         peaks = self.peaks or (None, None)
         goals, offsets = (0.42, 0.72), ((12, -10), (14, -14))
         for bands, name, colour, dash, peak, goal, offset in zip(

@@ -53,6 +53,11 @@ def when(at: float, zone: tzinfo) -> str:
     return f"{day(at, zone)} {t.year} {t:%H:%M}"
 
 
+def moment(at: float, zone: tzinfo) -> str:
+    """Give an instant without its year: ``Mon 2 Nov 08:00``."""
+    return f"{day(at, zone)} {local(at, zone):%H:%M}"
+
+
 def day(at: float, zone: tzinfo) -> str:
     """Give a day: ``Mon 2 Nov``."""
     t = local(at, zone)
@@ -79,6 +84,11 @@ def short(digest: str) -> str:
 def hexcode(code: int) -> str:
     """Give a failure code as an unsigned HRESULT: ``0x80180026``."""
     return f"0x{code & 0xFFFFFFFF:08X}"
+
+
+def brief(name: str, most: int = 28) -> str:
+    """Give a name in at most `most` characters: names come from outside, and pictures are small."""
+    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def capital(sentence: str) -> str:

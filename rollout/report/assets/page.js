@@ -25,29 +25,51 @@
     const svg = document.createElementNS(ns, "svg");
     svg.setAttribute("viewBox", "0 0 27 11");
     svg.setAttribute("aria-hidden", "true");
-    const band = key.series.length > 1;
-    const mark = document.createElementNS(ns, band ? "rect" : "line");
-    const set = band
-      ? { x: 0, y: 0, width: 27, height: 11, fill: `var(--${key.role})`, "fill-opacity": Math.max(key.fill, .25) }
-      : { x1: 0, y1: 5.5, x2: 27, y2: 5.5, stroke: `var(--${key.role})`, "stroke-width": Math.max(key.width, 1.5), "stroke-dasharray": key.dash.join(" ") };
-    for (const [name, value] of Object.entries(set)) mark.setAttribute(name, value);
-    svg.append(mark);
+    const colour = `var(--${key.role})`;
+    const draw = (tag, set) => {
+      const mark = document.createElementNS(ns, tag);
+      for (const [name, value] of Object.entries(set)) mark.setAttribute(name, value);
+      svg.append(mark);
+    };
+    if (key.band) draw("rect", { x: 0, y: 0, width: 27, height: 11, fill: colour, "fill-opacity": Math.max(key.fill, .2) });
+    if (key.line) draw("line", { x1: 0, y1: 5.5, x2: 27, y2: 5.5, stroke: colour, "stroke-width": Math.max(key.width, 1.5), "stroke-dasharray": key.dash.join(" ") });
     return svg;
+  }
+
+  /* The interval of the end, as a bar above the curves. */
+  function drawSpan(u, chart) {
+    const [from, likely, to] = chart.span.map((at) => u.valToPos(at, "x", true));
+    const { ctx, bbox } = u, y = u.valToPos(chart.top / 1.18 * 1.09, "y", true), ratio = devicePixelRatio;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.strokeStyle = ctx.fillStyle = css("ours");
+    ctx.lineWidth = 4 * ratio;
+    ctx.beginPath();
+    ctx.moveTo(from, y);
+    ctx.lineTo(to, y);
+    ctx.moveTo(likely, y - 7 * ratio);
+    ctx.lineTo(likely, y + 7 * ratio);
+    ctx.stroke();
+    ctx.font = `bold ${12 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textBaseline = "middle";
+    ctx.textAlign = "right";
+    ctx.fillText(chart.span_words, from - 8 * ratio, y);
+    ctx.restore();
   }
 
   function options(chart, width, shown, onCursor, onZoom) {
     const series = [{}], bands = [];
     chart.keys.forEach((key, k) => {
-      const colour = css(key.role), band = key.series.length > 1;
-      key.series.forEach((index) => {
-        series[index] = {
-          label: key.name, show: shown[k], spanGaps: true, points: { show: false },
-          stroke: band ? "transparent" : colour, width: band ? 0 : key.width, dash: key.dash.length ? key.dash : undefined,
-          fill: !band && key.fill ? fade(colour, key.fill) : undefined,
-          paths: key.step ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear(),
-        };
-      });
-      if (band) bands.push({ series: [key.series[1], key.series[0]], fill: fade(colour, key.fill) });
+      const colour = css(key.role), edge = { show: shown[k], stroke: "transparent", width: 0, points: { show: false } };
+      for (const index of key.band ?? []) series[index] = edge;
+      if (key.band) bands.push({ series: [key.band[1], key.band[0]], fill: fade(colour, key.fill) });
+      if (key.line) series[key.line] = {
+        show: shown[k], points: { show: false }, stroke: colour, width: key.width,
+        dash: key.dash.length ? key.dash : undefined, fill: !key.band && key.fill ? fade(colour, key.fill) : undefined,
+        paths: key.step ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear(),
+      };
     });
     const font = "12px " + getComputedStyle(document.body).fontFamily;
     const axis = { stroke: css("muted"), font, grid: { stroke: css("rule"), width: 1 }, ticks: { stroke: css("rule"), width: 1 } };
@@ -65,7 +87,7 @@
         { ...axis, size: 64, values: (u, ticks) => ticks.map((v) => number(v, v % 1 ? 1 : 0)) },
       ],
       cursor: { y: false, sync: { key: "rollout" }, points: { size: 7 }, drag: { x: true, y: false } },
-      hooks: { setCursor: [onCursor], setScale: [(u, name) => name === "x" && onZoom(u)] },
+      hooks: { draw: [(u) => chart.span && drawSpan(u, chart)], setCursor: [onCursor], setScale: [(u, name) => name === "x" && onZoom(u)] },
     };
   }
 
@@ -77,13 +99,13 @@
       "aria-label": drawing.getAttribute("aria-label") + " Arrow keys move along time, plus and minus zoom, Escape shows all." });
     const readout = element("span", { class: "readout", "aria-live": "off" });
     const all = element("button", { class: "all", type: "button", hidden: "" }, "Show all");
-    const outputs = chart.keys.map(() => element("output", { "aria-live": "off" }));
+    const outputs = chart.keys.map(() => element("span", { class: "value" }));
     const buttons = chart.keys.map((key, k) => {
       const button = element("button", { type: "button", "aria-pressed": "true" }, sample(key), key.name, outputs[k]);
       button.addEventListener("click", () => {
         shown[k] = !shown[k];
         button.setAttribute("aria-pressed", String(shown[k]));
-        key.series.forEach((index) => u.setSeries(index, { show: shown[k] }));
+        for (const index of [key.line, ...(key.band ?? [])]) if (index) u.setSeries(index, { show: shown[k] });
       });
       return button;
     });
@@ -98,8 +120,11 @@
       const at = self.cursor.idx;
       readout.textContent = at == null ? "" : clock.format(new Date(x[at] * 1e3));
       chart.keys.forEach((key, k) => {
-        const values = key.series.map((index) => chart.data[index][at ?? -1]);
-        outputs[k].textContent = at == null || values[0] == null ? "" : values.map((v) => number(v, chart.digits)).join(" to ");
+        const value = (index) => chart.data[index]?.[at ?? -1] ?? null;
+        const middle = value(key.line), edges = (key.band ?? []).map(value);
+        const range = edges.map((v) => number(v, chart.digits)).join(" to ");
+        outputs[k].textContent = (middle ?? edges[0] ?? null) === null ? ""
+          : !key.line ? range : number(middle, chart.digits) + (key.band ? ` (${range})` : "");
       });
     };
     const onZoom = (self) => {
