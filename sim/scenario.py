@@ -54,16 +54,42 @@ class Scenario:
 
 
 DEFAULT_TEXT = """\
-# The default: 100,000 clients, a pilot of 500, then everybody within office hours.
-# The client's own random window is 24 h, as seen on real clients.
+# The default: 100,000 clients. A pilot of 500 within office hours, then everybody at a pace that the
+# enrollment service bears, then a tail for newcomers. The client's own random window is 24 h, as seen on
+# real clients; Microsoft does not publish it, so simulate 72h and 5d too before you believe a date.
 
 [rollout]
 name = "co-management"
-zone = "UTC"
+zone = "Europe/Berlin"
+
+[[rollout.windows]]
+days = "Mon-Fri"
+from = "07:00"
+to = "19:00"
+
+[rollout.gate.evidence]  # 2 % of failures are acceptable, 5 % are not
+p_ok = 0.02
+p_bad = 0.05
+prior_b = 20
+
+[[rollout.phases]]
+name = "pilot"
+devices = 500
+pacing = { mode = "batches", batches = [10, 90, "rest"], every = "6h" }
+soak = "2d"
+
+[[rollout.phases]]
+name = "all"
+pacing = { mode = "auto" }
+soak = "1d"
+
+[fleet]
+clients = 100_000
 
 [model.clients]
 window = "24h"
 """
+"""The same as scenarios/default.toml (a test holds that): the demo runs where no file lies beside it."""
 
 
 def load_scenario(path: Path | None) -> Scenario:
