@@ -1,6 +1,6 @@
 """Frozen data that everything else speaks in. Imports nothing of ours."""
 
-from rollout.values.canonical import digest_of, dumps, loads
+from rollout.values.canonical import digest_of, document_of, dumps, loads, value_of
 from rollout.values.fleet import (
     FACTORS,
     FLAGS,
@@ -109,7 +109,9 @@ __all__ = [
     "Verdict",
     "Window",
     "digest_of",
+    "document_of",
     "dumps",
     "loads",
     "texts",
+    "value_of",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -64,6 +65,22 @@ def dumps(value: object) -> bytes:
     return zlib.compress(text.encode(), 1)
 
 
+def document_of(value: object) -> Any:
+    """Give the canonical form as what `json` writes: objects, lists, texts, numbers. Readable, for small values."""
+    return _document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode())
+
+
+def value_of(kind: type[T], document: Any) -> T:
+    """Give back the value of type `kind` from its `document_of`; a field that is missing has its default.
+
+    Raise a `ValueError` if the document describes something else.
+    """
+    try:
+        return typing.cast(T, _value(kind, document))
+    except (KeyError, TypeError, AttributeError, zlib.error) as error:
+        raise ValueError(f"stored document is no {kind.__name__}: {error}") from error
+
+
 def loads(kind: type[T], data: bytes) -> T:
     """Give back the value of type `kind` that `dumps` wrote.
 
@@ -87,13 +104,20 @@ def _load_array(document: dict[str, Any]) -> np.ndarray[Any, Any]:
     return np.frombuffer(data, dtype=np.dtype(document["dtype"])).reshape(document["shape"]).copy()
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; resolving them anew for each value costs more than the rest."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
 def _value(kind: Any, document: Any) -> Any:
     origin = typing.get_origin(kind)
     if kind is np.ndarray or origin is np.ndarray:
         return _load_array(document)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        fields = {f.name: _value(hints[f.name], document[f.name]) for f in dataclasses.fields(kind)}
+        hints = _hints(kind)
+        fields = {name: _value(hints[name], document[name]) for name in hints if name in document}
         return typing.cast(Any, kind)(**fields)
     if origin in (typing.Union, types.UnionType):
         if document is None:
