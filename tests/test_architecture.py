@@ -1,0 +1,113 @@
+"""Who may import whom: the house stands on this."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PURE = {
+    "preflight",
+    "workloads",
+    "planning",
+    "pacing",
+    "gates",
+    "policy",
+    "failures",
+}
+"""Rooms of pure functions over values."""
+
+ALLOWED: dict[str, set[str]] = {
+    "rollout.values": set(),
+    "rollout.errors": set(),
+    "rollout.durations": set(),
+    "rollout.ports": {"values"},
+    "rollout.preflight": {"values", "errors"},
+    "rollout.failures": {"values"},
+    "rollout.workloads": {"values", "errors"},
+    "rollout.gates": {"values", "errors"},
+    "rollout.pacing": {"values", "errors", "durations"},
+    "rollout.policy": {"values", "errors", "durations", "pacing", "workloads", "gates"},
+    "rollout.planning": {"values", "errors", "durations", "pacing", "policy", "workloads", "gates"},
+    "rollout.decide": {"values", "pacing", "gates"},
+    "rollout.loop": {"values", "errors", "ports", "decide"},
+    "rollout.store": {"values", "errors", "ports"},
+    "rollout.directory": {"values", "errors", "ports", "failures"},
+    "rollout.report": {"values", "errors", "ports"},
+    "sim": {"values", "errors", "durations", "ports", "loop", "decide", *PURE},
+}
+"""Room -> rooms of `rollout` that it may import, besides itself. Rooms that are not named may import all."""
+
+HEAVY = {"matplotlib", "numba", "scipy", "simpy", "sqlmodel", "sqlalchemy", "alembic", "jinja2"}
+"""Packages that nothing may import just because `rollout --help` was asked for."""
+
+
+def modules() -> list[Path]:
+    return sorted([*(ROOT / "rollout").rglob("*.py"), *(ROOT / "sim").rglob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """All modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room of `rollout` that a module belongs to, "" for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: name_of(path))
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    """A room imports only the rooms that it is allowed to."""
+    module = name_of(path)
+    rule = next((ALLOWED[one] for one in ALLOWED if module == one or module.startswith(f"{one}.")), None)
+    if rule is None:
+        assert module == "rollout" or module.startswith("rollout.cli"), f"{module} has no rule; give it one"
+        return
+    own = room_of(module) if module.startswith("rollout") else ""
+    for imported in imports_of(path):
+        if imported.startswith("rollout."):
+            room = room_of(imported)
+            assert room in rule or room == own, f"{module} imports {imported}"
+        if imported == "sim" or imported.startswith("sim."):
+            assert module.startswith("sim"), f"{module} imports {imported}"
+
+
+def top_imports(path: Path) -> set[str]:
+    """The packages that importing a file imports: statements of its top level, type checking aside."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [one for one in modules() if name_of(one).startswith("rollout.cli")], ids=lambda path: name_of(path)
+)
+def test_verbs_import_heavy_packages_only_where_they_use_them(path: Path) -> None:
+    """`rollout --help` must not wait for a plotting library or a compiler."""
+    assert not top_imports(path) & HEAVY
+
+
+def test_only_plotting_functions_import_matplotlib() -> None:
+    """Numbers are tested without matplotlib: no module imports it at its top."""
+    assert [name_of(path) for path in modules() if "matplotlib" in top_imports(path)] == []
