@@ -90,7 +90,7 @@ def load_text(path: Path, encoding: str | None = None) -> Text:
 def _check_encoding(encoding: str) -> None:
     try:
         probe = "a,b\r\n".encode(encoding)
-        known = probe.decode(encoding) == "a,b\r\n"
+        known = encoding.isprintable() and probe.decode(encoding) == "a,b\r\n"
     except (LookupError, UnicodeError, ValueError, TypeError, AssertionError):
         known = False
     if not known:

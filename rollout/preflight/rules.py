@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.duplicates import Duplicates, find_duplicates
+from rollout.preflight.duplicates import Duplicates, find_duplicates
 from rollout.values import UNKNOWN, BoolArray, Fleet, Inventory, Join, Severity
 
 DAY_S = 86400

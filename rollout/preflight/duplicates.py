@@ -1,4 +1,4 @@
-"""Records that are the same device. What to do about them: `rollout.worklist`."""
+"""Records that are the same device. What to do about them: `rollout.preflight.worklist`."""
 
 from __future__ import annotations
 

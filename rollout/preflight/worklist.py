@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from typing import TextIO
 
-from rollout.duplicates import Duplicates, find_duplicates
-from rollout.preflight import STALE_DAYS, preflight
+from rollout.preflight.check import STALE_DAYS, preflight
+from rollout.preflight.duplicates import Duplicates, find_duplicates
 from rollout.values import Fleet, Inventory, Join
 
 GRACE_DAYS = 30

@@ -12,12 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from rollout.eligibility import RULES, Rule, View, is_windows_or_unknown, view_of
 from rollout.errors import UsageError
-from rollout.tenant import TENANT_RULES
+from rollout.preflight.rules import RULES, Rule, View, is_windows_or_unknown, view_of
+from rollout.preflight.tenant import TENANT_RULES
 from rollout.values import UNKNOWN, Finding, Inventory, Join, Severity
-
-__all__ = ["RULES", "STALE_DAYS", "STALE_DAYS_MIN", "counts", "exclusions", "preflight", "rule_ids"]
 
 BLOCK, WARN, INFO = Severity.BLOCK, Severity.WARN, Severity.INFO
 

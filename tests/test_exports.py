@@ -1,0 +1,727 @@
+"""Reading exports: every dialect, all or nothing, and never another error than a UsageError."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, write_csv, write_exports
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollout.directory.decoding import ExportError
+from rollout.directory.dialects import join_of, mdm_of, normalise, os_of
+from rollout.directory.exports import read_exports
+from rollout.directory.moments import DateError, Dates, yes_no
+from rollout.errors import UsageError
+from rollout.values import Fleet, Inventory
+from sim.population import FleetModel, generate
+
+TAKEN = 1_795_507_200  # 2026-11-24T08:00:00Z
+DATA = Path(__file__).parent.parent / "scenarios" / "data"
+
+
+def guid(number: int) -> str:
+    return f"{number:08x}-1111-4222-8333-444455556666"
+
+
+def entra_row(number: int, **other: str) -> dict[str, str]:
+    row = {
+        "displayName": f"PC-{number}",
+        "accountEnabled": "True",
+        "operatingSystem": "Windows",
+        "operatingSystemVersion": "10.0.22631.4602",
+        "joinType (trustType)": "ServerAd",
+        "registrationTime": "2024-01-02T03:04:05Z",
+        "approximateLastSignInDateTime": "2026-11-20T00:00:00Z",
+        "deviceId": guid(number),
+    }
+    return {**row, **other}
+
+
+def configmgr_row(number: int, **other: str) -> dict[str, str]:
+    row = {"ResourceID": str(number), "Name": f"PC-{number}", "IsClient": "True", "IsObsolete": "False"}
+    return {**row, "ClientActiveStatus": "1", "CoManaged": "False", **other}
+
+
+def intune_row(number: int, **other: str) -> dict[str, str]:
+    row = {
+        "Device ID": guid(number + 0xA0000),
+        "Device name": f"PC-{number}",
+        "Managed by": "Intune",
+        "OS": "Windows",
+    }
+    return {**row, "Microsoft Entra Device ID": guid(number), **other}
+
+
+def entra(folder: Path, rows: Iterable[dict[str, str]], name: str = "entra.csv", **how: str) -> Path:
+    return write_csv(folder / name, ENTRA_HEADER, iter(rows), **how)
+
+
+def configmgr(folder: Path, rows: Iterable[dict[str, str]], *more: str) -> Path:
+    return write_csv(folder / "configmgr.csv", [*CONFIGMGR_HEADER, *more], iter(rows))
+
+
+def intune(folder: Path, rows: Iterable[dict[str, str]]) -> Path:
+    return write_csv(folder / "intune.csv", INTUNE_HEADER, iter(rows))
+
+
+def read(*paths: Path, **more: object) -> Inventory:
+    return read_exports(paths, taken=TAKEN, **more)  # type: ignore[arg-type]
+
+
+def refused(*paths: Path, **more: object) -> ExportError:
+    with pytest.raises(ExportError) as caught:
+        read(*paths, **more)
+    assert caught.value.exit_code == 2
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+def column(fleet: Fleet, name: str) -> list[str]:
+    return [fleet.factors[name][row] for row in range(len(fleet))]
+
+
+# Dialects
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_every_encoding_and_separator_gives_the_same_fleet(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    """An export is the same fleet however it was saved, also with separators and umlauts inside quotes."""
+    rows = [entra_row(1, displayName="Büro, PC; 7"), entra_row(2, model="Fünf\t5")]
+    del rows[1]["model"]
+    plain = read(entra(tmp_path, rows, "plain.csv"))
+    other = read(entra(tmp_path, rows, "other.csv", encoding=encoding, separator=separator))
+    assert other.fleet.digest == plain.fleet.digest
+    assert other.fleet.names.tolist() == ["Büro, PC; 7", "PC-2"]
+
+
+def test_utf_16_with_a_mark_is_read_in_either_order(tmp_path: Path) -> None:
+    """Big-endian UTF-16 with its mark is recognised as little-endian is."""
+    path = entra(tmp_path, [entra_row(1)])
+    path.write_bytes(b"\xfe\xff" + path.read_text().encode("utf-16-be"))
+    assert len(read(path).fleet) == 1
+
+
+def test_preambles_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    """A #TYPE line, a sep= line and empty lines carry no device and no error."""
+    path = entra(tmp_path, [entra_row(1)], first="sep=,\r\n")
+    path.write_text(path.read_text() + "\n\n")
+    assert len(read(path).fleet) == 1
+
+
+def test_both_brand_names_and_both_header_styles_are_intune(tmp_path: Path) -> None:
+    """The Intune export is known by received and by requested names, with the old brand and the new."""
+    received = read(intune(tmp_path, [intune_row(1)])).fleet
+    old = tmp_path / "old.csv"
+    old.write_text((tmp_path / "intune.csv").read_text().replace("Microsoft Entra", "Azure AD"))
+    assert read(old).fleet.digest == received.digest
+    asked = tmp_path / "asked.csv"
+    names = {
+        "Device ID": "DeviceId", "Device name": "DeviceName", "Microsoft Entra Device ID": "ReferenceId",
+        "Managed by": "ManagementAgent", "OS": "DeviceType", "OS version": "OSVersion",
+    }  # fmt: skip
+    _, rows = (tmp_path / "intune.csv").read_text().split("\n", 1)
+    text = ",".join(names.get(name, name) for name in INTUNE_HEADER) + "\n" + rows
+    asked.write_text(text)
+    assert read(asked).fleet.digest == received.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "join"),
+    [
+        ("ServerAd", "hybrid"), ("Hybrid Azure AD joined", "hybrid"), ("Microsoft Entra hybrid joined", "hybrid"),
+        ("AzureAd", "entra"), ("Azure AD joined", "entra"), ("Microsoft Entra joined", "entra"),
+        ("Workplace", "registered"), ("Microsoft Entra registered", "registered"), ("", "unknown"),
+    ],
+)  # fmt: skip
+def test_join_types_are_understood_in_all_spellings(text: str, join: str) -> None:
+    """trustType, the portal's old words and its new ones mean the same."""
+    assert join_of(text) == join
+
+
+def test_unknown_join_type_is_refused_not_guessed() -> None:
+    """A join type that we never saw is an error, not 'unknown'."""
+    with pytest.raises(ValueError, match="ServerAd"):
+        join_of("QuantumJoined")
+
+
+@pytest.mark.parametrize(
+    ("text", "os"),
+    [
+        ("Windows", "Windows"), ("Microsoft Windows NT Workstation 10.0", "Windows"),
+        ("Microsoft Windows NT Advanced Server 10.0", "Windows Server"), ("Windows Server 2022", "Windows Server"),
+        ("IPhone", "IPhone"), ("Windows Phone", "Windows Phone"), ("", ""),
+    ],
+)  # fmt: skip
+def test_operating_systems_are_told_apart(text: str, os: str) -> None:
+    """A server is never taken for a client, nor a telephone."""
+    assert os_of(text) == os
+
+
+def test_mdm_names_are_ours_or_stay_as_they_are() -> None:
+    """ConfigMgr has two brand names, none has four; every other MDM keeps its name."""
+    assert mdm_of("System Center Configuration Manager") == mdm_of("Microsoft Configuration Manager")
+    assert {mdm_of(text) for text in ("", "None", "N/A", "-")} == {""}
+    assert mdm_of("Fernside MDM") == "Fernside MDM"
+
+
+def test_headers_are_compared_without_case_and_brand() -> None:
+    """Two spellings of a header normalise to one, two different headers do not."""
+    assert normalise("\ufeffAzure AD Device ID") == normalise("microsoft entra  device id")
+    assert normalise("Device ID") != normalise("DeviceId")
+
+
+# Dates and flags
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-04T15:06:07Z", "2026-03-04T15:06:07", "2026-03-04 15:06:07", "2026-03-04T15:06:07.1234567Z",
+        "2026-03-04T17:06:07+02:00", "2026-03-04T15:06:07.0000000", "03/04/2026 03:06:07 PM", "3/4/2026 3:06:07 PM",
+        "04.03.2026 15:06:07", "2026/03/04 15:06:07", "/Date(1772636767000)/", "/Date(1772636767999+0100)/",
+    ],
+)  # fmt: skip
+def test_all_ways_to_write_a_moment_give_it(text: str) -> None:
+    """ISO with and without zone, .NET, en-US, German, Japanese and JSON dates are the same second."""
+    assert Dates().seconds(text) == 1_772_636_767
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "N/A", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "1601-01-01",
+     "9999-12-31 23:59:59.0000000", "1/1/0001 12:00:00 AM", "01/01/1980 12:00:00 AM", "/Date(-62135596800000)/"],
+)  # fmt: skip
+def test_placeholders_are_unknown_times(text: str) -> None:
+    """What the systems write for 'never' is unknown, not long ago."""
+    assert Dates().seconds(text) == -1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday",
+        "2026-13-01",
+        "2026-02-30T00:00:00Z",
+        "31/31/2026",
+        "2026",
+        "13:00",
+        "02/03/2026 13:00:00 PM",
+        "٣/٤/٢٠٢٦",
+    ],
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    """A text that is no date is never turned into one."""
+    with pytest.raises(DateError):
+        Dates().seconds(text)
+
+
+def test_a_date_whose_order_is_not_known_is_refused() -> None:
+    """03/04/2026 without AM or PM could be either month: it is refused until a line settles it."""
+    dates = Dates()
+    with pytest.raises(DateError, match="mixed up"):
+        dates.seconds("03/04/2026 10:00:00")
+    assert dates.seconds("25/04/2026 10:00:00") > 0
+    assert dates.seconds("03/04/2026 10:00:00") == Dates().seconds("2026-04-03T10:00:00Z")
+
+
+def test_a_column_with_both_orders_is_refused() -> None:
+    """After a month-first date a day-first one contradicts it; nothing is guessed."""
+    dates = Dates()
+    dates.seconds("3/4/2026 1:00:00 PM")
+    with pytest.raises(DateError, match="the month first"):
+        dates.seconds("25/4/2026 1:00:00 PM")
+
+
+def test_the_order_can_be_said() -> None:
+    """With the order given, both readings are possible."""
+    assert Dates(True).seconds("03/04/2026") == Dates().seconds("2026-04-03")
+    assert Dates(False).seconds("03/04/2026") == Dates().seconds("2026-03-04")
+
+
+@given(st.integers(min_value=400_000_000, max_value=4_000_000_000))
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_iso_dates_come_back(seconds: int) -> None:
+    """Every moment survives being written as ISO 8601."""
+    assert Dates().seconds(f"{np.datetime64(seconds, 's')}Z") == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("True", 1), ("yes", 1), ("1", 1), ("FALSE", 0), ("No", 0), ("", -1)]
+)
+def test_flags_in_all_spellings(text: str, value: int) -> None:
+    """Booleans of PowerShell, of the portals and of SQL."""
+    assert yes_no(text) == value
+
+
+# All or nothing
+
+
+def test_a_duplicate_id_is_refused_with_both_lines(tmp_path: Path) -> None:
+    """The message names the second line and says where the id was first."""
+    error = refused(entra(tmp_path, [entra_row(1), entra_row(2), entra_row(1)]))
+    assert "entra.csv, line 4, column 'deviceId'" in error.message
+    assert "first in line 2" in error.message
+    assert error.count == 1
+
+
+def test_an_id_in_other_case_is_the_same_id(tmp_path: Path) -> None:
+    """Ids differ in case between systems, never in meaning."""
+    error = refused(entra(tmp_path, [entra_row(171), entra_row(5, deviceId=guid(171).upper())]))
+    assert "line 3" in error.message
+
+
+def test_a_bad_date_is_refused_with_its_place(tmp_path: Path) -> None:
+    """File, line, column, what was found and what was expected are in one line."""
+    error = refused(entra(tmp_path, [entra_row(1), entra_row(2, approximateLastSignInDateTime="soon")]))
+    assert error.message == (
+        "entra.csv, line 3, column 'approximateLastSignInDateTime': "
+        "expected a date such as 2026-03-04T05:06:07Z, found 'soon'"
+    )
+
+
+def test_several_bad_lines_show_the_first_and_count_the_rest(tmp_path: Path) -> None:
+    """The first bad line is shown in full; all are carried, in order, one a line."""
+    rows = [entra_row(n, accountEnabled="maybe", deviceId="x" if n % 2 else guid(n)) for n in range(1, 6)]
+    error = refused(entra(tmp_path, rows))
+    assert "and 4 more; see --rejected FILE" in error.message
+    assert [one.line for one in error.rejected] == [2, 3, 4, 5, 6]
+    assert error.count == 5
+
+
+def test_the_kept_lines_are_capped_and_the_count_is_exact(tmp_path: Path) -> None:
+    """A file of nothing but bad lines keeps 10,000 of them and counts all."""
+    error = refused(entra(tmp_path, (entra_row(n, accountEnabled="?") for n in range(12_345))))
+    assert (len(error.rejected), error.count) == (10_000, 12_345)
+    assert "12,344 more" in error.message
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    """A file without a required column says which one, as the console spells it."""
+    path = tmp_path / "few.csv"
+    path.write_text(
+        "displayName,operatingSystem,deviceId,joinType (trustType),accountEnabled\nPC,Windows,x,ServerAd,True\n"
+    )
+    assert "'approximateLastSignInDateTime'" in refused(path).message
+
+
+def test_a_column_twice_is_refused(tmp_path: Path) -> None:
+    """With two columns of a name, none can be trusted."""
+    path = entra(tmp_path, [entra_row(1)])
+    path.write_text(path.read_text().replace("systemLabels", "deviceId"))
+    assert "2 times" in refused(path).message
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "an empty file"),
+        (b" \r\n\r\n", "an empty file"),
+        (b"PK\x03\x04rest", "an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook"),
+        (b"a,b,c\n1,2,3\n", "the header"),
+        (",".join(ENTRA_HEADER).encode() + b"\n", "only a header line"),
+    ],
+)
+def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes, found: str) -> None:
+    """Each kind of file that is no export gets its own sentence."""
+    path = tmp_path / "devices.csv"
+    path.write_bytes(content)
+    assert found in refused(path).message
+
+
+def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    """Neither a folder nor a wrong name is a CSV file."""
+    assert "a directory" in refused(tmp_path).message
+    assert "No such file" in refused(tmp_path / "nowhere.csv").message
+
+
+def test_a_nul_byte_is_refused_with_its_line(tmp_path: Path) -> None:
+    """A NUL in the middle is damage; its line and place are named."""
+    path = entra(tmp_path, [entra_row(1), entra_row(2)])
+    path.write_bytes(path.read_bytes().replace(b"PC-2", b"PC\0-2"))
+    message = refused(path).message
+    assert "line 3" in message
+    assert "NUL byte at character 3" in message
+
+
+def test_wrong_encoding_is_refused_with_its_line_and_can_be_given(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 name their line; the right encoding reads them."""
+    path = entra(tmp_path, [entra_row(1), entra_row(2, displayName="Büro")], encoding="cp1252")
+    error = refused(path)
+    assert "line 3" in error.message
+    assert "--encoding" in error.hint
+    assert read(path, encoding="cp1252").fleet.names.tolist() == ["PC-1", "Büro"]
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "rot13", "base64", "", "\0", "utf-16\n"])
+def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
+    """A word that is no text encoding is a usage error, not a traceback."""
+    with pytest.raises(UsageError, match="encoding"):
+        read(entra(tmp_path, [entra_row(1)]), encoding=encoding)
+
+
+def test_a_ragged_row_is_refused_with_its_line(tmp_path: Path) -> None:
+    """A row with a field too many or too few is named with both numbers."""
+    path = entra(tmp_path, [entra_row(1)])
+    path.write_text(path.read_text() + "a,b,c\n")
+    message = refused(path).message
+    assert "line 3" in message
+    assert "expected 17 fields, found 3" in message
+
+
+def test_an_unclosed_quote_names_the_line_on_which_it_opens(tmp_path: Path) -> None:
+    """A quotation mark that is never closed is found where it opens, not at the file's end."""
+    path = entra(tmp_path, [entra_row(1), entra_row(2), entra_row(3)])
+    path.write_text(path.read_text().replace("PC-2", '"PC-2'))
+    assert "line 3" in refused(path).message
+
+
+@pytest.mark.parametrize("bad", ["PC\n1", "PC\r1", "PC\x1f1", "PC\x7f", "PC\u2028", "x" * 300])
+def test_control_characters_and_overlong_names_are_refused(tmp_path: Path, bad: str) -> None:
+    """A name with a line break or a control character would break lists and reports."""
+    assert "column 'displayName'" in refused(entra(tmp_path, [entra_row(1, displayName=bad)])).message
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "PC-1", guid(1)[:-1], guid(1) + "\n" + guid(2), "0" * 8 + "-0000-0000-0000-" + "0" * 12]
+)
+def test_what_is_no_device_id_is_refused(tmp_path: Path, bad: str) -> None:
+    """An Entra record without a proper id cannot be told from others."""
+    assert "column 'deviceId'" in refused(entra(tmp_path, [entra_row(2), entra_row(1, deviceId=bad)])).message
+
+
+def test_shifted_ids_do_not_pass_the_fast_check(tmp_path: Path) -> None:
+    """Two ids whose lengths add up to two right ones are both refused."""
+    rows = [entra_row(1, deviceId=guid(1)[:-1]), entra_row(2, deviceId="0" + guid(2))]
+    assert refused(entra(tmp_path, rows)).count == 2
+
+
+@pytest.mark.parametrize("bad", ["0", "-5", "1.5", "99999999999", "١٢", "x", ""])
+def test_what_is_no_resource_id_is_refused(tmp_path: Path, bad: str) -> None:
+    """A ResourceID is a positive 32-bit number in plain digits."""
+    assert "column 'ResourceID'" in refused(configmgr(tmp_path, [configmgr_row(1, ResourceID=bad)])).message
+
+
+def test_bad_lines_can_be_left_out(tmp_path: Path) -> None:
+    """With `allow_rejected` the good lines are taken and the bad ones reported."""
+    rows = [entra_row(1), entra_row(2, accountEnabled="?"), entra_row(3), entra_row(1)]
+    taken = read(entra(tmp_path, rows), allow_rejected=True)
+    assert taken.fleet.ids.tolist() == [guid(1), guid(3)]
+    assert [one.line for one in taken.rejected] == [3, 5]
+
+
+def test_nothing_but_bad_lines_is_refused_even_if_allowed(tmp_path: Path) -> None:
+    """An inventory of nobody is no inventory."""
+    refused(entra(tmp_path, [entra_row(1, accountEnabled="?")]), allow_rejected=True)
+
+
+def test_progress_counts_rows_of_all_files(tmp_path: Path) -> None:
+    """Progress only grows and ends at the number of rows read."""
+    told: list[int] = []
+    first = entra(tmp_path, (entra_row(n) for n in range(1, 25_001)))
+    read(first, configmgr(tmp_path, [configmgr_row(1)]), progress=told.append)
+    assert told == [10_000, 20_000, 25_000, 25_001]
+
+
+def test_no_files_are_a_usage_error() -> None:
+    """Without a file there is nothing to read."""
+    with pytest.raises(UsageError):
+        read_exports([], taken=TAKEN)
+
+
+# Joining
+
+
+def test_files_join_on_the_entra_id(tmp_path: Path) -> None:
+    """Three records with one Entra id are one device, whatever they are called."""
+    taken = read(
+        entra(tmp_path, [entra_row(1)]),
+        intune(tmp_path, [intune_row(1, **{"Device name": "OTHER", "Serial number": "S1", "Model": "M"})]),
+        configmgr(
+            tmp_path, [configmgr_row(7, AADDeviceID=guid(1).upper(), ADSiteName="Berlin")], "AADDeviceID"
+        ),
+    )
+    fleet = taken.fleet
+    assert fleet.ids.tolist() == [guid(1)]
+    assert fleet.names.tolist() == ["PC-1"]
+    assert fleet.resource_ids.tolist() == [7]
+    assert fleet.serials.tolist() == ["S1"]
+    assert (column(fleet, "site"), column(fleet, "model")) == (["Berlin"], ["M"])
+    assert column(fleet, "configmgr_join") == ["id"]
+
+
+def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
+    """The fleet is the same whichever export is named first."""
+    paths = write_exports(generate(FleetModel(clients=300), 3, TAKEN).fleet, tmp_path)
+    assert read(*paths).fleet.digest == read(*reversed(paths)).fleet.digest
+
+
+def test_without_an_id_a_unique_serial_joins_then_a_unique_name(tmp_path: Path) -> None:
+    """The file's note says how many records were joined by what."""
+    taken = read(
+        entra(tmp_path, [entra_row(1), entra_row(2)]),
+        intune(tmp_path, [intune_row(1, **{"Serial number": "S1"})]),
+        configmgr(
+            tmp_path, [configmgr_row(11, SerialNumber="s1", Name="RENAMED"), configmgr_row(12, Name="pc-2")]
+        ),
+    )
+    assert taken.fleet.resource_ids.tolist() == [11, 12]
+    assert column(taken.fleet, "configmgr_join") == ["serial", "name"]
+    assert "1 serial, 1 name" in taken.files[2][1]
+
+
+def test_placeholder_serials_join_nothing(tmp_path: Path) -> None:
+    """'To be filled by O.E.M.' on both sides is not the same computer."""
+    serial = "To Be Filled By O.E.M."
+    taken = read(
+        entra(tmp_path, [entra_row(1)]),
+        intune(tmp_path, [intune_row(1, **{"Serial number": serial})]),
+        configmgr(tmp_path, [configmgr_row(11, SerialNumber=serial, Name="OTHER")]),
+    )
+    assert taken.fleet.ids.tolist() == [guid(1), "cm:11"]
+
+
+def test_an_ambiguous_name_joins_nothing_and_says_so(tmp_path: Path) -> None:
+    """Two Entra records of a name: the ConfigMgr record stands alone, all three are marked."""
+    rows = [entra_row(1, displayName="TWIN"), entra_row(2, displayName="twin"), entra_row(3)]
+    taken = read(entra(tmp_path, rows), configmgr(tmp_path, [configmgr_row(5, Name="Twin")]))
+    fleet = taken.fleet
+    assert fleet.ids.tolist() == [guid(1), guid(2), guid(3), "cm:5"]
+    assert column(fleet, "configmgr_join") == ["ambiguous", "ambiguous", "", "ambiguous"]
+    assert fleet.flags["client"].tolist() == [-1, -1, 0, 1]
+    assert fleet.flags["entra"].tolist() == [1, 1, 1, -1]
+    assert "1 ambiguous" in taken.files[1][1]
+
+
+def test_a_registered_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
+    """Dual state is no ambiguity: the ConfigMgr client is on the joined device."""
+    rows = [
+        entra_row(1, displayName="DUAL", **{"joinType (trustType)": "Workplace"}),
+        entra_row(2, displayName="DUAL"),
+    ]
+    fleet = read(entra(tmp_path, rows), configmgr(tmp_path, [configmgr_row(5, Name="DUAL")])).fleet
+    assert fleet.resource_ids.tolist() == [-1, 5]
+
+
+def test_an_obsolete_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
+    """The current ConfigMgr record joins, the obsolete one keeps a row of its own."""
+    rows = [configmgr_row(5, Name="PC-1", IsObsolete="True"), configmgr_row(6, Name="PC-1")]
+    fleet = read(entra(tmp_path, [entra_row(1)]), configmgr(tmp_path, rows)).fleet
+    assert fleet.ids.tolist() == [guid(1), "cm:5"]
+    assert fleet.resource_ids.tolist() == [6, 5]
+
+
+def test_two_records_with_one_entra_id_keep_the_better_one(tmp_path: Path) -> None:
+    """Of two Intune records the last to check in joins; of two ConfigMgr records the current one."""
+    first = intune_row(1, **{"Device ID": guid(91), "Last check-in": "2026-01-01", "Serial number": "OLD"})
+    second = intune_row(1, **{"Device ID": guid(92), "Last check-in": "2026-02-01", "Serial number": "NEW"})
+    rows = [configmgr_row(n, AADDeviceID=guid(1), IsObsolete=str(n == 9)) for n in (9, 8, 7)]
+    fleet = read(
+        entra(tmp_path, [entra_row(1)]),
+        intune(tmp_path, [second, first]),
+        configmgr(tmp_path, rows, "AADDeviceID"),
+    ).fleet
+    assert fleet.ids.tolist() == [guid(1), f"intune:{guid(91)}", "cm:9", "cm:7"]
+    assert fleet.resource_ids.tolist() == [8, -1, 9, 7]
+    assert fleet.serials.tolist()[:2] == ["NEW", "OLD"]
+    assert column(fleet, "twin_of") == ["", guid(1), guid(1), guid(1)]
+
+
+def test_records_that_entra_does_not_know_stay(tmp_path: Path) -> None:
+    """Nothing is lost: what joins nothing is a row of its own, and Entra said no to it."""
+    fleet = read(
+        entra(tmp_path, [entra_row(1)]),
+        intune(
+            tmp_path,
+            [intune_row(2), intune_row(3, **{"Microsoft Entra Device ID": guid(0).replace("1", "0")[:0]})],
+        ),
+        configmgr(tmp_path, [configmgr_row(4, AADDeviceID=guid(2)), configmgr_row(5)], "AADDeviceID"),
+    ).fleet
+    assert fleet.ids.tolist() == [guid(1), guid(2), f"intune:{guid(0xA0003)}", "cm:5"]
+    assert fleet.flags["entra"].tolist() == [1, 0, 0, 0]
+    assert fleet.resource_ids.tolist() == [-1, 4, -1, 5]
+
+
+def test_a_system_without_an_export_is_unknown_and_one_with_says_no(tmp_path: Path) -> None:
+    """Entra alone leaves the client unknown; beside Get-CMDevice a device without record has none."""
+    alone = read(entra(tmp_path, [entra_row(1)])).fleet
+    assert {name: int(alone.flags[name][0]) for name in ("entra", "client", "intune", "comanaged")} == {
+        "entra": 1, "client": -1, "intune": -1, "comanaged": -1,
+    }  # fmt: skip
+    beside = read(entra(tmp_path, [entra_row(1)]), configmgr(tmp_path, [configmgr_row(2)])).fleet
+    assert beside.flags["client"].tolist() == [0, 1]
+
+
+def test_pending_is_what_the_registration_says(tmp_path: Path) -> None:
+    """The word Pending is yes, a date is no, nothing is unknown."""
+    rows = [entra_row(1, registrationTime="Pending"), entra_row(2), entra_row(3, registrationTime="")]
+    fleet = read(entra(tmp_path, rows)).fleet
+    assert fleet.flags["pending"].tolist() == [1, 0, -1]
+    assert fleet.times["registered"][0] == -1
+
+
+def test_halves_of_an_export_are_laid_together_and_must_not_overlap(tmp_path: Path) -> None:
+    """Two Entra files are one list; an id in both is refused with both places."""
+    one, two = (
+        entra(tmp_path, [entra_row(1)], "one.csv"),
+        entra(tmp_path, [entra_row(2), entra_row(3)], "two.csv"),
+    )
+    whole = entra(tmp_path, [entra_row(n) for n in (1, 2, 3)], "whole.csv")
+    assert read(one, two).fleet.digest == read(whole).fleet.digest
+    error = refused(whole, two)
+    assert "two.csv, line 2" in error.message
+    assert "first in whole.csv, line 3" in error.message
+
+
+def test_only_the_domain_of_a_user_is_kept(tmp_path: Path) -> None:
+    """No name of a person gets into the fleet."""
+    fleet = read(
+        entra(tmp_path, [entra_row(1, userNames="kim@Example.com;lee@example.org", registeredOwners="Kim")])
+    ).fleet
+    kept = " ".join(level for factor in fleet.factors.values() for level in factor.levels)
+    assert column(fleet, "upn_domain") == ["example.com"]
+    assert "kim" not in kept.casefold()
+
+
+# Round trip, size, fuzz
+
+
+def test_a_generated_fleet_survives_its_exports(tmp_path: Path) -> None:
+    """Written as three exports in three dialects and read again, the fleet is the same."""
+    fleet = generate(FleetModel(clients=3000), 5, TAKEN).fleet
+    taken = read(*write_exports(fleet, tmp_path))
+    back = taken.fleet
+    assert back.ids.tolist() == fleet.ids.tolist()
+    assert back.names.tolist() == fleet.names.tolist()
+    assert back.resource_ids.tolist() == fleet.resource_ids.tolist()
+    has_record = fleet.resource_ids >= 0
+    assert (back.serials == fleet.serials)[has_record].all()
+    for name in ("os", "os_version", "join", "model"):
+        assert column(back, name) == column(fleet, name), name
+    assert (np.array(column(back, "site")) == np.array(column(fleet, "site")))[has_record].all()
+    for name, flags in fleet.flags.items():
+        assert back.flags[name].tolist() == flags.tolist(), name
+    for name, times in fleet.times.items():
+        assert back.times[name].tolist() == times.tolist(), name
+
+
+@pytest.mark.slow
+def test_memory_per_row_is_bounded(tmp_path: Path) -> None:
+    """Reading 60,000 rows instead of 30,000 costs what their columns cost, not what their text does."""
+    peaks = []
+    for n in (30_000, 60_000):
+        fleet = generate(FleetModel(clients=n), 1, TAKEN).fleet
+        paths = write_exports(fleet, tmp_path)
+        del fleet
+        tracemalloc.start()
+        read(*paths)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 30_000 < 1_500  # bytes a device, all three files
+
+
+SAMPLE = {
+    "entra": (ENTRA_HEADER, [entra_row(1), entra_row(2)]),
+    "intune": (INTUNE_HEADER, [intune_row(1), intune_row(2)]),
+    "configmgr": (CONFIGMGR_HEADER, [configmgr_row(1), configmgr_row(2)]),
+}
+
+
+def _text(kind: str) -> str:
+    header, rows = SAMPLE[kind]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, header, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _only_usage_errors(content: bytes, **more: object) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fuzz.csv"
+        path.write_bytes(content)
+        message = _read_or_refuse(path, **more)
+        assert message
+        assert "\n" not in message
+
+
+def _read_or_refuse(path: Path, **more: object) -> str:
+    """Give how many devices were read, or why none were; any other error goes through."""
+    try:
+        return f"{len(read(path, **more).fleet)} devices"
+    except UsageError as error:
+        return error.message
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=300, derandomize=True, deadline=None)
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    """Whatever a file holds, the answer is a fleet or a usage error."""
+    _only_usage_errors(content)
+
+
+@given(
+    st.sampled_from(sorted(SAMPLE)),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=12)), max_size=4),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]),
+    st.booleans(),
+)
+@settings(max_examples=400, derandomize=True, deadline=None)
+def test_damaged_exports_are_read_or_refused(
+    kind: str, cuts: list[tuple[int, int, bytes]], encoding: str, allow: bool
+) -> None:
+    """Bytes cut out of a good export and others put in give a fleet or a usage error."""
+    content = _text(kind).encode(encoding)
+    for at, length, put in cuts:
+        at %= len(content) + 1
+        content = content[:at] + put + content[at + length :]
+    _only_usage_errors(content, allow_rejected=allow)
+
+
+@given(
+    st.sampled_from(sorted(SAMPLE)),
+    st.integers(0, 60),
+    st.text(max_size=30)
+    | st.sampled_from(['"', '""', "'", "\0", "\ufeff", "\x85", "3/4/2026", "9" * 30, "٣", "{", "}"]),
+)
+@settings(max_examples=400, derandomize=True, deadline=None)
+def test_any_value_in_any_cell_is_read_or_refused(kind: str, place: int, value: str) -> None:
+    """One strange value in one cell of a good export gives a fleet or a usage error."""
+    header, rows = SAMPLE[kind]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, header, restval="")
+    writer.writeheader()
+    writer.writerows([{**rows[0], header[place % len(header)]: value}, rows[1]])
+    _only_usage_errors(out.getvalue().encode("utf-8", "surrogatepass"))
+
+
+# The examples
+
+
+def test_the_example_exports_are_read_together() -> None:
+    """The three example files are one fleet; the note says how ConfigMgr's records were joined."""
+    taken = read(*(DATA / f"{name}-devices.csv" for name in ("intune", "entra", "configmgr")))
+    assert [rows for _, _, rows in taken.files] == [14, 99, 94]
+    assert len(taken.fleet) == 104
+    assert "79 name" in taken.files[2][1]
+    assert not taken.rejected
+
+
+def test_the_example_headers_are_those_of_the_consoles() -> None:
+    """The examples begin as the real exports do, in three encodings."""
+    assert (DATA / "entra-devices.csv").read_text("utf-8").splitlines()[0] == ",".join(ENTRA_HEADER)
+    assert (DATA / "intune-devices.csv").read_text("utf-8-sig").splitlines()[0] == ";".join(INTUNE_HEADER)
+    second = (DATA / "configmgr-devices.csv").read_text("utf-16").splitlines()[1]
+    assert second.replace('"', "").split("\t") == CONFIGMGR_HEADER
