@@ -107,7 +107,9 @@ def _fraction(x: float, a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _nonzero(values: FloatArray) -> FloatArray:
-    return np.where(np.abs(values) < _TINY, _TINY, values)
+    """Replace exact zeros, in place: Lentz's method divides by them."""
+    values[values == 0.0] = _TINY
+    return values
 
 
 def chi_square_tail(statistic: float, freedom: int) -> float:

@@ -83,15 +83,22 @@ def _exp(value: float) -> float:
 def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
     """Give ln E_halt elementwise; the counts are taken as possible, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_ok
-    above = log_beta_above(p, a + failed, b + (seen - failed)) - log_beta_above(p, a, b)
+    above = log_beta_above(p, a + failed, b + (seen - failed)) - _log_priors(gate)[0]
     return np.asarray(above - failed * math.log(p) - (seen - failed) * math.log1p(-p))
 
 
 def log_pass(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
     """Give ln E_pass elementwise; the counts are taken as possible, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_bad
-    below = log_beta_below(p, a + failed, b + (seen - failed)) - log_beta_below(p, a, b)
+    below = log_beta_below(p, a + failed, b + (seen - failed)) - _log_priors(gate)[1]
     return np.asarray(below - failed * math.log(p) - (seen - failed) * math.log1p(-p))
+
+
+@lru_cache(maxsize=64)
+def _log_priors(gate: EvidenceGate) -> tuple[float, float]:
+    """Give ln of the prior's unnormalized mass above p_ok and below p_bad."""
+    a, b = gate.prior_a, gate.prior_b
+    return float(log_beta_above(gate.p_ok, a, b)), float(log_beta_below(gate.p_bad, a, b))
 
 
 class HaltBoundary:
@@ -111,8 +118,10 @@ class HaltBoundary:
         self.last: LongArray = np.array([-1], dtype=np.int64)  # E_halt(0, n) <= 1
 
     def halts(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
-        """Say where `failed` of `seen` devices (int, same shape) are enough to halt."""
+        """Say where `failed` of `seen` devices (int, shapes that broadcast) are enough to halt."""
         s, n = np.asarray(failed), np.asarray(seen)
+        if s.shape != n.shape:
+            s, n = np.broadcast_arrays(s, n)
         while True:
             last = self.last  # one read: a second thread may replace it
             if s.max(initial=0) < len(last):
@@ -159,7 +168,7 @@ class PassBoundary:
         self.first: LongArray = np.empty(0, dtype=np.int64)
 
     def passes(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
-        """Say where `failed` of `seen` devices (int, same shape) prove the rate below p_bad."""
+        """Say where `failed` of `seen` devices (int, shapes that broadcast) prove the rate below p_bad."""
         s, n = np.asarray(failed), np.asarray(seen)
         while True:
             first = self.first

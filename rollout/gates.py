@@ -150,7 +150,9 @@ def judge(
         or _no_progress(look, progress_age_s)
         or (_completed(look) if complete else _go(look))
     )
-    return _dry(verdict, complete=complete) if policy.dry_run else verdict
+    if not policy.dry_run:
+        return verdict
+    return _no_progress(look, progress_age_s) or _dry(look, verdict, complete=complete)
 
 
 def _impossible(
@@ -224,35 +226,41 @@ def _number(log_evidence: float) -> str:
 
 
 def _halt_by_evidence(look: _Look) -> Judgement | None:
-    gate, failed = look.policy.evidence, look.whole[_FAILED]
-    if gate is None or not failed:
+    """HALT by the test with the most evidence among those that tripped."""
+    gate, groups, counts = look.policy.evidence, look.groups, look.cumulative
+    if gate is None or not look.whole[_FAILED]:
         return None
-    groups = look.groups
-    found = [_tripped(look, gate, -1)] if failed >= look.fewest(gate) else []
+    tripped = [-1] if look.whole[_FAILED] >= look.fewest(gate) else []
     if groups.names:
-        counts = look.cumulative
         s = groups.sums(counts[:, _FAILED])
         n = groups.sums(counts[:, _PENDING] + counts[:, _ENROLLED] + counts[:, _FAILED])
         over = halt_boundary(gate, groups.apart).halts(s, n)
         if np.count_nonzero(over):
-            found += [_tripped(look, gate, int(index)) for index in np.flatnonzero(over)]
-    return max(found, key=lambda judgement: judgement.evidence) if found else None
+            tripped += np.flatnonzero(over).tolist()
+    return _worst(look, gate, tripped) if tripped else None
 
 
-def _tripped(look: _Look, gate: EvidenceGate, index: int) -> Judgement:
-    """Give the HALT of one group, or of all devices (index -1).
+def _worst(look: _Look, gate: EvidenceGate, tripped: list[int]) -> Judgement:
+    """Give the HALT of the group with the most evidence; group -1 is all devices.
 
-    The evidence is shown times the test's share, so that it always compares with 1/alpha.
+    The evidence is taken times the test's share of alpha, so that it always compares with 1/alpha.
     """
     groups = look.groups
-    share = groups.whole if index < 0 else groups.apart
-    counts = look.whole if index < 0 else groups.sums(look.cumulative.T)[:, index].tolist()
-    failed, counted, executed = counts[_FAILED], _counted(counts), _executed(counts)
-    evidence = float(log_halt(np.array([failed]), np.array([counted]), gate)[0]) + math.log(share)
-    stratum = "" if index < 0 else groups.names[index]
+    apart = groups.sums(look.cumulative.T)
+    rows = [look.whole if group < 0 else apart[:, group].tolist() for group in tripped]
+    failed = np.array([row[_FAILED] for row in rows])
+    shares = np.where(np.array(tripped) < 0, groups.whole, groups.apart)
+    evidence = log_halt(failed, np.array([_counted(row) for row in rows]), gate) + np.log(shares)
+    best = int(np.argmax(evidence))
+    stratum = "" if tripped[best] < 0 else groups.names[tripped[best]]
+    return _halt(look, gate, rows[best], stratum, float(evidence[best]))
+
+
+def _halt(look: _Look, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float) -> Judgement:
+    failed, executed = counts[_FAILED], _executed(counts)
     who = f"{look.column or 'stratum'} '{stratum}'" if stratum else "all devices"
     pending = f" ({counts[_PENDING]} more pending)" if counts[_PENDING] else ""
-    tests = f", corrected for {len(groups.names) + 1} tests" if groups.names else ""
+    tests = f", corrected for {len(look.groups.names) + 1} tests" if look.groups.names else ""
     sentence = (
         f"HALT: {who} {failed} of {executed} executed failed{pending}, limit {_percent(gate.p_ok)}, "
         f"evidence {_number(evidence)} >= {1 / gate.alpha:.3g}{tests}"
@@ -380,11 +388,11 @@ def _log_pass(gate: EvidenceGate, failed: int, executed: int) -> float:
     return float(log_pass(np.array([failed]), np.array([executed]), gate)[0])
 
 
-def _dry(judgement: Judgement, *, complete: bool) -> Judgement:
-    """Turn what a dry run would have said into a report, unless the data itself is missing."""
-    if judgement.verdict in (Verdict.GO, Verdict.PASS) or judgement.rule in ("data", "no-progress"):
-        return judgement
-    if complete and not judgement.executed:
+def _dry(look: _Look, judgement: Judgement, *, complete: bool) -> Judgement:
+    """Turn what would have been said into a report, unless there is nothing to go by."""
+    if complete and not _executed(look.mature):
+        return Judgement(Verdict.HOLD, _too_few(look, 0), "executed")
+    if judgement.verdict in (Verdict.GO, Verdict.PASS):
         return judgement
     verdict = Verdict.PASS if complete else Verdict.GO
     sentence = f"{verdict.upper()}: dry run, not decided: {judgement.sentence}"
