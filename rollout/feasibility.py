@@ -84,7 +84,8 @@ def _is_complete(plan: Plan, phases: Sequence[PhaseForecast]) -> bool:
     for phase, forecast in zip(plan.phases, phases, strict=True):
         if phase.end is PhaseEnd.NEVER and len(phase):
             return True
-        if forecast.released < forecast.devices or (phase.by >= 0 and forecast.last > phase.by):
+        late = phase.by >= 0 and forecast.last > phase.by and not plan.zone_calendars
+        if forecast.released < forecast.devices or late:
             return False
     return True
 

@@ -132,8 +132,8 @@ class Phase:
 
     order : (k,) int32 fleet rows, in release order, frozen.
     step_s : a batch is released at most so often. look_s is the plan's.
-    by : Unix seconds by which the last device should be released, -1 none. A phase that is late runs
-        through its curve faster, see `rollout.pacing.advance`.
+    by : Unix seconds at which the curve is to be through so that a date is kept, -1 none. A phase that is late
+        runs through its curve faster, see `rollout.pacing.advance`.
     rung : successes that earn the rate of the next piece of the curve (pacing "ramp"), 0 = no ramp.
     """
 
