@@ -124,7 +124,10 @@ class HaltBoundary:
             s, n = np.broadcast_arrays(s, n)
         while True:
             last = self.last  # one read: a second thread may replace it
-            if s.max(initial=0) < len(last):
+            most = int(s.max(initial=0))
+            if most < len(last):
+                if last[most] < 0:  # the cheap common case: hardly any failures yet
+                    return np.zeros(s.shape, dtype=bool)
                 return np.asarray((n <= last[s]) & (n >= s))
             # Beyond the table `last` can only be higher, so a "yes" at its end stands.
             beyond = s >= len(last)

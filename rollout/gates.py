@@ -15,6 +15,7 @@ look stand to each other, the first that applies wins:
 6. It is: PASS on mature executed devices if they are enough, the rollout is proven better than p_bad, and
    the phase alone does not contradict p_ok. Else HOLD, with what is lacking: a person decides.
 
+All phases share one policy as a rule; where they differ, each phase's looks obey its own.
 Timed-out devices are capacity, not harm: they leave every rate and have their own limit.
 """
 
@@ -39,6 +40,7 @@ from rollout.evidence import (
 )
 from rollout.groups import Groups, SampleRatio, groups_of, sample_ratio_check
 from rollout.intervals import confidence_sequence, finite_fleet_interval
+from rollout.thresholds import check_threshold, trips
 from rollout.values import (
     OUTCOMES,
     EvidenceGate,
@@ -46,7 +48,6 @@ from rollout.values import (
     Judgement,
     LongArray,
     Outcome,
-    ThresholdGate,
     Verdict,
 )
 
@@ -60,12 +61,13 @@ __all__ = [
     "confidence_sequence",
     "finite_fleet_interval",
     "groups_of",
+    "is_approvable",
     "judge",
     "sample_ratio_check",
 ]
 
 RULES = ("data", "evidence", "threshold", "stragglers", "no-progress", "executed", "go")
-"""`Judgement.rule`. A HOLD by "data", "stragglers" or "no-progress" also comes while releasing."""
+"""`Judgement.rule`: which part of a look decided."""
 
 MOST = 1_000_000_000
 """More devices than that are no count but damage."""
@@ -82,12 +84,7 @@ def check_policy(policy: GatePolicy) -> None:
     if policy.evidence is not None:
         check_evidence_gate(policy.evidence)
     for rule in policy.thresholds:
-        if not 0 < rule.percent <= 100:
-            raise ValueError(f"expected a threshold of 0 < percent <= 100, found {rule.percent}")
-        if rule.action not in ("halt", "hold"):
-            raise ValueError(f"expected the action halt or hold, found {rule.action!r}")
-        if rule.count < 0 or rule.min_executed < 0:
-            raise ValueError("expected no negative count or min_executed of a threshold")
+        check_threshold(rule)
     if not 0 <= policy.straggler_max <= 1:
         raise ValueError(f"expected 0 <= straggler_max <= 1, found {policy.straggler_max}")
     for name in ("min_executed", "no_progress_s", "strata_min"):
@@ -104,6 +101,11 @@ def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary
         raise ValueError("expected a gate with evidence, found plain thresholds only")
     seen = np.arange(n + 1, dtype=np.int64) if isinstance(n, int) else n
     return boundary_of(policy.evidence, seen, 1 / tests)
+
+
+def is_approvable(judgement: Judgement) -> bool:
+    """Whether a person may decide instead: any HOLD but one for want of readable data."""
+    return judgement.verdict is Verdict.HOLD and judgement.rule != "data"
 
 
 def judge(
@@ -142,7 +144,8 @@ def judge(
     totals = _totals(cumulative)
     current = totals if phase is cumulative else _totals(phase)
     groups = groups_of(policy, planned, names)
-    look = _Look(policy, cumulative, totals, current, _totals(mature), groups, column)
+    fewest = halt_boundary(policy.evidence, groups.whole).fewest(_counted(totals)) if policy.evidence else 0
+    look = _Look(policy, cumulative, mature, totals, current, groups, fewest, column)
     verdict = (
         _halt_by_evidence(look)
         or _by_threshold(look, failed_classes)
@@ -185,19 +188,24 @@ def _impossible(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """The counts of one look. whole, phase, mature : devices by `Outcome`."""
+    """The counts of one look.
+
+    whole, phase : devices by `Outcome`. fewest : failures among all from which on the cumulative test halts.
+    """
 
     policy: GatePolicy
     cumulative: NDArray[np.int64]
+    mature_counts: NDArray[np.int64]
     whole: list[int]
     phase: list[int]
-    mature: list[int]
     groups: Groups
+    fewest: int
     column: str
 
-    def fewest(self, gate: EvidenceGate) -> int:
-        """Give the number of failures among all devices from which on the cumulative test halts."""
-        return halt_boundary(gate, self.groups.whole).fewest(_counted(self.whole))
+    @property
+    def mature(self) -> list[int]:
+        """Mature devices of the phase by `Outcome`; summed only where a rule asks."""
+        return _totals(self.mature_counts)
 
 
 def _totals(counts: NDArray[np.int64]) -> list[int]:
@@ -230,7 +238,7 @@ def _halt_by_evidence(look: _Look) -> Judgement | None:
     gate, groups, counts = look.policy.evidence, look.groups, look.cumulative
     if gate is None or not look.whole[_FAILED]:
         return None
-    tripped = [-1] if look.whole[_FAILED] >= look.fewest(gate) else []
+    tripped = [-1] if look.whole[_FAILED] >= look.fewest else []
     if groups.names:
         s = groups.sums(counts[:, _FAILED])
         n = groups.sums(counts[:, _PENDING] + counts[:, _ENROLLED] + counts[:, _FAILED])
@@ -279,7 +287,7 @@ def _by_threshold(look: _Look, failed_classes: Mapping[str, int] | None) -> Judg
                 counts = look.whole
                 failed = sum(failed_classes.get(name, 0) for name in rule.classes)
         executed = _executed(counts)
-        if not _trips(rule, failed, executed):
+        if not trips(rule, failed, executed):
             continue
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
         rate = _percent(failed / executed)
@@ -291,14 +299,12 @@ def _by_threshold(look: _Look, failed_classes: Mapping[str, int] | None) -> Judg
     return None
 
 
-def _trips(rule: ThresholdGate, failed: int, executed: int) -> bool:
-    enough = executed > 0 and executed >= rule.min_executed and failed >= rule.count
-    return enough and 100 * failed >= rule.percent * executed
-
-
 def _stragglers(look: _Look, *, complete: bool) -> Judgement | None:
     """HOLD if too many mature devices are silent; asked once there are enough to say so."""
-    silent, total = look.mature[_TIMED_OUT], sum(look.mature) - look.mature[_REJECTED]
+    if not look.phase[_TIMED_OUT]:
+        return None
+    mature = look.mature
+    silent, total = mature[_TIMED_OUT], sum(mature) - mature[_REJECTED]
     if not silent or silent <= look.policy.straggler_max * total:
         return None
     if total < look.policy.min_executed and not complete:
@@ -322,10 +328,10 @@ def _no_progress(look: _Look, age_s: int) -> Judgement | None:
 
 
 def _go(look: _Look) -> Judgement:
-    failed, executed, gate = look.whole[_FAILED], _executed(look.whole), look.policy.evidence
+    failed, executed = look.whole[_FAILED], _executed(look.whole)
     sentence = f"GO: {failed} of {executed} executed failed, {look.whole[_PENDING]} pending"
-    if gate is not None:
-        sentence += f"; HALT from {look.fewest(gate)} failures on"
+    if look.policy.evidence is not None:
+        sentence += f"; HALT from {look.fewest} failures on"
     return Judgement(Verdict.GO, sentence, "go", "", executed, failed)
 
 
@@ -366,9 +372,9 @@ def _too_few(look: _Look, executed: int) -> str:
 
 def _proven(look: _Look, gate: EvidenceGate) -> Judgement:
     """PASS if the rollout so far, this phase by its mature devices, is proven better than p_bad."""
-    before_failed = look.whole[_FAILED] - look.phase[_FAILED]
-    failed = before_failed + look.mature[_FAILED]
-    executed = _executed(look.whole) - _executed(look.phase) + _executed(look.mature)
+    mature = look.mature
+    failed = look.whole[_FAILED] - look.phase[_FAILED] + mature[_FAILED]
+    executed = _executed(look.whole) - _executed(look.phase) + _executed(mature)
     needed = pass_boundary(gate).needed(failed)
     log_evidence = _log_pass(gate, failed, executed)
     found = f"{failed} of {executed} mature executed failed, evidence {_number(log_evidence)}"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rollout.evidence import halt_boundary, pass_boundary
 from rollout.gates import check_policy, groups_of
 from rollout.groups import Groups
+from rollout.thresholds import trips
 from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, ThresholdGate
 
 if TYPE_CHECKING:
@@ -329,14 +330,14 @@ def _judge(
             over = over | apart.any(axis=2)
     for rule in policy.thresholds:
         if rule.action == "halt":
-            over = over | _trips(rule, whole, enrolled)
+            over = over | trips(rule, whole, whole + enrolled)
     at = _first(over)
     executed, lost = whole[:, -1] + enrolled[:, -1], whole[:, -1]
     passed = (at == looks) & (executed >= min(policy.min_executed, len(codes)))
     if gate is not None:
         passed &= pass_boundary(gate).passes(lost, executed) & ~halt_boundary(gate).halts(lost, executed)
     for rule in policy.thresholds:
-        passed &= ~_trips(rule, lost, enrolled[:, -1])
+        passed &= ~trips(rule, lost, executed)
     named = (
         (at < looks)
         & (bad >= 0)
@@ -345,14 +346,8 @@ def _judge(
     return at, passed, named
 
 
-def _trips(rule: ThresholdGate, failed: LongArray, enrolled: LongArray) -> BoolArray:
-    executed = failed + enrolled
-    enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
-    return np.asarray(enough & (100 * failed >= rule.percent * executed))
-
-
 def _plain(rule: ThresholdGate, failed: LongArray, enrolled: LongArray) -> Ends:
-    at = _first(_trips(rule, failed, enrolled))
+    at = _first(trips(rule, failed, failed + enrolled))
     passed = at == failed.shape[1]
     return at, passed, np.zeros(len(at), dtype=bool)
 

@@ -20,6 +20,7 @@ from rollout.gates import (
     boundary,
     check_policy,
     groups_of,
+    is_approvable,
     judge,
     sample_ratio_check,
 )
@@ -212,6 +213,9 @@ def test_unreadable_is_hold() -> None:
             judgement = look(GatePolicy(), row, readable=False, complete=complete)
             assert judgement.verdict is Verdict.HOLD
             assert judgement.sentence == "HOLD: the directory could not be read"
+            assert not is_approvable(judgement)
+    assert is_approvable(look(GatePolicy(), (0, 98, 2), complete=True))
+    assert not is_approvable(look(GatePolicy(), (0, 10, 10)))
 
 
 @pytest.mark.parametrize(
