@@ -190,15 +190,15 @@ def _judge(look: _Look) -> Judgement:
 
 def _is_released(look: _Look) -> bool:
     """Whether nobody of the phase is left who may go."""
-    left = len(look.phase) - look.done
-    if left <= 0 or not look.seen.commands.excluded:
-        return left <= 0
-    return not _anybody(look.phase, look.seen)
+    return not _anybody(look, look.progress.phase)
 
 
-def _anybody(phase: Phase, seen: Seen) -> bool:
+def _anybody(look: _Look, index: int) -> bool:
     """Whether anybody of a phase may still go."""
-    return bool((~seen.gone[phase.order]).any())
+    phase = look.plan.phases[index]
+    if look.progress.released[index] >= len(phase):
+        return False
+    return not look.seen.commands.excluded or bool((~look.seen.gone[phase.order]).any())
 
 
 def _is_soaked(look: _Look) -> bool:
@@ -211,7 +211,7 @@ def _is_soaked(look: _Look) -> bool:
 def _next_phase(look: _Look) -> int | None:
     """The next phase in which anybody is left to go, None if there is none."""
     for index in range(look.progress.phase + 1, len(look.plan.phases)):
-        if _anybody(look.plan.phases[index], look.seen):
+        if _anybody(look, index):
             return index
     return None
 

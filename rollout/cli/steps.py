@@ -78,11 +78,11 @@ def check_inventory(
     return known, inventory, findings
 
 
-def latency_p95(fleet: Fleet, model: Model, start: int) -> int:
+def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
     """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
 
-    A sample of the fleet is released at once in a world with the scenario's assumptions; those whose
-    outcome never comes within the horizon do not count, stragglers have their own limit.
+    A sample of the fleet is released at once in a world with the scenario's assumptions. Devices without
+    an outcome after `straggler_after_s` do not count: stragglers have their own limit.
     """
     import numpy as np
 
@@ -101,13 +101,13 @@ def latency_p95(fleet: Fleet, model: Model, start: int) -> int:
         start=start,
         strata=np.zeros_like(rows),
         n_strata=1,
-        straggler_after_s=model.horizon,
+        straggler_after_s=straggler_after_s,
     )
     engine.release(rows, 0, start)
-    engine.advance(start + model.horizon)
+    engine.advance(start + straggler_after_s)
     settled = (engine.outcome == Outcome.ENROLLED) | (engine.outcome == Outcome.FAILED)
     if not settled.any():
-        return model.horizon
+        return straggler_after_s
     hour = 3600
     latency = float(np.quantile(engine.outcome_at[settled] - start, 0.95, method="inverted_cdf"))
     return int(-(-latency // hour) * hour)
@@ -123,7 +123,9 @@ def plan_inventory(
     moment = int(time.time()) if created is None else created
     mature = None
     if scenario.policy.mature_after is None:
-        mature = latency_p95(inventory.fleet, scenario.model, moment)
+        mature = latency_p95(
+            inventory.fleet, scenario.model, moment, scenario.policy.straggler_after
+        )
     plan = make_plan(inventory, findings, scenario.policy, mature_after_s=mature, created=moment)
     return database.add_plan(plan, known, scenario.text), plan
 
