@@ -116,7 +116,7 @@ def _value(kind: Any, document: Any) -> Any:
     if kind is np.ndarray or origin is np.ndarray:
         return _load_array(document)
     if dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(typing.cast(type, kind))
         fields = {name: _value(hints[name], document[name]) for name in hints if name in document}
         return typing.cast(Any, kind)(**fields)
     if origin in (typing.Union, types.UnionType):

@@ -1,0 +1,137 @@
+"""The way to the database: connections whose transactions are what they seem.
+
+SQLite: BEGIN IMMEDIATE for writers (without it contended updates were lost silently), synchronous FULL,
+write-ahead log only where SQLite is free of the WAL-reset bug. PostgreSQL: READ COMMITTED and row locks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from rollout.errors import DatabaseError, UsageError
+from rollout.store.database_errors import translated
+
+BUSY_S = 4.0
+"""How long a writer waits for another one: shorter than the 5 s in which a signal must end the program."""
+
+MAGIC = b"SQLite format 3\x00"
+
+
+def is_wal_safe(version: tuple[int, int, int]) -> bool:
+    """Say whether this SQLite is free of the WAL-reset bug: 3.51.3, back-ported to 3.50.7 and 3.44.6."""
+    if version >= (3, 51, 3):
+        return True
+    return any(version[:2] == safe[:2] and version >= safe for safe in ((3, 50, 7), (3, 44, 6)))
+
+
+class Access:
+    """An engine, and the two ways to use it.
+
+    where : how messages name the database; never with a password. path : SQLite's file, None elsewhere.
+    """
+
+    def __init__(self, url_or_path: str) -> None:
+        url = _url_of(url_or_path)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.path = Path(str(url.database)) if self.is_sqlite else None
+        self.where = (
+            str(self.path) if self.is_sqlite else url.set(query={}).render_as_string(hide_password=True)
+        )
+        with translated(self.where):
+            self.engine = _engine_of(url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that sees one state of the database and writes nothing."""
+        with translated(self.where), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that no other writer can interleave with.
+
+        Committed at the end, durable then; rolled back if anything is raised.
+        """
+        with (
+            translated(self.where),
+            self.engine.connect().execution_options(rollout_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _url_of(url_or_path: str) -> URL:
+    if "://" not in url_or_path:
+        return URL.create("sqlite", database=url_or_path)
+    try:
+        url = make_url(url_or_path)
+    except ArgumentError as error:
+        raise UsageError("--db: expected a file or a database URL, found one that cannot be read") from error
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise UsageError(
+            f"--db: expected a file or postgresql+psycopg://…, found {url.drivername}://…",
+            "SQLite and PostgreSQL are supported",
+        )
+    if url.drivername == "sqlite" and not url.database:
+        raise UsageError("--db: expected sqlite:///FILE, found no file")
+    return url
+
+
+def _engine_of(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    # Transactions are begun by `_begin` alone: the driver's own begin is late and not immediate.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    mode = "wal" if is_wal_safe(sqlite3.sqlite_version_info) else "delete"
+    now = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0]
+    if now == "wal" and mode != "wal":
+        raise DatabaseError(
+            f"SQLite {sqlite3.sqlite_version} may damage a write-ahead log that another process has open",
+            "close the other process, or update SQLite to 3.51.3",
+        )
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("rollout_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def look_at_file(path: Path, *, create: bool) -> None:
+    """Raise `DatabaseError` if `path` cannot be a database of SQLite, before SQLite touches it."""
+    if path.is_dir():
+        raise DatabaseError(f"database {path}: expected a file, found a directory", "name a file with --db")
+    if not path.parent.is_dir():
+        raise DatabaseError(f"database {path}: its folder does not exist", f"create {path.parent} first")
+    try:
+        if not path.exists():
+            if create:
+                return
+            raise DatabaseError(f"database {path} does not exist", "begin with 'rollout inventory'")
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"database {path} cannot be read ({error.strerror})") from error
+    if head and head != MAGIC:
+        raise DatabaseError(f"database {path} is no SQLite database", "name another file with --db")

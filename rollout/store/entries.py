@@ -1,0 +1,165 @@
+"""The rows of the journal: what each kind says, and the chain of seals that binds them in order.
+
+decision   the loop decided; its progress, its counts, and the batch it intends
+point      counts that only charts need
+confirm    the directory answered a chunk
+cancel     the rest of a batch is never sent
+session    what happened to this execution: begin, error, alert
+lease      somebody took or released the lease
+command    somebody outside asked for something
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rollout.values import (
+    Applied,
+    Batch,
+    DecisionRow,
+    IntArray,
+    Progress,
+    ProgressPoint,
+    document_of,
+    value_of,
+)
+
+NO_BATCH = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row that is not in the journal yet: it has neither number nor seal."""
+
+    kind: str
+    at: int
+    body: dict[str, Any]
+    batch: int = NO_BATCH
+    packed: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row of the journal."""
+
+    number: int
+    kind: str
+    at: int
+    epoch: int
+    batch: int
+    body: str
+    packed: bytes
+    seal: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The body, decoded."""
+        told = json.loads(self.body)
+        if not isinstance(told, dict):
+            raise TypeError(f"expected an object, found {type(told).__name__}")
+        return told
+
+
+def kept(entry: Entry, number: int, epoch: int, before: str) -> Kept:
+    """Give `entry` its place: `before` is the seal of row `number` - 1."""
+    body = json.dumps(entry.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    row = Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, "")
+    return Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, seal_of(before, row))
+
+
+def seal_of(before: str, row: Kept) -> str:
+    """SHA-256 over the seal of the row before, and everything that this row says."""
+    told = [row.number, row.kind, row.at, row.epoch, row.batch, row.body]
+    packed = hashlib.sha256(row.packed).hexdigest()
+    return hashlib.sha256(json.dumps([before, *told, packed]).encode()).hexdigest()
+
+
+def genesis(*facts: str | int) -> str:
+    """Give the seal before the first row: it binds the journal to its rollout and plan."""
+    return hashlib.sha256(json.dumps(["rollout journal", *facts]).encode()).hexdigest()
+
+
+def pack(*arrays: IntArray) -> bytes:
+    """Compress int32 arrays, one behind the other."""
+    joined = np.concatenate([np.asarray(one, dtype="<i4") for one in arrays])
+    return zlib.compress(joined.tobytes(), 1)
+
+
+def unpack(packed: bytes, *lengths: int) -> list[IntArray]:
+    """Give the arrays back. Raise `ValueError` if they are damaged or of other lengths."""
+    joined = unpack_whole(packed)
+    if len(joined) != sum(lengths):
+        raise ValueError(f"expected {sum(lengths)} numbers, found {len(joined)}")
+    return np.split(joined, np.cumsum(lengths)[:-1])
+
+
+def unpack_whole(packed: bytes) -> IntArray:
+    """Give all packed numbers as one array. Raise `ValueError` if they are damaged."""
+    try:
+        return np.frombuffer(zlib.decompress(packed), dtype="<i4").astype(np.int32)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def decision_entry(row: DecisionRow, progress: Progress, batch: Batch | None, point: ProgressPoint) -> Entry:
+    """Put a decision, all that it remembers and the batch that it intends into one row."""
+    body = {
+        "row": document_of(row),
+        "progress": document_of(progress),
+        "point": document_of(point),
+    }
+    if batch is None:
+        return Entry("decision", row.at, body)
+    body["batch"] = {
+        "phase": batch.phase,
+        "at": batch.at,
+        "rows": len(batch.rows),
+        "adopted": len(batch.adopted),
+    }
+    return Entry("decision", row.at, body, batch.number, pack(batch.rows, batch.adopted))
+
+
+def decision_of(row: Kept) -> tuple[DecisionRow, Progress, ProgressPoint, Batch | None]:
+    """Take a decision apart again."""
+    told = row.told
+    batch = None
+    if row.batch != NO_BATCH:
+        facts = told["batch"]
+        rows, adopted = unpack(row.packed, facts["rows"], facts["adopted"])
+        batch = Batch(row.batch, facts["phase"], facts["at"], rows, adopted)
+    return (
+        value_of(DecisionRow, told["row"]),
+        value_of(Progress, told["progress"]),
+        value_of(ProgressPoint, told["point"]),
+        batch,
+    )
+
+
+def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:
+    """Say how far the directory has answered, and what it said."""
+    body = {
+        "upto": upto,
+        "accepted": len(applied.accepted),
+        "adopted": len(applied.adopted),
+        "rejected": len(applied.rejected),
+        "reasons": list(applied.reasons),
+    }
+    return Entry("confirm", at, body, batch, pack(applied.accepted, applied.adopted, applied.rejected))
+
+
+def applied_of(row: Kept) -> Applied:
+    """Give the directory's answer to a chunk."""
+    told = row.told
+    parts = unpack(row.packed, told["accepted"], told["adopted"], told["rejected"])
+    return Applied(parts[0], parts[1], parts[2], tuple(told["reasons"]))
+
+
+def point_of(row: Kept) -> ProgressPoint:
+    """Give the counts of a row of kind point."""
+    return value_of(ProgressPoint, row.told)

@@ -1,0 +1,175 @@
+"""The journal in a database, written under a fenced lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from rollout.store import lease
+from rollout.store.access import Access
+from rollout.store.entries import Entry, confirm_entry, decision_entry, kept
+from rollout.store.outcomes import changed_rows, load_outcomes, write_outcomes
+from rollout.store.reader import catch_up
+from rollout.store.replay import Replay
+from rollout.store.stored import LeaseInfo
+from rollout.values import (
+    Applied,
+    Batch,
+    Commands,
+    DecisionRow,
+    DeviceOutcomes,
+    Progress,
+    ProgressPoint,
+    document_of,
+)
+
+LEASE_S = 60
+
+
+class SqlJournal:
+    """A `rollout.ports.Journal` that survives its process.
+
+    Making it takes the lease: `LeaseError` if another executor has it. Each write is one transaction, durable
+    when it returns, and renews the lease. Reads are answered from the replayed rows: this executor is the only
+    one who writes them, but for commands, for which `commands` looks each time.
+
+    now : gives real Unix seconds, for the lease only. Use it as a context manager: leaving it releases the lease.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        run: int,
+        origin: str,
+        devices: int,
+        *,
+        owner: str,
+        now: Callable[[], float],
+        lease_s: int = LEASE_S,
+    ) -> None:
+        self._access, self._run, self._devices = access, run, devices
+        self._now, self._lease_s = now, lease_s
+        self._replay = Replay(f"run-{run}", origin)
+        self._saved: DeviceOutcomes | None = None
+        with access.reading() as connection:
+            # A damaged journal is refused before anything is written into it.
+            catch_up(connection, run, self._replay)
+        with access.writing() as connection:
+            self._epoch = lease.take(connection, run, owner, int(now()), lease_s)
+            catch_up(connection, run, self._replay)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release("interrupted" if error is not None else "ended")
+
+    def progress(self) -> Progress | None:
+        """Give the progress of the last recorded decision, None before the first."""
+        return self._replay.progress
+
+    def batches(self) -> Sequence[Batch]:
+        """Give all intended batches in order of their number."""
+        return tuple(self._replay.batches)
+
+    def confirmed(self, batch: int) -> int:
+        """Say how many devices of a batch, from its front, are confirmed or cancelled."""
+        return self._replay.confirmed[batch]
+
+    def commands(self) -> Commands:
+        """Give what people ask for at this moment. Raise `LeaseError` if the lease is lost."""
+        with self._access.reading() as connection:
+            self._mine(catch_up(connection, self._run, self._replay))
+        return self._replay.commands
+
+    def check(self) -> None:
+        """Raise `LeaseError` if another executor has taken over; renew a lease that is half used up.
+
+        After it nobody can take over for half the lease's time, unless a person releases it.
+        """
+        with self._access.reading() as connection:
+            info = lease.info_of(lease.read(connection, self._run))
+        self._mine(info)
+        if info.expires - self._now() < self._lease_s / 2:
+            self.heartbeat()
+
+    def heartbeat(self) -> None:
+        """Renew the lease; raise `LeaseError` if another executor has taken over."""
+        with self._access.writing() as connection:
+            if not lease.renew(connection, self._run, self._epoch, self._until()):
+                self._lost(connection)
+
+    def release(self, why: str = "ended") -> None:
+        """Give the lease back; another executor may go on at once. Nothing happens if it is lost."""
+        with self._access.writing() as connection:
+            lease.give_back(connection, self._run, self._epoch, int(self._now()), why)
+
+    def intend(self, progress: Progress, row: DecisionRow, batch: Batch | None, point: ProgressPoint) -> None:
+        """Record a decision, its progress, its batch and its observed counts in one row."""
+        if batch is not None and batch.number != len(self._replay.batches):
+            raise ValueError(f"batch {batch.number} intended, expected {len(self._replay.batches)}")
+        self._append(decision_entry(row, progress, batch, point))
+
+    def observe(self, point: ProgressPoint) -> None:
+        """Keep observed counts for charts."""
+        self._append(Entry("point", point.at, document_of(point)))
+
+    def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
+        """Record that the first `upto` devices of `batch` have been answered by the directory."""
+        self._append(confirm_entry(batch, upto, applied, at))
+
+    def cancel(self, batch: int, at: int, reason: str) -> None:
+        """Record that the unconfirmed rest of `batch` will never be sent."""
+        self._append(Entry("cancel", at, {"reason": reason}, batch))
+
+    def session(self, at: int, kind: str, text: str) -> None:
+        """Append a row of the session kind, never compared across runs."""
+        self._append(Entry("session", at, {"kind": kind, "text": text}))
+
+    def decisions(self) -> Sequence[DecisionRow]:
+        """Give all decision rows in order."""
+        return tuple(self._replay.decisions)
+
+    def points(self) -> Sequence[ProgressPoint]:
+        """Give the recorded counts in order of time."""
+        return tuple(self._replay.points)
+
+    def save_outcomes(self, outcomes: DeviceOutcomes) -> int:
+        """Write what changed since the last time; give the number of devices written."""
+        if self._saved is None:
+            with self._access.reading() as connection:
+                self._saved = load_outcomes(connection, self._run, self._devices)
+        rows = changed_rows(self._saved, outcomes)
+        if not len(rows):
+            return 0
+        with self._access.writing() as connection:
+            if not lease.renew(connection, self._run, self._epoch, self._until()):
+                self._lost(connection)
+            write_outcomes(connection, self._run, outcomes, rows)
+        # The world may change its arrays in place.
+        self._saved = DeviceOutcomes(outcomes.outcome.copy(), outcomes.at.copy(), outcomes.code.copy())
+        return len(rows)
+
+    def _append(self, entry: Entry) -> None:
+        with self._access.writing() as connection:
+            new = kept(entry, self._replay.number + 1, self._epoch, self._replay.seal)
+            while not lease.advance(connection, self._run, self._epoch, new, self._until()):
+                # Somebody commanded something meanwhile: its rows come first. Or the lease is lost.
+                self._mine(catch_up(connection, self._run, self._replay))
+                new = kept(entry, self._replay.number + 1, self._epoch, self._replay.seal)
+        self._replay.take([new])
+
+    def _until(self) -> int:
+        return int(self._now()) + self._lease_s
+
+    def _lost(self, connection: Connection) -> None:
+        self._mine(lease.info_of(lease.read(connection, self._run)))
+
+    def _mine(self, info: LeaseInfo) -> None:
+        if info.epoch != self._epoch:
+            raise lease.taken_error(self._run, info)

@@ -1,0 +1,41 @@
+"""Marks of processes, so that a lease whose holder was killed need not be waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def mark_of_this_process() -> str:
+    """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        space = (_PROC / "self/ns/pid").readlink().name
+    except OSError:
+        return ""
+    started = _started(os.getpid())
+    return f"{boot} {space} {os.getpid()} {started}" if started else ""
+
+
+def is_surely_dead(mark: str) -> bool:
+    """Say whether the process of `mark` is known to have ended.
+
+    Only this very boot and process namespace can know: everybody else waits for the lease to expire.
+    """
+    mine, parts = mark_of_this_process().split(), mark.split()
+    if len(mine) != 4 or len(parts) != 4 or mine[:2] != parts[:2] or not parts[2].isdigit():
+        return False
+    return _started(int(parts[2])) != parts[3]
+
+
+def _started(pid: int) -> str:
+    """The clock tick at which a process started: a number is used again, both together are not."""
+    try:
+        told = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return ""
+    # The name in parentheses may hold anything, also parentheses: what counts stands behind the last one.
+    fields = told.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]

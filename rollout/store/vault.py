@@ -1,0 +1,275 @@
+"""Inventories, findings, plans, approvals and simulations: written once, verified when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select
+
+from rollout.errors import RefusedError, UsageError
+from rollout.store.access import Access
+from rollout.store.stored import StoredPlan
+from rollout.store.tables import ApprovalRow, FindingsRow, InventoryRow, PlanRow, SimulationRow
+from rollout.values import Factor, Finding, IntArray, Inventory, Plan, Severity, dumps, loads
+
+INVENTORY = InventoryRow.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+FINDINGS = FindingsRow.__table__  # type: ignore[attr-defined]
+PLAN = PlanRow.__table__  # type: ignore[attr-defined]
+APPROVAL = ApprovalRow.__table__  # type: ignore[attr-defined]
+SIMULATION = SimulationRow.__table__  # type: ignore[attr-defined]
+
+T = TypeVar("T")
+
+PREFIX_MIN = 4
+"""Hex digits of a digest that name a plan."""
+
+NEXT = {"inv": "rollout inventory", "plan": "rollout plan", "sim": "rollout simulate", "run": "rollout run"}
+"""The command that makes the first of a kind."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FindingColumns:
+    """Findings as columns: 100,000 devices share a few rules and sentences."""
+
+    rule: Factor
+    severity: Factor
+    row: IntArray
+    sentence: Factor
+    next_action: Factor
+    detail: Factor
+
+
+class Vault:
+    """Where values are kept that never change."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def add_inventory(self, inventory: Inventory) -> str:
+        """Keep a snapshot; give its id."""
+        body = dumps(inventory)
+        values = {
+            "digest": inventory.fleet.digest,
+            "taken": inventory.taken,
+            "accepted": len(inventory.fleet),
+            "rejected": len(inventory.rejected),
+            "body": body,
+            "seal": _seal(body),
+        }
+        with self._access.writing() as connection:
+            return _named("inv", connection.execute(insert(INVENTORY), values))
+
+    def inventory_id(self, key: str | None = None) -> str:
+        """Give the id of an inventory, of the latest by default; raise `UsageError` if it is unknown."""
+        with self._access.reading() as connection:
+            return f"inv-{find(connection, INVENTORY, 'inv', key)}"
+
+    def inventory(self, key: str | None = None) -> Inventory:
+        """Give an inventory, the latest by default; raise `RefusedError` if it was changed in its place."""
+        with self._access.reading() as connection:
+            number = find(connection, INVENTORY, "inv", key)
+            row = connection.execute(select(INVENTORY).where(INVENTORY.c.id == number)).one()
+        inventory = _opened(Inventory, f"inventory inv-{number}", row)
+        if inventory.fleet.digest != row.digest:
+            raise _changed(f"inventory inv-{number}")
+        return inventory
+
+    def add_findings(self, inventory_key: str, findings: Sequence[Finding]) -> None:
+        """Keep what preflight said of an inventory, in place of what it said before."""
+        body = dumps(_columns_of(findings))
+        with self._access.writing() as connection:
+            number = find(connection, INVENTORY, "inv", inventory_key)
+            connection.execute(delete(FINDINGS).where(FINDINGS.c.inventory_id == number))
+            values = {"inventory_id": number, "count": len(findings), "body": body, "seal": _seal(body)}
+            connection.execute(insert(FINDINGS), values)
+
+    def findings(self, inventory_key: str | None = None) -> tuple[Finding, ...]:
+        """Give what preflight said of an inventory; nothing if it was not asked."""
+        with self._access.reading() as connection:
+            number = find(connection, INVENTORY, "inv", inventory_key)
+            query = select(FINDINGS).where(FINDINGS.c.inventory_id == number)
+            row = connection.execute(query).one_or_none()
+        return _findings_of(_opened(_FindingColumns, f"findings of inv-{number}", row)) if row else ()
+
+    def add_plan(self, plan: Plan, inventory_key: str, scenario: str = "") -> str:
+        """Keep a plan; give its id. The same plan again has the same id.
+
+        Raise `RefusedError` if it was made from another inventory.
+        """
+        with self._access.writing() as connection:
+            number = find(connection, INVENTORY, "inv", inventory_key)
+            known = connection.execute(select(PLAN.c.id).where(PLAN.c.digest == plan.digest)).scalar()
+            if known is not None:
+                return f"plan-{known}"
+            _check_inventory(connection, plan, number, "the plan")
+            values = {
+                "digest": plan.digest,
+                "inventory_id": number,
+                "name": plan.name,
+                "devices": len(plan),
+                "body": dumps(plan),
+                "scenario": scenario,
+            }
+            return _named("plan", connection.execute(insert(PLAN), values))
+
+    def has_plans(self) -> bool:
+        """Whether a plan was ever made here."""
+        with self._access.reading() as connection:
+            return connection.execute(select(PLAN.c.id).limit(1)).first() is not None
+
+    def plan(self, key: str | None = None) -> StoredPlan:
+        """Give a plan by id or digest prefix, the latest by default.
+
+        Raise `UsageError` if it is unknown or ambiguous; `RefusedError` if plan, inventory or approval
+        are not what they were when they were stored.
+        """
+        with self._access.reading() as connection:
+            number = plan_number(connection, key)
+            row = connection.execute(select(PLAN).where(PLAN.c.id == number)).one()
+            query = select(APPROVAL).where(APPROVAL.c.plan_id == number).order_by(APPROVAL.c.id.desc())
+            approval = connection.execute(query.limit(1)).one_or_none()
+            what = f"plan-{number}"
+            try:
+                plan = loads(Plan, row.body)
+            except (ValueError, TypeError) as error:
+                raise _changed(what) from error
+            if plan.digest != row.digest or len(plan) != row.devices:
+                raise _changed(what)
+            _check_inventory(connection, plan, row.inventory_id, what)
+        if approval is not None and _approval_seal(row.digest, approval.by, approval.at) != approval.seal:
+            raise _changed(f"approval of {what}")
+        by, at = (approval.by, approval.at) if approval is not None else ("", -1)
+        return StoredPlan(what, plan, row.digest, f"inv-{row.inventory_id}", row.scenario, by, at)
+
+    def approve(self, key: str, by: str, at: int) -> None:
+        """Note that `by` approves a plan at Unix second `at`."""
+        with self._access.writing() as connection:
+            number = plan_number(connection, key)
+            digest = connection.execute(select(PLAN.c.digest).where(PLAN.c.id == number)).scalar_one()
+            values = {"plan_id": number, "by": by, "at": at, "seal": _approval_seal(digest, by, at)}
+            connection.execute(insert(APPROVAL), values)
+
+    def add_simulation(self, plan_key: str, summary: dict[str, Any]) -> str:
+        """Keep the summary of a simulation of a plan; give its id."""
+        text = json.dumps(summary, sort_keys=True)
+        with self._access.writing() as connection:
+            values = {"plan_id": plan_number(connection, plan_key), "summary": text}
+            return _named("sim", connection.execute(insert(SIMULATION), values))
+
+    def simulations(self, plan_key: str | None = None) -> dict[str, Any] | None:
+        """Give the latest summary of a plan's simulations, None if it was never simulated."""
+        with self._access.reading() as connection:
+            number = plan_number(connection, plan_key)
+            query = select(SIMULATION.c.summary).where(SIMULATION.c.plan_id == number)
+            text = connection.execute(query.order_by(SIMULATION.c.id.desc()).limit(1)).scalar()
+        if text is None:
+            return None
+        try:
+            summary: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise _changed(f"simulation of plan-{number}") from error
+        return summary
+
+
+def find(connection: Connection, table: Table, prefix: str, key: str | None) -> int:
+    """Give the number of "inv-3", or of the latest; raise `UsageError` naming what exists."""
+    last = connection.execute(select(func.max(table.c.id))).scalar()
+    if last is None:
+        found = "none" if key is None else f"'{key}', and none exists yet"
+        raise UsageError(f"expected an id like {prefix}-1, found {found}", f"begin with '{NEXT[prefix]}'")
+    if key is None:
+        return int(last)
+    match = re.fullmatch(rf"{prefix}-(\d{{1,9}})", key)
+    if match and connection.execute(select(table.c.id).where(table.c.id == int(match[1]))).first():
+        return int(match[1])
+    known = connection.execute(select(table.c.id).order_by(table.c.id.desc()).limit(5)).scalars().all()
+    names = ", ".join(f"{prefix}-{one}" for one in known)
+    raise UsageError(f"expected one of {names}{', …' if last > 5 else ''}, found '{key}'")
+
+
+def plan_number(connection: Connection, key: str | None) -> int:
+    """Give the number of a plan by id or by the first hex digits of its digest."""
+    if key is None or not re.fullmatch(r"[0-9a-fA-F]{1,64}", key):
+        return find(connection, PLAN, "plan", key)
+    if len(key) < PREFIX_MIN:
+        raise UsageError(f"expected at least {PREFIX_MIN} digits of a plan's digest, found '{key}'")
+    query = select(PLAN.c.id, PLAN.c.digest).where(PLAN.c.digest.startswith(key.lower()))
+    hits = connection.execute(query.order_by(PLAN.c.id)).all()
+    if len(hits) == 1:
+        return int(hits[0].id)
+    if not hits:
+        raise UsageError(f"no plan's digest begins with '{key}'", "give a plan id, such as plan-1")
+    names = ", ".join(f"plan-{hit.id} ({hit.digest[:12]})" for hit in hits)
+    raise UsageError(f"expected one plan, found {len(hits)} that begin with '{key}': {names}")
+
+
+def _named(prefix: str, result: Any) -> str:
+    return f"{prefix}-{result.inserted_primary_key[0]}"
+
+
+def _seal(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _approval_seal(digest: str, by: str, at: int) -> str:
+    return hashlib.sha256(json.dumps(["approval", digest, by, at]).encode()).hexdigest()
+
+
+def _check_inventory(connection: Connection, plan: Plan, number: int, what: str) -> None:
+    found = connection.execute(select(INVENTORY.c.digest).where(INVENTORY.c.id == number)).scalar()
+    if found != plan.inventory_digest:
+        raise RefusedError(
+            f"{what} was made from inventory {plan.inventory_digest[:12]}, "
+            f"found {str(found)[:12]} as inv-{number}",
+            "plan anew from the inventory that is there",
+        )
+
+
+def _opened(kind: type[T], what: str, row: Row[Any]) -> T:
+    """Give the value of a row; raise `RefusedError` if its bytes are not those that were sealed."""
+    if not isinstance(row.body, bytes) or _seal(row.body) != row.seal:
+        raise _changed(what)
+    try:
+        return loads(kind, row.body)
+    except ValueError as error:
+        raise _changed(what) from error
+
+
+def _changed(what: str) -> RefusedError:
+    return RefusedError(
+        f"{what} was changed after it was stored: its digest does not fit",
+        "restore a backup of the database, or make it anew",
+    )
+
+
+def _columns_of(findings: Sequence[Finding]) -> _FindingColumns:
+    import numpy as np
+
+    return _FindingColumns(
+        rule=Factor.of([one.rule for one in findings]),
+        severity=Factor.of([one.severity.value for one in findings]),
+        row=np.array([one.row for one in findings], dtype=np.int32),
+        sentence=Factor.of([one.sentence for one in findings]),
+        next_action=Factor.of([one.next_action for one in findings]),
+        detail=Factor.of([json.dumps(dict(one.detail), sort_keys=True) for one in findings]),
+    )
+
+
+def _findings_of(columns: _FindingColumns) -> tuple[Finding, ...]:
+    details = [json.loads(level) for level in columns.detail.levels]
+    return tuple(
+        Finding(
+            rule=columns.rule[index],
+            severity=Severity(columns.severity[index]),
+            row=int(columns.row[index]),
+            sentence=columns.sentence[index],
+            next_action=columns.next_action[index],
+            detail=details[columns.detail.codes[index]],
+        )
+        for index in range(len(columns.row))
+    )
