@@ -48,7 +48,8 @@ class ForecastFan:
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the fan; give the axes."""
         ax = style.axes_for(ax, theme)
-        style.dress(ax, theme, title="Enrolled devices, forecast and actual", y="devices")
+        title = "Enrolled devices, forecast and actual" if len(self.actual) else "Enrolled devices, forecast"
+        style.dress(ax, theme, title=title, y="devices")
         at, zone = self.bands.at, self.stamp.zone
         for (low, high), alpha in FAN:
             lower, upper = self.bands.level(low), self.bands.level(high)
@@ -74,6 +75,11 @@ class ForecastFan:
             f"Forecast end: {p50} (8 of 10 runs: {p10} to {p90})."
         )
 
+    def _free_share(self) -> float:
+        """Give the height, as a share of all devices, at which the forecast's label meets no other."""
+        now = float(self.actual[-1]) / max(1, self.whole) if len(self.actual) else 0.0
+        return 0.8 if 0.4 < now < 0.7 else 0.6
+
     def span_words(self) -> str:
         """Say between which days the end lies."""
         first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.eta[0], self.eta[2]))
@@ -87,8 +93,8 @@ class ForecastFan:
         ax.plot([p50], [height], marker="|", markersize=13, markeredgewidth=2.5, color=theme.ours)
         style.label(ax, p10, height, self.span_words(), theme.ours, ha="right", offset=(-8, 0))
         grid, middle = self.bands.at, self.bands.level(0.5)
-        # Not past two thirds of the width: the text runs to the right, below the rising band.
-        index = min(_index_at(middle, 0.6 * self.whole), int(0.66 * len(grid)))
+        # Not much past half of the width: the text runs to the right, below the rising band.
+        index = min(_index_at(middle, self._free_share() * self.whole), int(0.56 * len(grid)))
         place = {"offset": (26, -14), "va": "top"}
         style.label(
             ax, grid[index], middle[index], "forecast:\nmedian, 50 % and 90 % band", theme.ours, **place

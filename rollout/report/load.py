@@ -72,7 +72,7 @@ class LoadCurve:
         end, above = float(load.at[-1]) + 3600, {"ha": "right", "va": "bottom", "offset": (-4, 2)}
         style.label(ax, end, float(load.capacity[-1]), "capacity", theme.limit, **above)
         peak = int(np.argmax(load.p90))
-        text = f"this plan: median (dense) and 9 of 10 runs (light), peak {count(load.peak_p50)}"
+        text = f"this plan, peak {count(load.peak_p50)}\n(dense: median, light: 9 of 10 runs)"
         at = float(load.at[peak])
         style.label(ax, at, float(load.p90[peak]), text, theme.ours, va="bottom", **style.side_of(ax, at))
         if load.baseline is not None:

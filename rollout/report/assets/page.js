@@ -55,7 +55,9 @@
     ctx.font = `bold ${12 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
-    ctx.fillText(chart.span_words, from - 8 * ratio, y);
+    const room = from - 8 * ratio - bbox.left;
+    const words = [chart.span_words, chart.span_words.replace(/^.*: /, "")].find((w) => ctx.measureText(w).width < room);
+    if (words) ctx.fillText(words, from - 8 * ratio, y);
     ctx.restore();
   }
 
