@@ -29,6 +29,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rollout.counts import counted_of, executed_of, totals_of, what_is_impossible
 from rollout.evidence import (
     Boundary,
     boundary_of,
@@ -42,7 +43,6 @@ from rollout.groups import Groups, SampleRatio, groups_of, sample_ratio_check
 from rollout.intervals import confidence_sequence, finite_fleet_interval
 from rollout.thresholds import check_threshold, trips
 from rollout.values import (
-    OUTCOMES,
     EvidenceGate,
     GatePolicy,
     Judgement,
@@ -69,14 +69,11 @@ __all__ = [
 RULES = ("data", "evidence", "threshold", "stragglers", "no-progress", "executed", "go")
 """`Judgement.rule`: which part of a look decided."""
 
-MOST = 1_000_000_000
-"""More devices than that are no count but damage."""
-
 MOST_LOG = 700.0
 """Evidence is given as at most e^MOST_LOG: JSON knows no infinity."""
 
-_PENDING, _ENROLLED, _FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
-_REJECTED, _TIMED_OUT = int(Outcome.REJECTED), int(Outcome.TIMED_OUT)
+_PENDING, _FAILED = int(Outcome.PENDING), int(Outcome.FAILED)
+_ENROLLED, _REJECTED, _TIMED_OUT = int(Outcome.ENROLLED), int(Outcome.REJECTED), int(Outcome.TIMED_OUT)
 
 
 def check_policy(policy: GatePolicy) -> None:
@@ -130,7 +127,7 @@ def judge(
     complete : the phase is fully released and soaked. Only then is the verdict PASS, or HOLD for want of
         proof; before it is GO unless there is an objection.
     readable : False if the counts could not be read.
-    progress_age_s : seconds since something enrolled last.
+    progress_age_s : seconds since something enrolled last; asked only if the policy has a deadline.
     failed_classes : failures of the whole rollout by `FailureClass`, for thresholds on some classes; if
         it is not known, such a threshold counts every failure.
 
@@ -138,13 +135,15 @@ def judge(
     that counts which are unreadable, impossible, stale or empty stay a HOLD.
     """
     problem = "the directory could not be read" if not readable else ""
-    problem = problem or _impossible(cumulative, phase, mature, planned, names, progress_age_s)
+    problem = problem or what_is_impossible(cumulative, phase, mature, planned, names)
+    if policy.no_progress_s and progress_age_s < 0:
+        problem = f"the last progress lies {-progress_age_s} s in the future"
     if problem:
         return Judgement(Verdict.HOLD, f"HOLD: {problem}", "data")
-    totals = _totals(cumulative)
-    current = totals if phase is cumulative else _totals(phase)
+    totals = totals_of(cumulative)
+    current = totals if phase is cumulative else totals_of(phase)
     groups = groups_of(policy, planned, names)
-    fewest = halt_boundary(policy.evidence, groups.whole).fewest(_counted(totals)) if policy.evidence else 0
+    fewest = halt_boundary(policy.evidence, groups.whole).fewest(counted_of(totals)) if policy.evidence else 0
     look = _Look(policy, cumulative, mature, totals, current, groups, fewest, column)
     verdict = (
         _halt_by_evidence(look)
@@ -156,34 +155,6 @@ def judge(
     if not policy.dry_run:
         return verdict
     return _no_progress(look, progress_age_s) or _dry(look, verdict, complete=complete)
-
-
-def _impossible(
-    cumulative: NDArray[np.int64],
-    phase: NDArray[np.int64],
-    mature: NDArray[np.int64],
-    planned: LongArray,
-    names: Sequence[str],
-    progress_age_s: int,
-) -> str:
-    """Say what cannot be true of these counts, "" if nothing. Cheap: it runs at every look."""
-    shape = (len(names), OUTCOMES)
-    for array, expected in ((cumulative, shape), (phase, shape), (mature, shape), (planned, shape[:1])):
-        if array.dtype != np.int64 or array.shape != expected:
-            return f"expected counts of shape {expected} in int64, found {array.shape} in {array.dtype}"
-    if progress_age_s < 0:
-        return f"the last progress lies {-progress_age_s} s in the future"
-    # As unsigned numbers negative ones are huge, so three comparisons find all that is wrong.
-    every, current, old = (array.view(np.uint64) for array in (cumulative, phase, mature))
-    if not every.size:
-        return "there are no strata"
-    if every.max() > MOST:
-        return f"a count is negative or above {MOST}"
-    if phase is not cumulative and np.count_nonzero(current > every):
-        return "the phase has more devices of an outcome than the whole rollout, or a negative number"
-    if np.count_nonzero(old > current):
-        return "more devices of an outcome are mature than the phase has, or a negative number"
-    return ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,20 +176,7 @@ class _Look:
     @property
     def mature(self) -> list[int]:
         """Mature devices of the phase by `Outcome`; summed only where a rule asks."""
-        return _totals(self.mature_counts)
-
-
-def _totals(counts: NDArray[np.int64]) -> list[int]:
-    sums: list[int] = np.einsum("so->o", counts).tolist()  # a third of the time of sum(axis=0)
-    return sums
-
-
-def _executed(counts: Sequence[int]) -> int:
-    return counts[_ENROLLED] + counts[_FAILED]
-
-
-def _counted(counts: Sequence[int]) -> int:
-    return counts[_PENDING] + counts[_ENROLLED] + counts[_FAILED]
+        return totals_of(self.mature_counts)
 
 
 def _percent(rate: float) -> str:
@@ -258,14 +216,14 @@ def _worst(look: _Look, gate: EvidenceGate, tripped: list[int]) -> Judgement:
     rows = [look.whole if group < 0 else apart[:, group].tolist() for group in tripped]
     failed = np.array([row[_FAILED] for row in rows])
     shares = np.where(np.array(tripped) < 0, groups.whole, groups.apart)
-    evidence = log_halt(failed, np.array([_counted(row) for row in rows]), gate) + np.log(shares)
+    evidence = log_halt(failed, np.array([counted_of(row) for row in rows]), gate) + np.log(shares)
     best = int(np.argmax(evidence))
     stratum = "" if tripped[best] < 0 else groups.names[tripped[best]]
     return _halt(look, gate, rows[best], stratum, float(evidence[best]))
 
 
 def _halt(look: _Look, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float) -> Judgement:
-    failed, executed = counts[_FAILED], _executed(counts)
+    failed, executed = counts[_FAILED], executed_of(counts)
     who = f"{look.column or 'stratum'} '{stratum}'" if stratum else "all devices"
     pending = f" ({counts[_PENDING]} more pending)" if counts[_PENDING] else ""
     tests = f", corrected for {len(look.groups.names) + 1} tests" if look.groups.names else ""
@@ -286,7 +244,7 @@ def _by_threshold(look: _Look, failed_classes: Mapping[str, int] | None) -> Judg
             if failed_classes is not None:
                 counts = look.whole
                 failed = sum(failed_classes.get(name, 0) for name in rule.classes)
-        executed = _executed(counts)
+        executed = executed_of(counts)
         if not trips(rule, failed, executed):
             continue
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
@@ -313,7 +271,7 @@ def _stragglers(look: _Look, *, complete: bool) -> Judgement | None:
         f"HOLD: {silent} of {total} mature devices timed out, {_percent(silent / total)}, "
         f"limit {_percent(look.policy.straggler_max)}"
     )
-    return Judgement(Verdict.HOLD, sentence, "stragglers", "", _executed(look.phase), look.phase[_FAILED])
+    return Judgement(Verdict.HOLD, sentence, "stragglers", "", executed_of(look.phase), look.phase[_FAILED])
 
 
 def _no_progress(look: _Look, age_s: int) -> Judgement | None:
@@ -324,11 +282,11 @@ def _no_progress(look: _Look, age_s: int) -> Judgement | None:
         f"HOLD: nothing enrolled for {age_s / 3600:.3g} h although {pending} devices wait, "
         f"deadline {deadline / 3600:.3g} h"
     )
-    return Judgement(Verdict.HOLD, sentence, "no-progress", "", _executed(look.phase), look.phase[_FAILED])
+    return Judgement(Verdict.HOLD, sentence, "no-progress", "", executed_of(look.phase), look.phase[_FAILED])
 
 
 def _go(look: _Look) -> Judgement:
-    failed, executed = look.whole[_FAILED], _executed(look.whole)
+    failed, executed = look.whole[_FAILED], executed_of(look.whole)
     sentence = f"GO: {failed} of {executed} executed failed, {look.whole[_PENDING]} pending"
     if look.policy.evidence is not None:
         sentence += f"; HALT from {look.fewest} failures on"
@@ -338,7 +296,7 @@ def _go(look: _Look) -> Judgement:
 def _completed(look: _Look) -> Judgement:
     """PASS, or HOLD with what is lacking."""
     gate, mature = look.policy.evidence, look.mature
-    failed, executed = mature[_FAILED], _executed(mature)
+    failed, executed = mature[_FAILED], executed_of(mature)
     lacking = _too_few(look, executed)
     if lacking:
         return Judgement(Verdict.HOLD, lacking, "executed", "", executed, failed)
@@ -374,7 +332,7 @@ def _proven(look: _Look, gate: EvidenceGate) -> Judgement:
     """PASS if the rollout so far, this phase by its mature devices, is proven better than p_bad."""
     mature = look.mature
     failed = look.whole[_FAILED] - look.phase[_FAILED] + mature[_FAILED]
-    executed = _executed(look.whole) - _executed(look.phase) + _executed(mature)
+    executed = executed_of(look.whole) - executed_of(look.phase) + executed_of(mature)
     needed = pass_boundary(gate).needed(failed)
     log_evidence = _log_pass(gate, failed, executed)
     found = f"{failed} of {executed} mature executed failed, evidence {_number(log_evidence)}"
@@ -396,7 +354,7 @@ def _log_pass(gate: EvidenceGate, failed: int, executed: int) -> float:
 
 def _dry(look: _Look, judgement: Judgement, *, complete: bool) -> Judgement:
     """Turn what would have been said into a report, unless there is nothing to go by."""
-    if complete and not _executed(look.mature):
+    if complete and not executed_of(look.mature):
         return Judgement(Verdict.HOLD, _too_few(look, 0), "executed")
     if judgement.verdict in (Verdict.GO, Verdict.PASS):
         return judgement

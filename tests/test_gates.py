@@ -230,7 +230,6 @@ def test_unreadable_is_hold() -> None:
         ({"cumulative": np.full((1, OUTCOMES), np.nan)}, "in int64, found .* in float64"),
         ({"cumulative": np.zeros((2, OUTCOMES), dtype=np.int64)}, "expected counts of shape"),
         ({"planned": np.zeros(2, dtype=np.int64)}, "expected counts of shape"),
-        ({"progress_age_s": -5}, "5 s in the future"),
         (
             {
                 "cumulative": np.zeros((0, OUTCOMES), dtype=np.int64),
@@ -314,6 +313,23 @@ def test_no_progress_holds_while_devices_wait() -> None:
     judgement = look(policy, (5, 300, 0), progress_age_s=7200, complete=True)
     assert (judgement.verdict, judgement.rule) == (Verdict.HOLD, "no-progress")
     assert judgement.sentence == ("HOLD: nothing enrolled for 2 h although 5 devices wait, deadline 2 h")
+
+
+def test_progress_in_the_future_is_hold() -> None:
+    """A clock that went back says nothing about progress; without a deadline nobody asks."""
+    policy = GatePolicy(no_progress_s=7200)
+    assert look(policy, (5, 300, 0), progress_age_s=-5, complete=True).rule == "data"
+    assert look(GatePolicy(), (5, 300, 0), progress_age_s=-5, complete=True).verdict is Verdict.PASS
+
+
+def test_a_restart_comes_to_the_same_judgement() -> None:
+    """Nothing but the counts matters: with all tables forgotten the same values come out."""
+    rows = [(40, 300, 9), (10, 80, 3), (0, 60, 0)]
+    before = [look(GatePolicy(), *rows, complete=complete) for complete in (False, True)]
+    halt_boundary(EvidenceGate()).halts(5000, 300_000)  # another history of questions
+    halt_boundary.cache_clear()
+    pass_boundary.cache_clear()
+    assert [look(GatePolicy(), *rows, complete=complete) for complete in (False, True)] == before
 
 
 def test_a_dry_run_reports_and_does_not_decide() -> None:
