@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import TextIO
+
+import numpy as np
 
 from rollout.errors import UsageError
-from rollout.values import Rejected
+from rollout.values import IntArray, Rejected
 
 SEPARATORS = (",", ";", "\t")
-HEAD_BYTES = 65536
+HEAD_BYTES = BLOCK = 65536
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -114,25 +121,31 @@ def _guess(head: bytes) -> str:
     return "utf-8"
 
 
-def read_rows(text: Text, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Give (line number, fields) of each record; the number is the line on which it begins, from 1.
+Chunk = tuple[IntArray, list[list[str]]]
+"""Some records: the lines on which they begin, from 1, and their fields."""
+
+
+def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
+    """Give the records, header included, in chunks of at most `size`, none of them empty.
 
     Blank lines are passed over, so are "sep=;" and "#TYPE …" before the header.
     Raise `ExportError` where the text cannot be decoded or parsed, or holds a NUL.
     """
     path = text.path
-    begin = 1
     try:
         with path.open(encoding=text.encoding, newline="") as file:
             reader = csv.reader(_without_nul(file, path), delimiter=separator, strict=True)
-            for row in reader:
-                if row and not (begin <= 2 and _is_preamble(row)):
-                    yield begin, row
-                begin = reader.line_num + 1
+            line = 1
+            while rows := list(islice(reader, size)):
+                lines = _begins(rows, line, reader.line_num)
+                chunk = _without_blanks(lines, rows, first=line == 1)
+                line = reader.line_num + 1
+                if chunk[1]:
+                    yield chunk
     except csv.Error as error:
         found = _csv_fault(str(error))
         hint = 'Look at the quotation marks from this line on; a " inside a field is written twice.'
-        raise refuse(path, "well-formed CSV", found, hint, begin) from error
+        raise refuse(path, "well-formed CSV", found, hint, _faulty_line(text, separator)) from error
     except UnicodeError as error:
         line = _undecodable_line(text)
         hint = "Save it as UTF-8, or say what it is with --encoding, for instance --encoding cp1252."
@@ -140,21 +153,54 @@ def read_rows(text: Text, separator: str) -> Iterator[tuple[int, list[str]]]:
         raise refuse(path, f"text in {text.encoding}", found, hint, line) from error
     except OSError as error:
         found = error.strerror or "an error"
-        raise refuse(path, "a readable file", found, "Check the disk or the share.", begin) from error
+        raise refuse(path, "a readable file", found, "Check the disk or the share.") from error
 
 
-def _is_preamble(row: list[str]) -> bool:
-    first = row[0].casefold()
-    return first.startswith(("#type", "sep="))
+def _begins(rows: Sequence[list[str]], line: int, last: int) -> IntArray:
+    """Give the line on which each record begins; a field in quotes may hold further lines."""
+    if last - line + 1 == len(rows):
+        return np.arange(line, last + 1, dtype=np.int32)
+    lengths = [1 + sum(len(_NEWLINE.findall(field)) for field in row) for row in rows]
+    return (line + np.cumsum([0, *lengths[:-1]])).astype(np.int32)
 
 
-def _without_nul(lines: Iterator[str], path: Path) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        if "\0" in line:
-            at = line.index("\0") + 1
-            hint = "The file is damaged, or UTF-16 with a broken start: export it again."
-            raise refuse(path, "text", f"a NUL byte at character {at}", hint, number)
-        yield line
+def _without_blanks(lines: IntArray, rows: list[list[str]], *, first: bool) -> Chunk:
+    keep = [bool(row) for row in rows]
+    for at, row in enumerate(rows[: 2 if first else 0]):
+        keep[at] = keep[at] and not row[0].casefold().startswith(("#type", "sep="))
+    if all(keep):
+        return lines, rows
+    return lines[keep], [row for row, kept in zip(rows, keep, strict=True) if kept]
+
+
+def _without_nul(file: TextIO, path: Path) -> Iterator[str]:
+    """Give the lines of a file, looking at many at once."""
+
+    def blocks() -> Iterator[list[str]]:
+        number = 0
+        while block := file.readlines(BLOCK):
+            if "\0" in "".join(block):
+                at = next(at for at, line in enumerate(block) if "\0" in line)
+                found = f"a NUL byte at character {block[at].index(chr(0)) + 1}"
+                hint = "The file is damaged, or UTF-16 with a broken start: export it again."
+                raise refuse(path, "text", found, hint, number + at + 1)
+            number += len(block)
+            yield block
+
+    return chain.from_iterable(blocks())
+
+
+def _faulty_line(text: Text, separator: str) -> int:
+    """Give the line on which the record begins that cannot be parsed."""
+    begin = 1
+    with text.path.open(encoding=text.encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        try:
+            for _ in reader:
+                begin = reader.line_num + 1
+        except csv.Error:
+            return begin
+    return 0
 
 
 def _csv_fault(error: str) -> str:

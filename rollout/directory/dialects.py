@@ -137,8 +137,10 @@ def agent_of(text: str) -> str:
 
 def domain_of(address: str) -> str:
     """Give the part after the @ of the first address; nothing else of a person is kept."""
-    first = re.split(r"[;,\s]", address.strip(), maxsplit=1)[0]
-    return first.rpartition("@")[2].casefold() if "@" in first else ""
+    domain = address.partition("@")[2]
+    for mark in ";, ":
+        domain = domain.partition(mark)[0]
+    return domain.strip().casefold()
 
 
 def _field(key: str, value: Value, *names: str, required: bool = False, filled: bool = False) -> Field:

@@ -16,6 +16,7 @@ YEAR_FROM, YEAR_TO = 1981, 2199
 """Years outside are placeholders for "never": 0001, 1601, 1970, 1980, 9999."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
 _JSON = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/", re.ASCII)
 _LOCAL = re.compile(
     r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:,?\s+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:\s*([AaPp])\.?[Mm]\.?)?)?",
@@ -49,7 +50,7 @@ class Dates:
         known = self._known.get(text)
         if known is None:
             known = self._parse(text.strip())
-            if len(self._known) < 200_000:  # bounded: a column of all different stamps gains nothing
+            if len(self._known) < 20_000:  # bounded: a column of all different stamps gains nothing
                 self._known[text] = known
         return known
 
@@ -107,9 +108,7 @@ def _iso(text: str) -> int:
         raise DateError from error
     if not YEAR_FROM <= moment.year <= YEAR_TO:
         return UNKNOWN
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    delta = moment - _EPOCH
+    delta = moment - (_EPOCH if moment.tzinfo else _NAIVE_EPOCH)
     return delta.days * 86400 + delta.seconds
 
 

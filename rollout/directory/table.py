@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rollout.directory.columns import Column, Flags, Guids, IdArray, Levels, Numbers, Texts, Times
-from rollout.directory.decoding import SEPARATORS, ExportError, Text, load_text, read_rows, refuse, shown
+from rollout.directory.columns import Column, Fault, Flags, Guids, IdArray, Levels, Numbers, Texts, Times
+from rollout.directory.decoding import (
+    SEPARATORS,
+    Chunk,
+    ExportError,
+    Text,
+    load_text,
+    read_chunks,
+    refuse,
+    shown,
+)
 from rollout.directory.dialects import DIALECTS, Dialect, Field, Kind, Value, normalise
 from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray
 
-CHUNK = 10_000
+CHUNK = 1_000
+"""Rows that are taken at once: few enough that their text stays in the processor's cache."""
+
+HEAD = 3
+"""Records that are looked at to recognise a file."""
+
+TELL = 10_000
+"""Rows after which progress is told."""
+
 REJECTED_CAP = 10_000
 """So many bad lines are kept word for word; all are counted."""
 
@@ -85,18 +102,21 @@ def load_table(
     """
     header = _recognise(load_text(path, encoding))
     columns = {one.key: _column(one, day_first) for one in header.dialect.fields if one.key in header.places}
-    rows = read_rows(header.text, header.separator)
-    next(rows)  # the header itself
     lines: list[IntArray] = []
     keeps: list[BoolArray] = []
-    while chunk := list(islice(rows, CHUNK)):
+    told = 0
+    for number, (begins, rows) in enumerate(read_chunks(header.text, header.separator, CHUNK)):
+        chunk = (begins[1:], rows[1:]) if number == 0 else (begins, rows)  # the header itself
         good = _even(chunk, header, rejects)
-        if good:
-            numbers, keep = _take(good, header, columns, rejects)
-            lines.append(numbers)
-            keeps.append(keep)
-        if seen is not None:
-            seen(len(chunk))
+        if good[1]:
+            lines.append(good[0])
+            keeps.append(_take(good, header, columns, rejects))
+        told += len(chunk[1])
+        if seen is not None and told >= TELL:
+            seen(told)
+            told = 0
+    if seen is not None and told:
+        seen(told)
     if not lines and not rejects.count:
         hint = "Export the list again, without a filter that hides every device."
         raise refuse(path, "at least one device", "only a header line", hint, 1)
@@ -110,10 +130,11 @@ def _recognise(text: Text) -> _Header:
     fault: ExportError | None = None
     for separator in SEPARATORS:
         try:
-            line, row = next(iter(read_rows(text, separator)), (0, []))
+            lines, rows = next(read_chunks(text, separator, HEAD), (np.zeros(1, np.int32), [[]]))
         except ExportError as error:
             fault = fault or error
             continue
+        line, row = int(lines[0]), rows[0]
         for dialect in DIALECTS:
             known = {name for one in dialect.fields for name in one.names}
             score = sum(normalise(column) in known for column in row)
@@ -181,41 +202,34 @@ def _column(one: Field, day_first: bool | None) -> Column:
     return Levels(one.translate, one.before, required=one.filled)
 
 
-def _even(
-    chunk: Iterable[tuple[int, list[str]]], header: _Header, rejects: Rejects
-) -> list[tuple[int, list[str]]]:
+def _even(chunk: Chunk, header: _Header, rejects: Rejects) -> Chunk:
     """Leave out the rows that have not as many fields as the header."""
+    lines, rows = chunk
     width = len(header.columns)
-    good = []
-    for line, row in chunk:
-        if len(row) == width:
-            good.append((line, row))
-        else:
-            found = f"{len(row)} (the last one is {shown(row[-1], 30)})"
-            rejects.add(Rejected(header.text.path.name, line, "", found, f"{width} fields"))
-    return good
+    ragged = [at for at, row in enumerate(rows) if len(row) != width]
+    if not ragged:
+        return chunk
+    for at in ragged:
+        found = f"{len(rows[at])} (the last one is {shown(rows[at][-1], 30)})"
+        rejects.add(Rejected(header.text.path.name, int(lines[at]), "", found, f"{width} fields"))
+    return np.delete(lines, ragged), [row for row in rows if len(row) == width]
 
 
-def _take(
-    rows: Sequence[tuple[int, list[str]]], header: _Header, columns: Mapping[str, Column], rejects: Rejects
-) -> tuple[IntArray, BoolArray]:
-    """Add a chunk to all columns; give its line numbers and which of its rows are good."""
-    lines = np.array([line for line, _ in rows], dtype=np.int32)
+def _take(chunk: Chunk, header: _Header, columns: Mapping[str, Column], rejects: Rejects) -> BoolArray:
+    """Add a chunk to all columns; say which of its rows are good."""
+    lines, rows = chunk
     keep = np.ones(len(rows), dtype=np.bool_)
-    bad: list[tuple[int, int, Rejected]] = []
+    bad: list[tuple[int, int, Fault]] = []
     for key, column in columns.items():
         place = header.places[key]
-        for fault in column.take([row[place] for _, row in rows]):
-            at, name = fault.at, header.columns[place].strip("\ufeff ")
-            found = shown(fault.found)
-            bad.append(
-                (at, place, Rejected(header.text.path.name, int(lines[at]), name, found, fault.expected))
-            )
-    for at, _, line in sorted(bad, key=lambda one: one[:2]):
+        bad.extend((fault.at, place, fault) for fault in column.take(list(map(itemgetter(place), rows))))
+    for at, place, fault in sorted(bad, key=lambda one: one[:2]):
         if keep[at]:  # one fault a line is enough: the first one
             keep[at] = False
-            rejects.add(line)
-    return lines, keep
+            name = header.columns[place].strip("\ufeff ")
+            where = (header.text.path.name, int(lines[at]), name)
+            rejects.add(Rejected(*where, shown(fault.found), fault.expected))
+    return keep
 
 
 def _assemble(
