@@ -3,17 +3,18 @@
 Released at t, a device goes through (T numbers of the domain, all times whole seconds):
 
 1. T1 its membership is effective at the next point after t of the grid `collection_evaluation`.
-2. T2, T3 *contact*: the first policy request from then on. While online it asks every `policy_poll` at its own
-   phase; coming online it asks after `wake_delay`, if it is still online. Requests before the first useful one
-   change nothing, so the fast engine jumps over them; the oracle makes each.
+2. T2, T3 *contact*: the first policy request from then on. While online it asks every `policy_poll` at its
+   own phase; coming online it asks after `wake_delay`, if it is still online. All other requests change
+   nothing: they are no events and are not counted.
 3. T4 *evaluation*: within `policy_evaluation` after the contact, and not while the device is off.
 4. T5 a blocked device heals some time after that evaluation, and goes on at its next evaluation.
 5. T6-T8 SCHEDULED: the sticky timer. T9: if it runs out while the device is off, it fires within
    `logon_randomization` of the next start, when the device is on.
 6. T11, T12 without a device token it waits until its user is there (a used day, not in a break).
-7. T13, T14 attempts: served in the order (second, device), see `sim.service`. An accepted attempt runs to its
-   end. A failed one is repeated after `retry_wait`, as soon as 6 allows. After `attempts` of them: FAILED.
-8. T15 a transient failure starts a new cycle at the first evaluation `next_cycle` after it, not before the report.
+7. T13, T14 attempts: served in the order (second, device), see `sim.service`. An accepted attempt runs to
+   its end. A failed one is repeated after `retry_wait`, as soon as 6 allows. After `attempts` of them: FAILED.
+8. T15 a transient failure starts a new cycle at the first evaluation `next_cycle` after it, not before the
+   report.
    A permanent one stays; its later, equally failing cycles are not followed.
 9. T17 the site sees ENROLLED or FAILED `report_lag` after the attempt's end.
 10. An enrolled device may un-enroll (the site sees it at once); it tries again at the next evaluation.
@@ -127,7 +128,7 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
 
     base = start // DAY_S * DAY_S
     limit = start - base + draws.horizon_s
-    clients, service = model.clients, model.service
+    clients = model.clients
     codes = _codes(model)
     tables = np.zeros((TABLES, BINS + 1), dtype=np.int64)
     tables[ENROLL_S] = _lognormal(clients.enrollment)
@@ -204,20 +205,21 @@ def _lognormal(length: LogNormal) -> LongArray:
     from statistics import NormalDist
 
     z = np.array([NormalDist().inv_cdf(p) for p in _probabilities()])
-    return np.maximum(1, np.round(length.median * np.exp(sigma_of(length) * z))).astype(np.int64)
+    seconds = np.maximum(1, np.round(length.median * np.exp(sigma_of(length) * z)))
+    return np.asarray(seconds, dtype=np.int64)
 
 
 def _exponential(per_year: float) -> LongArray:
     if per_year <= 0:
         return np.full(BINS + 1, NEVER, dtype=np.int64)
     steps = np.minimum(np.arange(BINS + 1) / BINS, 1 - 0.5 / BINS)
-    return np.round(-np.log1p(-steps) * 365 * DAY_S / per_year).astype(np.int64)
+    return np.asarray(np.round(-np.log1p(-steps) * 365 * DAY_S / per_year), dtype=np.int64)
 
 
 def _days(model: Model, base: int, limit: int) -> FlagArray:
     first = base // DAY_S - DAYS_BEFORE
     numbers = first + np.arange(DAYS_BEFORE + limit // DAY_S + 4)
-    kinds = ((numbers + 3) % 7).astype(np.int8)  # 1970-01-01 was a Thursday
+    kinds: FlagArray = ((numbers + 3) % 7).astype(np.int8)  # 1970-01-01 was a Thursday
     for text in model.presence.holidays:
         day = date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
         kinds[numbers == day] = HOLIDAY
@@ -236,9 +238,9 @@ def _mix(model: Model, codes: LongArray, *, permanent: bool) -> LongArray:
             rates[np.flatnonzero(codes == one.code)[0]] += one.rate
     if rates.sum() == 0:
         rates[0] = 1.0
-    return np.round(np.cumsum(rates) / rates.sum() * 2**32).astype(np.int64)
+    return np.asarray(np.round(np.cumsum(rates) / rates.sum() * 2**32), dtype=np.int64)
 
 
 def hours_in(limit: int) -> int:
-    """Give the hours that the seconds [0, limit) touch."""
+    """Give the rows of an hourly histogram over the seconds [0, limit)."""
     return math.ceil(limit / HOUR_S) + 1

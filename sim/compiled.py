@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from numba import config, njit
+from numba import config as _config
+from numba import njit
 
 SOURCES: Final = ("clients", "compiled", "draws", "kernel", "rows", "service", "spans")
 
@@ -30,19 +31,21 @@ _FOLDER: Final = str(_cache_folder())
 
 # Without numba's reference counting of arrays the kernels are twice as fast. They allocate nothing and keep
 # nothing, so they need none; the option is not documented, and results are the same without it.
-_UNCOUNTED: Final = {"_nrt": False}
+# Division by zero cannot happen, so its checks are left out too.
+_OPTIONS: Final[Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile an inner function as part of the entries that call it."""
-    return njit(function, nogil=True, **_UNCOUNTED)
+    return njit(function, **_OPTIONS)
 
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, on its first call, and keep it (NUMBA_CACHE_DIR overrides where)."""
+    config: Any = _config  # its attributes come from the environment
     before = config.CACHE_DIR
     config.CACHE_DIR = before or _FOLDER
     try:
-        return njit(function, cache=True, nogil=True, **_UNCOUNTED)
+        return njit(function, cache=True, **_OPTIONS)
     finally:
         config.CACHE_DIR = before

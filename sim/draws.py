@@ -76,7 +76,7 @@ class Traits:
     """What the simulator knows of each device, without chance; (n,) each.
 
     presence : int8 class code, -1 unknown. zone : int32 index into `zones`, -1 unknown.
-    fault : float64 share of such devices that fail for good. fault_code : int64 HRESULT, 0 = by the model's mix.
+    fault : float64 share of such devices that fail for good. fault_code : int64 HRESULT, 0 = the model's mix.
     new : truly new devices, which never draw the native timer once co-managed devices exist.
     """
 
@@ -94,7 +94,7 @@ class Traits:
 def traits_of(fleet: Fleet, model: Model, new: BoolArray | None = None) -> Traits:
     """Read the traits off an inventory. new : (n,) bool, newcomers; none by default.
 
-    Raise `UsageError` if a failure override names a column that the fleet lacks, or a presence class is unknown.
+    Raise `UsageError` if a failure override names a column that the fleet lacks, or for an unknown class.
     """
     n = len(fleet)
     presence = np.full(len(fleet.factors["presence"].levels), UNKNOWN_CODE, dtype=np.int8)

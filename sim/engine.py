@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -233,14 +234,14 @@ def make_engine(
     n_strata: int,
     straggler_after_s: int,
 ) -> Simulation:
-    """Give the fast engine, or where numba does not exist the oracle: about a hundred times slower, same results."""
+    """Give the fast engine, or where numba does not exist the oracle: far slower, same results."""
     if FAST:
-        kind: type[Simulation] = Engine
+        make: Callable[..., Simulation] = Engine
     else:
         from sim.oracle import Oracle
 
-        kind = Oracle
-    return kind(
+        make = Oracle
+    return make(
         model,
         traits,
         draws,

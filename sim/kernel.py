@@ -17,8 +17,8 @@ from sim import clients as c
 from sim import draws as d
 from sim import rows as r
 from sim.compiled import entry, jit
-from sim.rows import draw, high, low, part, quantile
-from sim.spans import ready_from, span, up_from
+from sim.rows import draw, high, low, part, quantile, which
+from sim.spans import ready_from, span
 
 _PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
@@ -44,11 +44,8 @@ def _advance(run: Any, counts: Any, rules: Any, until: Any) -> None:
                 kind = run.scratch[place] >> _KIND_SHIFT
                 if kind == c.KIND_ATTEMPT:
                     _attempt(run, rules, device, second)
-                elif kind == c.KIND_REPORT:
-                    _report(run, counts, rules, device, second)
                 else:
-                    _show(run, counts, run.rows[device], _PENDING, second)
-                    _again(run, rules, device, second)
+                    _reported(run, counts, rules, device, second, kind)
         if scalars[r.WATCHED] < scalars[r.RELEASED]:
             _watch(run, counts, rules, second)
     scalars[r.NOW] = max(scalars[r.NOW], until)
@@ -139,7 +136,7 @@ def _begin(row: Any, device: Any, rules: Any) -> None:
     word = draw(row.key, d.SLOT_FAULT)
     if high(word) < rules.fault[device]:
         code = rules.fault_code[device]
-        row.permanent = code if code >= 0 else np.searchsorted(rules.permanent, low(word), side="right")
+        row.permanent = code if code >= 0 else which(rules.permanent, low(word))
 
 
 @jit
@@ -150,66 +147,67 @@ def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, rules: Any) ->
     grid = numbers[c.GRID]
     second = (at // grid + 1) * grid if grid > 0 else at
     _count(hours, second, r.ELIGIBLE, rules)
-    second = _evaluated(row, second, True, hours, rules)
-    if second >= limit:
-        return c.NEVER
     word = draw(row.key, d.SLOT_BLOCK)
-    if part(word, 0) < numbers[c.BLOCKED]:
+    healthy = part(word, 0) >= numbers[c.BLOCKED]
+    first = True
+    while second < limit:
+        second = _evaluated(row, second, first, hours, rules)
+        if healthy:
+            break
         if part(word, 1) < numbers[c.NEVER_HEALS]:
             return c.NEVER
         second += quantile(rules.tables, c.HEAL_S, part(word, 2))
-        second = _evaluated(row, second, False, hours, rules)
+        healthy, first = True, False
     _count(hours, second, r.SCHEDULED, rules)
     if not immediate:
         second += high(draw(row.key, d.SLOT_TIMER)) * numbers[c.WINDOW] >> 32
     if second >= limit:
         return c.NEVER
     on, ends = span(row, second, rules)
+    if on and not row.flags & r.NEEDS_USER:
+        return second
     if not on:
-        if ends >= limit:
-            return c.NEVER
-        second = ends + (high(draw(row.key, d.SLOT_LOGON)) * numbers[c.LOGON] >> 32)
-        return ready_from(row, up_from(row, second, rules), rules)
-    return ready_from(row, second, rules) if row.flags & r.NEEDS_USER else second
+        second = ends
+        if second < limit:
+            second += high(draw(row.key, d.SLOT_LOGON)) * numbers[c.LOGON] >> 32
+    return ready_from(row, second, rules) if second < limit else c.NEVER
 
 
 @jit
 def _evaluated(row: Any, second: Any, first: Any, hours: Any, rules: Any) -> Any:
     """Give the policy evaluation after the contact from `second` on, counting the contact (T2 to T4)."""
-    limit = rules.numbers[c.LIMIT]
-    if second >= limit:
-        return c.NEVER
     at, ends = _contact(row, second, rules)
-    if first and row.flags & r.INTERNET and rules.numbers[c.GATEWAY] > 0 and at < limit:
-        at += low(draw(row.key, d.SLOT_POLL)) * rules.numbers[c.GATEWAY] >> 32
-        if at >= ends:
-            at = ends = up_from(row, at, rules)
+    gateway = rules.numbers[c.GATEWAY]
+    if first and row.flags & r.INTERNET and gateway > 0:
+        at, ends = _delayed(row, at, ends, low(draw(row.key, d.SLOT_POLL)) * gateway >> 32, rules)
     _count(hours, at, r.POLLS, rules)
     word = draw(row.key, d.SLOT_EVALUATION + row.evaluations)
     row.evaluations += 1
-    at += 1 + (high(word) * rules.numbers[c.EVALUATION] >> 32)
-    if at >= limit:
-        return c.NEVER
-    return at if at < ends else up_from(row, at, rules)
+    return _delayed(row, at, ends, 1 + (high(word) * rules.numbers[c.EVALUATION] >> 32), rules)[0]
+
+
+@jit
+def _delayed(row: Any, at: Any, ends: Any, wait: Any, rules: Any) -> Any:
+    """Give `at` + `wait`, later if the device is off then, and until when it is known to be on."""
+    at += wait
+    if at < ends or at >= rules.numbers[c.LIMIT]:
+        return at, ends
+    on, changes = span(row, at, rules)
+    return (at, changes) if on else (changes, changes)
 
 
 @jit
 def _contact(row: Any, second: Any, rules: Any) -> Any:
     """Give the first policy request from `second` on, and until when the device is on then."""
-    numbers = rules.numbers
-    on, ends = span(row, second, rules)
-    if on:
-        phase = high(draw(row.key, d.SLOT_POLL)) * numbers[c.POLL] >> 32
-        at = second + (phase - second) % numbers[c.POLL]
-        if at < ends:
-            return at, ends
-        on, ends = span(row, ends, rules)
-    while ends < numbers[c.LIMIT]:
-        at = ends + numbers[c.WAKE]
-        on, ends = span(row, ends, rules)
-        if at < ends:
-            return at, ends
-        on, ends = span(row, ends, rules)
+    poll = rules.numbers[c.POLL]
+    phase = high(draw(row.key, d.SLOT_POLL)) * poll >> 32
+    wait = (phase - second) % poll
+    while second < rules.numbers[c.LIMIT]:
+        on, ends = span(row, second, rules)
+        if on and second + wait < ends:
+            return second + wait, ends
+        second = ends
+        wait = rules.numbers[c.WAKE]
     return c.NEVER, c.NEVER
 
 
@@ -227,21 +225,27 @@ def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
     if not out and not _is_accepted(run.scalars, numbers[c.CAPACITY], second // 60):
         run.hours[hour, r.THROTTLED] += 1
         again = _backoff(row, second, numbers)
+    else:
+        again = _accepted(run, rules, device, second, out)
+    if again > 0:
         _put(run, device, ready_from(row, again, rules), c.KIND_ATTEMPT)
-        return
+
+
+@jit
+def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
+    """Carry out an attempt; give from when on the next one of this cycle is due, 0 if the cycle is over."""
+    row = run.rows[device]
+    numbers = rules.numbers
     word = draw(row.key, d.SLOT_ATTEMPT + row.attempt)
     row.attempt += 1
     row.backoffs = 0
-    lag = quantile(rules.tables, c.LAG_S, part(word, 0))
-    end = second + quantile(rules.tables, c.ENROLL_S, part(word, 1))
-    if out:
-        row.code = numbers[c.OUTAGE]
-        end = second + numbers[c.ANSWER]
-    elif row.permanent >= 0:
-        row.code = row.permanent
-    elif high(word) < numbers[c.TRANSIENT]:
-        kind = draw(row.key, d.SLOT_CODE + row.attempt - 1)
-        row.code = np.searchsorted(rules.transient, high(kind), side="right")
+    end = second + (numbers[c.ANSWER] if out else quantile(rules.tables, c.ENROLL_S, part(word, 1)))
+    row.code = _code(row, word, out, rules)
+    if row.code >= 0:
+        row.tries += 1
+        if row.tries < numbers[c.ATTEMPTS]:
+            return end + numbers[c.RETRY]
+        row.going = _FAILED
     else:
         _count(run.hours, end, r.COMPLETED, rules)
         if row.enrollments == 0:
@@ -249,14 +253,20 @@ def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
         row.enrollments += 1
         run.scalars[r.FIRST] = min(run.scalars[r.FIRST], end)
         row.going = _ENROLLED
-        _put(run, device, end + lag, c.KIND_REPORT)
-        return
-    row.tries += 1
-    if row.tries < numbers[c.ATTEMPTS]:
-        _put(run, device, ready_from(row, end + numbers[c.RETRY], rules), c.KIND_ATTEMPT)
-    else:
-        row.going = _FAILED
-        _put(run, device, end + lag, c.KIND_REPORT)
+    _put(run, device, end + quantile(rules.tables, c.LAG_S, part(word, 0)), c.KIND_REPORT)
+    return 0
+
+
+@jit
+def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
+    """Give the index of the code with which an attempt fails, -1 if it succeeds."""
+    if out:
+        return np.int16(rules.numbers[c.OUTAGE])
+    if row.permanent >= 0:
+        return row.permanent
+    if high(word) < rules.numbers[c.TRANSIENT]:
+        return which(rules.transient, high(draw(row.key, d.SLOT_CODE + row.attempt - 1)))
+    return np.int16(-1)
 
 
 @jit
@@ -304,36 +314,35 @@ def _show(run: Any, counts: Any, row: Any, outcome: Any, second: Any) -> None:
 
 
 @jit
-def _report(run: Any, counts: Any, rules: Any, device: Any, second: Any) -> None:
-    """Let the directory see the result of a cycle, and set what follows it."""
+def _reported(run: Any, counts: Any, rules: Any, device: Any, second: Any, kind: Any) -> None:
+    """Let the directory see a result or an un-enrollment, and set what follows it."""
     row = run.rows[device]
     if row.outcome == _FAILED:
         run.failed[row.seen] -= 1
-    _show(run, counts, row, row.going, second)
+    going = row.going if kind == c.KIND_REPORT else np.int8(_PENDING)
+    _show(run, counts, row, going, second)
     row.flags |= r.REPORTED
-    if row.going == _ENROLLED:
+    again = second
+    if going == _ENROLLED:
         if rules.numbers[c.UNENROLLS]:
             word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
             wait = 1 + quantile(rules.tables, c.UNENROLL_S, part(word, 3))
             _put(run, device, second + wait, c.KIND_UNENROLL)
         return
-    row.seen = row.code
-    run.failed[row.seen] += 1
-    if row.permanent < 0:
+    if going == _FAILED:
+        row.seen = row.code
+        run.failed[row.seen] += 1
+        if row.permanent >= 0:
+            return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
         end = second - quantile(rules.tables, c.LAG_S, part(word, 0))
-        _again(run, rules, device, max(second, end + rules.numbers[c.CYCLE]))
-
-
-@jit
-def _again(run: Any, rules: Any, device: Any, second: Any) -> None:
-    """Start the next cycle of attempts at the first evaluation after a second."""
-    row = run.rows[device]
+        again = max(second, end + rules.numbers[c.CYCLE])
     row.tries = 0
-    due = _evaluated(row, second, False, run.hours, rules)
-    if due < rules.numbers[c.LIMIT]:
-        due = ready_from(row, due, rules)
-    _put(run, device, due, c.KIND_ATTEMPT)
+    if again < rules.numbers[c.LIMIT]:
+        again = _evaluated(row, again, False, run.hours, rules)
+        if again < rules.numbers[c.LIMIT]:
+            again = ready_from(row, again, rules)
+    _put(run, device, again, c.KIND_ATTEMPT)
 
 
 @jit
@@ -345,5 +354,5 @@ def _watch(run: Any, counts: Any, rules: Any, second: Any) -> None:
         if row.released + rules.numbers[c.STRAGGLER] > second:
             return
         if row.outcome == _PENDING and not row.flags & r.REPORTED:
-            _show(run, counts, row, _TIMED_OUT, second)
+            _show(run, counts, row, np.int8(_TIMED_OUT), second)
         scalars[r.WATCHED] += 1

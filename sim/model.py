@@ -7,14 +7,12 @@ The T numbers are the transitions of a client's life, described in `sim.clients`
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from rollout.durations import EXPECTED, format_duration, parse_duration
 from rollout.values import FailureClass
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def seconds_of(value: object) -> int:
@@ -25,24 +23,11 @@ def seconds_of(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str):
-        text = value.strip().lower().replace(" ", "")
-        if text == "immediate":
-            return 0
-        if re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
-            parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
-            return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    raise ValueError(f'expected a duration such as "90s", "15m", "24h" or "5d", found {value!r}')
+        return 0 if value.strip().lower() == "immediate" else parse_duration(value)
+    raise ValueError(f"expected {EXPECTED}, found {value!r}")
 
 
-def text_of(seconds: int) -> str:
-    """Give the shortest text that `seconds_of` reads back as `seconds`."""
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % _UNITS[unit] == 0:
-            return f"{seconds // _UNITS[unit]}{unit}"
-    return f"{seconds}s"
-
-
-Duration = Annotated[int, BeforeValidator(seconds_of), PlainSerializer(text_of, return_type=str)]
+Duration = Annotated[int, BeforeValidator(seconds_of), PlainSerializer(format_duration, return_type=str)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -231,7 +216,7 @@ class ServiceModel(_Part):
     cmg_instances, cmg_clients : instances of the cloud management gateway and clients of one at a time (A:
         6,000 on A2_v2, 10,000 on A4_v2, at most 16 instances); over the limit is delay, not refusal (A).
         0 instances = not modelled. internet_share : devices that reach policy only through it (?).
-    writes_per_minute : our own additions of members that the directory accepts a minute, 0 = no limit; default
+    writes_per_minute : our own additions of members that the directory accepts, 0 = no limit; default
         from Graph's 3,000 writes per 150 s, app and tenant, of 20 members each (A). Used by the world.
     """
 

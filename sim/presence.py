@@ -1,19 +1,20 @@
-"""When devices are online: the day rule, its tables from the sources.
+"""When devices are online: the day rule, its tables from the sources, and a picture of both.
 
 **The rule.** Local days run from 03:00 to 03:00, when fewest people work. On each day a device is used or not
-(chance by class, kind of day and the device's own spread). A used day has an arrival and a departure, perhaps a
-break, and at the departure the device is turned off or left on. It is on from arrival to departure except in the
-break, and afterwards until the next used day's arrival if it was left on. Its user is there from arrival to
-departure except in the break. What happened more than DAYS_BEFORE days ago is forgotten: the device is off.
+(chance by class, kind of day and the device's own spread). A used day has an arrival and a departure, perhaps
+a break, and at the departure the device is turned off or left on. It is on from arrival to departure except in
+the break, and afterwards until the next used day's arrival if it was left on. Its user is there from arrival to
+departure except in the break. DAYS_BEFORE days before the start every device is off.
 
-**The tables.** The share of people at work by hour of day (ATUS 2022-23, mean of the strata O1 and O3) is filled
-to one hill; its rise is the distribution of arrivals, its fall that of departures, and who comes first leaves
-first. So the modelled share of users present follows the source by construction, except for the noon dip, which
-breaks make. Half of the breaks begin 11:30-12:30, half at any time 08:00-18:00 (I).
+**The tables.** The share of people at work by hour of day (ATUS 2022-23, mean of the strata O1 and O3) is
+filled to one hill; its rise is the distribution of arrivals, its fall that of departures, and who comes first
+leaves first. So the modelled share of users present follows the source by construction, except for the noon
+dip, which breaks make. Half of the breaks begin 11:30-12:30, half at any time 08:00-18:00 (I).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 from importlib import resources
 from typing import Final
@@ -22,7 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.values import DAY_S, HOUR_S, LongArray
-from sim.clients import BINS
+from sim import clients as c
+from sim import draws as d
+from sim.clients import BINS, Spec
+from sim.draws import draw
 
 DAY_BEGINS: Final = 3 * HOUR_S
 """Local second of the day at which a day of the rule begins."""
@@ -76,3 +80,73 @@ def day_tables() -> LongArray:
 def peak(day_type: str) -> float:
     """Give the highest share of people at work on such a day: the chance that a device is used."""
     return float(at_work(day_type).max())
+
+
+def quantile(table: LongArray, u: int) -> int:
+    """Give the quantile at u parts of 65536: straight lines between the table's points, rounded down."""
+    step = 65536 // BINS
+    below, above = int(table[u // step]), int(table[u // step + 1])
+    return below + (above - below) * (u % step) // step
+
+
+class Intervals:
+    """Disjoint intervals in order of time."""
+
+    def __init__(self) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+
+    def add(self, begin: int, end: int) -> None:
+        """Append [begin, end)."""
+        self.begins.append(begin)
+        self.ends.append(end)
+
+    def at(self, second: int) -> tuple[bool, int]:
+        """Say whether a second lies inside, and when that changes."""
+        place = bisect_right(self.begins, second)
+        if place > 0 and second < self.ends[place - 1]:
+            return True, self.ends[place - 1]
+        return False, self.begins[place] if place < len(self.begins) else c.NEVER
+
+
+def intervals_of(spec: Spec, key: int, presence: int, offset: int) -> tuple[Intervals, Intervals]:
+    """Write out when a device is on and when its user is there, over the whole run.
+
+    Seconds count from `spec.base`. presence : class code. offset : seconds east of UTC. This is the rule in
+    plain Python; `sim.spans` evaluates the same lazily.
+    """
+    on, user = Intervals(), Intervals()
+    numbers, tables = spec.numbers.tolist(), spec.tables
+    habit = draw(key, d.SLOT_HABIT)
+    turns_off = habit & 0xFFFF < numbers[c.HABIT + presence]
+    off_chance = numbers[c.OFF + 2 * presence + turns_off]
+    spread = numbers[c.SPREAD] * (2 * (habit >> 32 & 0xFFFF) - 65536) >> 16
+    since: int | None = None
+    for index, kind in enumerate(spec.days.tolist()):
+        midnight = (index - c.DAYS_BEFORE) * DAY_S + DAY_BEGINS - offset
+        word = draw(key, d.SLOT_DAY + index)
+        chance = numbers[c.USED + 8 * presence + kind]
+        if word >> 48 >= (chance * (65536 + spread) >> 16) and chance < 65536:
+            continue
+        place = (habit >> 48) + ((2 * (word >> 32 & 0xFFFF) - 65536) * numbers[c.ARRIVAL_JITTER] >> 16)
+        place = min(abs(place), 131071 - abs(place))
+        weekend = int(kind >= 5)
+        begins = midnight + quantile(tables[c.ARRIVE + weekend], place)
+        ends = midnight + quantile(tables[c.LEAVE + weekend], place)
+        since = begins if since is None else since
+        user_since = begins
+        if word & 0xFFFF < numbers[c.PAUSE + presence]:
+            pause = draw(key, d.SLOT_PAUSE + index)
+            away = midnight + quantile(tables[c.PAUSE_AT], pause & 0xFFFF)
+            back = min(away + quantile(tables[c.PAUSE_S], pause >> 16 & 0xFFFF), ends - 60)
+            if begins < away < back:
+                on.add(since, away)
+                user.add(begins, away)
+                since = user_since = back
+        user.add(user_since, ends)
+        if word >> 16 & 0xFFFF < off_chance:
+            on.add(since, ends)
+            since = None
+    if since is not None:
+        on.add(since, c.NEVER)
+    return on, user

@@ -125,9 +125,9 @@ def draw(key: Any, slot: Any) -> Any:
 
 
 @jit
-def part(word: Any, which: Any) -> Any:
+def part(word: Any, place: Any) -> Any:
     """Give 16 of the 64 bits, 0 the lowest."""
-    return np.int64((word >> np.uint64(16 * which)) & np.uint64(0xFFFF))
+    return np.int64((word >> np.uint64(16 * place)) & np.uint64(0xFFFF))
 
 
 @jit
@@ -143,8 +143,17 @@ def low(word: Any) -> Any:
 
 
 @jit
-def quantile(tables: Any, which: Any, u: Any) -> Any:
+def quantile(tables: Any, table: Any, u: Any) -> Any:
     """Give the quantile of a table at u parts of 65536, in seconds."""
     place = u >> 7
-    below = tables[which, place]
-    return below + (((tables[which, place + 1] - below) * (u & 127)) >> 7)
+    below = tables[table, place]
+    return below + (((tables[table, place + 1] - below) * (u & 127)) >> 7)
+
+
+@jit
+def which(cumulative: Any, u: Any) -> Any:
+    """Give the first entry of a cumulative distribution that exceeds u, both in parts of 2**32."""
+    place = 0
+    while cumulative[place] <= u:
+        place += 1
+    return np.int16(place)

@@ -119,17 +119,15 @@ def span(row: Any, second: Any, rules: Any) -> Any:
     if _used(row, day, word, rules) and clock >= _arrival(row, day, word, rules):
         ends, away, back = _departure(row, day, word, rules)
         if clock < back:
-            if clock < away:
-                return True, day * _DAY + away - row.offset
-            return False, day * _DAY + back - row.offset
-        if _left_on(row, word, rules):
-            return True, _next_down(row, day + 1, rules) - row.offset
-        if clock < ends:
+            return clock < away, day * _DAY + (away if clock < away else back) - row.offset
+        on = _left_on(row, word, rules)
+        if clock < ends and not on:
             return True, day * _DAY + ends - row.offset
-        return False, _next_up(row, day + 1, rules) - row.offset
-    if _was_left_on(row, day, rules):
-        return True, _next_down(row, day, rules) - row.offset
-    return False, _next_up(row, day, rules) - row.offset
+        day += 1
+    else:
+        on = _was_left_on(row, day, rules)
+    changes = _next_down(row, day, rules) if on else _next_up(row, day, rules)
+    return on, changes - row.offset
 
 
 @jit

@@ -1,0 +1,292 @@
+"""One suite over the fast engine and the oracle; and their equality, to the second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, OUTCOMES, LongArray, Outcome
+from sim import oracle as oracle_module
+from sim.draws import make_draws, traits_like
+from sim.engine import FAST, Engine, Simulation, make_engine
+from sim.model import Model
+from sim.oracle import Oracle
+
+START = 1_767_596_400  # a Monday, 07:00 UTC
+
+Kind = Callable[..., Simulation]
+
+KINDS = [
+    pytest.param(Engine, id="engine", marks=pytest.mark.skipif(not FAST, reason="numba is not installed")),
+    pytest.param(Oracle, id="oracle"),
+]
+
+THROTTLED = {"capacity_per_minute": 2, "backoff": "2m", "backoff_max": "40m"}
+OUTAGES = {"outages": [{"after": "20h", "lasts": "5h"}], "outages_per_year": 60}
+GATEWAY = {"cmg_instances": 1, "cmg_clients": 100}
+HARD = {
+    "blocked_share": 0.1,
+    "never_heals": 0.2,
+    "device_token_share": 0.7,
+    "unenroll_per_year": 12,
+    "next_cycle": "4h",
+    "failures": [
+        {"code": 0x80180018, "kind": "config", "rate": 0.03, "permanent": True},
+        {"code": 0x80180026, "kind": "device", "rate": 0.02, "permanent": True},
+        {"code": 0x80180005, "kind": "transient", "rate": 0.2},
+        {"code": 0x80192EE2, "kind": "network", "rate": 0.2},
+    ],
+}
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {"clients": {"window": "24h"}, "service": THROTTLED},
+    {"clients": {"window": "immediate", **HARD}, "service": OUTAGES | THROTTLED},
+    {"clients": {"window": "72h", "late_joiner": "immediate", **HARD}, "service": OUTAGES},
+    {
+        "clients": {"window": "6h", "collection_evaluation": 0, **HARD},
+        "service": THROTTLED | GATEWAY | OUTAGES,
+    },
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """A small fleet, how it is released, and when one looks."""
+
+    seed: int
+    variant: int = 1
+    n: int = 200
+    batches: int = 10
+    days: int = 10
+    straggler_after_s: int = 3 * DAY_S
+    looks: tuple[int, ...] = ()
+
+    def model(self) -> Model:
+        """The model of this variant."""
+        return Model.model_validate(VARIANTS[self.variant] | {"horizon": f"{self.days}d"})
+
+    def open(self, kind: Kind) -> Simulation:
+        """Give a fresh simulation; every fifth device is a newcomer."""
+        model = self.model()
+        traits = replace(traits_like(self.n, model), new=np.arange(self.n) % 5 == 0)
+        return kind(
+            model,
+            traits,
+            make_draws(model, traits, self.seed, 0, START),
+            start=START,
+            strata=(np.arange(self.n) % 3).astype(np.int32),
+            n_strata=3,
+            straggler_after_s=self.straggler_after_s,
+        )
+
+    def releases(self) -> list[tuple[int, int, Any]]:
+        """Give (second, batch, rows): shuffled devices, batches some hours apart."""
+        order = np.random.default_rng(self.seed).permutation(self.n).astype(np.int32)
+        parts = np.array_split(order, self.batches)
+        return [(START + number * 7 * 601, number, rows) for number, rows in enumerate(parts)]
+
+
+def play(kind: Kind, world: World) -> tuple[Simulation, list[LongArray]]:
+    """Run a world to its horizon; give the simulation and the counts at each look."""
+    simulation = world.open(kind)
+    hourly = range(START + 1, START + world.days * DAY_S, 11 * HOUR_S)
+    steps: list[tuple[int, int, Any]] = [(at, -1, None) for at in (*world.looks, *hourly)]
+    seen = []
+    for at, batch, rows in sorted(steps + world.releases(), key=lambda step: step[:2]):
+        if rows is None:
+            simulation.advance(at)
+            seen.append(simulation.counts.copy())
+        else:
+            simulation.release(rows, batch, at)
+    simulation.advance(START + world.days * DAY_S)
+    return simulation, [*seen, simulation.counts.copy()]
+
+
+def differences(
+    one: tuple[Simulation, list[LongArray]], other: tuple[Simulation, list[LongArray]]
+) -> list[str]:
+    """Name everything in which two played worlds differ."""
+    (a, seen_a), (b, seen_b) = one, other
+    pairs: dict[str, tuple[Any, Any]] = {
+        name: (getattr(a, name), getattr(b, name)) for name in ("outcome", "outcome_at", "code")
+    }
+    for step in ("eligible", "scheduled", "initiated", "enrolled"):
+        pairs[step] = getattr(a.funnel(), step), getattr(b.funnel(), step)
+    for load in ("attempts", "throttled", "completions", "polls", "peak_per_minute"):
+        pairs[load] = getattr(a.load(), load), getattr(b.load(), load)
+    out = [name for name, (x, y) in pairs.items() if not np.array_equal(x, y)]
+    out += ["failed_codes"] if a.failed_codes != b.failed_codes else []
+    out += ["looks"] if not all(np.array_equal(x, y) for x, y in zip(seen_a, seen_b, strict=True)) else []
+    return out
+
+
+def seen_at(world: World) -> tuple[int, ...]:
+    """Give the seconds at which outcomes change: the instants at which ties are decided."""
+    simulation, _ = play(make_engine, world)
+    return tuple(int(at) for at in np.unique(simulation.outcome_at) if at >= 0)[:40]
+
+
+def tied(world: World) -> World:
+    """Give the same world with looks, and a straggler time, that fall on the second of some outcome."""
+    simulation, _ = play(make_engine, world)
+    late = {int(row): at for at, _, rows in world.releases() for row in rows}
+    rows = np.flatnonzero(simulation.outcome == Outcome.ENROLLED)
+    waits = sorted(int(simulation.outcome_at[row]) - late[int(row)] for row in rows)
+    return replace(world, looks=seen_at(world), straggler_after_s=waits[len(waits) // 2])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_engines_agree(seed: int) -> None:
+    """Every outcome, second, code, count and load is the same."""
+    world = tied(World(seed, variant=seed % len(VARIANTS)))
+    assert differences(play(Engine, world), play(Oracle, world)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(8))
+def test_both_engines_agree_on_two_hundred_seeds(block: int) -> None:
+    """The same with 25 x 8 seeds of 1,000 devices, under throttle, outages, newcomers and un-enrollment."""
+    for seed in range(100 + 25 * block, 125 + 25 * block):
+        world = World(seed, variant=seed % len(VARIANTS), n=1000, days=6)
+        looks = tuple(START + 4001 * number for number in range(1, 40))
+        world = replace(world, looks=looks)
+        assert differences(play(Engine, world), play(Oracle, world)) == [], f"seed {seed}"
+
+
+def serve_backwards(patch: pytest.MonkeyPatch) -> None:
+    """Mutant: the service serves the highest device first within a second."""
+    patch.setattr(oracle_module, "sorted", lambda them: sorted(them, reverse=True), raising=False)
+
+
+def one_more_try(patch: pytest.MonkeyPatch) -> None:
+    """Mutant: a cycle has one attempt more."""
+    whole = oracle_module.c.spec_of
+
+    def more(*args: Any) -> Any:
+        spec = whole(*args)
+        spec.numbers[oracle_module.c.ATTEMPTS] += 1
+        return spec
+
+    patch.setattr(oracle_module, "c", _With(oracle_module.c, spec_of=more))
+
+
+def look_too_late(patch: pytest.MonkeyPatch) -> None:
+    """Mutant: a look sees the events of its own second."""
+    whole = Oracle.advance
+    patch.setattr(Oracle, "advance", lambda self, until: whole(self, until + 1))
+
+
+class _With:
+    """A module with some names replaced."""
+
+    def __init__(self, module: Any, **names: Any) -> None:
+        self.__dict__.update(module.__dict__ | names)
+
+
+@pytest.mark.parametrize("mutate", [look_too_late, serve_backwards, one_more_try])
+def test_a_mutant_is_caught(
+    mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of the tie order, of the serve order or of the retry count makes the engines differ."""
+    worlds = [tied(World(seed, variant=1, n=600)) for seed in range(3)]
+    honest = [play(Engine, world) for world in worlds]
+    mutate(monkeypatch)
+    found = [differences(one, play(Oracle, world)) for one, world in zip(honest, worlds, strict=True)]
+    assert any(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(4))
+def test_every_device_is_in_one_state_at_each_instant(kind: Kind, seed: int) -> None:
+    """Counts sum to the released devices, agree with the states of the devices, and time never runs back."""
+    world = World(seed, variant=seed % len(VARIANTS), n=120)
+    simulation = world.open(kind)
+    released = 0
+    before = START
+    for at, batch, rows in world.releases():
+        simulation.release(rows, batch, at)
+        released += len(rows)
+        for later in range(at + 1, at + 3 * HOUR_S, 1201):
+            if batch < world.batches - 1 and later > at + 7 * 601:
+                break
+            simulation.advance(later)
+            assert simulation.now >= before
+            before = simulation.now
+            conserve(simulation, released)
+    simulation.advance(START + 30 * DAY_S)
+    conserve(simulation, world.n)
+
+
+def conserve(simulation: Simulation, released: int) -> None:
+    """Check the sums at an instant."""
+    outcome, counts = simulation.outcome, simulation.counts
+    assert counts.min(initial=0) >= 0
+    assert counts.sum() == released == np.count_nonzero(outcome != NOT_RELEASED)
+    sizes = np.bincount(outcome[outcome != NOT_RELEASED], minlength=OUTCOMES)
+    assert counts.sum(axis=(0, 1)).tolist() == sizes.tolist()
+    assert simulation.outcome_at.max() < simulation.now or simulation.now == START
+    assert sum(simulation.failed_codes.values()) == sizes[Outcome.FAILED]
+    assert simulation.settled() == (sizes[Outcome.PENDING] == 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_do_not_matter(kind: Kind) -> None:
+    """Many short advances give what one long one gives."""
+    world = World(3, n=150)
+    fine = replace(world, looks=tuple(range(START, START + DAY_S, 977)))
+    one, other = play(kind, world), play(kind, fine)
+    assert differences((one[0], []), (other[0], [])) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_release_of_a_device_changes_nothing(kind: Kind) -> None:
+    """Adding a member twice is adding it once."""
+    world = World(4, n=50)
+    once, twice = world.open(kind), world.open(kind)
+    rows = np.arange(50, dtype=np.int32)
+    once.release(rows, 0, START)
+    twice.release(rows, 0, START)
+    twice.release(rows[:20], 0, START + 500)
+    for simulation in (once, twice):
+        simulation.advance(START + 5 * DAY_S)
+    assert differences((once, []), (twice, [])) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_release_in_the_past_or_a_gap_in_batches_is_refused(kind: Kind) -> None:
+    """Time and batch numbers only grow."""
+    simulation = World(5, n=10).open(kind)
+    rows = np.arange(3, dtype=np.int32)
+    simulation.advance(START + 10)
+    with pytest.raises(ValueError, match="at or after"):
+        simulation.release(rows, 0, START + 9)
+    with pytest.raises(ValueError, match="batch number"):
+        simulation.release(rows, 1, START + 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_capacity_is_never_exceeded(kind: Kind) -> None:
+    """In each hour the service accepts at most 60 times its capacity a minute."""
+    simulation, _ = play(kind, World(6, variant=1, n=300, batches=1))
+    load = simulation.load()
+    assert load.throttled.sum() > 0
+    out = World(6).model().service.outages[0]
+    accepted = (load.attempts - load.throttled)[: out.after // HOUR_S]
+    assert accepted.max() == 60 * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_happens_past_the_horizon(kind: Kind) -> None:
+    """A release after the horizon waits for ever, and advancing on changes nothing."""
+    world = World(7, n=20)
+    simulation = world.open(kind)
+    simulation.release(np.arange(10, dtype=np.int32), 0, START)
+    simulation.advance(START + world.days * DAY_S)
+    before = simulation.counts.copy()
+    simulation.release(np.arange(10, 20, dtype=np.int32), 1, START + (world.days + 1) * DAY_S)
+    simulation.advance(START + (world.days + 9) * DAY_S)
+    assert np.array_equal(simulation.counts[:1], before)
+    assert simulation.counts[1].sum(axis=0)[Outcome.PENDING] == 10
