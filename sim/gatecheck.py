@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.evidence import halt_boundary, pass_boundary
 from rollout.gates import check_policy, groups_of
-from rollout.groups import Groups
-from rollout.thresholds import trips
+from rollout.gates.evidence import halt_boundary, pass_boundary
+from rollout.gates.groups import Groups
+from rollout.gates.thresholds import trips
 from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, ThresholdGate
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from rollout.beta import chi_square_tail, log_beta, log_beta_above, log_beta_below, log_gamma
-from rollout.evidence import (
+from rollout.gates.beta import chi_square_tail, log_beta, log_beta_above, log_beta_below, log_gamma
+from rollout.gates.evidence import (
     HaltBoundary,
     PassBoundary,
     boundary_of,
@@ -25,7 +25,7 @@ from rollout.evidence import (
     pass_boundary,
     pass_evidence,
 )
-from rollout.intervals import confidence_sequence, finite_fleet_interval
+from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
 from rollout.values import EvidenceGate
 
 FLAT = EvidenceGate(prior_a=1, prior_b=1)

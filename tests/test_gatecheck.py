@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rollout.evidence import halt_boundary
 from rollout.gates import groups_of, judge
+from rollout.gates.evidence import halt_boundary
 from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, LongArray, Outcome, ThresholdGate, Verdict
 from sim.gatecheck import (
     Course,

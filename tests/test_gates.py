@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from rollout.evidence import halt_boundary, pass_boundary
 from rollout.gates import (
     RULES,
     boundary,
@@ -24,6 +23,7 @@ from rollout.gates import (
     judge,
     sample_ratio_check,
 )
+from rollout.gates.evidence import halt_boundary, pass_boundary
 from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Judgement, Outcome, ThresholdGate, Verdict
 
 Counts = NDArray[np.int64]

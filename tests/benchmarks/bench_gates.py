@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rollout.evidence import HaltBoundary, PassBoundary
 from rollout.gates import judge
+from rollout.gates.evidence import HaltBoundary, PassBoundary
 from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Outcome
 from sim.gatecheck import simulate_gates, steady_course
 

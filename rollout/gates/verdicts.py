@@ -29,8 +29,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.counts import counted_of, executed_of, totals_of, what_is_impossible
-from rollout.evidence import (
+from rollout.gates.counts import counted_of, executed_of, totals_of, what_is_impossible
+from rollout.gates.evidence import (
     Boundary,
     boundary_of,
     check_evidence_gate,
@@ -39,9 +39,8 @@ from rollout.evidence import (
     log_pass,
     pass_boundary,
 )
-from rollout.groups import Groups, SampleRatio, groups_of, sample_ratio_check
-from rollout.intervals import confidence_sequence, finite_fleet_interval
-from rollout.thresholds import check_threshold, trips
+from rollout.gates.groups import Groups, groups_of
+from rollout.gates.thresholds import check_threshold, trips
 from rollout.values import (
     EvidenceGate,
     GatePolicy,
@@ -50,21 +49,6 @@ from rollout.values import (
     Outcome,
     Verdict,
 )
-
-__all__ = [
-    "RULES",
-    "Boundary",
-    "Groups",
-    "SampleRatio",
-    "boundary",
-    "check_policy",
-    "confidence_sequence",
-    "finite_fleet_interval",
-    "groups_of",
-    "is_approvable",
-    "judge",
-    "sample_ratio_check",
-]
 
 RULES = ("data", "evidence", "threshold", "stragglers", "no-progress", "executed", "go")
 """`Judgement.rule`: which part of a look decided."""

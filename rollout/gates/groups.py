@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.beta import chi_square_tail
+from rollout.gates.beta import chi_square_tail
 from rollout.values import GatePolicy, LongArray
 
 OTHER = "other"

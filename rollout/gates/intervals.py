@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from rollout.beta import FloatArray, log_beta
-from rollout.evidence import check_counts
+from rollout.gates.beta import FloatArray, log_beta
+from rollout.gates.evidence import check_counts
 from rollout.values import LongArray
 
 

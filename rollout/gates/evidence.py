@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rollout.beta import FloatArray, log_beta_above, log_beta_below
+from rollout.gates.beta import FloatArray, log_beta_above, log_beta_below
 from rollout.values import BoolArray, EvidenceGate, LongArray
 
 BLOCK = 64

@@ -1,0 +1,50 @@
+"""Gates: what is known of the released devices says whether more may follow. Pure functions of counts.
+
+verdicts     GO, PASS, HOLD, HALT of one look: the rules in their order
+evidence     the e-processes behind HALT and PASS, as integer boundaries
+thresholds   the plain rule beside them
+groups       strata judged apart, and the sample-ratio check
+intervals    how many of this fleet will have failed at the end; the band for the rate
+counts       what cannot be true of counts
+beta         the special functions
+"""
+
+from rollout.gates.evidence import (
+    Boundary,
+    HaltBoundary,
+    PassBoundary,
+    check_evidence_gate,
+    halt_boundary,
+    halt_evidence,
+    pass_boundary,
+    pass_evidence,
+)
+from rollout.gates.groups import OTHER, Groups, SampleRatio, groups_of, sample_ratio_check
+from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
+from rollout.gates.thresholds import check_threshold, trips
+from rollout.gates.verdicts import RULES, boundary, check_policy, is_approvable, judge
+
+__all__ = [
+    "OTHER",
+    "RULES",
+    "Boundary",
+    "Groups",
+    "HaltBoundary",
+    "PassBoundary",
+    "SampleRatio",
+    "boundary",
+    "check_evidence_gate",
+    "check_policy",
+    "check_threshold",
+    "confidence_sequence",
+    "finite_fleet_interval",
+    "groups_of",
+    "halt_boundary",
+    "halt_evidence",
+    "is_approvable",
+    "judge",
+    "pass_boundary",
+    "pass_evidence",
+    "sample_ratio_check",
+    "trips",
+]
