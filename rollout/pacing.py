@@ -208,6 +208,15 @@ def ramp(base: int, every_s: int, factor: float, rung: int, cap: int, size: int)
     return Curve(tuple(times), tuple(parts_of(count, size) for count in counts)) if size else linear(0)
 
 
+def extended_by(curve: Curve, size: int, more: int, duration_s: int) -> Curve:
+    """Let `more` devices follow over `duration_s` behind a curve of `size`, whose instants do not change."""
+    total = size + more
+    if not size or not more:
+        return curve if size else linear(duration_s)
+    parts = [-(-part * size // total) for part in curve.parts]
+    return Curve((*curve.active_s, curve.length_s + duration_s), (*parts, WHOLE))
+
+
 def parts_of(count: int, size: int) -> int:
     """Give count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
     return WHOLE if size <= 0 else min(WHOLE, -(-count * WHOLE // size))

@@ -109,7 +109,7 @@ class Phasing:
         phase = self._with_curve(one, frame, curve)
         if not len(phase) or not (isinstance(wish.pacing, PROMISED) or (self._by_level and _is_auto(wish))):
             return phase
-        need = self._need(phase, index, frame.begin, past)
+        need = self._need(phase, index, frame, past)
         if need and _is_auto(wish):
             return self._stretched(phase, index, frame, past)
         if need:
@@ -120,37 +120,42 @@ class Phasing:
         phase = self._out_by(one, index, frame, one.deadline(frame.zone))
         if phase is None:
             raise self._too_early(one, index, frame, past)
-        need = self._need(phase, index, frame.begin, past)
+        need = self._need(phase, index, frame, past)
         if need:
             raise BudgetError(one.wish.name, need, self._have(need), self._earliest(one, index, frame, past))
         return phase
 
     def _out_by(self, one: Members, index: int, frame: Frame, date: int) -> Phase | None:
         """The slowest even pace at which all are out by `date`; None if there is none."""
-
-        def paced(steps: int) -> Phase:
-            curve = spread(steps * frame.step_s, one.gap_s)
-            return self._with_curve(one, frame, curve, by=step_instant(frame, steps) or -1)
-
         try:
             top = last_step(date, frame)
         except DateError:
             return None
-        if not frame.zones:
-            return paced(top)
-        if self._is_out_by(paced(top), index, frame, date):
-            return paced(top)
-        low, high = -1, top  # low works, high does not: devices wait for the windows of their own zones
+        if not frame.zones or self._finish(self._even(one, frame, top), index, frame) <= date:
+            return self._even(one, frame, top)
+        low, high = (
+            -1,
+            top,
+        )  # low is out in time, high is not: devices wait for the windows of their own zones
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (
-                (middle, high) if self._is_out_by(paced(middle), index, frame, date) else (low, middle)
-            )
-        return paced(low) if low >= 0 else None
+            out = self._finish(self._even(one, frame, middle), index, frame) <= date
+            low, high = (middle, high) if out else (low, middle)
+        return self._even(one, frame, low) if low >= 0 else None
 
-    def _is_out_by(self, phase: Phase, index: int, frame: Frame, date: int) -> bool:
-        releases = self._course(Budgets()).run(phase, index, frame.begin)
-        return sum(len(one.rows) for one in releases) == len(phase) and releases[-1].at <= date
+    def _even(self, one: Members, frame: Frame, steps: int) -> Phase:
+        """A phase whose curve is through after so many steps."""
+        curve = spread(steps * frame.step_s, one.gap_s)
+        return self._with_curve(one, frame, curve, by=step_instant(frame, steps) or -1)
+
+    def _free_run(self, phase: Phase, index: int, frame: Frame) -> list[Release]:
+        """The releases of a phase without any budget."""
+        return self._course(Budgets()).run(phase, index, frame.begin)
+
+    def _finish(self, phase: Phase, index: int, frame: Frame) -> int:
+        """The last release without any budget; the end of time if the calendar ends before it."""
+        releases = self._free_run(phase, index, frame)
+        return releases[-1].at if sum(len(one.rows) for one in releases) == len(phase) else 2**62
 
     def _with_curve(self, one: Members, frame: Frame, curve: Curve, by: int = -1) -> Phase:
         wish = one.wish
@@ -193,10 +198,10 @@ class Phasing:
     def _peaks(self, releases: Sequence[Release]) -> Peaks:
         return peaks_of(releases, self.latency_s, self.budget_codes, by_level=self._by_level)
 
-    def _need(self, phase: Phase, index: int, begin: int, past: Sequence[Release]) -> dict[str, int]:
+    def _need(self, phase: Phase, index: int, frame: Frame, past: Sequence[Release]) -> dict[str, int]:
         """The smallest figures of those budgets that are too small for the phase's curve."""
-        releases = self._course(Budgets()).run(phase, index, begin)
-        since = begin - self.latency_s
+        since = frame.begin - self.latency_s
+        releases = self._free_run(phase, index, frame)
         return self._peaks([one for one in past if one.at > since] + releases).beyond(self.budgets)
 
     def _have(self, names: Iterable[str]) -> dict[str, int]:
@@ -206,7 +211,7 @@ class Phasing:
         """Slow an `auto` phase down until its levels keep within their budget."""
         length_s, longest_s = phase.curve.length_s, int((frame.calendar.closes - frame.calendar.opens).sum())
         while length_s < longest_s:
-            need = self._need(phase, index, frame.begin, past)
+            need = self._need(phase, index, frame, past)
             if not need:
                 break
             excess = max(figure / int(getattr(self.budgets, name)) for name, figure in need.items())
@@ -216,24 +221,29 @@ class Phasing:
         return phase
 
     def _earliest(self, one: Members, index: int, frame: Frame, past: Sequence[Release]) -> int | None:
-        """The first step instant that works as the date of a phase, None if none does within the calendar."""
+        """The first date that works for a phase, None if none does within the calendar.
 
-        def works(step: int) -> int | None:
-            at = step_instant(frame, step)
-            if at is None:
-                return None
-            phase = self._out_by(one, index, frame, at)
-            return at if phase is not None and not self._need(phase, index, frame.begin, past) else None
+        It is the finish of the fastest even pace that the budgets bear. (With a budget per level, whole devices
+        make that limit ragged; a date a few steps earlier may happen to work too.)
+        """
+
+        def bears(steps: int) -> bool:
+            return not self._need(self._even(one, frame, steps), index, frame, past)
 
         low, high = -1, 0
-        while works(high) is None:
+        while not bears(high):
             if step_instant(frame, high) is None:
                 return None
             low, high = high, 2 * high + 1
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if works(middle) is not None else (middle, high)
-        return works(high)
+            low, high = (low, middle) if bears(middle) else (middle, high)
+        while (date := self._finish(self._even(one, frame, high), index, frame)) < 2**62:
+            phase = self._out_by(one, index, frame, date)
+            if phase is not None and not self._need(phase, index, frame, past):
+                return date
+            high += 1  # rounding made the pace of this date a little steeper than the budgets bear
+        return None
 
     def _too_early(self, one: Members, index: int, frame: Frame, past: Sequence[Release]) -> RefusedError:
         date = iso(one.deadline(frame.zone), frame.zone)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.errors import RefusedError
+from rollout.exclusions import exclusions
 from rollout.feasibility import Feasibility, feasibility
 from rollout.human_steps import human_steps
 from rollout.modes import Auto
@@ -32,15 +32,11 @@ from rollout.values import (
     Phase,
     PhaseEnd,
     Plan,
-    Severity,
     Strata,
 )
 
 __all__ = ["Feasibility", "feasibility", "make_plan", "nominal_batches"]
 
-COMANAGED = "already co-managed"
-NOT_ENROLLED = "not enrolled yet"
-BY_POLICY = "excluded by the policy"
 NO_PHASE = "in no phase"
 TAIL = "tail"
 
@@ -66,7 +62,7 @@ def make_plan(
     with the earliest date, the smallest budget, rate or duration that can.
     """
     fleet = inventory.fleet
-    excluded, reasons, warnings = _exclusions(fleet, findings, policy)
+    excluded, reasons, warnings = exclusions(fleet, findings, policy)
     draft = _Draft(policy, fleet, excluded == 0)
     members, unreached = draft.members()
     if unreached.any():
@@ -194,53 +190,6 @@ def source_of(wish: PhasePolicy) -> str:
 def _limit(wish: PhasePolicy, size: int) -> int:
     by_share = size if wish.percent is None else int(np.ceil(size * wish.percent / 100 - 1e-9))
     return min(size, by_share, size if wish.devices is None else wish.devices)
-
-
-def _exclusions(
-    fleet: Fleet, findings: Sequence[Finding], policy: Policy
-) -> tuple[IntArray, tuple[str, ...], list[str]]:
-    """Say who leaves the plan: (n,) codes, the reasons, and warnings. The first reason counts."""
-    reasons: dict[str, int] = {}
-    excluded = np.zeros(len(fleet), dtype=np.int32)
-
-    def leave(rows: IntArray, reason: str) -> None:
-        fresh = rows[excluded[rows] == 0]
-        if len(fresh):
-            excluded[fresh] = reasons.setdefault(reason, len(reasons) + 1)
-
-    named = _named(fleet, policy.exclude)
-    leave(np.array(sorted(set(named.values())), dtype=np.int32), BY_POLICY)
-    comanaged = fleet.flags["comanaged"]
-    if policy.action == "enroll":
-        leave(np.flatnonzero(comanaged == 1).astype(np.int32), COMANAGED)
-    else:
-        leave(np.flatnonzero(comanaged != 1).astype(np.int32), NOT_ENROLLED)
-    for finding in findings:
-        if finding.severity is Severity.BLOCK and finding.row >= 0 and excluded[finding.row] == 0:
-            excluded[finding.row] = reasons.setdefault(finding.rule, len(reasons) + 1)
-    tenant = [one for one in findings if one.severity is Severity.BLOCK and one.row < 0]
-    if tenant:
-        raise RefusedError(f"preflight {tenant[0].rule}: {tenant[0].sentence}", tenant[0].next_action)
-    unknown = [one for one in policy.exclude if one.casefold() not in named]
-    text = (
-        f"{len(unknown)} devices to exclude are not in the inventory, such as '{unknown[0]}'"
-        if unknown
-        else ""
-    )
-    return excluded, tuple(reasons), [text] if text else []
-
-
-def _named(fleet: Fleet, wanted: Sequence[str]) -> dict[str, int]:
-    """Find devices by id or name, case-folded."""
-    if not wanted:
-        return {}
-    keys = {one.casefold() for one in wanted}
-    found: dict[str, int] = {}
-    for column in (fleet.names, fleet.ids):
-        found.update(
-            (one.casefold(), row) for row, one in enumerate(column.tolist()) if one.casefold() in keys
-        )
-    return found
 
 
 def _budgets(policy: Policy, fleet: Fleet) -> tuple[Budgets, IntArray]:

@@ -1,0 +1,243 @@
+"""Change under way: newcomers, a plan that goes on with another, and one that takes another back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rollout.calendar import resolve
+from rollout.drift import Drift, compare, extended
+from rollout.exclusions import exclusions
+from rollout.order import draw_numbers, id_ranks
+from rollout.pacing import auto_duration_s, extended_by, spread
+from rollout.phasing import Members
+from rollout.planner import TAIL, finish_plan, ordered, source_of, strata_columns
+from rollout.policy import PhasePolicy, Policy
+from rollout.timetable import HORIZON_S, make_timetable
+from rollout.values import (
+    HOUR_S,
+    Budgets,
+    Finding,
+    Fleet,
+    GatePolicy,
+    HumanStep,
+    IntArray,
+    Inventory,
+    Phase,
+    Plan,
+    Strata,
+)
+
+RELEASED_BEFORE = "released before"
+NOT_OURS = "not added by this rollout"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changed:
+    """A plan that knows the newcomers, its inventory row by row, and what changed."""
+
+    plan: Plan
+    inventory: Inventory
+    drift: Drift
+
+
+def order_digest(plan: Plan) -> str:
+    """Give the SHA-256 of who goes in which order in all phases but the tail."""
+    seal = hashlib.sha256()
+    for phase in plan.phases:
+        if phase.name != TAIL:
+            seal.update(f"\n{phase.name}\n".encode() + "\n".join(plan.ids[phase.order].tolist()).encode())
+    return seal.hexdigest()
+
+
+def take_in(
+    plan: Plan, inventory: Inventory, newer: Inventory, findings: Sequence[Finding], policy: Policy
+) -> Changed:
+    """Take the newcomers of a newer inventory into the tail of a plan that may be under way.
+
+    inventory : that of the plan. findings : preflight of `newer`. policy : that of the plan.
+
+    Every known device keeps its row, phase, place and batch, so a journal goes on. Devices that are gone keep
+    their place as well; the caller excludes `drift.removed`, as a person would. A re-imaged device is a
+    newcomer: its old id is among the removed ones or still there, its new id goes to the tail.
+    """
+    drift = compare(plan, inventory.fleet, newer.fleet)
+    both = extended(inventory, newer, drift.newcomers)
+    fresh = len(plan) + np.arange(len(drift.newcomers), dtype=np.int32)
+    excluded, reasons = _excluded(plan, newer.fleet, findings, policy, drift)
+    going = fresh[excluded[fresh] == 0]
+    numbers, columns = draw_numbers(both.fleet.ids, plan.salt), strata_columns(policy, both.fleet)
+    order = ordered(going, numbers, columns, id_ranks(both.fleet.ids))
+    table = make_timetable(policy, both.fleet, excluded == 0, plan.start)
+    changed = replace(
+        plan,
+        inventory_digest=both.fleet.digest,
+        ids=both.fleet.ids,
+        phases=(*plan.phases[:-1], _longer(plan.phases[-1], order, policy)),
+        calendar=table.calendar,
+        budget_codes=_codes(both.fleet, plan.budgets.column),
+        strata=_strata(plan, both.fleet),
+        excluded=excluded,
+        exclusion_reasons=reasons,
+        zone_names=table.zone_names,
+        zone_calendars=table.zone_calendars,
+        zone_codes=table.zone_codes,
+        warnings=(*plan.warnings, *drift.sentences()),
+        continues=plan.digest,
+    )
+    return Changed(changed, both, drift)
+
+
+def continue_plan(
+    plan: Plan,
+    released: IntArray,
+    inventory: Inventory,
+    findings: Sequence[Finding],
+    policy: Policy,
+    *,
+    mature_after_s: int | None,
+    created: int,
+) -> Plan:
+    """Plan the rest of a rollout anew, over today's inventory and under today's policy.
+
+    released : rows of `plan`. Who was released stays so and is not released again. Who waits keeps his phase
+    and is drawn anew; the curves begin anew with those who are left. Newcomers, and those whose phase the
+    policy no longer has, go to the tail. Raises what `make_plan` raises.
+    """
+    fleet = inventory.fleet
+    excluded, reasons, warnings = exclusions(fleet, findings, policy)
+    before = set(plan.ids[released].tolist())
+    gone = np.array([one in before for one in fleet.ids.tolist()], dtype=np.bool_)
+    if gone.any():
+        reasons = (*reasons, RELEASED_BEFORE)
+        excluded[gone] = len(reasons)
+    return finish_plan(
+        policy,
+        inventory,
+        _kept(plan, policy, fleet, np.flatnonzero(excluded == 0).astype(np.int32)),
+        excluded=excluded,
+        reasons=reasons,
+        warnings=warnings,
+        mature_after_s=mature_after_s,
+        created=created,
+        continues=plan.digest,
+    )
+
+
+def undo_plan(plan: Plan, ours: IntArray, *, created: int) -> Plan:
+    """Plan to take out of the collection what a rollout put in, the last ones first.
+
+    ours : rows that this rollout added, in the order of release; adopted members do not belong to it.
+    It needs no window: nothing happens on a device when it leaves the collection.
+    """
+    start = (created // HOUR_S + 1) * HOUR_S
+    order = ours[::-1].astype(np.int32)
+    excluded = np.ones(len(plan), dtype=np.int32)
+    excluded[order] = 0
+    curve = spread(auto_duration_s(len(order)))
+    gate = GatePolicy(evidence=None, per_stratum=False)
+    undo = Phase("undo", f"added by {plan.name}", order, curve, HOUR_S, 0, gate)
+    return replace(
+        plan,
+        name=f"undo {plan.name}",
+        action=f"undo:{plan.action}",
+        start=start,
+        phases=(undo, Phase(TAIL, "late arrivers", order[:0], spread(0), HOUR_S, 0, gate)),
+        windows=(),
+        calendar=resolve((), (), start, start + HORIZON_S),
+        budgets=Budgets(),
+        budget_codes=np.zeros(len(plan), dtype=np.int32),
+        excluded=excluded,
+        exclusion_reasons=(NOT_OURS,),
+        human_steps=_undo_steps(plan),
+        warnings=("leaving the collection does not un-enroll a device; it only stops enrolling again",),
+        freezes=(),
+        zone_names=(),
+        zone_calendars=(),
+        zone_codes=np.zeros(0, dtype=np.int32),
+        continues=plan.digest,
+    )
+
+
+def _excluded(
+    plan: Plan, newer: Fleet, findings: Sequence[Finding], policy: Policy, drift: Drift
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Codes of exclusion of all rows, known ones as before, and the reasons, known ones first."""
+    codes, reasons, _ = exclusions(newer, findings, policy)
+    names = list(plan.exclusion_reasons)
+    mapped = np.zeros(len(reasons) + 1, dtype=np.int32)
+    for code, reason in enumerate(reasons, 1):
+        if reason not in names and (codes[drift.newcomers] == code).any():
+            names.append(reason)
+        mapped[code] = names.index(reason) + 1 if reason in names else 0
+    return np.concatenate([plan.excluded, mapped[codes[drift.newcomers]]]).astype(np.int32), tuple(names)
+
+
+def _longer(tail: Phase, order: IntArray, policy: Policy) -> Phase:
+    """The tail with newcomers behind those who are there."""
+    rate = {} if policy.service_per_hour is None else {"service_per_hour": policy.service_per_hour}
+    duration_s = auto_duration_s(len(order), **rate)
+    curve = extended_by(tail.curve, len(tail), len(order), duration_s)
+    return replace(tail, order=np.concatenate([tail.order, order]).astype(np.int32), curve=curve)
+
+
+def _codes(fleet: Fleet, column: str) -> IntArray:
+    return fleet.factors[column].codes if column else np.zeros(len(fleet), dtype=np.int32)
+
+
+def _strata(plan: Plan, fleet: Fleet) -> Strata:
+    """The strata of all rows; `extended` keeps the codes of known levels."""
+    if not plan.strata.column:
+        return Strata("", np.zeros(len(fleet), dtype=np.int32), plan.strata.names)
+    factor = fleet.factors[plan.strata.column]
+    return Strata(plan.strata.column, factor.codes, tuple(level or "unknown" for level in factor.levels))
+
+
+def _kept(plan: Plan, policy: Policy, fleet: Fleet, rows: IntArray) -> list[Members]:
+    """Deal the waiting devices out to the phases that they had; all others to the tail."""
+    wishes = list(policy.phases) or [_wish(phase) for phase in plan.phases]
+    if wishes[-1].name != TAIL:
+        wishes.append(PhasePolicy(name=TAIL))
+    index = {wish.name: number for number, wish in enumerate(wishes)}
+    phase_of = {
+        one: index.get(phase.name, len(wishes) - 1)
+        for phase in plan.phases
+        for one in plan.ids[phase.order].tolist()
+    }
+    theirs = np.array(
+        [phase_of.get(one, len(wishes) - 1) for one in fleet.ids[rows].tolist()], dtype=np.int32
+    )
+    numbers, columns = draw_numbers(fleet.ids, policy.salt or policy.name), strata_columns(policy, fleet)
+    ranks = id_ranks(fleet.ids)
+    return [
+        Members(wish, source_of(wish), ordered(rows[theirs == number], numbers, columns, ranks))
+        for number, wish in enumerate(wishes)
+    ]
+
+
+def _wish(phase: Phase) -> PhasePolicy:
+    """The default phase of a policy that writes none."""
+    return PhasePolicy.model_validate(
+        {"name": phase.name, "source": phase.source, "soak": f"{phase.soak_s}s", "end": phase.end.value}
+    )
+
+
+def _undo_steps(plan: Plan) -> tuple[HumanStep, ...]:
+    return (
+        HumanStep(
+            "before",
+            "Decide whether the devices shall stay enrolled",
+            "Microsoft Intune admin center > Devices > Windows",
+            "Leaving the collection does not un-enroll a device. Who shall leave Intune is retired there, "
+            "after it left the collection: the other way round it enrolls again.",
+        ),
+        HumanStep(
+            "after",
+            f"Check that '{plan.collection}' holds only what was in it before",
+            "Assets and Compliance > Device Collections",
+            "Members that this rollout did not add are left where they are.",
+        ),
+    )

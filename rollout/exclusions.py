@@ -1,0 +1,66 @@
+"""Who leaves the plan, and why: the first reason counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rollout.errors import RefusedError
+from rollout.policy import Policy
+from rollout.values import Finding, Fleet, IntArray, Severity
+
+COMANAGED = "already co-managed"
+NOT_ENROLLED = "not enrolled yet"
+BY_POLICY = "excluded by the policy"
+
+
+def exclusions(
+    fleet: Fleet, findings: Sequence[Finding], policy: Policy
+) -> tuple[IntArray, tuple[str, ...], list[str]]:
+    """Say who leaves the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
+
+    In this order: the policy's list; what has nothing to do (co-managed already, or for a workload not enrolled
+    yet); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
+    """
+    reasons: dict[str, int] = {}
+    excluded = np.zeros(len(fleet), dtype=np.int32)
+
+    def leave(rows: IntArray, reason: str) -> None:
+        fresh = rows[excluded[rows] == 0]
+        if len(fresh):
+            excluded[fresh] = reasons.setdefault(reason, len(reasons) + 1)
+
+    named = _named(fleet, policy.exclude)
+    leave(np.array(sorted(set(named.values())), dtype=np.int32), BY_POLICY)
+    comanaged = fleet.flags["comanaged"]
+    if policy.action == "enroll":
+        leave(np.flatnonzero(comanaged == 1).astype(np.int32), COMANAGED)
+    else:
+        leave(np.flatnonzero(comanaged != 1).astype(np.int32), NOT_ENROLLED)
+    for finding in findings:
+        if finding.severity is Severity.BLOCK and finding.row >= 0 and excluded[finding.row] == 0:
+            excluded[finding.row] = reasons.setdefault(finding.rule, len(reasons) + 1)
+    tenant = [one for one in findings if one.severity is Severity.BLOCK and one.row < 0]
+    if tenant:
+        raise RefusedError(f"preflight {tenant[0].rule}: {tenant[0].sentence}", tenant[0].next_action)
+    unknown = [one for one in policy.exclude if one.casefold() not in named]
+    text = (
+        f"{len(unknown)} devices to exclude are not in the inventory, such as '{unknown[0]}'"
+        if unknown
+        else ""
+    )
+    return excluded, tuple(reasons), [text] if text else []
+
+
+def _named(fleet: Fleet, wanted: Sequence[str]) -> dict[str, int]:
+    """Find devices by id or name, case-folded."""
+    if not wanted:
+        return {}
+    keys = {one.casefold() for one in wanted}
+    found: dict[str, int] = {}
+    for column in (fleet.names, fleet.ids):
+        found.update(
+            (one.casefold(), row) for row, one in enumerate(column.tolist()) if one.casefold() in keys
+        )
+    return found

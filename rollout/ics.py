@@ -1,0 +1,111 @@
+"""Change windows and batches as an iCalendar file (RFC 5545), for Outlook and its like."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from zoneinfo import ZoneInfo
+
+from rollout.schedule import nominal_batches
+from rollout.values import Plan
+
+LINE_BYTES = 75
+"""A longer line is folded: RFC 5545, section 3.1."""
+
+Batch = tuple[int, int, int]
+
+
+def calendar_text(plan: Plan, *, stamp: int) -> str:
+    """Give the plan's change windows as events, one for each window in which a batch is due.
+
+    stamp : Unix seconds at which the file is made. The times assume that every gate passes at once.
+    """
+    lines = [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//rollout//rollout plan//EN",
+        "CALSCALE:GREGORIAN",
+        "METHOD:PUBLISH",
+        f"X-WR-CALNAME:{escaped('Rollout ' + plan.name)}",
+    ]
+    for number, (opens, closes, batches) in enumerate(_sessions(plan), 1):
+        lines += _event(plan, number, (opens, closes), batches, stamp)
+    return "".join(folded(line) for line in (*lines, "END:VCALENDAR"))
+
+
+def escaped(text: str) -> str:
+    """Escape a text value: RFC 5545, section 3.3.11."""
+    out = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+    return out.replace("\r\n", "\\n").replace("\n", "\\n")
+
+
+def folded(line: str) -> str:
+    """Give a content line with its line break; longer than 75 octets it is folded between characters."""
+    pieces, piece, size = [], "", 0
+    for letter in line:
+        width = len(letter.encode())
+        if size + width > LINE_BYTES:
+            pieces.append(piece)
+            piece, size = " ", 1
+        piece += letter
+        size += width
+    return "\r\n".join((*pieces, piece)) + "\r\n"
+
+
+def _sessions(plan: Plan) -> Iterator[tuple[int, int, list[Batch]]]:
+    """Windows with their batches. Where it is always open, the batches of a local day are one session."""
+    batches = nominal_batches(plan)
+    zone = ZoneInfo(plan.zone)
+    current: list[Batch] = []
+    key: object = None
+    for batch in batches:
+        span = _window_of(plan, batch[0])
+        this = span if plan.windows else (span, dt.datetime.fromtimestamp(batch[0], zone).date())
+        if current and this != key:
+            yield (*_extent(plan, current), current)
+            current = []
+        key = this
+        current.append(batch)
+    if current:
+        yield (*_extent(plan, current), current)
+
+
+def _window_of(plan: Plan, at: int) -> tuple[int, int]:
+    index = int(plan.calendar.opens.searchsorted(at, side="right")) - 1
+    return int(plan.calendar.opens[index]), int(plan.calendar.closes[index])
+
+
+def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
+    """The window itself; without windows from the first batch to a step after the last."""
+    if plan.windows:
+        return _window_of(plan, batches[0][0])
+    last = batches[-1]
+    return batches[0][0], last[0] + plan.phases[last[1]].step_s
+
+
+def _event(plan: Plan, number: int, span: tuple[int, int], batches: Sequence[Batch], stamp: int) -> list[str]:
+    total = sum(count for _, _, count in batches)
+    names = ", ".join(dict.fromkeys(plan.phases[phase].name for _, phase, _ in batches))
+    zone = ZoneInfo(plan.zone)
+    rows = [
+        f"{dt.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M %Z}  {plan.phases[phase].name}: {count} devices"
+        for at, phase, count in batches
+    ]
+    text = "\n".join(
+        [f"Into '{plan.collection}', if every gate passes at once:", *rows, f"Plan digest {plan.digest[:12]}"]
+    )
+    return [
+        "BEGIN:VEVENT",
+        f"UID:{plan.digest[:32]}-{number}@rollout.invalid",
+        f"DTSTAMP:{_utc(stamp)}",
+        f"DTSTART:{_utc(span[0])}",
+        f"DTEND:{_utc(span[1])}",
+        f"SUMMARY:{escaped(f'{plan.name}: {total} devices ({names})')}",
+        f"DESCRIPTION:{escaped(text)}",
+        "TRANSP:TRANSPARENT",
+        "END:VEVENT",
+    ]
+
+
+def _utc(at: int) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y%m%dT%H%M%SZ")

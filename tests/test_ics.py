@@ -1,0 +1,81 @@
+"""The iCalendar file, read back by a reader that knows only the rules of RFC 5545."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_builders import MONDAY, make_inventory, plan_of
+
+from rollout.ics import calendar_text, escaped, folded
+from rollout.schedule import nominal_batches
+
+
+def events(text: str) -> list[dict[str, str]]:
+    """Unfold, split and unescape."""
+    assert text.endswith("END:VCALENDAR\r\n")
+    raw = text.encode()
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert all(len(line) <= 75 for line in raw.split(b"\r\n"))
+    lines = text.replace("\r\n ", "").split("\r\n")
+    found: list[dict[str, str]] = []
+    for line in lines[:-1]:
+        name, _, value = line.partition(":")
+        if line == "BEGIN:VEVENT":
+            found.append({})
+        elif found and name not in ("BEGIN", "END"):
+            found[-1][name] = value
+    return found
+
+
+def instant_of(value: str) -> int:
+    return int(dt.datetime.strptime(value, "%Y%m%dT%H%M%S%z").timestamp())
+
+
+def total(event: dict[str, str]) -> int:
+    return int(event["SUMMARY"].split(": ")[1].split()[0])
+
+
+def texts_of(**document: Any) -> tuple[list[dict[str, str]], list[tuple[int, int, int]]]:
+    plan = plan_of(make_inventory(3000), name="Grüße, Welt; ok", **document)
+    return events(calendar_text(plan, stamp=MONDAY)), nominal_batches(plan)
+
+
+def test_every_window_with_batches_is_an_event() -> None:
+    """It spans the window, counts its devices, and all devices are in some event."""
+    found, batches = texts_of(
+        windows=[{"days": "Mon-Fri", "from": "22:00", "to": "02:00"}], zone="Europe/Berlin"
+    )
+    assert sum(total(event) for event in found) == 3000
+    for event in found:
+        opens, closes = instant_of(event["DTSTART"]), instant_of(event["DTEND"])
+        assert closes - opens == 4 * 3600
+        assert total(event) == sum(count for at, _, count in batches if opens <= at < closes)
+    assert len({event["UID"] for event in found}) == len(found)
+    assert found[0]["SUMMARY"].startswith("Grüße\\, Welt\\; ok: ")
+    assert "\\nPlan digest " in found[0]["DESCRIPTION"]
+
+
+def test_without_windows_a_day_is_an_event() -> None:
+    """From its first batch to a step after its last."""
+    found, batches = texts_of(phases=[{"name": "all", "pacing": {"mode": "duration", "duration": "60h"}}])
+    assert len(found) == 3
+    assert sum(total(event) for event in found) == 3000
+    assert instant_of(found[0]["DTSTART"]) == batches[0][0]
+    assert instant_of(found[-1]["DTEND"]) == batches[-1][0] + 3600
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=300))
+def test_folding_loses_nothing(line: str) -> None:
+    """No line is longer than 75 octets, no character is cut, and unfolding gives the line back."""
+    raw = folded(line)
+    assert all(len(one.encode()) <= 75 for one in raw.split("\r\n"))
+    assert raw.removesuffix("\r\n").replace("\r\n ", "") == line
+
+
+def test_text_is_escaped() -> None:
+    """Commas, semicolons, backslashes and line breaks mean something there."""
+    assert escaped("a,b;c\\d\ne\r\nf") == "a\\,b\\;c\\\\d\\ne\\nf"
