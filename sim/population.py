@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Self
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,10 @@ class Site(_Section):
 
     @model_validator(mode="after")
     def _zone_exists(self) -> Self:
-        if self.zone not in available_timezones():
-            raise ValueError(f"expected an IANA zone such as Europe/Berlin, found {self.zone!r}")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"expected an IANA zone such as Europe/Berlin, found {self.zone!r}") from error
         return self
 
 
