@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.gates import judge
 from rollout.pacing import advance, released_by
+from rollout.pacing.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.values import (
     BoolArray,
     Decision,

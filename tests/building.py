@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rollout.calendar import resolve
 from rollout.errors import OutsideError
 from rollout.pacing import linear
+from rollout.pacing.calendar import resolve
 from rollout.values import (
     DAY_S,
     HOUR_S,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.planner import make_plan
+from rollout.planning.planner import make_plan
 from rollout.policy import Policy, load_policy
 from rollout.values import FACTORS, FLAGS, TIMES, Factor, Finding, Fleet, Inventory, Plan, texts
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import instant
 
-from rollout import calendar as cal
-from rollout.calendar import Freeze, resolve
+from rollout.pacing import calendar as cal
+from rollout.pacing.calendar import Freeze, resolve
 from rollout.values import DAY_S, Calendar, Window
 
 ZONES = {  # one day on which the clock goes forward and one on which it goes back, where there are such days

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import MONDAY, make_fleet, make_inventory, make_policy, plan_of
 
-from rollout.change import NOT_OURS, RELEASED_BEFORE, continue_plan, order_digest, take_in, undo_plan
-from rollout.drift import compare, extended, membership_drift
-from rollout.feasibility import feasibility
 from rollout.pacing import extended_by, linear, released_by
+from rollout.planning.change import NOT_OURS, RELEASED_BEFORE, continue_plan, order_digest, take_in, undo_plan
+from rollout.planning.drift import compare, extended, membership_drift
+from rollout.planning.feasibility import feasibility
+from rollout.planning.schedule import nominal_batches, nominal_releases
 from rollout.policy import Policy
-from rollout.schedule import nominal_batches, nominal_releases
 from rollout.values import DAY_S, HOUR_S, Finding, Fleet, Inventory, Plan, Severity
 
 TAKEN = MONDAY + 5 * DAY_S

@@ -6,10 +6,10 @@ import pytest
 from plan_builders import make_inventory, plan_of
 
 from rollout.errors import UsageError
-from rollout.exclusions import COMANAGED
-from rollout.explanation import explain
-from rollout.order import draw_numbers
-from rollout.schedule import nominal_releases
+from rollout.planning.exclusions import COMANAGED
+from rollout.planning.explanation import explain
+from rollout.planning.order import draw_numbers
+from rollout.planning.schedule import nominal_releases
 
 
 def test_a_planned_device_learns_phase_place_batch_and_draw() -> None:

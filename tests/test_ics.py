@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import MONDAY, make_inventory, plan_of
 
-from rollout.ics import calendar_text, escaped, folded
-from rollout.schedule import nominal_batches
+from rollout.planning.ics import calendar_text, escaped, folded
+from rollout.planning.schedule import nominal_batches
 
 
 def events(text: str) -> list[dict[str, str]]:

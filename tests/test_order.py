@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.order import MAX_COLUMNS, draw_order
+from rollout.planning.order import MAX_COLUMNS, draw_order
 from rollout.values import IntArray, texts
 
 SALTS = [f"salt {number}" for number in range(200)]
@@ -76,7 +76,7 @@ def test_the_recipe_is_the_one_in_the_docstring() -> None:
     """What an auditor reads is what is tested here."""
     import inspect
 
-    from rollout import order
+    from rollout.planning import order
 
     written = inspect.getsource(audited).split('"""')[2].strip().splitlines()
     documented = (order.__doc__ or "").split("::\n")[1].splitlines()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from plan_builders import instant, make_policy
 
 from rollout import pacing
-from rollout.curves import DateError, Frame, batch_counts, compile_curve, deadline
 from rollout.errors import UsageError
+from rollout.planning.curves import DateError, Frame, batch_counts, compile_curve, deadline
 from rollout.values import DAY_S, HOUR_S, WHOLE, Calendar, Curve, GatePolicy, Phase
 
 SIZES = [0, 1, 2, 99, 100, 101, 100_000]

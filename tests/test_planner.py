@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import MONDAY, instant, make_fleet, make_inventory, make_policy, plan_of
 
-from rollout.calendar import is_open
 from rollout.errors import RefusedError, UsageError
-from rollout.exclusions import BY_POLICY, COMANAGED, NOT_ENROLLED
-from rollout.feasibility import feasibility
-from rollout.planner import NO_PHASE, make_plan
-from rollout.schedule import nominal_batches, nominal_releases
+from rollout.pacing.calendar import is_open
+from rollout.planning.exclusions import BY_POLICY, COMANAGED, NOT_ENROLLED
+from rollout.planning.feasibility import feasibility
+from rollout.planning.planner import NO_PHASE, make_plan
+from rollout.planning.schedule import nominal_batches, nominal_releases
 from rollout.values import DAY_S, HOUR_S, Finding, Inventory, PhaseEnd, Plan, Severity, dumps, loads
 
 NIGHTS = [{"days": "Mon-Fri", "from": "22:00", "to": "05:00"}]

@@ -92,7 +92,7 @@ def _funnel(plan: Plan, final: dict[str, int]) -> Funnel:
 
 
 def _planned(plan: Plan) -> Track:
-    from rollout.planner import nominal_batches
+    from rollout.planning.planner import nominal_batches
 
     batches = nominal_batches(plan)
     at = np.array([plan.start, *(one[0] for one in batches)], dtype=np.int64)

@@ -43,7 +43,7 @@ def plan(
 
 def document(known: str, made: Plan) -> dict[str, object]:
     """Give the plan for scripts."""
-    from rollout.planner import nominal_batches
+    from rollout.planning.planner import nominal_batches
 
     return {
         "plan": known,
@@ -71,7 +71,7 @@ def document(known: str, made: Plan) -> dict[str, object]:
 
 def show(known: str, made: Plan, verbose: int = 0) -> None:
     """Print the plan's summary with its human steps."""
-    from rollout.planner import nominal_batches
+    from rollout.planning.planner import nominal_batches
 
     batches = nominal_batches(made)
     rows = []

@@ -117,7 +117,7 @@ def plan_inventory(
     database: Database, scenario: Scenario, inventory_id: str | None, created: int | None = None
 ) -> tuple[str, Plan]:
     """Plan the stored inventory under the scenario's policy; give the plan's id with it."""
-    from rollout.planner import make_plan
+    from rollout.planning.planner import make_plan
 
     known, inventory, findings = check_inventory(database, inventory_id)
     moment = int(time.time()) if created is None else created

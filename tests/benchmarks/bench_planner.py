@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rollout.calendar import active_between, is_open, next_open, open_zones
-from rollout.feasibility import feasibility
 from rollout.pacing import released_by
-from rollout.planner import make_plan
+from rollout.pacing.calendar import active_between, is_open, next_open, open_zones
+from rollout.planning.feasibility import feasibility
+from rollout.planning.planner import make_plan
+from rollout.planning.schedule import nominal_releases
 from rollout.policy import load_policy
-from rollout.schedule import nominal_releases
 from rollout.values import FACTORS, FLAGS, TIMES, Factor, Fleet, Inventory, Plan, texts
 
 ZONES = (

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from rollout.calendar import next_open
 from rollout.errors import UsageError
-from rollout.order import draw_numbers
-from rollout.schedule import nominal_releases
+from rollout.pacing.calendar import next_open
+from rollout.planning.order import draw_numbers
+from rollout.planning.schedule import nominal_releases
 from rollout.values import Fleet, Plan
 
 

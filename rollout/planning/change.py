@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rollout.calendar import resolve
-from rollout.drift import Drift, compare, extended
-from rollout.exclusions import exclusions
-from rollout.order import draw_numbers, id_ranks
 from rollout.pacing import auto_duration_s, extended_by, spread
-from rollout.phasing import Members
-from rollout.planner import TAIL, finish_plan, ordered, source_of, strata_columns
+from rollout.pacing.calendar import resolve
+from rollout.planning.drift import Drift, compare, extended
+from rollout.planning.exclusions import exclusions
+from rollout.planning.order import draw_numbers, id_ranks
+from rollout.planning.phasing import Members
+from rollout.planning.planner import TAIL, finish_plan, ordered, source_of, strata_columns
+from rollout.planning.timetable import HORIZON_S, make_timetable
 from rollout.policy import PhasePolicy, Policy
-from rollout.timetable import HORIZON_S, make_timetable
 from rollout.values import (
     HOUR_S,
     Budgets,

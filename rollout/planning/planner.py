@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.exclusions import exclusions
-from rollout.feasibility import Feasibility, feasibility
-from rollout.human_steps import human_steps
-from rollout.modes import Auto
-from rollout.order import Numbers, draw_numbers, id_ranks, interleave
-from rollout.phasing import Members, Phasing
+from rollout.planning.exclusions import exclusions
+from rollout.planning.feasibility import Feasibility, feasibility
+from rollout.planning.human_steps import human_steps
+from rollout.planning.order import Numbers, draw_numbers, id_ranks, interleave
+from rollout.planning.phasing import Members, Phasing
+from rollout.planning.schedule import nominal_batches
+from rollout.planning.selection import factor_of, matching
+from rollout.planning.timetable import make_timetable
 from rollout.policy import PhasePolicy, Policy
-from rollout.schedule import nominal_batches
-from rollout.selection import factor_of, matching
-from rollout.timetable import make_timetable
+from rollout.policy.modes import Auto
 from rollout.values import (
     DAY_S,
     HOUR_S,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from rollout.durations import format_duration
-from rollout.flight import Peaks, peaks_of
-from rollout.schedule import Release, nominal_releases
+from rollout.planning.flight import Peaks, peaks_of
+from rollout.planning.schedule import Release, nominal_releases
 from rollout.values import HOUR_S, PhaseEnd, Plan
 
 

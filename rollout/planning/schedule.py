@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rollout.calendar import instant_after, next_open, open_zones
 from rollout.pacing import largest_step, released_by
+from rollout.pacing.calendar import instant_after, next_open, open_zones
 from rollout.values import Budgets, Calendar, IntArray, Phase, PhaseEnd, Plan
 
 

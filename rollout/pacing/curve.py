@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
-from rollout.calendar import active_between
+from rollout.pacing.calendar import active_between
 from rollout.values import HOUR_S, WHOLE, Calendar, Curve, Phase
 
 SERVICE_PER_HOUR = 2_000

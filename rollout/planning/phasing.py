@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rollout.curves import DateError, Frame, compile_curve, deadline, last_step, step_instant
 from rollout.durations import format_duration
 from rollout.errors import RefusedError, UsageError
-from rollout.flight import Peaks, peaks_of
-from rollout.modes import Auto, ByDate, Duration, Points, Ramp, Rate
 from rollout.pacing import SERVICE_PER_HOUR, spread
+from rollout.planning.curves import DateError, Frame, compile_curve, deadline, last_step, step_instant
+from rollout.planning.flight import Peaks, peaks_of
+from rollout.planning.schedule import Course, Release, next_begin
+from rollout.planning.timetable import Timetable, iso
 from rollout.policy import PhasePolicy, Policy
-from rollout.schedule import Course, Release, next_begin
-from rollout.timetable import Timetable, iso
+from rollout.policy.modes import Auto, ByDate, Duration, Points, Ramp, Rate
 from rollout.values import Budgets, Calendar, Curve, IntArray, Phase, PhaseEnd
 
 PROMISED = (Rate, Duration, ByDate, Points)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
-from rollout.calendar import DEVICE_ZONE, Freeze, next_open, resolve, union
 from rollout.errors import RefusedError
+from rollout.pacing.calendar import DEVICE_ZONE, Freeze, next_open, resolve, union
 from rollout.policy import Policy
 from rollout.values import DAY_S, BoolArray, Calendar, Fleet, IntArray, Window
 

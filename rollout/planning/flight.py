@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.schedule import Release
+from rollout.planning.schedule import Release
 from rollout.values import HOUR_S, Budgets, IntArray, LongArray
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
-from rollout.schedule import nominal_batches
+from rollout.planning.schedule import nominal_batches
 from rollout.values import Plan
 
 LINE_BYTES = 75

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
-from rollout.calendar import DEVICE_ZONE, Freeze, occurrences
-from rollout.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
-from rollout.policy_errors import usage_error
+from rollout.pacing.calendar import DEVICE_ZONE, Freeze, occurrences
+from rollout.policy.mistakes import usage_error
+from rollout.policy.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
 from rollout.values import DAY_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
 from rollout.workloads import WORKLOADS
 

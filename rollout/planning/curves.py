@@ -9,9 +9,9 @@ from math import ceil
 from zoneinfo import ZoneInfo
 
 from rollout import pacing as curves
-from rollout.calendar import active_between, instant_after, is_open, next_open
 from rollout.errors import UsageError
-from rollout.modes import Auto, Batches, ByDate, Duration, Pacing, Points, Ramp, Rate, parse_share
+from rollout.pacing.calendar import active_between, instant_after, is_open, next_open
+from rollout.policy.modes import Auto, Batches, ByDate, Duration, Pacing, Points, Ramp, Rate, parse_share
 from rollout.values import WHOLE, Calendar, Curve
 
 

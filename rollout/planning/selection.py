@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from rollout.errors import UsageError
-from rollout.policy_errors import suggestion
+from rollout.policy.mistakes import suggestion
 from rollout.values import BoolArray, Factor, Fleet, TextArray
 
 TEXTS = ("id", "name", "serial")
