@@ -2,8 +2,8 @@
 
 Devices are released along a given course, failures come fast and successes slowly, and the gate looks at
 regular intervals. The same boundaries decide as in `rollout.gates`; the clients, the network and the loop
-are left out, so that a thousand rollouts take a second. What phases add (a PASS between them, a person's
-approval) is seen in `rollout simulate`.
+are left out, so that a thousand rollouts take a second. What phases add (a PASS or a HOLD between them, a
+person's approval) is seen in `rollout simulate`.
 """
 
 from __future__ import annotations
@@ -13,55 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rollout.gates import check_policy, groups_of
-from rollout.gates.evidence import halt_boundary, pass_boundary
-from rollout.gates.groups import Groups
-from rollout.gates.thresholds import trips
-from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, ThresholdGate
+from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, Plan, ThresholdGate
+from sim.course import HOUR_S, Course, course_of
+from sim.trial import Trial, run_trial, trial_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FloatArray = NDArray[np.float64]
-
 PLAIN = ThresholdGate(percent=3.0, count=1, min_executed=20)
 """The threshold that an admin would have written: 3 % of at least 20 executed."""
-
-CELLS = 4_000_000
-"""At most so many counts (runs x looks x groups) are held at once."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Course:
-    """How releases and answers come.
-
-    released : (looks,) int64 non-decreasing, devices released at each look; the last looks are the soak.
-    look_s : seconds between looks. fail_s, enroll_s : mean seconds from release to failure and success.
-    """
-
-    released: LongArray
-    look_s: int = 3600
-    fail_s: float = 3600.0
-    enroll_s: float = 86400.0
-
-
-def steady_course(
-    devices: int,
-    hours: float,
-    soak_hours: float = 168.0,
-    *,
-    look_s: int = 3600,
-    fail_s: float,
-    enroll_s: float,
-) -> Course:
-    """Release `devices` evenly over `hours`, then watch them for `soak_hours`."""
-    releasing = max(1, round(hours * 3600 / look_s))
-    soaking = max(1, round(soak_hours * 3600 / look_s))
-    rising = devices * np.arange(1, releasing + 1, dtype=np.int64) // releasing
-    released = np.concatenate([rising, np.full(soaking, devices, dtype=np.int64)])
-    return Course(released, look_s, fail_s, enroll_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,38 +123,67 @@ def simulate_gates(
     rates: Sequence[float],
     course: Course,
     plain: ThresholdGate = PLAIN,
-    bad: int | None = None,
+    bad: str = "",
     good_rate: float = 0.005,
     runs: int = 200,
     seed: int = 1,
 ) -> GateCheck:
-    """Try the gate at each true failure rate.
+    """Try a gate at each true failure rate.
 
     planned : (strata,) int64 devices; released in one random order, the same in all runs. rates : of all
-    devices, or of the stratum `bad` alone while the others have `good_rate`. plain : the threshold that
-    runs beside it. The same seed gives the same result. Raise a `ValueError` on impossible parameters.
+    devices, or of the stratum named `bad` alone while the others have `good_rate`. plain : the threshold
+    that runs beside it. The same seed gives the same result. Raise a `ValueError` on impossible parameters.
     """
-    check_policy(policy)
-    _check(planned, names, rates, course, runs)
-    codes = _order(planned, seed)
-    groups = groups_of(policy, planned, names)
+    if len(planned) != len(names) or not len(planned) or planned.min() < 0 or not planned.sum():
+        raise ValueError("expected planned devices by stratum, with one name each")
+    trial = trial_of(policy, _order(planned, seed), names, course, plain, bad)
+    return _characteristic(trial, rates=rates, good_rate=good_rate, runs=runs, seed=seed)
+
+
+def simulate_plan_gates(
+    plan: Plan,
+    *,
+    rates: Sequence[float],
+    fail_s: float,
+    enroll_s: float,
+    look_s: int = HOUR_S,
+    plain: ThresholdGate = PLAIN,
+    bad: str = "",
+    good_rate: float = 0.005,
+    runs: int = 200,
+    seed: int = 1,
+) -> GateCheck:
+    """Try the gate of a plan's first phase along the plan's own curves, order and strata.
+
+    fail_s, enroll_s : mean seconds from release to failure and success. The rest as in `simulate_gates`.
+    """
+    course, codes = course_of(plan, fail_s=fail_s, enroll_s=enroll_s, look_s=look_s)
+    trial = trial_of(plan.phases[0].gate, codes, plan.strata.names, course, plain, bad)
+    return _characteristic(trial, rates=rates, good_rate=good_rate, runs=runs, seed=seed)
+
+
+def _characteristic(
+    trial: Trial, *, rates: Sequence[float], good_rate: float, runs: int, seed: int
+) -> GateCheck:
+    if not all(0 <= rate <= 1 for rate in (*rates, good_rate)):
+        raise ValueError(f"expected failure rates between 0 and 1, found {[*rates, good_rate]}")
+    if runs < 1:
+        raise ValueError(f"expected at least one run, found {runs}")
     ours, beside = [], []
     for index, rate in enumerate(rates):
-        chance = np.full(len(codes), rate) if bad is None else np.where(codes == bad, rate, good_rate)
-        draw = np.random.default_rng([seed, index])
-        group = _group_of(names[bad], groups) if bad is not None else -1
-        one, other = _try(policy, plain, groups, codes, chance, course, runs, draw, group)
-        ours.append(_summary(rate, course, *one))
-        beside.append(_summary(rate, course, *other))
-    gate = policy.evidence
+        chance = np.where(trial.bad, rate, good_rate)
+        one, other = run_trial(trial, chance, runs, np.random.default_rng([seed, index]))
+        ours.append(_summary(rate, trial.course, *one))
+        beside.append(_summary(rate, trial.course, *other))
+    gate, plain = trial.policy.evidence, trial.plain
     return GateCheck(
         tuple(ours),
         tuple(beside),
-        devices=len(codes),
-        strata=len(planned),
+        devices=trial.course.devices,
+        strata=trial.strata,
         runs=runs,
         seed=seed,
-        bad="" if bad is None else names[bad],
+        bad=trial.bad_name,
         p_ok=gate.p_ok if gate else 0.0,
         p_bad=gate.p_bad if gate else 0.0,
         alpha=gate.alpha if gate else 0.0,
@@ -201,160 +191,10 @@ def simulate_gates(
     )
 
 
-def _check(
-    planned: LongArray, names: Sequence[str], rates: Sequence[float], course: Course, runs: int
-) -> None:
-    if len(planned) != len(names) or not len(planned) or planned.min() < 0 or not planned.sum():
-        raise ValueError("expected planned devices by stratum, with one name each")
-    if not all(0 <= rate <= 1 for rate in rates):
-        raise ValueError(f"expected failure rates between 0 and 1, found {list(rates)}")
-    if (np.diff(course.released) < 0).any() or course.released[-1] != planned.sum():
-        raise ValueError("expected a course that rises to the number of planned devices")
-    if course.look_s <= 0 or course.fail_s <= 0 or course.enroll_s <= 0:
-        raise ValueError("expected positive times of a course")
-    if runs < 1:
-        raise ValueError(f"expected at least one run, found {runs}")
-
-
 def _order(planned: LongArray, seed: int) -> IntArray:
     """Give the stratum of each device in release order."""
     codes = np.repeat(np.arange(len(planned), dtype=np.int32), planned)
     return np.random.default_rng([seed, 2**31]).permutation(codes)
-
-
-def _group_of(name: str, groups: Groups) -> int:
-    if name in groups.names:
-        return groups.names.index(name)
-    return len(groups.names) - 1  # pooled, or -1 without groups
-
-
-Ends = tuple[LongArray, BoolArray, BoolArray]
-"""Of each run: look of the HALT (looks if none), whether it passed, whether the bad stratum halted it."""
-
-
-def _try(
-    policy: GatePolicy,
-    plain: ThresholdGate,
-    groups: Groups,
-    codes: IntArray,
-    chance: FloatArray,
-    course: Course,
-    runs: int,
-    draw: np.random.Generator,
-    bad: int,
-) -> tuple[Ends, Ends]:
-    """Play the runs in chunks that fit into memory; a chunk's draws follow those of the one before."""
-    looks, cells = len(course.released), max(1, len(groups.names))
-    size = max(1, CELLS // max(looks * cells, len(codes)))
-    ours: list[Ends] = []
-    beside: list[Ends] = []
-    for first in range(0, runs, size):
-        failed, enrolled = _play(groups, codes, chance, course, min(size, runs - first), draw)
-        ours.append(_judge(policy, groups, codes, failed, enrolled, course, bad))
-        whole = failed.sum(axis=2) if groups.names else failed[..., 0]
-        beside.append(_plain(plain, whole, enrolled))
-    return _join(ours), _join(beside)
-
-
-def _join(parts: list[Ends]) -> Ends:
-    at, passed, named = zip(*parts, strict=True)
-    return np.concatenate(at), np.concatenate(passed), np.concatenate(named)
-
-
-def _play(
-    groups: Groups, codes: IntArray, chance: FloatArray, course: Course, runs: int, draw: np.random.Generator
-) -> tuple[LongArray, LongArray]:
-    """Give what each look sees: failed (runs, looks, groups), enrolled (runs, looks), both cumulative.
-
-    A look at t sees events strictly before t; the releases of that look come after it.
-    """
-    looks, cells = len(course.released), max(1, len(groups.names))
-    released_at = np.searchsorted(course.released, np.arange(len(codes)), side="right")
-    fails = draw.random((runs, len(codes))) < chance
-    delay = draw.standard_exponential((runs, len(codes)), dtype=np.float32)
-    delay *= np.where(
-        fails, np.float32(course.fail_s / course.look_s), np.float32(course.enroll_s / course.look_s)
-    )
-    seen_at = (released_at + 1 + delay).astype(np.int64)
-    run = np.broadcast_to(np.arange(runs)[:, None], fails.shape)
-    known = seen_at < looks
-    cell = _cells(groups, codes)
-    hit = fails & known
-    where = (run[hit] * looks + seen_at[hit]) * cells + np.broadcast_to(cell, fails.shape)[hit]
-    failed = np.bincount(where, minlength=runs * looks * cells).reshape(runs, looks, cells)
-    hit = ~fails & known
-    enrolled = np.bincount(run[hit] * looks + seen_at[hit], minlength=runs * looks).reshape(runs, looks)
-    return failed.cumsum(axis=1), enrolled.cumsum(axis=1)
-
-
-def _cells(groups: Groups, codes: IntArray) -> LongArray:
-    """Give the group of each device in release order, 0 where nothing is judged apart."""
-    if not groups.names:
-        return np.zeros(len(codes), dtype=np.int64)
-    cell = np.full(int(codes.max()) + 1, len(groups.names) - 1, dtype=np.int64)
-    own = groups.own[groups.own < len(cell)]
-    cell[own] = np.arange(len(own))
-    return cell[codes]
-
-
-def _counted(groups: Groups, codes: IntArray, course: Course) -> LongArray:
-    """Give the devices that each look counts, shape ``(looks, groups)``: those released before it."""
-    cells = max(1, len(groups.names))
-    before = np.concatenate([[0], course.released[:-1]])
-    out = np.empty((len(before), cells), dtype=np.int64)
-    for group in range(cells):
-        rising = np.concatenate([[0], np.cumsum(_cells(groups, codes) == group)])
-        out[:, group] = rising[before]
-    return out
-
-
-def _judge(
-    policy: GatePolicy,
-    groups: Groups,
-    codes: IntArray,
-    failed: LongArray,
-    enrolled: LongArray,
-    course: Course,
-    bad: int,
-) -> Ends:
-    """Let the policy look at each instant of each run; thresholds of the policy included."""
-    runs, looks = enrolled.shape
-    whole, counted = failed.sum(axis=2), _counted(groups, codes, course)
-    over = np.zeros((runs, looks), dtype=bool)
-    apart = np.zeros((runs, looks, 1), dtype=bool)
-    gate = policy.evidence
-    if gate is not None:
-        over = halt_boundary(gate, groups.whole).halts(whole, counted.sum(axis=1))
-        if groups.names:
-            apart = halt_boundary(gate, groups.apart).halts(failed, counted)
-            over = over | apart.any(axis=2)
-    for rule in policy.thresholds:
-        if rule.action == "halt":
-            over = over | trips(rule, whole, whole + enrolled)
-    at = _first(over)
-    executed, lost = whole[:, -1] + enrolled[:, -1], whole[:, -1]
-    passed = (at == looks) & (executed >= min(policy.min_executed, len(codes)))
-    if gate is not None:
-        passed &= pass_boundary(gate).passes(lost, executed) & ~halt_boundary(gate).halts(lost, executed)
-    for rule in policy.thresholds:
-        passed &= ~trips(rule, lost, executed)
-    named = (
-        (at < looks)
-        & (bad >= 0)
-        & apart[np.arange(runs), np.minimum(at, looks - 1), bad if groups.names else 0]
-    )
-    return at, passed, named
-
-
-def _plain(rule: ThresholdGate, failed: LongArray, enrolled: LongArray) -> Ends:
-    at = _first(trips(rule, failed, failed + enrolled))
-    passed = at == failed.shape[1]
-    return at, passed, np.zeros(len(at), dtype=bool)
-
-
-def _first(over: BoolArray) -> LongArray:
-    first: LongArray = np.where(over.any(axis=1), over.argmax(axis=1), over.shape[1])
-    return first
 
 
 def _summary(rate: float, course: Course, at: LongArray, passed: BoolArray, named: BoolArray) -> Tried:

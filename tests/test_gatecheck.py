@@ -11,17 +11,26 @@ from matplotlib.figure import Figure
 
 from rollout.gates import groups_of, judge
 from rollout.gates.evidence import halt_boundary
-from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, LongArray, Outcome, ThresholdGate, Verdict
-from sim.gatecheck import (
-    Course,
-    GateCheck,
-    _cells,
-    _judge,
-    _order,
-    _play,
-    simulate_gates,
-    steady_course,
+from rollout.values import (
+    OUTCOMES,
+    WHOLE,
+    Budgets,
+    Calendar,
+    Curve,
+    EvidenceGate,
+    GatePolicy,
+    LongArray,
+    Outcome,
+    Phase,
+    Plan,
+    Strata,
+    ThresholdGate,
+    Verdict,
+    texts,
 )
+from sim.course import Course, course_of, steady_course
+from sim.gatecheck import PLAIN, GateCheck, _order, simulate_gates, simulate_plan_gates
+from sim.trial import _cells, judge_runs, play, trial_of
 
 HOUR, DAY = 3600, 86400
 TRAP = steady_course(5000, hours=100, fail_s=HOUR, enroll_s=DAY)
@@ -101,7 +110,7 @@ def test_a_bad_model_is_named_before_a_twentieth_of_the_fleet_is_released() -> N
     names = ("A", "B", "C", "X7")
     course = steady_course(20_000, hours=200, fail_s=4 * HOUR, enroll_s=DAY)
     result = simulate_gates(
-        GatePolicy(), planned=planned, names=names, rates=(0.4,), course=course, bad=3, runs=100
+        GatePolicy(), planned=planned, names=names, rates=(0.4,), course=course, bad="X7", runs=100
     )
     tried = result.ours[0]
     assert tried.halted == 1.0
@@ -132,15 +141,16 @@ def test_the_check_decides_as_the_gate_itself(policy: GatePolicy) -> None:
     """Look by look the same as `judge`, with several strata, one of them bad."""
     planned, names = np.array([700, 650, 400, 250], dtype=np.int64), ("a", "b", "c", "d")
     course = steady_course(2000, hours=60, soak_hours=200, fail_s=4 * HOUR, enroll_s=10 * HOUR)
-    codes, groups = _order(planned, 1), groups_of(policy, planned, names)
+    codes = _order(planned, 1)
+    trial = trial_of(policy, codes, names, course, PLAIN, "")
+    # The same rollouts seen by stratum, for `judge` to group them itself.
+    apart = replace(trial_of(GatePolicy(strata_min=1), codes, names, course, PLAIN, ""), policy=policy)
     halted = 0
     for seed in range(12):
         chance = np.where(codes == 3, 0.08, 0.012) if seed % 2 else np.full(2000, 0.011)
-        draw = np.random.default_rng(seed)
-        each = replace(groups, own=np.arange(4), pooled=False, names=names)
-        failed, enrolled = _play(each, codes, chance, course, 1, draw)
-        grouped = groups.sums(failed) if groups.names else failed.sum(axis=2, keepdims=True)
-        at, passed, _ = _judge(policy, groups, codes, grouped, enrolled, course, -1)
+        failed, enrolled = play(apart, chance, 1, np.random.default_rng(seed))
+        grouped = trial.groups.sums(failed) if trial.groups.names else failed.sum(axis=2, keepdims=True)
+        at, passed, _ = judge_runs(trial, grouped, enrolled)
         found = _replay(policy, planned, names, codes, failed[0], enrolled[0], course)
         assert found == (int(at[0]), bool(passed[0]))
         halted += found[0] < len(course.released)
@@ -194,6 +204,65 @@ def test_a_look_sees_what_happened_strictly_before_it() -> None:
     assert (tried.halted, tried.exposed) == (1.0, enough)
 
 
+def test_a_plan_gives_its_own_course() -> None:
+    """Phases one after the other, each along its curve and with its soak, in the plan's order."""
+    plan = make_plan(pilot=120, main=1880)
+    course, codes = course_of(plan, fail_s=HOUR, enroll_s=4 * HOUR)
+    assert course.released[:6].tolist() == [60, 120, 120, 120, 120 + 188, 120 + 357]
+    assert course.devices == len(codes) == 2000
+    assert (np.bincount(codes) == plan.planned_by_stratum).all()
+    assert (codes[:120] == plan.strata.codes[plan.phases[0].order]).all()
+
+
+def test_the_gate_of_a_plan_is_tried_along_the_plan() -> None:
+    """A bad model of the plan halts by its name; impossible names are refused."""
+    plan = make_plan(pilot=120, main=1880)
+    given = {"fail_s": HOUR, "enroll_s": 4 * HOUR, "runs": 50, "rates": (0.5,)}
+    tried = simulate_plan_gates(plan, bad="X7", **given).ours[0]
+    assert tried.halted == 1.0
+    assert tried.named > 0.9
+    assert simulate_plan_gates(plan, **{**given, "rates": (0.002,)}).ours[0].halted == 0
+    with pytest.raises(ValueError, match="found 'Y'"):
+        simulate_plan_gates(plan, bad="Y", **given)
+    with pytest.raises(ValueError, match="devices in the plan"):
+        course_of(make_plan(pilot=0, main=0), fail_s=1, enroll_s=1)
+
+
+def make_plan(pilot: int, main: int) -> Plan:
+    """A plan of two phases: the first in two steps with two hours of soak, the second evenly in ten hours."""
+    n = pilot + main
+    rows = np.random.default_rng(1).permutation(n).astype(np.int32)
+    steps = Curve((0, 0, HOUR, HOUR), (0, WHOLE // 2, WHOLE // 2, WHOLE))
+    even_curve = Curve((0, 10 * HOUR), (WHOLE // 10, WHOLE))
+    phases = (
+        Phase("pilot", "P", rows[:pilot], steps, 60, 2 * HOUR, GatePolicy()),
+        Phase("main", "M", rows[pilot:], even_curve, 60, HOUR, GatePolicy()),
+    )
+    return Plan(
+        name="test",
+        action="enroll",
+        collection="C",
+        salt="s",
+        inventory_digest="",
+        ids=texts(str(row) for row in range(n)),
+        start=0,
+        zone="UTC",
+        phases=phases,
+        windows=(),
+        calendar=Calendar(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)),
+        budgets=Budgets(),
+        budget_codes=np.zeros(n, dtype=np.int32),
+        strata=Strata("model", (np.arange(n) % 4).astype(np.int32), ("A", "B", "C", "X7")),
+        excluded=np.zeros(n, dtype=np.int32),
+        exclusion_reasons=(),
+        mature_after_s=DAY,
+        straggler_after_s=3 * DAY,
+        look_s=HOUR,
+        chunk=100,
+        human_steps=(),
+    )
+
+
 def test_pooled_strata_share_a_cell() -> None:
     """Small strata fall into the last group."""
     planned = np.array([60, 10, 70, 5], dtype=np.int64)
@@ -209,8 +278,11 @@ def test_pooled_strata_share_a_cell() -> None:
         ({"names": ("a", "b")}, "one name each"),
         ({"rates": (1.5,)}, "between 0 and 1"),
         ({"rates": (math.nan,)}, "between 0 and 1"),
-        ({"course": Course(np.array([5, 4, 10]))}, "rises"),
-        ({"course": Course(np.array([5, 9]))}, "rises"),
+        ({"course": Course(np.array([5, 4, 10]))}, "fewer devices than before"),
+        ({"course": Course(np.array([], dtype=np.int64))}, "fewer devices than before"),
+        ({"course": Course(np.array([5, 9]))}, "rises to 10 devices, found 9"),
+        ({"bad": "z"}, "one of the strata, found 'z'"),
+        ({"good_rate": -0.1}, "between 0 and 1"),
         ({"course": Course(np.array([5, 10]), look_s=0)}, "positive times"),
         ({"runs": 0}, "at least one run"),
     ],

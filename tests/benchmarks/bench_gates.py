@@ -14,7 +14,8 @@ import numpy as np
 from rollout.gates import judge
 from rollout.gates.evidence import HaltBoundary, PassBoundary
 from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Outcome
-from sim.gatecheck import simulate_gates, steady_course
+from sim.course import steady_course
+from sim.gatecheck import simulate_gates
 
 STRATA, DEVICES, LOOKS = 400, 100_000, 336
 
