@@ -37,37 +37,9 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
         "excluded": dict(facts.plan.excluded_by_reason()),
         **_forecast(facts.forecast, facts.load),
         "phases": phases_of(facts),
-        "gates": [
-            {
-                "at": iso(row.at),
-                "phase": facts.plan.phases[row.phase].name,
-                "verdict": str(row.judgement.verdict),
-                "sentence": row.judgement.sentence,
-                "executed": row.judgement.executed,
-                "failed": row.judgement.failed,
-            }
-            for row in facts.judgements
-        ],
-        "failures": [
-            {
-                "code": hexcode(f.code),
-                "name": f.name,
-                "class": f.kind,
-                "count": f.count,
-                "next_action": f.next_action,
-            }
-            for f in facts.failures
-        ],
-        "findings": [
-            {
-                "rule": f.rule,
-                "severity": str(f.severity),
-                "count": f.count,
-                "sentence": f.sentence,
-                "next_action": f.next_action,
-            }
-            for f in facts.findings
-        ],
+        "gates": _gates(facts),
+        "failures": _failures(facts),
+        "findings": _findings(facts),
         "human_steps": [
             {"when": s.when, "title": s.title, "where": s.where, "why": s.why} for s in facts.plan.human_steps
         ],
@@ -97,6 +69,47 @@ def phases_of(facts: ReportFacts) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+def _gates(facts: ReportFacts) -> list[dict[str, Any]]:
+    names = [phase.name for phase in facts.plan.phases]
+    return [
+        {
+            "at": iso(row.at),
+            "phase": names[row.phase] if 0 <= row.phase < len(names) else "",
+            "verdict": str(row.judgement.verdict),
+            "sentence": row.judgement.sentence,
+            "executed": row.judgement.executed,
+            "failed": row.judgement.failed,
+        }
+        for row in facts.judgements
+    ]
+
+
+def _failures(facts: ReportFacts) -> list[dict[str, Any]]:
+    return [
+        {
+            "code": hexcode(row.code),
+            "name": row.name,
+            "class": row.kind,
+            "count": row.count,
+            "next_action": row.next_action,
+        }
+        for row in facts.failures
+    ]
+
+
+def _findings(facts: ReportFacts) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": row.rule,
+            "severity": str(row.severity),
+            "count": row.count,
+            "sentence": row.sentence,
+            "next_action": row.next_action,
+        }
+        for row in facts.findings
+    ]
 
 
 def _standing(facts: ReportFacts) -> dict[str, Any]:

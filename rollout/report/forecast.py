@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rollout.report import style
 from rollout.report.facts import AnyCounts, Bands, ReportFacts, Track
 from rollout.report.style import LIGHT, Stamp, Theme
@@ -99,24 +101,28 @@ class ForecastFan:
         style.label(
             ax, grid[index], middle[index], "forecast:\nmedian, 50 % and 90 % band", theme.ours, **place
         )
-        if len(self.actual):
-            style.label(ax, self.actual_at[-1], self.actual[-1], "actual", theme.ink, offset=(8, -9))
         if len(self.planned.at):
             index = _index_at(self.planned.count, 0.45 * float(self.planned.count[-1]))
             x, y = self.planned.at[index], self.planned.count[index]
             style.label(ax, x, y, "released by plan", theme.muted, ha="right", offset=(-10, 8))
+        if len(self.actual):
+            self._label_actual(ax, theme)
+
+    def _label_actual(self, ax: Axes, theme: Theme) -> None:
+        """Write beside the end of the actual line, inside the plot also at its edges."""
+        x, y = float(self.actual_at[-1]), float(self.actual[-1])
+        left, right = ax.get_xlim()
+        late, low = x > left + 0.88 * (right - left), y < 0.05 * self.whole
+        offset = (-4, -14) if late else (8, 8 if low else -9)
+        style.label(ax, x, y, "actual", theme.ink, ha="right" if late else "left", offset=offset)
 
 
 def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCounts]:
     """Give (k,) instants and (k,) devices in one of `outcomes` at them, all phases together."""
-    import numpy as np
-
     at = np.array([point.at for point in facts.points], dtype=np.int64)
     sums = [sum(int(counts[o]) for counts in point.by_phase for o in outcomes) for point in facts.points]
     return at, np.array(sums, dtype=np.int64)
 
 
 def _index_at(values: AnyCounts, goal: float) -> int:
-    import numpy as np
-
     return min(int(np.searchsorted(values, goal)), len(values) - 1)

@@ -75,6 +75,10 @@ class LoadCurve:
         text = f"this plan, peak {count(load.peak_p50)}\n(dense: median, light: 9 of 10 runs)"
         at = float(load.at[peak])
         style.label(ax, at, float(load.p90[peak]), text, theme.ours, va="bottom", **style.side_of(ax, at))
+        if load.actual is not None and not np.all(np.isnan(load.actual)):
+            last = int(np.flatnonzero(~np.isnan(load.actual))[-1])
+            y = float(load.actual[last])
+            style.label(ax, float(load.at[last]), y, "actual", theme.ink, va="bottom", offset=(4, 6))
         if load.baseline is not None:
             top = int(np.argmax(load.baseline))
             text = f"all at once, peak {count(load.baseline_peak_p50)}"

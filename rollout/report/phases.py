@@ -86,12 +86,13 @@ class PhaseProgress:
         return f"Enrolled share of each phase, {word}: " + "; ".join(parts) + "."
 
     def _labels(self, ax: Axes, colours: tuple[str, ...]) -> None:
-        """Write each name where its line climbs, at staggered heights: phases follow one another."""
+        """Write each name where its line climbs, each at a height of its own: no two names meet."""
+        heights = np.linspace(84, 22, len(self.lines)) if len(self.lines) > 1 else [50.0]
         for place, (line, colour) in enumerate(zip(self.lines, colours, strict=False)):
             at, values = (line.band_at, line.middle) if len(line.band_at) else (line.at, line.actual)
             if not len(at):
                 continue
-            goal = min((38.0, 58.0, 78.0)[place % 3], 0.6 * float(values[-1]))
+            goal = min(heights[place], 0.9 * float(values[-1]))
             index = min(int(np.searchsorted(values, goal)), len(at) - 1)
             now = float(line.actual[-1]) if len(line.actual) else float(values[-1])
             text = f"{brief(line.name)}: {percent(now, 100)} of {count(line.devices)}"
