@@ -174,15 +174,17 @@ class PresenceModel(_Part):
     pause_length : length of a pause.
     """
 
-    always_on: ClassModel = ClassModel(weekday=1.0, weekend=1.0, turned_off=0.01, habit=0.0, pause=0.02)
-    office: ClassModel = ClassModel(weekday=0.698, weekend=0.147, week=_BADGE_WEEK, turned_off=0.44)
+    always_on: ClassModel = ClassModel(weekday=1.0, weekend=1.0, turned_off=0.01, habit=0.0, pause=0.2)
+    office: ClassModel = ClassModel(
+        weekday=0.698, weekend=0.147, week=_BADGE_WEEK, turned_off=0.44, pause=0.5
+    )
     laptop: ClassModel = ClassModel(weekday=0.698, weekend=0.147, turned_off=0.95, habit=0.2, pause=0.35)
     rarely_on: ClassModel = ClassModel(weekday=0.08, weekend=0.04, turned_off=0.98, habit=0.0, pause=0.2)
     mix: tuple[float, float, float, float] = (0.10, 0.40, 0.45, 0.05)
     holidays: tuple[str, ...] = ()
     spread: Share = 0.25
     jitter: Share = 0.15
-    pause_length: LogNormal = LogNormal(median=2700, p90=10800)
+    pause_length: LogNormal = LogNormal(median=3600, p90=5 * 3600)
 
     @property
     def classes(self) -> tuple[ClassModel, ClassModel, ClassModel, ClassModel]:

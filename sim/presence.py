@@ -34,7 +34,8 @@ DAY_BEGINS: Final = 3 * HOUR_S
 Curve = NDArray[np.float64]
 
 
-def _read(name: str) -> list[list[str]]:
+def read_csv(name: str) -> list[list[str]]:
+    """Give the cells of a file of `sim/data`, without its header."""
     text = resources.files("sim").joinpath(f"data/{name}").read_text()
     return [line.split(",") for line in text.split()[1:]]
 
@@ -43,7 +44,7 @@ def _read(name: str) -> list[list[str]]:
 def at_work(day_type: str) -> Curve:
     """Give the share of people at work in each hour 0-23 of a "weekday" or "weekend" day, shape (24,)."""
     sums = np.zeros(24)
-    for _, kind, hour, percent in _read("atus_work_share_by_hour.csv"):
+    for _, kind, hour, percent in read_csv("atus_work_share_by_hour.csv"):
         if kind == day_type:
             sums[int(hour)] += float(percent) / 200.0  # mean of two strata, as a share
     return sums

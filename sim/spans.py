@@ -12,7 +12,7 @@ import numpy as np
 
 from sim import clients as c
 from sim import draws as d
-from sim.compiled import jit
+from sim.compiled import entry, jit
 from sim.rows import NEEDS_USER, TURNS_OFF, draw, part, quantile
 
 _DAY: Final = 86400
@@ -162,3 +162,12 @@ def ready_from(row: Any, second: Any, rules: Any) -> Any:
     if row.flags & NEEDS_USER:
         return _user_from(row, second, rules)
     return up_from(row, second, rules)
+
+
+@entry
+def states(rows: Any, seconds: Any, rules: Any, on: Any, changes: Any, ready: Any) -> None:
+    """Fill, for each row and second: is it on, until when, and from when on it can get a token; (n, k) each."""
+    for device in range(len(rows)):
+        for place in range(len(seconds)):
+            on[device, place], changes[device, place] = span(rows[device], seconds[place], rules)
+            ready[device, place] = ready_from(rows[device], seconds[place], rules)

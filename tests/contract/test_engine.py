@@ -275,7 +275,7 @@ def test_capacity_is_never_exceeded(kind: Kind) -> None:
     assert load.throttled.sum() > 0
     out = World(6).model().service.outages[0]
     accepted = (load.attempts - load.throttled)[: out.after // HOUR_S]
-    assert accepted.max() == 60 * 2
+    assert 60 < accepted.max() <= 60 * 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
