@@ -122,6 +122,22 @@ def test_intune_records_of_a_serial_keep_the_last_to_check_in() -> None:
     assert found.other.tolist() == [1, -1]
 
 
+def test_an_older_record_of_the_same_id_is_extra_unless_it_is_obsolete_anyway() -> None:
+    """Records that lost their Entra id to a better one of the same system point to it; one rule each."""
+    fleet = fleet_of(
+        {"name": "A"},
+        {"name": "B"},
+        {"name": "C", "resource_id": 3},
+        {"name": "D", "resource_id": 4, "obsolete": 1},
+    )
+    keep = str(fleet.ids[0])
+    found = find_duplicates(
+        replace(fleet, factors={**fleet.factors, "twin_of": Factor.of(["", keep, keep, keep])})
+    )
+    assert (rows(found.intune_extra), rows(found.configmgr_extra)) == ([1], [2])
+    assert found.other.tolist() == [-1, 0, 0, 0]
+
+
 def test_nameless_devices_are_not_each_others_duplicates() -> None:
     """An empty name says nothing."""
     assert not find_duplicates(fleet_of({"name": ""}, {"name": ""})).is_extra.any()

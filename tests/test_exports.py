@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import tempfile
 import tracemalloc
 from collections.abc import Iterable
@@ -347,6 +348,29 @@ def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "nowhere.csv").message
 
 
+def test_a_pipe_and_an_endless_line_are_refused(tmp_path: Path) -> None:
+    """What cannot be read twice or has no lines is refused before it fills the memory."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "a pipe" in refused(tmp_path / "pipe.csv").message
+    (tmp_path / "long.csv").write_bytes(b"a," * 40_000)
+    assert "no line end" in refused(tmp_path / "long.csv").message
+
+
+def test_dates_of_another_culture_get_a_hint(tmp_path: Path) -> None:
+    """The hint says how to export dates that can be read."""
+    path = configmgr(tmp_path, [configmgr_row(1, LastActiveTime="03/04/2026 10:00:00")])
+    assert "en-US" in refused(path).hint
+
+
+def test_a_quote_in_the_first_row_is_blamed_on_its_line(tmp_path: Path) -> None:
+    """A broken second line does not hide which export it is."""
+    path = entra(tmp_path, [entra_row(1), entra_row(2)], separator=";")
+    path.write_text(path.read_text().replace("ServerAd", '"ServerAd', 1))
+    message = refused(path).message
+    assert "line 2" in message
+    assert "never closed" in message
+
+
 def test_a_nul_byte_is_refused_with_its_line(tmp_path: Path) -> None:
     """A NUL in the middle is damage; its line and place are named."""
     path = entra(tmp_path, [entra_row(1), entra_row(2)])
@@ -379,6 +403,13 @@ def test_a_ragged_row_is_refused_with_its_line(tmp_path: Path) -> None:
     message = refused(path).message
     assert "line 3" in message
     assert "expected 17 fields, found 3" in message
+
+
+def test_lines_are_counted_through_fields_that_span_lines(tmp_path: Path) -> None:
+    """A field in quotes may hold line ends of every kind; the lines after it keep their numbers."""
+    rows = [entra_row(1, registeredOwners="a\nb\r\nc\rd"), entra_row(2), entra_row(3, accountEnabled="?")]
+    path = entra(tmp_path, rows)
+    assert [one.line for one in refused(path).rejected] == [7]
 
 
 def test_an_unclosed_quote_names_the_line_on_which_it_opens(tmp_path: Path) -> None:
@@ -420,6 +451,7 @@ def test_bad_lines_can_be_left_out(tmp_path: Path) -> None:
     taken = read(entra(tmp_path, rows), allow_rejected=True)
     assert taken.fleet.ids.tolist() == [guid(1), guid(3)]
     assert [one.line for one in taken.rejected] == [3, 5]
+    assert taken.files[0][1:] == ("Entra devices (2 lines left out)", 2)
 
 
 def test_nothing_but_bad_lines_is_refused_even_if_allowed(tmp_path: Path) -> None:
@@ -539,6 +571,30 @@ def test_two_records_with_one_entra_id_keep_the_better_one(tmp_path: Path) -> No
     assert fleet.resource_ids.tolist() == [8, -1, 9, 7]
     assert fleet.serials.tolist()[:2] == ["NEW", "OLD"]
     assert column(fleet, "twin_of") == ["", guid(1), guid(1), guid(1)]
+
+
+def test_each_column_comes_from_the_system_that_knows_it_best(tmp_path: Path) -> None:
+    """ConfigMgr tells the OS and its build, Entra the join and the name, Intune the model; then the next one does."""
+    old = {"operatingSystemVersion": "10.0.1.0", "model": "entra", "userNames": "a@entra.example"}
+    rows = [entra_row(1, **old), entra_row(2, **old), entra_row(3, **old)]
+    new = {
+        "OS version": "10.0.2.0",
+        "Model": "intune",
+        "JoinType": "azureADJoined",
+        "Primary user UPN": "a@intune.example",
+    }
+    server = {"DeviceOS": "Microsoft Windows NT Server 10.0", "DeviceOSBuild": "10.0.3.0"}
+    fleet = read(
+        entra(tmp_path, rows),
+        intune(tmp_path, [intune_row(1, **new), intune_row(2, **new)]),
+        configmgr(tmp_path, [configmgr_row(9, AADDeviceID=guid(1), Name="CM", **server)], "AADDeviceID"),
+    ).fleet
+    assert column(fleet, "os_version") == ["10.0.3.0", "10.0.2.0", "10.0.1.0"]
+    assert column(fleet, "os") == ["Windows Server", "Windows", "Windows"]
+    assert column(fleet, "model") == ["intune", "intune", "entra"]
+    assert column(fleet, "join") == ["hybrid"] * 3
+    assert column(fleet, "upn_domain") == ["intune.example", "intune.example", "entra.example"]
+    assert fleet.names.tolist() == ["PC-1", "PC-2", "PC-3"]
 
 
 def test_records_that_entra_does_not_know_stay(tmp_path: Path) -> None:

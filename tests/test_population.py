@@ -106,6 +106,17 @@ def test_second_records_have_a_first_one() -> None:
     assert len(shared) > 150
 
 
+def test_a_twin_is_joined_as_its_first_record_is() -> None:
+    """Same-type twins have one join type, whichever it is."""
+    model = FleetModel(clients=1000, problems=Problems(twins=0.2), join=JoinShares(hybrid=0.5, entra=0.5))
+    fleet = generate(model, 2, TAKEN).fleet
+    joins: dict[str, set[int]] = {}
+    for name, join in zip(fleet.names.tolist(), fleet.factors["join"].codes.tolist(), strict=True):
+        if fleet.factors["join"].levels[join] != "registered":
+            joins.setdefault(name, set()).add(join)
+    assert {len(kinds) for kinds in joins.values()} == {1}
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_fleet_of_one_problem_is_excluded_whole(problem: str) -> None:
     """Every problem that the model knows is one that preflight finds."""

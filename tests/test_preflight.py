@@ -17,6 +17,7 @@ from rollout.errors import UsageError
 from rollout.preflight import RULES, TENANT_RULES, counts, exclusions, preflight, rule_ids
 from rollout.preflight.check import DATA_RULES
 from rollout.preflight.rules import build_of
+from rollout.preflight.tenant import gateways_for
 from rollout.values import Factor, Finding, Fleet, Inventory, Severity
 from sim.population import FleetModel, Problems, generate
 
@@ -283,6 +284,32 @@ def test_a_rule_is_not_switched_off_by_mistake(off: dict[str, str], what: str) -
 def test_rule_ids_are_unique() -> None:
     """An id names one rule."""
     assert len(set(rule_ids())) == len(rule_ids())
+
+
+def test_devices_that_need_a_gateway_are_counted_apart() -> None:
+    """Devices without client in Intune size the gateway; without any of them it is not needed."""
+    assert "needed only for clients on the internet" in next(
+        one.sentence for one in preflight(healthy()) if one.rule == "E20"
+    )
+    path_two = changed(healthy(50), flags={"client": 0, "intune": 1}, factors={"join": "entra"})
+    finding = next(one for one in preflight(path_two) if one.rule == "E20")
+    assert "(E1-path2): 50." in finding.sentence
+    assert "1 A2_v2 or 1 A4_v2" in finding.next_action
+
+
+@pytest.mark.parametrize(
+    ("clients", "words"),
+    [
+        (6_000, "1 A2_v2 or 1 A4_v2"),
+        (6_001, "2 A2_v2 or 1 A4_v2"),
+        (96_000, "16 A2_v2 or 10 A4_v2"),
+        (100_000, "17 A2_v2 on 2 gateways or 10 A4_v2"),
+        (160_001, "27 A2_v2 on 2 gateways or 17 A4_v2 on 2 gateways"),
+    ],
+)
+def test_gateways_are_sized_by_their_documented_capacity(clients: int, words: str) -> None:
+    """6,000 or 10,000 clients an instance, 16 instances a gateway."""
+    assert gateways_for(clients) == words
 
 
 @pytest.mark.parametrize(

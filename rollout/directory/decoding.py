@@ -81,6 +81,10 @@ def load_text(path: Path, encoding: str | None = None) -> Text:
     try:
         if path.is_dir():
             raise refuse(path, "a CSV file", "a directory", "Name the files in it one by one.")
+        if path.exists() and not path.is_file():
+            raise refuse(
+                path, "a CSV file", "a pipe or device", "Write it to a file first: it is read twice."
+            )
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
@@ -91,6 +95,8 @@ def load_text(path: Path, encoding: str | None = None) -> Text:
     for mark, what in _NOT_TEXT:
         if head.startswith(mark):
             raise refuse(path, "a CSV file", what, _SAVE_AS)
+    if len(head) == HEAD_BYTES and b"\n" not in head and b"\r" not in head:
+        raise refuse(path, "a CSV file", "no line end in its first 65,536 bytes", _SAVE_AS)
     return Text(path, encoding or _guess(head))
 
 
@@ -138,7 +144,7 @@ def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
             line = 1
             while rows := list(islice(reader, size)):
                 lines = _begins(rows, line, reader.line_num)
-                chunk = _without_blanks(lines, rows, first=line == 1)
+                chunk = _without_blanks(lines, rows)
                 line = reader.line_num + 1
                 if chunk[1]:
                     yield chunk
@@ -164,10 +170,11 @@ def _begins(rows: Sequence[list[str]], line: int, last: int) -> IntArray:
     return (line + np.cumsum([0, *lengths[:-1]])).astype(np.int32)
 
 
-def _without_blanks(lines: IntArray, rows: list[list[str]], *, first: bool) -> Chunk:
+def _without_blanks(lines: IntArray, rows: list[list[str]]) -> Chunk:
     keep = [bool(row) for row in rows]
-    for at, row in enumerate(rows[: 2 if first else 0]):
-        keep[at] = keep[at] and not row[0].casefold().startswith(("#type", "sep="))
+    for at in range(min(2, len(rows))):
+        if lines[at] <= 2 and rows[at] and rows[at][0].casefold().startswith(("#type", "sep=")):
+            keep[at] = False
     if all(keep):
         return lines, rows
     return lines[keep], [row for row, kept in zip(rows, keep, strict=True) if kept]

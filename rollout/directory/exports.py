@@ -47,7 +47,8 @@ def read_exports(
     if not paths:
         raise UsageError("expected at least one export, found none", "Name the CSV files after --from.")
     rejects = Rejects()
-    tables = _load_all(paths, rejects, _Ticker(progress), encoding=encoding, day_first=day_first)
+    left_out: dict[str, int] = {}
+    tables = _load_all(paths, rejects, _Ticker(progress), left_out, encoding=encoding, day_first=day_first)
     by_kind = {kind: _stack([table for table in tables if table.kind is kind], rejects) for kind in Kind}
     if rejects.count and not allow_rejected:
         raise rejects.error()
@@ -56,7 +57,7 @@ def read_exports(
     if not len(joined):
         raise rejects.error()
     notes = ", ".join(f"{count:,} {by}" for by, count in count_by(joined, joined.configmgr))
-    files = tuple((table.file, _note(table, notes), len(table)) for table in tables)
+    files = tuple((one.file, _note(one, notes, left_out[one.file]), len(one)) for one in tables)
     return Inventory(fleet_of(entra, intune, configmgr, joined), taken, files, tuple(rejects.lines))
 
 
@@ -74,7 +75,13 @@ class _Ticker:
 
 
 def _load_all(
-    paths: Sequence[Path], rejects: Rejects, seen: _Ticker, *, encoding: str | None, day_first: bool | None
+    paths: Sequence[Path],
+    rejects: Rejects,
+    seen: _Ticker,
+    left_out: dict[str, int],
+    *,
+    encoding: str | None,
+    day_first: bool | None,
 ) -> list[Table]:
     tables = []
     for path in paths:
@@ -83,14 +90,16 @@ def _load_all(
         for line in sorted(own.lines, key=lambda one: one.line):
             rejects.add(line)
         rejects.count += own.count - len(own.lines)
+        left_out[path.name] = left_out.get(path.name, 0) + own.count
     return tables
 
 
-def _note(table: Table, joins: str) -> str:
-    """Give the kind of a file, and for ConfigMgr how its records found their devices."""
-    if table.kind is not Kind.CONFIGMGR:
-        return table.kind.value
-    return f"{table.kind.value} (joined by: {joins})"
+def _note(table: Table, joins: str, left_out: int) -> str:
+    """Give the kind of a file, for ConfigMgr how its records found their devices, and what was left out."""
+    notes = [f"joined by: {joins}"] if table.kind is Kind.CONFIGMGR else []
+    if left_out:
+        notes.append(f"{left_out:,} lines left out")
+    return f"{table.kind.value} ({'; '.join(notes)})" if notes else table.kind.value
 
 
 def _stack(tables: Sequence[Table], rejects: Rejects) -> Table | None:

@@ -27,9 +27,6 @@ from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Re
 CHUNK = 1_000
 """Rows that are taken at once: few enough that their text stays in the processor's cache."""
 
-HEAD = 3
-"""Records that are looked at to recognise a file."""
-
 TELL = 10_000
 """Rows after which progress is told."""
 
@@ -39,11 +36,10 @@ REJECTED_CAP = 10_000
 
 @dataclass(slots=True)
 class Rejects:
-    """The bad lines of an import so far. hint : what to do about the first one."""
+    """The bad lines of an import so far."""
 
     lines: list[Rejected] = field(default_factory=list)
     count: int = 0
-    hint: str = "Mend the line, or export the list again."
 
     def add(self, line: Rejected) -> None:
         """Remember a bad line."""
@@ -53,7 +49,22 @@ class Rejects:
 
     def error(self) -> ExportError:
         """Give the error that refuses the import."""
-        return ExportError(tuple(self.lines), self.hint, self.count)
+        expected = self.lines[0].expected
+        hint = next(
+            (hint for words, hint in _HINTS if words in expected), "Mend the line, or export the list again."
+        )
+        return ExportError(tuple(self.lines), hint, self.count)
+
+
+_EN_US = "Export again after [cultureinfo]::CurrentCulture = 'en-US', which writes dates with AM and PM."
+_HINTS = (
+    ("mixed up", _EN_US),
+    ("as in the lines before", _EN_US),
+    ("fields", "Look for a separator or a quotation mark inside a field on this line."),
+    ("appears once", "Take one of the two lines out, or export the list again."),
+    ("in one file only", "Name only one of the files, or take the device out of one of them."),
+)
+"""What to do about a bad line, by words of what was expected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +141,7 @@ def _recognise(text: Text) -> _Header:
     fault: ExportError | None = None
     for separator in SEPARATORS:
         try:
-            lines, rows = next(read_chunks(text, separator, HEAD), (np.zeros(1, np.int32), [[]]))
+            lines, rows = next(read_chunks(text, separator, 1), (np.zeros(1, np.int32), [[]]))
         except ExportError as error:
             fault = fault or error
             continue

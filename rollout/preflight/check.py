@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from rollout.errors import UsageError
-from rollout.preflight.rules import RULES, Rule, View, is_windows_or_unknown, view_of
-from rollout.preflight.tenant import TENANT_RULES
+from rollout.preflight.rules import RULES, Rule, View, is_path_two, is_windows_or_unknown, view_of
+from rollout.preflight.tenant import TENANT_RULES, gateways_for
 from rollout.values import UNKNOWN, Finding, Inventory, Join, Severity
 
 BLOCK, WARN, INFO = Severity.BLOCK, Severity.WARN, Severity.INFO
@@ -179,6 +179,14 @@ def _data_findings(view: View) -> Iterator[Finding]:
 
 
 def _tenant_findings(view: View) -> Iterator[Finding]:
-    devices = len(view.fleet)
+    from_internet = int(is_path_two(view).sum())
     for rule in TENANT_RULES:
-        yield Finding(rule.id, rule.severity, -1, rule.sentence, rule.next_action, {"devices": str(devices)})
+        sentence, action, detail = rule.sentence, rule.next_action, {"devices": str(len(view.fleet))}
+        if rule.id == "E20" and from_internet:
+            sentence = (
+                f"Devices in Intune without a ConfigMgr client (E1-path2): {from_internet:,}. They need a cloud "
+                "management gateway; existing clients do not."
+            )
+            action = f"If all of them connect at once: {gateways_for(from_internet)}; two instances at least."
+            detail = {"devices": str(from_internet)}
+        yield Finding(rule.id, rule.severity, -1, sentence, action, detail)

@@ -79,7 +79,8 @@ def _joined(view: View) -> BoolArray:
     return view.level("join", Join.HYBRID, Join.ENTRA)
 
 
-def _path_two(view: View) -> BoolArray:
+def is_path_two(view: View) -> BoolArray:
+    """Say which devices would come the other way: enrolled first, the ConfigMgr client afterwards."""
     return view.flag("client", 0) & view.flag("intune") & view.level("join", Join.ENTRA) & _windows(view)
 
 
@@ -87,7 +88,7 @@ def _no_client(view: View) -> BoolArray:
     second = view.duplicates.registered | view.level("join", Join.REGISTERED)
     return (
         view.flag("client", 0)
-        & ~_path_two(view)
+        & ~is_path_two(view)
         & ~second
         & ~view.duplicates.is_extra
         & is_windows_or_unknown(view)
@@ -201,7 +202,7 @@ RULES: tuple[Rule, ...] = (
         "{name} is disabled in Entra.", "Find out who disabled it and why; enable it or let it be deleted.",
     ),
     Rule(
-        "E1-path2", BLOCK, _path_two,
+        "E1-path2", BLOCK, is_path_two,
         "{name} is Entra-joined and in Intune but has no ConfigMgr client.",
         "Install the client from Intune through the cloud management gateway; it is co-managed then.",
     ),

@@ -94,3 +94,20 @@ TENANT_RULES: tuple[TenantRule, ...] = (
         "Console > Administration > Site Configuration > Sites: version.",
     ),
 )  # fmt: skip
+
+GATEWAY_SIZES = (("A2_v2", 6_000), ("A4_v2", 10_000))
+"""Clients at once that an instance of a cloud management gateway serves, by size of its machine."""
+
+GATEWAY_INSTANCES = 16
+"""The most instances of one gateway; past its capacity clients wait, they are not refused."""
+
+
+def gateways_for(clients: int) -> str:
+    """Say in words how many instances so many clients need, if all of them are connected at once."""
+    options = []
+    for size, each in GATEWAY_SIZES:
+        instances = -(-clients // each)
+        gateways = -(-instances // GATEWAY_INSTANCES)
+        more = f" on {gateways} gateways" if gateways > 1 else ""
+        options.append(f"{instances} {size}{more}")
+    return " or ".join(options)
