@@ -422,14 +422,14 @@ POLICIES = (
         thresholds=(ThresholdGate(10, action="hold"),),
         strata_min=1,
     ),
-    GatePolicy(evidence=EvidenceGate(0.001, 0.5, 0.3, 0.3, 1, 1), no_progress_s=60, strata_min=0),
+    GatePolicy(evidence=EvidenceGate(0.02, 0.5, 0.3, 0.3, 1, 1), no_progress_s=60, strata_min=0),
 )
 
 
 def _generate(rng: np.random.Generator) -> tuple[GatePolicy, dict[str, Any], bool]:
     """Give any policy and counts, sound or not; True if the counts are sound."""
     policy, strata = POLICIES[rng.integers(len(POLICIES))], int(rng.integers(1, 5))
-    top = int(rng.choice([1, 3, 30, 1000, 100_000]))
+    top = int(rng.choice([1, 3, 30, 1000, 20_000]))
     mature = rng.integers(0, top, (strata, OUTCOMES)) * rng.integers(0, 2, (strata, OUTCOMES))
     if rng.random() < 0.5:
         mature[:, Outcome.FAILED] //= 200
