@@ -19,6 +19,7 @@ from sim.population import (
     Build,
     FleetModel,
     HardwareModel,
+    JoinShares,
     PresenceShares,
     Problems,
     Site,
