@@ -39,7 +39,7 @@ def run(
         str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
     ] = "1",
     seed: Seed = 1,
-    once: Annotated[bool, typer.Option("--once", help="One look and what it releases, then stop.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the next look would do; send nothing.")
     ] = False,
@@ -121,12 +121,13 @@ def execute(
             return progress
         clock = SimClock(progress.at, speed)
         journal.session(progress.at, "begin", f"{owner()} at speed {speed or 'max'}")
+        before = len(journal.decisions())
         beat = _Heart(journal.heartbeat, lambda: journal.save_outcomes(world.outcomes()))
 
         def wait_until(at: int) -> int:
             if asked_to_end():
                 raise KeyboardInterrupt
-            if once and at > clock.now() and beat.beats:
+            if once and at > clock.now() and len(journal.decisions()) > before:
                 raise _LookedOnceError
             beat(clock.now())
             return clock.wait_until(at)
@@ -146,7 +147,7 @@ def execute(
 
 
 class _LookedOnceError(Exception):
-    """`--once` has had its look."""
+    """`--once` has had its decision."""
 
 
 class _Heart:
@@ -156,10 +157,8 @@ class _Heart:
         self._beat, self._save = beat, save
         self._beaten = time.monotonic()
         self._saved = 0
-        self.beats = 0
 
     def __call__(self, now: int) -> None:
-        self.beats += 1
         if time.monotonic() - self._beaten >= BEAT_S:
             self._beat()
             self._beaten = time.monotonic()
