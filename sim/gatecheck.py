@@ -71,7 +71,7 @@ class GateCheck:
             if rate:
                 axes.axvline(100 * rate, color="0.6", linewidth=0.8)
                 label = f" {name} {100 * rate:g} %"
-                axes.annotate(label, (100 * rate, 50), rotation=90, ha="right", va="center", fontsize=8)
+                axes.annotate(label, (100 * rate, 30), rotation=90, ha="left", va="center", fontsize=8)
         if self.alpha:
             axes.axhline(100 * self.alpha, color="0.6", linewidth=0.8, linestyle=":")
             axes.annotate("alpha", (100 * self.ours[-1].rate, 100 * self.alpha + 1), ha="right", fontsize=8)
@@ -103,7 +103,8 @@ class GateCheck:
         for tried, label, style in styles:
             rates = [100 * one.rate for one in tried]
             axes.plot(rates, [scale * getattr(one, field) for one in tried], label=label, **style)
-        axes.set_xlabel(f"true failure rate of {self.bad or 'all devices'} (%)")
+        who = f"stratum '{self.bad}'" if self.bad else "all devices"
+        axes.set_xlabel(f"true failure rate of {who} (%)")
 
     def _caption(self) -> str:
         return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs a rate, seed {self.seed}"
