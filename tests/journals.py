@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from building import make_plan
 from plan_builders import make_inventory
 
+from rollout.errors import DatabaseError
 from rollout.store import Database, open_database
 from rollout.values import (
     Applied,
@@ -49,6 +53,21 @@ def filled(url_or_path: str | Path) -> Database:
     database.add_plan(plan, "inv-1", "[rollout]\n")
     database.start_rollout("plan-1", "embedded", 1, "max", AT)
     return database
+
+
+@contextlib.contextmanager
+def raw(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a plain connection, to do harm with."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
+
+
+def refused(place: str | Path, **options: bool) -> DatabaseError:
+    """Open what must not be opened; give the error, of one line."""
+    with pytest.raises(DatabaseError) as caught:
+        open_database(str(place), **options)
+    assert "\n" not in caught.value.message
+    return caught.value
 
 
 def plan_for(inventory: Inventory, name: str = "test") -> Plan:

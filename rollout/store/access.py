@@ -76,8 +76,9 @@ def _url_of(url_or_path: str) -> URL:
         return URL.create("sqlite", database=url_or_path)
     try:
         url = make_url(url_or_path)
-    except ArgumentError as error:
-        raise UsageError("--db: expected a file or a database URL, found one that cannot be read") from error
+    except (ArgumentError, ValueError):
+        # Its text may hold a part of the password.
+        raise UsageError("--db: expected a file or a database URL, found one that cannot be read") from None
     if url.drivername == "postgresql":
         return url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
