@@ -202,7 +202,7 @@ def test_gates_show_rate_and_boundary(facts: ReportFacts) -> None:
     assert timeline is not None
     text = words(timeline.plot())
     gate = facts.gates[0]
-    assert f"pilot: {gate.failed[-1]} of {gate.executed[-1]}" in text
+    assert f"pilot: {gate.failed[-1]} of {gate.seen[-1]}" in text
     assert f"HALT from {gate.halt_at[-1]}" in text
 
 

@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_facts import DAYS, NASTY, START, N, make_facts, make_plan, nasty_facts
 
 from rollout.report import FINAL, AuditRow, JudgementRow, Tone, json_report, standing_of, text_report
+from rollout.report.forecast import ForecastFan
 from rollout.report.standing import unaccounted
 from rollout.report.tables import csv_tables
 from rollout.report.wording import (
@@ -125,6 +127,36 @@ def test_a_risky_plan_is_not_called_well() -> None:
     assert facts.forecast is not None
     risky = replace(facts, forecast=replace(facts.forecast, halt_chance=0.3))
     assert standing_of(risky).tone == Tone.WATCH
+
+
+def test_an_end_beyond_the_simulated_time_is_said() -> None:
+    """An infinite quantile is a word in the text and null in the JSON, in every mixture."""
+    inf = float("inf")
+    forecast = make_facts().forecast
+    assert forecast is not None
+    for hours in ((250.0, inf, inf), (250.0, 300.0, inf), (inf, inf, inf)):
+        facts = make_facts(forecast=replace(forecast, eta_hours=hours, baseline_eta_hours=hours))
+        figures = json_report(facts)
+        json.dumps(figures, allow_nan=False)
+        assert figures["eta_hours"]["p90"] is None
+        assert figures["eta"]["p90"] is None
+        assert "than simulated" in text_report(facts)
+        assert "than simulated" in standing_of(facts).done + standing_of(facts).done_range or hours[0] == inf
+        assert ("Later" in standing_of(facts).done) == (hours[1] == inf)
+        fan = ForecastFan.of(facts)
+        assert fan is not None
+        assert "simulated" in fan.span_words()
+        assert all(np.isfinite(fan.span()))
+
+
+def test_verdicts_are_taken_from_decisions_where_no_gate_wrote_its_own() -> None:
+    """Each change of verdict is a row; releases in between are none."""
+    facts = make_facts(judgements=())
+    texts = ("go", "go", "hold", "hold", "pass", "go", "pass", "halt")
+    rows = tuple(replace(row, verdict=text) for row, text in zip(facts.decisions, texts, strict=False))
+    found = replace(facts, decisions=rows).verdicts
+    assert [str(row.judgement.verdict) for row in found] == ["hold", "pass", "pass", "halt"]
+    assert found[0].judgement.sentence == rows[2].reason
 
 
 def test_a_final_state_promises_no_end() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import DecisionRow, Judgement, LongArray, Plan, ProgressPoint, Severity
+from rollout.values import DecisionRow, Judgement, LongArray, Plan, ProgressPoint, Severity, Verdict
 
 FloatArray = NDArray[np.float64]
 AnyCounts = NDArray[np.int64] | NDArray[np.float64]
@@ -65,7 +65,8 @@ class Forecast:
     """What the simulation expects.
 
     enrolled : bands of the enrolled devices. origin : Unix seconds from which `eta_hours` count.
-    eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is.
+    eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is; infinite where
+    the simulated time ends before.
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
     baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
     halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
@@ -124,14 +125,15 @@ class Funnel:
 class GateTrack:
     """What one gate saw, look by look.
 
-    at : (k,) int64. executed : (k,) devices with an outcome or still pending that count as n.
-    failed : (k,) failures among them. halt_at : (k,) fewest failures that would have meant HALT at
-    that n, -1 where none would. p_ok : acceptable failure rate, NaN if the gate knows none.
+    at : (k,) int64. seen : (k,) devices that the gate counts: executed ones, and pending ones as
+    successes. failed : (k,) failures among them. halt_at : (k,) fewest failures that would have meant
+    HALT at that number of devices, -1 where none would (or the boundary is not known).
+    p_ok : acceptable failure rate, NaN if the gate knows none.
     """
 
     name: str
     at: LongArray
-    executed: LongArray
+    seen: LongArray
     failed: LongArray
     halt_at: LongArray
     p_ok: float = float("nan")
@@ -229,6 +231,18 @@ class ReportFacts:
     def executed(self) -> bool:
         """Whether something was run (else the report is about a plan and its simulation)."""
         return bool(self.points) or self.state != PLANNED
+
+    @property
+    def verdicts(self) -> tuple[JudgementRow, ...]:
+        """Verdicts in order: `judgements`, or where those are missing the changes that decisions record."""
+        if self.judgements:
+            return self.judgements
+        rows, before = [], ""
+        for row in self.decisions:
+            if row.verdict != before and row.verdict in (Verdict.PASS, Verdict.HOLD, Verdict.HALT):
+                rows.append(JudgementRow(row.at, row.phase, Judgement(Verdict(row.verdict), row.reason)))
+            before = row.verdict
+        return tuple(rows)
 
     @property
     def devices(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rollout.report.facts import FINAL, Forecast, Load, ReportFacts
@@ -82,7 +83,7 @@ def _gates(facts: ReportFacts) -> list[dict[str, Any]]:
             "executed": row.judgement.executed,
             "failed": row.judgement.failed,
         }
-        for row in facts.judgements
+        for row in facts.verdicts
     ]
 
 
@@ -125,8 +126,10 @@ def _standing(facts: ReportFacts) -> dict[str, Any]:
     }
 
 
-def _quantiles(hours: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip(("p10", "p50", "p90"), (round(float(h), 3) for h in hours), strict=True))
+def _quantiles(hours: tuple[float, float, float]) -> dict[str, float | None]:
+    """Give the hours by name, None where the simulated time ends before."""
+    known = (round(float(h), 3) if math.isfinite(h) else None for h in hours)
+    return dict(zip(("p10", "p50", "p90"), known, strict=True))
 
 
 def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
@@ -151,7 +154,10 @@ def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
         "runs": forecast.runs,
         "seed": forecast.seed,
         "eta_hours": _quantiles(forecast.eta_hours),
-        "eta": {k: iso(forecast.origin + h * HOUR_S) for k, h in _quantiles(forecast.eta_hours).items()},
+        "eta": {
+            name: None if hours is None else iso(forecast.origin + hours * HOUR_S)
+            for name, hours in _quantiles(forecast.eta_hours).items()
+        },
         "halt_chance": round(float(forecast.halt_chance), 6),
         "peak_per_hour": _peak(load),
         "baseline": baseline,

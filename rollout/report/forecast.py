@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ FAN = (((0.05, 0.95), 0.18), ((0.25, 0.75), 0.32))
 class ForecastFan:
     """Enrolled devices over time.
 
-    bands : the forecast. eta : (p10, p50, p90) Unix seconds of the end. whole : devices that may enroll.
+    bands : the forecast. eta : (p10, p50, p90) Unix seconds of the end, maybe infinite.
+    whole : devices that may enroll.
     actual_at, actual : (k,) what was seen so far, maybe empty. planned : released by the plan's curve.
     """
 
@@ -82,14 +84,21 @@ class ForecastFan:
         now = float(self.actual[-1]) / max(1, self.whole) if len(self.actual) else 0.0
         return 0.8 if 0.4 < now < 0.7 else 0.6
 
+    def span(self) -> tuple[float, float, float]:
+        """Give the interval of the end, cut where the simulated time ends."""
+        p10, p50, p90 = (min(at, float(self.bands.at[-1])) for at in self.eta)
+        return p10, p50, p90
+
     def span_words(self) -> str:
         """Say between which days the end lies."""
+        if math.isinf(self.eta[0]):
+            return "not done within the simulated time"
         first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.eta[0], self.eta[2]))
         return f"done, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
 
     def _labels(self, ax: Axes, theme: Theme) -> None:
         """Write the labels where the lines lie far enough apart to tell which is meant."""
-        p10, p50, p90 = self.eta
+        p10, p50, p90 = self.span()
         height = self.whole * 1.09
         ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")
         ax.plot([p50], [height], marker="|", markersize=13, markeredgewidth=2.5, color=theme.ours)

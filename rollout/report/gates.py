@@ -29,15 +29,18 @@ class GateTimeline:
     @classmethod
     def of(cls, facts: ReportFacts) -> GateTimeline | None:
         """Take the tracks that saw anything; None where no gate did."""
-        tracks = tuple(t for t in facts.gates if len(t.at) and int(t.executed[-1]) > 0)[-MOST:]
-        source = "failures of executed devices, phase by phase"
+        tracks = tuple(t for t in facts.gates if len(t.at) and int(t.seen[-1]) > 0)[-MOST:]
+        source = "pending devices count as good"
         return cls(tracks, Stamp(facts.zone, facts.digest, source)) if tracks else None
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the rate solid and the boundary dash-dotted for each gate; give the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(
-            ax, theme, title="Gates: failure rate against the rate that halts", y="failed, % of executed"
+            ax,
+            theme,
+            title="Gates: failure rate against the rate that halts",
+            y="failed, % of those released",
         )
         top = self.top()
         for track in self.tracks:
@@ -76,8 +79,8 @@ class GateTimeline:
     def _labels(self, ax: Axes, theme: Theme, track: GateTrack, top: float) -> None:
         rate, limit = rates_of(track)
         x = float(track.at[-1])
-        text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.executed[-1])}"
-        text += f" ({percent(track.failed[-1], track.executed[-1])})"
+        text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.seen[-1])}"
+        text += f" ({percent(track.failed[-1], track.seen[-1])})"
         style.label(ax, x, min(rate[-1], top), text, theme.ink, ha="right", va="bottom", offset=(0, 5))
         if np.isnan(limit[-1]) or limit[-1] >= top:
             return
@@ -92,7 +95,7 @@ class GateTimeline:
         """Say in words what the picture shows."""
         parts = []
         for track in self.tracks:
-            seen = f"{count(track.failed[-1])} of {count(track.executed[-1])} executed devices failed"
+            seen = f"{count(track.failed[-1])} of {count(track.seen[-1])} devices failed"
             seen = f"{track.name}: {seen}"
             limit = int(track.halt_at[-1])
             parts.append(f"{seen}, HALT from {count(limit)}" if limit >= 0 else seen)
@@ -101,6 +104,6 @@ class GateTimeline:
 
 def rates_of(track: GateTrack) -> tuple[FloatArray, FloatArray]:
     """Give (k,) failure rates and (k,) halting rates in percent; NaN where there is none."""
-    n = np.where(track.executed > 0, track.executed, np.nan).astype(np.float64)
+    n = np.where(track.seen > 0, track.seen, np.nan).astype(np.float64)
     limit = np.where(track.halt_at >= 0, track.halt_at, np.nan).astype(np.float64)
     return 100 * track.failed / n, 100 * limit / n

@@ -29,6 +29,7 @@ from rollout.report.wording import count, hexcode, percent, short, when, zone_of
 SIGNS = {Tone.GOOD: "✓", Tone.WATCH: "!", Tone.BAD: "✕"}
 BATCHES_SHOWN = 300
 JUDGEMENTS_SHOWN = 50
+AUDIT_SHOWN = 300
 
 AS_BARS = ("funnel", "failures")
 """Pictures that the page shows as lists with bars instead: they fit a phone."""
@@ -60,12 +61,12 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     zone = zone_of(facts.zone)
-    standing = standing_of(facts)
+    standing, figures = standing_of(facts), json_report(facts)
     return environment.from_string(_asset("page.html")).render(
         facts=facts,
         standing=standing,
         sign=SIGNS[standing.tone],
-        figures=json_report(facts),
+        figures=figures,
         tiles=_tiles(facts),
         sections=SECTIONS,
         pictures={
@@ -75,13 +76,15 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         },
         charts=charts,
         funnel=_funnel(facts),
-        eta_hours=round(float(facts.forecast.eta_hours[1]), 3) if facts.forecast else None,
+        eta_hours=(figures["eta_hours"] or {}).get("p50"),
         failed_total=sum(row.count for row in facts.failures),
         excluded=[(reason, n) for reason, n in facts.plan.excluded_by_reason().items() if n],
         judgements=_judgements(facts),
         failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
         batches=_batches(facts),
         batches_total=sum(1 for row in facts.decisions if row.batch >= 0),
+        audit=list(reversed(facts.audit[-AUDIT_SHOWN:])),
+        found={row.rule for row in facts.findings},
         as_of=last_look(facts),
         when=lambda at: when(at, zone),
         count=count,
@@ -173,7 +176,7 @@ def _judgements(facts: ReportFacts) -> list[dict[str, Any]]:
             "verdict": str(row.judgement.verdict),
             "sentence": row.judgement.sentence,
         }
-        for row in reversed(facts.judgements[-JUDGEMENTS_SHOWN:])
+        for row in reversed(facts.verdicts[-JUDGEMENTS_SHOWN:])
     ]
 
 

@@ -5,6 +5,7 @@ One source for terminal, page and JSON: they print these values and compute none
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,9 +95,11 @@ def _health(facts: ReportFacts) -> tuple[Tone, str, str]:
 def _finished(facts: ReportFacts) -> tuple[Tone, str, str]:
     whole = facts.funnel.eligible
     lost = int(facts.final.get("failed", 0)) + int(facts.final.get("rejected", 0))
+    silent = int(facts.final.get("timed_out", 0)) + int(facts.final.get("pending", 0))
     because = (
         f"{count(enrolled_of(facts))} of {count(whole)} eligible devices are enrolled "
-        f"({percent(enrolled_of(facts), whole)}), {count(lost)} failed or were refused."
+        f"({percent(enrolled_of(facts), whole)}); {count(lost)} failed or were refused, "
+        f"{count(silent)} have not answered."
     )
     return Tone.GOOD, "Finished", because
 
@@ -112,7 +115,7 @@ def _not_started(facts: ReportFacts) -> tuple[Tone, str, str]:
 
 
 def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
-    verdict = facts.judgements[-1].judgement if facts.judgements else None
+    verdict = facts.verdicts[-1].judgement if facts.verdicts else None
     if verdict is not None and verdict.verdict == Verdict.HALT:
         return Tone.BAD, "A gate says HALT", capital(verdict.sentence)
     if facts.forecast is None or not facts.points:
@@ -148,6 +151,11 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
         return "Unknown", "Simulate the plan to get a forecast."
     p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
     likely = f"8 of 10 runs end between {moment(p10, zone)} and {moment(p90, zone)}"
+    if math.isinf(p10):
+        return (
+            "Later than simulated",
+            "Fewer than 1 in 10 runs was done when the simulated time ended.",
+        )
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
-    return when(p50, zone), likely
+    return capital(when(p50, zone)).rstrip("."), likely

@@ -119,7 +119,7 @@ def _gates(facts: ReportFacts) -> list[str]:
     zone = zone_of(facts.zone)
     lines = [
         line
-        for row in facts.judgements[-5:]
+        for row in facts.verdicts[-5:]
         for line in _wrap(printable(row.judgement.sentence), f"  {when(row.at, zone)}  ")
     ]
     return ["GATES (the last verdicts)", *lines] if lines else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,10 @@ def zone_of(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"zone: expected an IANA name, got {name!r}") from error
+
+
+LATER = "later than simulated"
+"""What stands for an instant that the simulated time does not reach."""
 
 
 def local(at: float, zone: tzinfo) -> datetime:
@@ -49,23 +54,29 @@ def percent(part: float, whole: float) -> str:
 
 def when(at: float, zone: tzinfo) -> str:
     """Give an instant: ``Mon 2 Nov 2026 08:00``."""
+    if math.isinf(at):
+        return LATER
     t = local(at, zone)
     return f"{day(at, zone)} {t.year} {t:%H:%M}"
 
 
 def moment(at: float, zone: tzinfo) -> str:
     """Give an instant without its year: ``Mon 2 Nov 08:00``."""
-    return f"{day(at, zone)} {local(at, zone):%H:%M}"
+    return LATER if math.isinf(at) else f"{day(at, zone)} {local(at, zone):%H:%M}"
 
 
 def day(at: float, zone: tzinfo) -> str:
     """Give a day: ``Mon 2 Nov``."""
+    if math.isinf(at):
+        return LATER
     t = local(at, zone)
     return f"{DAYS[t.weekday()]} {t.day} {MONTHS[t.month - 1]}"
 
 
 def duration(hours: float) -> str:
     """Give a duration with two units at most: ``13 d 4 h``, ``5 h 30 min``, ``20 min``."""
+    if math.isinf(hours):
+        return "longer than simulated"
     minutes = round(hours * 60)
     days, rest = divmod(minutes, 24 * 60)
     whole_hours, rest_minutes = divmod(rest, 60)
