@@ -1,94 +1,33 @@
-"""Reading exports: every dialect, all or nothing, and never another error than a UsageError."""
+"""Reading exports: every dialect, and all or nothing."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import tempfile
 import tracemalloc
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, write_csv, write_exports
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from export_builders import (
+    DATA,
+    TAKEN,
+    column,
+    configmgr,
+    configmgr_row,
+    entra,
+    entra_row,
+    guid,
+    intune,
+    intune_row,
+    read,
+    refused,
+)
+from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, write_exports
 
-from rollout.directory.decoding import ExportError
 from rollout.directory.dialects import join_of, mdm_of, normalise, os_of
 from rollout.directory.exports import read_exports
-from rollout.directory.moments import DateError, Dates, yes_no
 from rollout.errors import UsageError
-from rollout.values import Fleet, Inventory
 from sim.population import FleetModel, generate
-
-TAKEN = 1_795_507_200  # 2026-11-24T08:00:00Z
-DATA = Path(__file__).parent.parent / "scenarios" / "data"
-
-
-def guid(number: int) -> str:
-    return f"{number:08x}-1111-4222-8333-444455556666"
-
-
-def entra_row(number: int, **other: str) -> dict[str, str]:
-    row = {
-        "displayName": f"PC-{number}",
-        "accountEnabled": "True",
-        "operatingSystem": "Windows",
-        "operatingSystemVersion": "10.0.22631.4602",
-        "joinType (trustType)": "ServerAd",
-        "registrationTime": "2024-01-02T03:04:05Z",
-        "approximateLastSignInDateTime": "2026-11-20T00:00:00Z",
-        "deviceId": guid(number),
-    }
-    return {**row, **other}
-
-
-def configmgr_row(number: int, **other: str) -> dict[str, str]:
-    row = {"ResourceID": str(number), "Name": f"PC-{number}", "IsClient": "True", "IsObsolete": "False"}
-    return {**row, "ClientActiveStatus": "1", "CoManaged": "False", **other}
-
-
-def intune_row(number: int, **other: str) -> dict[str, str]:
-    row = {
-        "Device ID": guid(number + 0xA0000),
-        "Device name": f"PC-{number}",
-        "Managed by": "Intune",
-        "OS": "Windows",
-    }
-    return {**row, "Microsoft Entra Device ID": guid(number), **other}
-
-
-def entra(folder: Path, rows: Iterable[dict[str, str]], name: str = "entra.csv", **how: str) -> Path:
-    return write_csv(folder / name, ENTRA_HEADER, iter(rows), **how)
-
-
-def configmgr(folder: Path, rows: Iterable[dict[str, str]], *more: str) -> Path:
-    return write_csv(folder / "configmgr.csv", [*CONFIGMGR_HEADER, *more], iter(rows))
-
-
-def intune(folder: Path, rows: Iterable[dict[str, str]]) -> Path:
-    return write_csv(folder / "intune.csv", INTUNE_HEADER, iter(rows))
-
-
-def read(*paths: Path, **more: object) -> Inventory:
-    return read_exports(paths, taken=TAKEN, **more)  # type: ignore[arg-type]
-
-
-def refused(*paths: Path, **more: object) -> ExportError:
-    with pytest.raises(ExportError) as caught:
-        read(*paths, **more)
-    assert caught.value.exit_code == 2
-    assert "\n" not in caught.value.message
-    assert caught.value.hint
-    return caught.value
-
-
-def column(fleet: Fleet, name: str) -> list[str]:
-    return [fleet.factors[name][row] for row in range(len(fleet))]
-
 
 # Dialects
 
@@ -181,89 +120,6 @@ def test_headers_are_compared_without_case_and_brand() -> None:
     """Two spellings of a header normalise to one, two different headers do not."""
     assert normalise("\ufeffAzure AD Device ID") == normalise("microsoft entra  device id")
     assert normalise("Device ID") != normalise("DeviceId")
-
-
-# Dates and flags
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2026-03-04T15:06:07Z", "2026-03-04T15:06:07", "2026-03-04 15:06:07", "2026-03-04T15:06:07.1234567Z",
-        "2026-03-04T17:06:07+02:00", "2026-03-04T15:06:07.0000000", "03/04/2026 03:06:07 PM", "3/4/2026 3:06:07 PM",
-        "04.03.2026 15:06:07", "2026/03/04 15:06:07", "/Date(1772636767000)/", "/Date(1772636767999+0100)/",
-    ],
-)  # fmt: skip
-def test_all_ways_to_write_a_moment_give_it(text: str) -> None:
-    """ISO with and without zone, .NET, en-US, German, Japanese and JSON dates are the same second."""
-    assert Dates().seconds(text) == 1_772_636_767
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "  ", "N/A", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "1601-01-01",
-     "9999-12-31 23:59:59.0000000", "1/1/0001 12:00:00 AM", "01/01/1980 12:00:00 AM", "/Date(-62135596800000)/"],
-)  # fmt: skip
-def test_placeholders_are_unknown_times(text: str) -> None:
-    """What the systems write for 'never' is unknown, not long ago."""
-    assert Dates().seconds(text) == -1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "yesterday",
-        "2026-13-01",
-        "2026-02-30T00:00:00Z",
-        "31/31/2026",
-        "2026",
-        "13:00",
-        "02/03/2026 13:00:00 PM",
-        "٣/٤/٢٠٢٦",
-    ],
-)
-def test_what_is_no_date_is_refused(text: str) -> None:
-    """A text that is no date is never turned into one."""
-    with pytest.raises(DateError):
-        Dates().seconds(text)
-
-
-def test_a_date_whose_order_is_not_known_is_refused() -> None:
-    """03/04/2026 without AM or PM could be either month: it is refused until a line settles it."""
-    dates = Dates()
-    with pytest.raises(DateError, match="mixed up"):
-        dates.seconds("03/04/2026 10:00:00")
-    assert dates.seconds("25/04/2026 10:00:00") > 0
-    assert dates.seconds("03/04/2026 10:00:00") == Dates().seconds("2026-04-03T10:00:00Z")
-
-
-def test_a_column_with_both_orders_is_refused() -> None:
-    """After a month-first date a day-first one contradicts it; nothing is guessed."""
-    dates = Dates()
-    dates.seconds("3/4/2026 1:00:00 PM")
-    with pytest.raises(DateError, match="the month first"):
-        dates.seconds("25/4/2026 1:00:00 PM")
-
-
-def test_the_order_can_be_said() -> None:
-    """With the order given, both readings are possible."""
-    assert Dates(True).seconds("03/04/2026") == Dates().seconds("2026-04-03")
-    assert Dates(False).seconds("03/04/2026") == Dates().seconds("2026-03-04")
-
-
-@given(st.integers(min_value=400_000_000, max_value=4_000_000_000))
-@settings(max_examples=200, derandomize=True, deadline=None)
-def test_iso_dates_come_back(seconds: int) -> None:
-    """Every moment survives being written as ISO 8601."""
-    assert Dates().seconds(f"{np.datetime64(seconds, 's')}Z") == seconds
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("True", 1), ("yes", 1), ("1", 1), ("FALSE", 0), ("No", 0), ("", -1)]
-)
-def test_flags_in_all_spellings(text: str, value: int) -> None:
-    """Booleans of PowerShell, of the portals and of SQL."""
-    assert yes_no(text) == value
 
 
 # All or nothing
@@ -475,185 +331,7 @@ def test_no_files_are_a_usage_error() -> None:
         read_exports([], taken=TAKEN)
 
 
-# Joining
-
-
-def test_files_join_on_the_entra_id(tmp_path: Path) -> None:
-    """Three records with one Entra id are one device, whatever they are called."""
-    taken = read(
-        entra(tmp_path, [entra_row(1)]),
-        intune(tmp_path, [intune_row(1, **{"Device name": "OTHER", "Serial number": "S1", "Model": "M"})]),
-        configmgr(
-            tmp_path, [configmgr_row(7, AADDeviceID=guid(1).upper(), ADSiteName="Berlin")], "AADDeviceID"
-        ),
-    )
-    fleet = taken.fleet
-    assert fleet.ids.tolist() == [guid(1)]
-    assert fleet.names.tolist() == ["PC-1"]
-    assert fleet.resource_ids.tolist() == [7]
-    assert fleet.serials.tolist() == ["S1"]
-    assert (column(fleet, "site"), column(fleet, "model")) == (["Berlin"], ["M"])
-    assert column(fleet, "configmgr_join") == ["id"]
-
-
-def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
-    """The fleet is the same whichever export is named first."""
-    paths = write_exports(generate(FleetModel(clients=300), 3, TAKEN).fleet, tmp_path)
-    assert read(*paths).fleet.digest == read(*reversed(paths)).fleet.digest
-
-
-def test_without_an_id_a_unique_serial_joins_then_a_unique_name(tmp_path: Path) -> None:
-    """The file's note says how many records were joined by what."""
-    taken = read(
-        entra(tmp_path, [entra_row(1), entra_row(2)]),
-        intune(tmp_path, [intune_row(1, **{"Serial number": "S1"})]),
-        configmgr(
-            tmp_path, [configmgr_row(11, SerialNumber="s1", Name="RENAMED"), configmgr_row(12, Name="pc-2")]
-        ),
-    )
-    assert taken.fleet.resource_ids.tolist() == [11, 12]
-    assert column(taken.fleet, "configmgr_join") == ["serial", "name"]
-    assert "1 serial, 1 name" in taken.files[2][1]
-
-
-def test_placeholder_serials_join_nothing(tmp_path: Path) -> None:
-    """'To be filled by O.E.M.' on both sides is not the same computer."""
-    serial = "To Be Filled By O.E.M."
-    taken = read(
-        entra(tmp_path, [entra_row(1)]),
-        intune(tmp_path, [intune_row(1, **{"Serial number": serial})]),
-        configmgr(tmp_path, [configmgr_row(11, SerialNumber=serial, Name="OTHER")]),
-    )
-    assert taken.fleet.ids.tolist() == [guid(1), "cm:11"]
-
-
-def test_an_ambiguous_name_joins_nothing_and_says_so(tmp_path: Path) -> None:
-    """Two Entra records of a name: the ConfigMgr record stands alone, all three are marked."""
-    rows = [entra_row(1, displayName="TWIN"), entra_row(2, displayName="twin"), entra_row(3)]
-    taken = read(entra(tmp_path, rows), configmgr(tmp_path, [configmgr_row(5, Name="Twin")]))
-    fleet = taken.fleet
-    assert fleet.ids.tolist() == [guid(1), guid(2), guid(3), "cm:5"]
-    assert column(fleet, "configmgr_join") == ["ambiguous", "ambiguous", "", "ambiguous"]
-    assert fleet.flags["client"].tolist() == [-1, -1, 0, 1]
-    assert fleet.flags["entra"].tolist() == [1, 1, 1, -1]
-    assert "1 ambiguous" in taken.files[1][1]
-
-
-def test_a_registered_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
-    """Dual state is no ambiguity: the ConfigMgr client is on the joined device."""
-    rows = [
-        entra_row(1, displayName="DUAL", **{"joinType (trustType)": "Workplace"}),
-        entra_row(2, displayName="DUAL"),
-    ]
-    fleet = read(entra(tmp_path, rows), configmgr(tmp_path, [configmgr_row(5, Name="DUAL")])).fleet
-    assert fleet.resource_ids.tolist() == [-1, 5]
-
-
-def test_an_obsolete_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
-    """The current ConfigMgr record joins, the obsolete one keeps a row of its own."""
-    rows = [configmgr_row(5, Name="PC-1", IsObsolete="True"), configmgr_row(6, Name="PC-1")]
-    fleet = read(entra(tmp_path, [entra_row(1)]), configmgr(tmp_path, rows)).fleet
-    assert fleet.ids.tolist() == [guid(1), "cm:5"]
-    assert fleet.resource_ids.tolist() == [6, 5]
-
-
-def test_two_records_with_one_entra_id_keep_the_better_one(tmp_path: Path) -> None:
-    """Of two Intune records the last to check in joins; of two ConfigMgr records the current one."""
-    first = intune_row(1, **{"Device ID": guid(91), "Last check-in": "2026-01-01", "Serial number": "OLD"})
-    second = intune_row(1, **{"Device ID": guid(92), "Last check-in": "2026-02-01", "Serial number": "NEW"})
-    rows = [configmgr_row(n, AADDeviceID=guid(1), IsObsolete=str(n == 9)) for n in (9, 8, 7)]
-    fleet = read(
-        entra(tmp_path, [entra_row(1)]),
-        intune(tmp_path, [second, first]),
-        configmgr(tmp_path, rows, "AADDeviceID"),
-    ).fleet
-    assert fleet.ids.tolist() == [guid(1), f"intune:{guid(91)}", "cm:9", "cm:7"]
-    assert fleet.resource_ids.tolist() == [8, -1, 9, 7]
-    assert fleet.serials.tolist()[:2] == ["NEW", "OLD"]
-    assert column(fleet, "twin_of") == ["", guid(1), guid(1), guid(1)]
-
-
-def test_each_column_comes_from_the_system_that_knows_it_best(tmp_path: Path) -> None:
-    """ConfigMgr tells the OS and its build, Entra the join and the name, Intune the model; then the next one does."""
-    old = {"operatingSystemVersion": "10.0.1.0", "model": "entra", "userNames": "a@entra.example"}
-    rows = [entra_row(1, **old), entra_row(2, **old), entra_row(3, **old)]
-    new = {
-        "OS version": "10.0.2.0",
-        "Model": "intune",
-        "JoinType": "azureADJoined",
-        "Primary user UPN": "a@intune.example",
-    }
-    server = {"DeviceOS": "Microsoft Windows NT Server 10.0", "DeviceOSBuild": "10.0.3.0"}
-    fleet = read(
-        entra(tmp_path, rows),
-        intune(tmp_path, [intune_row(1, **new), intune_row(2, **new)]),
-        configmgr(tmp_path, [configmgr_row(9, AADDeviceID=guid(1), Name="CM", **server)], "AADDeviceID"),
-    ).fleet
-    assert column(fleet, "os_version") == ["10.0.3.0", "10.0.2.0", "10.0.1.0"]
-    assert column(fleet, "os") == ["Windows Server", "Windows", "Windows"]
-    assert column(fleet, "model") == ["intune", "intune", "entra"]
-    assert column(fleet, "join") == ["hybrid"] * 3
-    assert column(fleet, "upn_domain") == ["intune.example", "intune.example", "entra.example"]
-    assert fleet.names.tolist() == ["PC-1", "PC-2", "PC-3"]
-
-
-def test_records_that_entra_does_not_know_stay(tmp_path: Path) -> None:
-    """Nothing is lost: what joins nothing is a row of its own, and Entra said no to it."""
-    fleet = read(
-        entra(tmp_path, [entra_row(1)]),
-        intune(
-            tmp_path,
-            [intune_row(2), intune_row(3, **{"Microsoft Entra Device ID": guid(0).replace("1", "0")[:0]})],
-        ),
-        configmgr(tmp_path, [configmgr_row(4, AADDeviceID=guid(2)), configmgr_row(5)], "AADDeviceID"),
-    ).fleet
-    assert fleet.ids.tolist() == [guid(1), guid(2), f"intune:{guid(0xA0003)}", "cm:5"]
-    assert fleet.flags["entra"].tolist() == [1, 0, 0, 0]
-    assert fleet.resource_ids.tolist() == [-1, 4, -1, 5]
-
-
-def test_a_system_without_an_export_is_unknown_and_one_with_says_no(tmp_path: Path) -> None:
-    """Entra alone leaves the client unknown; beside Get-CMDevice a device without record has none."""
-    alone = read(entra(tmp_path, [entra_row(1)])).fleet
-    assert {name: int(alone.flags[name][0]) for name in ("entra", "client", "intune", "comanaged")} == {
-        "entra": 1, "client": -1, "intune": -1, "comanaged": -1,
-    }  # fmt: skip
-    beside = read(entra(tmp_path, [entra_row(1)]), configmgr(tmp_path, [configmgr_row(2)])).fleet
-    assert beside.flags["client"].tolist() == [0, 1]
-
-
-def test_pending_is_what_the_registration_says(tmp_path: Path) -> None:
-    """The word Pending is yes, a date is no, nothing is unknown."""
-    rows = [entra_row(1, registrationTime="Pending"), entra_row(2), entra_row(3, registrationTime="")]
-    fleet = read(entra(tmp_path, rows)).fleet
-    assert fleet.flags["pending"].tolist() == [1, 0, -1]
-    assert fleet.times["registered"][0] == -1
-
-
-def test_halves_of_an_export_are_laid_together_and_must_not_overlap(tmp_path: Path) -> None:
-    """Two Entra files are one list; an id in both is refused with both places."""
-    one, two = (
-        entra(tmp_path, [entra_row(1)], "one.csv"),
-        entra(tmp_path, [entra_row(2), entra_row(3)], "two.csv"),
-    )
-    whole = entra(tmp_path, [entra_row(n) for n in (1, 2, 3)], "whole.csv")
-    assert read(one, two).fleet.digest == read(whole).fleet.digest
-    error = refused(whole, two)
-    assert "two.csv, line 2" in error.message
-    assert "first in whole.csv, line 3" in error.message
-
-
-def test_only_the_domain_of_a_user_is_kept(tmp_path: Path) -> None:
-    """No name of a person gets into the fleet."""
-    fleet = read(
-        entra(tmp_path, [entra_row(1, userNames="kim@Example.com;lee@example.org", registeredOwners="Kim")])
-    ).fleet
-    kept = " ".join(level for factor in fleet.factors.values() for level in factor.levels)
-    assert column(fleet, "upn_domain") == ["example.com"]
-    assert "kim" not in kept.casefold()
-
-
-# Round trip, size, fuzz
+# Round trip, size, examples
 
 
 def test_a_generated_fleet_survives_its_exports(tmp_path: Path) -> None:
@@ -688,84 +366,6 @@ def test_memory_per_row_is_bounded(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / 30_000 < 1_500  # bytes a device, all three files
-
-
-SAMPLE = {
-    "entra": (ENTRA_HEADER, [entra_row(1), entra_row(2)]),
-    "intune": (INTUNE_HEADER, [intune_row(1), intune_row(2)]),
-    "configmgr": (CONFIGMGR_HEADER, [configmgr_row(1), configmgr_row(2)]),
-}
-
-
-def _text(kind: str) -> str:
-    header, rows = SAMPLE[kind]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, header, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def _only_usage_errors(content: bytes, **more: object) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fuzz.csv"
-        path.write_bytes(content)
-        message = _read_or_refuse(path, **more)
-        assert message
-        assert "\n" not in message
-
-
-def _read_or_refuse(path: Path, **more: object) -> str:
-    """Give how many devices were read, or why none were; any other error goes through."""
-    try:
-        return f"{len(read(path, **more).fleet)} devices"
-    except UsageError as error:
-        return error.message
-
-
-@given(st.binary(max_size=400))
-@settings(max_examples=300, derandomize=True, deadline=None)
-def test_any_bytes_are_read_or_refused(content: bytes) -> None:
-    """Whatever a file holds, the answer is a fleet or a usage error."""
-    _only_usage_errors(content)
-
-
-@given(
-    st.sampled_from(sorted(SAMPLE)),
-    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=12)), max_size=4),
-    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]),
-    st.booleans(),
-)
-@settings(max_examples=400, derandomize=True, deadline=None)
-def test_damaged_exports_are_read_or_refused(
-    kind: str, cuts: list[tuple[int, int, bytes]], encoding: str, allow: bool
-) -> None:
-    """Bytes cut out of a good export and others put in give a fleet or a usage error."""
-    content = _text(kind).encode(encoding)
-    for at, length, put in cuts:
-        at %= len(content) + 1
-        content = content[:at] + put + content[at + length :]
-    _only_usage_errors(content, allow_rejected=allow)
-
-
-@given(
-    st.sampled_from(sorted(SAMPLE)),
-    st.integers(0, 60),
-    st.text(max_size=30)
-    | st.sampled_from(['"', '""', "'", "\0", "\ufeff", "\x85", "3/4/2026", "9" * 30, "٣", "{", "}"]),
-)
-@settings(max_examples=400, derandomize=True, deadline=None)
-def test_any_value_in_any_cell_is_read_or_refused(kind: str, place: int, value: str) -> None:
-    """One strange value in one cell of a good export gives a fleet or a usage error."""
-    header, rows = SAMPLE[kind]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, header, restval="")
-    writer.writeheader()
-    writer.writerows([{**rows[0], header[place % len(header)]: value}, rows[1]])
-    _only_usage_errors(out.getvalue().encode("utf-8", "surrogatepass"))
-
-
-# The examples
 
 
 def test_the_example_exports_are_read_together() -> None:

@@ -184,7 +184,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "E3", BLOCK, lambda view: view.level("join", Join.REGISTERED, Join.NONE) & ~view.duplicates.registered,
-        "{name} is {join} in Entra, not joined.", "Join it (hybrid or Entra) first.", ("join",),
+        "{name} is not joined to Entra; its record says: {join}.", "Join it (hybrid or Entra) first.", ("join",),
     ),
     Rule(
         "E3-entra", BLOCK, _not_in_entra,
