@@ -74,6 +74,7 @@ ARRIVAL_JITTER: Final = 23  # parts of 65536
 STRAGGLER: Final = 24
 TRANSIENT: Final = 25  # chance of a failed attempt, parts of 2**32
 OUTAGE: Final = 26  # index of the code for an outage
+DAYS_END: Final = 27  # where the days end, in the kernel's book
 USED: Final = 32  # 4 classes x 8 kinds of day, parts of 65536
 OFF: Final = 64  # 4 classes x 2 habits, parts of 65536
 HABIT: Final = 72  # 4 classes: share of devices with the habit of turning off

@@ -193,8 +193,7 @@ def _classes(model: Model, traits: Traits, keys: KeyArray) -> FlagArray:
     unknown = traits.presence == UNKNOWN_CODE
     if not unknown.any():
         return traits.presence
-    bounds = np.round(np.cumsum(model.presence.mix)[:-1] * 65536).astype(np.uint64)
-    drawn = np.searchsorted(bounds, draw_all(keys, SLOT_CLASS) >> np.uint64(48), side="right")
+    drawn = _wheel(model.presence.mix)[draw_all(keys, SLOT_CLASS) >> np.uint64(48)]
     return np.where(unknown, drawn, traits.presence).astype(np.int8)
 
 
@@ -204,9 +203,16 @@ def _offsets(traits: Traits, keys: KeyArray, start: int) -> IntArray:
     offsets = known[traits.zone]
     if not unknown.any():
         return offsets
-    hours, bounds = _world()
-    drawn = hours[np.searchsorted(bounds, draw_all(keys, SLOT_ZONE) >> np.uint64(48), side="right")]
+    seconds, weights = _world()
+    drawn = np.array(seconds)[_wheel(weights)[draw_all(keys, SLOT_ZONE) >> np.uint64(48)]]
     return np.where(unknown, drawn, offsets).astype(np.int32)
+
+
+@lru_cache(maxsize=8)
+def _wheel(weights: tuple[float, ...]) -> FlagArray:
+    """Give the index that each of 65,536 equally likely draws picks, so that index k has its weight."""
+    bounds = np.round(np.cumsum(weights)[:-1] / sum(weights) * 65536)
+    return np.searchsorted(bounds, np.arange(65536), side="right").astype(np.int8)
 
 
 def _offset_of(zone: str, start: int) -> int:
@@ -222,9 +228,8 @@ def _offset_of(zone: str, start: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _world() -> tuple[IntArray, KeyArray]:
-    """UTC offsets in seconds and the upper bounds of their shares in parts of 65536 (see data/README.md)."""
+def _world() -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Give UTC offsets in seconds and their weights (see data/README.md)."""
     text = resources.files("sim").joinpath("data/developer_weight_by_utc_offset.csv").read_text()
-    table = np.array([[float(one) for one in line.split(",")] for line in text.split()[1:]])
-    bounds = np.round(np.cumsum(table[:, 1])[:-1] / table[:, 1].sum() * 65536).astype(np.uint64)
-    return (table[:, 0] * 3600).astype(np.int32), bounds
+    rows = [line.split(",") for line in text.split()[1:]]
+    return tuple(round(float(hours) * 3600) for hours, _ in rows), tuple(float(weight) for _, weight in rows)

@@ -63,9 +63,9 @@ def _release(run: Any, counts: Any, rules: Any, device: Any, batch: Any, at: Any
     run.scalars[r.RELEASED] += 1
     run.scalars[r.PENDING] += 1
     exists = run.scalars[r.FIRST] < at
-    immediate = exists and (rules.numbers[c.LATE_IMMEDIATE] != 0 or rules.new[device])
+    immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or rules.new[device])
     _begin(row, device, rules)
-    _put(run, device, _first_attempt(row, at, immediate, run.hours, rules), c.KIND_ATTEMPT)
+    _put(run, device, _first_attempt(row, at, immediate, run.hours, rules.book), c.KIND_ATTEMPT)
 
 
 @jit
@@ -114,24 +114,24 @@ def _put(run: Any, device: Any, second: Any, kind: Any) -> None:
 
 
 @jit
-def _count(hours: Any, second: Any, column: Any, rules: Any) -> None:
-    if second < rules.numbers[c.LIMIT]:
+def _count(hours: Any, second: Any, column: Any, book: Any) -> None:
+    if second < book[c.LIMIT]:
         hours[second // 3600, column] += 1
 
 
 @jit
 def _begin(row: Any, device: Any, rules: Any) -> None:
     """Set what is fixed for a device's life."""
-    numbers = rules.numbers
+    book = rules.book
     word = draw(row.key, d.SLOT_HABIT)
     row.habit = np.uint32(high(word))
-    flags = r.TURNS_OFF if part(word, 0) < numbers[c.HABIT + row.presence] else 0
+    marks = r.TURNS_OFF if part(word, 0) < book[c.HABIT + row.presence] else 0
     word = draw(row.key, d.SLOT_TOKEN)
-    if part(word, 0) >= numbers[c.TOKEN]:
-        flags |= r.NEEDS_USER
-    if part(word, 1) < numbers[c.INTERNET]:
-        flags |= r.INTERNET
-    row.flags = flags
+    if part(word, 0) >= book[c.TOKEN]:
+        marks |= r.NEEDS_USER
+    if part(word, 1) < book[c.INTERNET]:
+        marks |= r.INTERNET
+    row.marks = marks
     row.permanent = -1
     word = draw(row.key, d.SLOT_FAULT)
     if high(word) < rules.fault[device]:
@@ -140,74 +140,73 @@ def _begin(row: Any, device: Any, rules: Any) -> None:
 
 
 @jit
-def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, rules: Any) -> Any:
+def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
     """Give the first attempt of a device released at a second: T1 to T12, which no other device touches."""
-    numbers = rules.numbers
-    limit = numbers[c.LIMIT]
-    grid = numbers[c.GRID]
+    limit = book[c.LIMIT]
+    grid = book[c.GRID]
     second = (at // grid + 1) * grid if grid > 0 else at
-    _count(hours, second, r.ELIGIBLE, rules)
+    _count(hours, second, r.ELIGIBLE, book)
     word = draw(row.key, d.SLOT_BLOCK)
-    healthy = part(word, 0) >= numbers[c.BLOCKED]
+    healthy = part(word, 0) >= book[c.BLOCKED]
     first = True
     while second < limit:
-        second = _evaluated(row, second, first, hours, rules)
+        second = _evaluated(row, second, first, hours, book)
         if healthy:
             break
-        if part(word, 1) < numbers[c.NEVER_HEALS]:
+        if part(word, 1) < book[c.NEVER_HEALS]:
             return c.NEVER
-        second += quantile(rules.tables, c.HEAL_S, part(word, 2))
+        second += quantile(book, c.HEAL_S, part(word, 2))
         healthy, first = True, False
-    _count(hours, second, r.SCHEDULED, rules)
+    _count(hours, second, r.SCHEDULED, book)
     if not immediate:
-        second += high(draw(row.key, d.SLOT_TIMER)) * numbers[c.WINDOW] >> 32
+        second += high(draw(row.key, d.SLOT_TIMER)) * book[c.WINDOW] >> 32
     if second >= limit:
         return c.NEVER
-    on, ends = span(row, second, rules)
-    if on and not row.flags & r.NEEDS_USER:
+    on, ends = span(row, second, second, book)
+    if on and not row.marks & r.NEEDS_USER:
         return second
     if not on:
         second = ends
         if second < limit:
-            second += high(draw(row.key, d.SLOT_LOGON)) * numbers[c.LOGON] >> 32
-    return ready_from(row, second, rules) if second < limit else c.NEVER
+            second += high(draw(row.key, d.SLOT_LOGON)) * book[c.LOGON] >> 32
+    return ready_from(row, second, book) if second < limit else c.NEVER
 
 
 @jit
-def _evaluated(row: Any, second: Any, first: Any, hours: Any, rules: Any) -> Any:
+def _evaluated(row: Any, second: Any, first: Any, hours: Any, book: Any) -> Any:
     """Give the policy evaluation after the contact from `second` on, counting the contact (T2 to T4)."""
-    at, ends = _contact(row, second, rules)
-    gateway = rules.numbers[c.GATEWAY]
-    if first and row.flags & r.INTERNET and gateway > 0:
-        at, ends = _delayed(row, at, ends, low(draw(row.key, d.SLOT_POLL)) * gateway >> 32, rules)
-    _count(hours, at, r.POLLS, rules)
+    at, ends = _contact(row, second, book)
+    gateway = book[c.GATEWAY]
+    if first and row.marks & r.INTERNET and gateway > 0:
+        at, ends = _delayed(row, at, ends, low(draw(row.key, d.SLOT_POLL)) * gateway >> 32, book)
+    _count(hours, at, r.POLLS, book)
     word = draw(row.key, d.SLOT_EVALUATION + row.evaluations)
     row.evaluations += 1
-    return _delayed(row, at, ends, 1 + (high(word) * rules.numbers[c.EVALUATION] >> 32), rules)[0]
+    return _delayed(row, at, ends, 1 + (high(word) * book[c.EVALUATION] >> 32), book)[0]
 
 
 @jit
-def _delayed(row: Any, at: Any, ends: Any, wait: Any, rules: Any) -> Any:
+def _delayed(row: Any, at: Any, ends: Any, wait: Any, book: Any) -> Any:
     """Give `at` + `wait`, later if the device is off then, and until when it is known to be on."""
     at += wait
-    if at < ends or at >= rules.numbers[c.LIMIT]:
+    if at < ends or at >= book[c.LIMIT]:
         return at, ends
-    on, changes = span(row, at, rules)
+    on, changes = span(row, at, at, book)
     return (at, changes) if on else (changes, changes)
 
 
 @jit
-def _contact(row: Any, second: Any, rules: Any) -> Any:
-    """Give the first policy request from `second` on, and until when the device is on then."""
-    poll = rules.numbers[c.POLL]
+def _contact(row: Any, second: Any, book: Any) -> Any:
+    """Give the first policy request from `second` on, and until when it is known to be on then."""
+    poll = book[c.POLL]
     phase = high(draw(row.key, d.SLOT_POLL)) * poll >> 32
     wait = (phase - second) % poll
-    while second < rules.numbers[c.LIMIT]:
-        on, ends = span(row, second, rules)
+    while second < book[c.LIMIT]:
+        on, ends = span(row, second, second + wait + book[c.EVALUATION], book)
         if on and second + wait < ends:
             return second + wait, ends
         second = ends
-        wait = rules.numbers[c.WAKE]
+        wait = book[c.WAKE]
     return c.NEVER, c.NEVER
 
 
@@ -215,45 +214,45 @@ def _contact(row: Any, second: Any, rules: Any) -> Any:
 def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
     """Serve one attempt."""
     row = run.rows[device]
-    numbers = rules.numbers
+    book = rules.book
     hour = second // 3600
     run.hours[hour, r.ATTEMPTS] += 1
     run.minutes[second // 60] += 1
     if row.attempt == 0 and row.throttled == 0:
         run.hours[hour, r.INITIATED] += 1
     out = _is_out(run.scalars, rules.outages, second)
-    if not out and not _is_accepted(run.scalars, numbers[c.CAPACITY], second // 60):
+    if not out and not _is_accepted(run.scalars, book[c.CAPACITY], second // 60):
         run.hours[hour, r.THROTTLED] += 1
-        again = _backoff(row, second, numbers)
+        again = _backoff(row, second, book)
     else:
         again = _accepted(run, rules, device, second, out)
     if again > 0:
-        _put(run, device, ready_from(row, again, rules), c.KIND_ATTEMPT)
+        _put(run, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
 
 
 @jit
 def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
     """Carry out an attempt; give from when on the next one of this cycle is due, 0 if the cycle is over."""
     row = run.rows[device]
-    numbers = rules.numbers
+    book = rules.book
     word = draw(row.key, d.SLOT_ATTEMPT + row.attempt)
     row.attempt += 1
     row.backoffs = 0
-    end = second + (numbers[c.ANSWER] if out else quantile(rules.tables, c.ENROLL_S, part(word, 1)))
+    end = second + (book[c.ANSWER] if out else quantile(book, c.ENROLL_S, part(word, 1)))
     row.code = _code(row, word, out, rules)
     if row.code >= 0:
         row.tries += 1
-        if row.tries < numbers[c.ATTEMPTS]:
-            return end + numbers[c.RETRY]
+        if row.tries < book[c.ATTEMPTS]:
+            return end + book[c.RETRY]
         row.going = _FAILED
     else:
-        _count(run.hours, end, r.COMPLETED, rules)
+        _count(run.hours, end, r.COMPLETED, rules.book)
         if row.enrollments == 0:
-            _count(run.hours, end, r.ENROLLED, rules)
+            _count(run.hours, end, r.ENROLLED, rules.book)
         row.enrollments += 1
         run.scalars[r.FIRST] = min(run.scalars[r.FIRST], end)
         row.going = _ENROLLED
-    _put(run, device, end + quantile(rules.tables, c.LAG_S, part(word, 0)), c.KIND_REPORT)
+    _put(run, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
     return 0
 
 
@@ -261,10 +260,10 @@ def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
 def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
     """Give the index of the code with which an attempt fails, -1 if it succeeds."""
     if out:
-        return np.int16(rules.numbers[c.OUTAGE])
+        return np.int16(rules.book[c.OUTAGE])
     if row.permanent >= 0:
         return row.permanent
-    if high(word) < rules.numbers[c.TRANSIENT]:
+    if high(word) < rules.book[c.TRANSIENT]:
         return which(rules.transient, high(draw(row.key, d.SLOT_CODE + row.attempt - 1)))
     return np.int16(-1)
 
@@ -290,10 +289,10 @@ def _is_accepted(scalars: Any, capacity: Any, minute: Any) -> Any:
 
 
 @jit
-def _backoff(row: Any, second: Any, numbers: Any) -> Any:
+def _backoff(row: Any, second: Any, book: Any) -> Any:
     """Give when the back-off of a throttled client is over."""
-    wait = min(numbers[c.BACKOFF] << row.backoffs, numbers[c.BACKOFF_MAX])
-    swing = wait * numbers[c.JITTER] >> 16
+    wait = min(book[c.BACKOFF] << row.backoffs, book[c.BACKOFF_MAX])
+    swing = wait * book[c.JITTER] >> 16
     word = draw(row.key, d.SLOT_BACKOFF + row.throttled)
     row.throttled += 1
     row.backoffs = min(row.backoffs + 1, 24)
@@ -321,12 +320,12 @@ def _reported(run: Any, counts: Any, rules: Any, device: Any, second: Any, kind:
         run.failed[row.seen] -= 1
     going = row.going if kind == c.KIND_REPORT else np.int8(_PENDING)
     _show(run, counts, row, going, second)
-    row.flags |= r.REPORTED
+    row.marks |= r.REPORTED
     again = second
     if going == _ENROLLED:
-        if rules.numbers[c.UNENROLLS]:
+        if rules.book[c.UNENROLLS]:
             word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
-            wait = 1 + quantile(rules.tables, c.UNENROLL_S, part(word, 3))
+            wait = 1 + quantile(rules.book, c.UNENROLL_S, part(word, 3))
             _put(run, device, second + wait, c.KIND_UNENROLL)
         return
     if going == _FAILED:
@@ -335,13 +334,13 @@ def _reported(run: Any, counts: Any, rules: Any, device: Any, second: Any, kind:
         if row.permanent >= 0:
             return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
-        end = second - quantile(rules.tables, c.LAG_S, part(word, 0))
-        again = max(second, end + rules.numbers[c.CYCLE])
+        end = second - quantile(rules.book, c.LAG_S, part(word, 0))
+        again = max(second, end + rules.book[c.CYCLE])
     row.tries = 0
-    if again < rules.numbers[c.LIMIT]:
-        again = _evaluated(row, again, False, run.hours, rules)
-        if again < rules.numbers[c.LIMIT]:
-            again = ready_from(row, again, rules)
+    if again < rules.book[c.LIMIT]:
+        again = _evaluated(row, again, False, run.hours, rules.book)
+        if again < rules.book[c.LIMIT]:
+            again = ready_from(row, again, rules.book)
     _put(run, device, again, c.KIND_ATTEMPT)
 
 
@@ -351,8 +350,8 @@ def _watch(run: Any, counts: Any, rules: Any, second: Any) -> None:
     scalars = run.scalars
     while scalars[r.WATCHED] < scalars[r.RELEASED]:
         row = run.rows[run.order[scalars[r.WATCHED]]]
-        if row.released + rules.numbers[c.STRAGGLER] > second:
+        if row.released + rules.book[c.STRAGGLER] > second:
             return
-        if row.outcome == _PENDING and not row.flags & r.REPORTED:
+        if row.outcome == _PENDING and not row.marks & r.REPORTED:
             _show(run, counts, row, np.int8(_TIMED_OUT), second)
         scalars[r.WATCHED] += 1

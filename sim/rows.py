@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import BoolArray, FlagArray, IntArray, LongArray
+from rollout.values import BoolArray, IntArray, LongArray
 from sim import draws
-from sim.clients import Spec
+from sim.clients import BINS, DAYS_BEFORE, DAYS_END, SIZE, TABLES, Spec
 from sim.compiled import jit
 
 ROW: Final = np.dtype(
@@ -28,7 +28,7 @@ ROW: Final = np.dtype(
         ("outcome", "i1"),  # as the directory sees it
         ("going", "i1"),  # outcome that the pending report carries
         ("presence", "i1"),
-        ("flags", "u1"),
+        ("marks", "u1"),
         ("backoffs", "u1"),  # throttled answers since the last accepted attempt
         ("tries", "i2"),  # failed attempts in this cycle
         ("attempt", "i2"),  # attempts so far
@@ -68,12 +68,21 @@ WATCHED: Final = 7  # devices of `order` whose straggler time is over
 SCALARS: Final = 8
 
 
-class Rules(NamedTuple):
-    """What never changes during a run: the parts of a `Spec` that the kernel reads."""
+FIRST_DAY: Final = SIZE + TABLES * (BINS + 1)
+"""Where the kinds of the days begin in a book."""
 
-    numbers: LongArray
-    tables: LongArray
-    days: FlagArray
+DAY_ZERO: Final = FIRST_DAY + DAYS_BEFORE
+"""Where the kind of the day that begins at base stands."""
+
+
+class Rules(NamedTuple):
+    """What never changes during a run: the parts of a `Spec` that the kernel reads.
+
+    book : the numbers, then the tables row by row, then the kinds of the days, in one array: it is handed to
+    every function, and handing over one array costs a third of three.
+    """
+
+    book: LongArray
     outages: LongArray
     permanent: LongArray
     transient: LongArray
@@ -97,10 +106,10 @@ class Run(NamedTuple):
 
 def rules_of(spec: Spec, new: BoolArray) -> Rules:
     """Give the kernel's view of a `Spec`."""
+    numbers = spec.numbers.copy()
+    numbers[DAYS_END] = FIRST_DAY + len(spec.days)
     return Rules(
-        spec.numbers,
-        spec.tables,
-        spec.days,
+        np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64))),
         spec.outages,
         spec.mix_permanent,
         spec.mix_transient,
@@ -143,11 +152,11 @@ def low(word: Any) -> Any:
 
 
 @jit
-def quantile(tables: Any, table: Any, u: Any) -> Any:
+def quantile(book: Any, table: Any, u: Any) -> Any:
     """Give the quantile of a table at u parts of 65536, in seconds."""
-    place = u >> 7
-    below = tables[table, place]
-    return below + (((tables[table, place + 1] - below) * (u & 127)) >> 7)
+    place = SIZE + table * (BINS + 1) + (u >> 7)
+    below = book[place]
+    return below + (((book[place + 1] - below) * (u & 127)) >> 7)
 
 
 @jit
