@@ -1,0 +1,339 @@
+"""ConfigMgr's AdminService as a directory (`rollout.ports.Directory`): devices become members one rule each.
+
+A membership is *accepted* when its direct rule exists, *visible* once the site has evaluated the collection,
+*effective* when the device shows its state. Only visible members are counted.
+
+A plan that undoes another turns the meaning around: `members` are those who are out already, `apply` takes out,
+and a device that is out counts as done (ENROLLED).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from rollout.directory import adminservice_requests as ask
+from rollout.directory import site_checks
+from rollout.directory.collections import Collection, Site
+from rollout.directory.membership_rules import MembershipRules
+from rollout.directory.outcomes import comanagement_state
+from rollout.directory.paging import Row, field_of
+from rollout.directory.requests import Call
+from rollout.directory.settings import AdminServiceSettings
+from rollout.directory.tally import Tally
+from rollout.directory.transport import AnswerError
+from rollout.errors import OutsideError, RefusedError
+from rollout.values import (
+    Applied,
+    Batch,
+    BoolArray,
+    DeviceOutcomes,
+    Fleet,
+    IntArray,
+    LongArray,
+    Observation,
+    Plan,
+)
+
+log = logging.getLogger("rollout.directory")
+
+SCAN_ABOVE = 400
+"""Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read."""
+
+NOBODY: IntArray = np.empty(0, dtype=np.int32)
+
+
+class AdminServiceDirectory:
+    """The directory over one site and one collection.
+
+    fleet : the plan's inventory, row by row. workload_bit : of the workload that the plan moves, 0 = enroll.
+    superset : id or name of the auto-enrollment collection in which a workload's devices must be, "" = none.
+    identity : the site code of the first contact, "" = this is it.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        settings: AdminServiceSettings,
+        plan: Plan,
+        fleet: Fleet,
+        *,
+        workload_bit: int = 0,
+        superset: str = "",
+        identity: str = "",
+    ) -> None:
+        self.site = site
+        self.settings = settings
+        self.notes: list[str] = []
+        self._plan, self._fleet = plan, fleet
+        self._workload_bit, self._superset, self._expected = workload_bit, superset, identity
+        self._undoes = plan.action.startswith("undo:")
+        self._target: Collection | None = None
+        self._tally = Tally(plan)
+        self._resource = np.full(len(plan), -1, dtype=np.int64)
+        self._why_not: dict[int, str] = {}
+        self._known_rules: MembershipRules | None = None
+        self._owed = False
+        self._refreshed_at = 0
+        self._notified = np.zeros(len(plan), dtype=np.bool_)
+
+    # What the loop asks for.
+
+    def prepare(self, plan: Plan) -> None:
+        """Look at the site, the collection, the mode and every planned device; refuse what does not fit."""
+        if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
+            raise RefusedError(
+                "the plan and the fleet differ", "open the directory with the plan's own inventory"
+            )
+        code = self.identity()
+        site_checks.check_site(code, self.settings.site_code, "site_code in the settings")
+        site_checks.check_site(code, self._expected, "of the first contact")
+        target = self.target()
+        site_checks.check_collection(target, self.settings)
+        if self._undoes:
+            self.notes.append(f"{target}: devices are taken out; leaving does not un-enroll them")
+        else:
+            self.notes.append(site_checks.check_mode(self.site, target, self.settings))
+        self._note_cloud_sync(target)
+        self._find_devices()
+        if not self._undoes:
+            self._check_limits(target)
+            self._check_superset()
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Take up earlier batches; devices that cannot become members count as rejected again."""
+        self._tally.restore(batches)
+        bad = [row for row in self._why_not if self._tally.released[row]]
+        self._tally.rejected[bad] = True
+
+    def members(self, rows: IntArray) -> IntArray:
+        """Give those of `rows` that are visible members or have their rule already."""
+        rules = self._rules()
+        known = rows[self._resource[rows] >= 0]
+        inside = self._visible(known)
+        inside |= self._mask([row for row in known.tolist() if int(self._resource[row]) in rules])
+        chosen = ~inside[rows] if self._undoes else inside[rows]
+        return np.asarray(rows[chosen], dtype=np.int32)
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Add (or take out) `rows`, in parallel. A row in doubt raises `OutsideError` after a look at the rules."""
+        self._tally.enter(rows, batch, at)
+        rules = self._rules()
+        rejected = {row: self._why_not[row] for row in rows.tolist() if row in self._why_not}
+        todo = [row for row in rows.tolist() if row not in rejected]
+        self._owed |= any(not rules.is_done(int(self._resource[row])) for row in todo)
+        refused = rules.change(self._named(todo))
+        rejected |= {row: refused[one] for row in todo if (one := int(self._resource[row])) in refused}
+        self._tally.rejected[list(rejected)] = True
+        if self._owed and len(rows) < self._plan.chunk:
+            self._refresh(at)  # a chunk that is not full ends its batch
+        out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
+        accepted = rows[~np.isin(rows, out)]
+        return Applied(accepted, NOBODY, out, tuple(rejected[row] for row in out.tolist()))
+
+    def observe(self, at: int) -> Observation:
+        """Read membership and co-management states of the released devices."""
+        rows = np.flatnonzero(self._tally.released & (self._resource >= 0)).astype(np.int32)
+        if self._owed:
+            self._refresh(at)
+        try:
+            visible = self._visible(rows)
+        except RefusedError as error:
+            raise OutsideError(error.message, error.hint) from error
+        if self._undoes:
+            out = self._tally.released & ~visible
+            nothing = np.zeros(len(self._plan), dtype=np.bool_)
+            return self._tally.look(
+                at, self._tally.released, out, nothing, np.zeros(len(self._plan), np.int64)
+            )
+        enrolled, failed, code = self._states(rows)
+        seen = self._tally.look(at, visible, enrolled, failed, code)
+        self._remind(at, rows, visible)
+        self._notify(visible & self._tally.released & ~enrolled)
+        return seen
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Give the state of each device at the last look."""
+        return self._tally.outcomes()
+
+    # What the command line asks for.
+
+    def identity(self) -> str:
+        """Give the site code, to be recorded at the first contact."""
+        return self.site.code()
+
+    def target(self) -> Collection:
+        """Give the target collection; looked up once."""
+        if self._target is None:
+            self._target = self.site.find(self.settings.collection or self._plan.collection)
+        return self._target
+
+    def plan_requests(self, rows: IntArray) -> list[Call]:
+        """Give exactly the writes that `apply` would send for `rows` now. Reads only; needs `prepare` before."""
+        present = set(self.members(rows).tolist())
+        rules = self._rules()
+        todo = self._named([row for row in rows.tolist() if row not in present and row not in self._why_not])
+        calls = [rules.call(one, name) for one, name in todo.items() if not rules.is_done(one)]
+        return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
+
+    def sending_s(self, devices: int) -> float:
+        """Estimate how long it takes to send so many devices at the allowed pace."""
+        return self.site.transport.pace.eta_s(devices, devices)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.site.transport.close()
+
+    # Before the first look.
+
+    def _note_cloud_sync(self, target: Collection) -> None:
+        try:
+            groups = self.site.cloud_groups().get(target.id, ())
+        except AnswerError as error:
+            if error.status not in (403, 404):
+                raise
+            self.notes.append("whether the collection is copied into an Entra group cannot be read")
+            return
+        if groups:
+            self.notes.append(
+                f"{target} is copied into the group {', '.join(groups)}: only the collection is written"
+            )
+
+    def _find_devices(self) -> None:
+        """Find the resource of each planned device: by ResourceID, and by Entra id where that is not known."""
+        devices = self.site.devices()
+        entra = {str(field_of(row, "AADDeviceID") or "").lower(): one for one, row in devices.items()}
+        planned = np.flatnonzero(self._plan.phase_of >= 0)
+        unknown: list[str] = []
+        for row in planned.tolist():
+            resource = int(self._fleet.resource_ids[row])
+            one = resource if resource >= 0 else entra.get(str(self._fleet.ids[row]), -1)
+            why = _mismatch(devices.get(one), str(self._fleet.ids[row]))
+            if why:
+                unknown.append(f"{self._fleet.names[row]}: {why}")
+                self._why_not[row] = why
+            else:
+                self._resource[row] = one
+        if len(unknown) > self.settings.unknown_max:
+            raise RefusedError(
+                f"{len(unknown)} of {len(planned)} planned devices are unknown to the site: {'; '.join(unknown[:3])}",
+                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
+            )
+
+    def _check_limits(self, target: Collection) -> None:
+        """Who is outside the limiting collection would never become a member: rejected when its turn comes."""
+        if target.limited_to in ("", site_checks.ALL_SYSTEMS):
+            return
+        inside = self.site.members(target.limited_to)
+        for row in np.flatnonzero(self._resource >= 0).tolist():
+            if int(self._resource[row]) not in inside:
+                self._why_not[row] = f"outside the limiting collection {target.limited_to}"
+
+    def _check_superset(self) -> None:
+        if not self._superset:
+            return
+        outer = self.site.find(self._superset)
+        inside = self.site.members(outer.id)
+        rows = np.flatnonzero(self._resource >= 0).tolist()
+        outside = [str(self._fleet.names[row]) for row in rows if int(self._resource[row]) not in inside]
+        if outside:
+            raise RefusedError(
+                f"{len(outside)} planned devices are outside the auto-enrollment collection {outer}: "
+                f"{', '.join(outside[:5])}",
+                "a workload moves only on devices that are enrolled: enroll them first, or exclude them",
+            )
+
+    # Membership.
+
+    def _rules(self) -> MembershipRules:
+        if self._known_rules is None:
+            self._known_rules = MembershipRules(
+                self.site, self.target().id, self.settings.in_flight, undoes=self._undoes
+            )
+        self._known_rules.settle()
+        return self._known_rules
+
+    def _visible(self, rows: IntArray) -> BoolArray:
+        target = self.target().id
+        resources = self._resource[rows]
+        if len(rows) > SCAN_ABOVE:
+            found = self.site.members(target)
+        else:
+            found = self.site.members_among(target, [int(one) for one in resources])
+        return self._mask(
+            [row for row, one in zip(rows.tolist(), resources.tolist(), strict=True) if one in found]
+        )
+
+    def _mask(self, rows: Sequence[int]) -> BoolArray:
+        out = np.zeros(len(self._plan), dtype=np.bool_)
+        out[list(rows)] = True
+        return out
+
+    def _named(self, rows: Sequence[int]) -> dict[int, str]:
+        return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
+
+    def _refresh(self, at: int) -> None:
+        """Ask for an evaluation. That it failed is no reason to stop: it stays owed."""
+        try:
+            answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
+        except OutsideError as error:
+            log.warning("RequestRefresh: %s", error.message)
+            return
+        self._owed = not answer.ok
+        self._refreshed_at = at
+        if not answer.ok:
+            log.warning("RequestRefresh answered %d; it is tried again", answer.status)
+
+    def _remind(self, at: int, rows: IntArray, visible: BoolArray) -> None:
+        """Evaluate again if accepted devices have stayed invisible for long."""
+        rules = self._rules()
+        waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
+        if waiting and at - self._refreshed_at >= self.settings.refresh_again_s:
+            log.warning(
+                "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
+            )
+            self._refresh(at)
+
+    def _notify(self, fresh: BoolArray) -> None:
+        """Tell new members to fetch their policy, once each, if the settings want it."""
+        rows = np.flatnonzero(fresh & ~self._notified)
+        if not self.settings.notify or not len(rows):
+            return
+        self._notified[rows] = True
+        call = ask.notify(self.site.root, self.target().id, [int(one) for one in self._resource[rows]])
+        try:
+            answer = self.site.transport.write(call)
+        except OutsideError as error:
+            log.warning("client notification: %s", error.message)
+            return
+        if not answer.ok:
+            log.warning("client notification answered %d", answer.status)
+
+    # States.
+
+    def _states(self, rows: IntArray) -> tuple[BoolArray, BoolArray, LongArray]:
+        resources = self._resource[rows]
+        few = len(rows) <= SCAN_ABOVE
+        found = self.site.states([int(one) for one in resources] if few else None)
+        enrolled, failed = self._mask(()), self._mask(())
+        code = np.zeros(len(self._plan), dtype=np.int64)
+        for row, resource in zip(rows.tolist(), resources.tolist(), strict=True):
+            record = found.get(resource)
+            if record is not None:
+                state = comanagement_state(record, self._workload_bit)
+                enrolled[row], failed[row], code[row] = state.enrolled, state.failed, state.code
+        return enrolled, failed, code
+
+
+def _mismatch(device: Row | None, device_id: str) -> str:
+    """Say why a site's record is not the planned device; "" if it is."""
+    if device is None:
+        return "the site has no such resource"
+    theirs = str(field_of(device, "AADDeviceID") or "").lower()
+    if theirs and ":" not in device_id and theirs != device_id:
+        return "the resource is another device in Entra now (re-imaged?)"
+    if field_of(device, "Obsolete") == 1 or field_of(device, "Decommissioned") == 1:
+        return "the record is obsolete"
+    return ""

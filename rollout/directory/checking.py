@@ -1,0 +1,123 @@
+"""What `rollout doctor` asks a real directory. Reads only."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from rollout.directory.adminservice import AdminServiceDirectory
+from rollout.directory.collections import MODIFY
+from rollout.directory.credentials import Bearer
+from rollout.directory.graph import GraphDirectory
+from rollout.directory.transport import Transport
+from rollout.errors import RolloutError
+
+SKEW_MAX_S: Final = 300.0
+"""Kerberos refuses clocks that differ by more, and tokens end early."""
+
+NEEDED: Final = ("Device.Read.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All")
+STRONGER: Final = {"Device.Read.All": "Device.ReadWrite.All"}
+
+
+class Check(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def checks(directory: AdminServiceDirectory | GraphDirectory) -> list[Check]:
+    """Look at reachability and identity, the target, rights, the clock, and how much the service still grants."""
+    if isinstance(directory, AdminServiceDirectory):
+        transport = directory.site.transport
+        looks = [
+            ("site", lambda: f"site {directory.identity()} answers"),
+            ("collection", lambda: _collection(directory)),
+        ]
+    else:
+        transport = directory.tenant.transport
+        looks = [
+            ("tenant", lambda: f"tenant {directory.identity()} answers"),
+            ("group", lambda: _group(directory)),
+        ]
+    out = [_look(name, ask) for name, ask in looks]
+    if isinstance(directory, GraphDirectory):
+        out.append(_permissions(transport))
+    return [*out, _clock(transport), _headroom(transport)]
+
+
+def _look(name: str, ask: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, ask())
+    except RolloutError as error:
+        return Check(name, False, f"{error.message}. {error.hint}".rstrip(". "))
+
+
+def _collection(directory: AdminServiceDirectory) -> str:
+    from rollout.directory import site_checks
+
+    target = directory.target()
+    site_checks.check_collection(target, directory.settings)
+    rights = (
+        "its rights are not shown"
+        if target.rights < 0
+        else "we may change it"
+        if target.rights & MODIFY
+        else ""
+    )
+    return f"{target} is limited by {target.limited_to or 'nothing'}; {rights}"
+
+
+def _group(directory: GraphDirectory) -> str:
+    group = directory.target()
+    obstacle = group.obstacle()
+    if obstacle:
+        raise RolloutError(f"group {group} {obstacle}")
+    return f"group {group} has assigned members"
+
+
+def _clock(transport: Transport) -> Check:
+    skew = transport.skew_s
+    if skew is None:
+        return Check("clock", False, "the other side did not tell its time")
+    return Check(
+        "clock", abs(skew) <= SKEW_MAX_S, f"the clocks differ by {abs(skew):.0f} s, at most 300 are allowed"
+    )
+
+
+def _headroom(transport: Transport) -> Check:
+    pressure = transport.pressure
+    text = f"{transport.pace.headroom():.0%} of the write quota is free"
+    if pressure:
+        text += f"; the service says {pressure:.0%} of its limit is used"
+    return Check("throttle", pressure < 1.0, text)
+
+
+def _permissions(transport: Transport) -> Check:
+    """Read the rights that the token itself names. Whether the service grants more is not known."""
+    claims = claims_of(transport)
+    held = {*claims.get("roles", ()), *str(claims.get("scp", "")).split()}
+    if not held:
+        return Check("permissions", True, "the token does not show its rights")
+    missing = [one for one in NEEDED if one not in held and STRONGER.get(one) not in held]
+    if "Device.ReadWrite.All" not in held and "roles" in claims:
+        missing.append("Device.ReadWrite.All")
+    if missing:
+        return Check("permissions", False, f"the app lacks {', '.join(missing)}")
+    return Check("permissions", True, f"the app has {', '.join(sorted(held))}")
+
+
+def claims_of(transport: Transport) -> dict[str, Any]:
+    """Give the claims of the token in use, {} if it is no JWT. Nothing is verified: they are shown, not trusted."""
+    auth = transport.auth
+    token = auth.peek() if isinstance(auth, Bearer) else ""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}

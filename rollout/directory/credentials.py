@@ -1,0 +1,132 @@
+"""Who we are: bearer tokens from azure-identity, renewed in time and once more when they are refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import httpx2
+
+from rollout.directory.clouds import CLOUDS
+from rollout.directory.pace import Time
+from rollout.directory.settings import (
+    CERTIFICATE_PASSWORD_ENV,
+    CLIENT_SECRET_ENV,
+    AdminServiceSettings,
+    GraphSettings,
+)
+from rollout.errors import OutsideError, UsageError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken
+
+EARLY_S: Final = 300.0
+"""A token is renewed so long before it ends."""
+
+
+class Credential(Protocol):
+    """Whatever gives tokens; azure-identity's classes do."""
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Give a token with `token` and `expires_on` (Unix seconds)."""
+        ...
+
+
+class Bearer(httpx2.Auth):
+    """Adds the token to each request; after a 401 it takes a fresh one and asks once more.
+
+    That is safe for writes too: a request that was not let in has changed nothing.
+    """
+
+    def __init__(self, credential: Credential, scope: str, clock: Time) -> None:
+        self._credential = credential
+        self._scope = scope
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._until = 0.0
+
+    def __repr__(self) -> str:
+        return f"Bearer(scope={self._scope!r}, token=********)"
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Send with a token; once more with a fresh one if it is refused."""
+        token = self._fresh("")
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == 401:
+            request.headers["Authorization"] = f"Bearer {self._fresh(token)}"
+            yield request
+
+    def peek(self) -> str:
+        """Give the token in use, "" before the first; for its claims only, never to be shown."""
+        return self._token
+
+    def _fresh(self, refused: str) -> str:
+        with self._lock:
+            if not self._token or self._token == refused or self._clock.wall() > self._until - EARLY_S:
+                try:
+                    got = self._credential.get_token(self._scope)
+                except Exception as error:  # each kind of credential raises its own
+                    raise OutsideError(
+                        f"no token for {self._scope}: {_first_line(error)}", "check tenant, client and secret"
+                    ) from None
+                self._token, self._until = got.token, float(got.expires_on)
+            return self._token
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Credential:
+    """Give azure-identity's credential for the settings.
+
+    Raise `UsageError` if the secret's environment variable or a key is missing.
+    """
+    import azure.identity as identity
+
+    tenant, client = settings.tenant_id, settings.client_id
+    reach: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
+    if settings.ca_file:
+        reach["connection_verify"] = settings.ca_file
+    kind = settings.credential
+    if kind != "managed_identity" and not client:
+        raise UsageError(f'[directory.graph] client_id: needed with credential = "{kind}", found nothing')
+    if kind == "secret":
+        secret = _secret(environ, CLIENT_SECRET_ENV)
+        return identity.ClientSecretCredential(tenant, client, secret, **reach)
+    if kind == "certificate":
+        if not settings.certificate_file:
+            raise UsageError("[directory.graph] certificate_file: expected a PEM or PFX file, found nothing")
+        password = environ.get(CERTIFICATE_PASSWORD_ENV)
+        try:
+            return identity.CertificateCredential(
+                tenant, client, settings.certificate_file, password=password, **reach
+            )
+        except (OSError, ValueError) as error:
+            raise UsageError(f"[directory.graph] certificate_file: {_first_line(error)}") from None
+    if kind == "device_code":
+        return identity.DeviceCodeCredential(client_id=client, tenant_id=tenant, **reach)
+    if kind == "workload_identity":
+        return identity.WorkloadIdentityCredential(tenant_id=tenant, client_id=client, **reach)
+    return identity.ManagedIdentityCredential(client_id=client or None)
+
+
+def gateway_credential(settings: AdminServiceSettings) -> Credential:
+    """Give a credential for a cloud management gateway: a person signs in with a code.
+
+    Application tokens are not known to work there: the token's user must be a ConfigMgr administrator.
+    """
+    import azure.identity as identity
+
+    return identity.DeviceCodeCredential(client_id=settings.client_id, tenant_id=settings.tenant_id)
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str:
+    secret = environ.get(name, "")
+    if not secret:
+        raise UsageError(f"{name}: expected the secret in this environment variable, found nothing")
+    return secret

@@ -1,0 +1,148 @@
+"""Changing the members of one group: 20 in a write, one after the other, singly where one of the 20 is bad.
+
+After a throttling answer or a server error the 20 are looked at before anything is sent again: the change may have
+happened. A lost answer ends it with `OutsideError`; the loop looks, then sends what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rollout.directory import graph_requests as ask
+from rollout.directory.entra import Tenant, batch_answers, retry_after, said
+from rollout.directory.requests import Call
+from rollout.directory.transport import Answer, AnswerError
+from rollout.errors import OutsideError
+
+TRIES: Final = 6
+MANY: Final = 10
+
+
+class GroupLinks:
+    """The members of one group, to be changed. counts_members : what a write of 20 costs of the quota, 20 or 1."""
+
+    def __init__(
+        self, tenant: Tenant, group_id: str, *, undoes: bool = False, counts_members: bool = False
+    ) -> None:
+        self._tenant = tenant
+        self._group = group_id
+        self._undoes = undoes
+        self._counts_members = counts_members
+
+    def calls(self, object_ids: Sequence[str]) -> list[Call]:
+        """Give the writes for `object_ids`, if none of them is refused."""
+        root = self._tenant.root
+        if self._undoes:
+            return [ask.remove_one(root, self._group, one) for one in object_ids]
+        return [
+            ask.bind(root, self._group, object_ids[start : start + ask.LINKS])
+            for start in range(0, len(object_ids), ask.LINKS)
+        ]
+
+    def cost(self, members: int) -> float:
+        """Give the units of the write quota that so many members cost."""
+        return float(members if self._undoes or self._counts_members else -(-members // ask.LINKS))
+
+    def change(self, object_ids: Sequence[str]) -> dict[str, str]:
+        """Send; gives those that the tenant refuses, with reasons."""
+        refused: dict[str, str] = {}
+        if self._undoes:
+            for one in object_ids:
+                refused |= self._remove(one)
+            return refused
+        for start in range(0, len(object_ids), ask.LINKS):
+            refused |= self._add(list(object_ids[start : start + ask.LINKS]))
+        if len(refused) >= MANY and 2 * len(refused) > len(object_ids):
+            raise OutsideError(
+                f"the tenant refuses {len(refused)} of {len(object_ids)} devices: {next(iter(refused.values()))}",
+                "nobody was rejected for it",
+            )
+        return refused
+
+    def _add(self, some: list[str]) -> dict[str, str]:
+        for attempt in range(TRIES):
+            call = ask.bind(self._tenant.root, self._group, some)
+            answer = self._tenant.transport.write(call, units=len(some) if self._counts_members else 1)
+            if answer.ok:
+                return {}
+            if answer.status in (400, 404):
+                return self._one_by_one(self._missing(some))
+            self._wait_or_raise(call, answer, attempt)
+            some = self._missing(some)
+            if not some:
+                return {}
+        raise OutsideError(
+            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
+        )
+
+    def _missing(self, some: list[str]) -> list[str]:
+        inside = self._tenant.members_among(self._group, some)
+        return [one for one in some if one not in inside]
+
+    def _one_by_one(self, some: list[str]) -> dict[str, str]:
+        """Find the bad one among 20: each by itself, in one batch; what is unclear is looked at."""
+        for attempt in range(TRIES):
+            if not some:
+                return {}
+            calls = [ask.add_one(self._tenant.root, self._group, one) for one in some]
+            batch = ask.batch(self._tenant.root, calls)
+            answer = self._tenant.transport.write(batch, units=len(some))
+            if not answer.ok:
+                self._wait_or_raise(batch, answer, attempt)
+                some = self._missing(some)
+                continue
+            items = batch_answers(answer.data, len(some))
+            wait = max((retry_after(one) for one in items.values() if one.status in (429, 503)), default=0.0)
+            if wait:
+                self._tenant.transport.pace.throttled(reads=False)
+                self._tenant.transport.pace.hold(wait)
+            bad = {some[place]: one for place, one in items.items() if not one.ok}
+            left = set(self._missing(list(bad)))
+            refused = {one: said(bad[one]) for one in bad if one in left and bad[one].status in (400, 404)}
+            some = [one for one in bad if one in left and one not in refused]
+            if refused:
+                self._must_exist()
+            if not some:
+                return refused
+            if refused:
+                return refused | self._one_by_one(some)
+        raise OutsideError(
+            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
+        )
+
+    def _must_exist(self) -> None:
+        """A 404 may mean the device or the group: only the first is a refusal."""
+        try:
+            self._tenant.transport.read(ask.group(self._tenant.root, self._group))
+        except AnswerError as error:
+            if error.status == 404:
+                raise OutsideError(
+                    f"group {self._group} is gone", "was it deleted? the rollout waits"
+                ) from error
+            raise
+
+    def _remove(self, one: str) -> dict[str, str]:
+        for attempt in range(TRIES):
+            call = ask.remove_one(self._tenant.root, self._group, one)
+            answer = self._tenant.transport.write(call)
+            if answer.ok:
+                return {}
+            if answer.status == 404:
+                self._must_exist()
+                return {}  # it is out already
+            if answer.status == 400:
+                return {one: said(answer)}
+            self._wait_or_raise(call, answer, attempt)
+            if self._missing([one]):
+                return {}
+        raise OutsideError(
+            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
+        )
+
+    def _wait_or_raise(self, call: Call, answer: Answer, attempt: int) -> None:
+        """After throttling or a server error wait and go on; anything else is for the loop and for people."""
+        if answer.status not in (409, 429, 500, 502, 503, 504, 509):
+            raise answer.error(call)
+        if "retry-after" not in answer.headers:
+            self._tenant.transport.pace.hold(min(60.0, 2.0**attempt))

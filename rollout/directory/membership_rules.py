@@ -1,0 +1,142 @@
+"""The direct rules of one collection: what is accepted, and how a change of it is sent and settled.
+
+One call a device, some at once. A write is never repeated here: after anything but success the rules are read
+again, and what is not there then is either refused for good or left to the loop, which looks and sends again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from rollout.directory import adminservice_requests as ask
+from rollout.directory.collections import Site
+from rollout.directory.paging import Row
+from rollout.directory.requests import Call
+from rollout.directory.transport import LostAnswerError
+from rollout.errors import OutsideError
+
+STRIKES: Final = 3
+"""So often a device may meet a server error, while others pass, before it is refused."""
+
+MANY: Final = 10
+"""From so many refused devices on, more than half of what was sent, the fault is not the devices'."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What became of one write. refused : the site said no to this device."""
+
+    ok: bool = False
+    refused: bool = False
+    text: str = ""
+
+
+class MembershipRules:
+    """The rules of a collection as we know them. undoes : rules are deleted, not added."""
+
+    def __init__(self, site: Site, collection_id: str, in_flight: int, *, undoes: bool = False) -> None:
+        self._site = site
+        self._collection = collection_id
+        self._in_flight = in_flight
+        self._undoes = undoes
+        self._rules: dict[int, Row] = {}
+        self._in_doubt = True
+        self._strikes: dict[int, int] = {}
+
+    def settle(self) -> None:
+        """Read the rules, at the beginning and whenever a write left a doubt."""
+        if self._in_doubt:
+            self._rules = self._site.rules(self._collection)
+            self._in_doubt = False
+
+    def __contains__(self, resource: int) -> bool:
+        return resource in self._rules
+
+    def is_done(self, resource: int) -> bool:
+        """Whether nothing is left to send for a device."""
+        return (resource in self._rules) != self._undoes
+
+    def call(self, resource: int, name: str) -> Call:
+        """Give the write for a device."""
+        if self._undoes:
+            return ask.delete_rule(self._site.root, self._collection, self._rules[resource])
+        return ask.add_rule(self._site.root, self._collection, name, resource)
+
+    def change(self, names: Mapping[int, str]) -> dict[int, str]:
+        """Send one write a device (ResourceID -> name) and settle what is unclear.
+
+        Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
+        nor refused, or if so many are refused that it must have another cause.
+        """
+        resources = [one for one in names if not self.is_done(one)]
+        sent = dict(zip(resources, self._send(resources, names), strict=True))
+        for resource, one in sent.items():
+            if one.ok:
+                self._take_in(resource, names[resource])
+        unclear = [one for one in resources if not sent[one].ok]
+        if not unclear:
+            return {}
+        self._in_doubt = True
+        self.settle()
+        left = [one for one in unclear if not self.is_done(one)]
+        refused = {one: sent[one].text for one in left if sent[one].refused}
+        if len(refused) >= MANY and 2 * len(refused) > len(resources):
+            first = next(iter(refused.values()))
+            raise OutsideError(
+                f"the site refuses {len(refused)} of {len(resources)} devices: {first}",
+                "nobody was rejected for it; look at AdminService.log on the provider",
+            )
+        said = [sent[one].text for one in left if not sent[one].refused]
+        if said:
+            raise OutsideError(
+                next(filter(None, said), "some were not sent"), "the loop looks and sends again"
+            )
+        return refused
+
+    def _send(self, resources: Sequence[int], names: Mapping[int, str]) -> list[_Sent]:
+        """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
+        if not resources:
+            return []
+        stop = threading.Event()
+
+        def one(resource: int) -> _Sent:
+            if stop.is_set():
+                return _Sent()
+            sent = self._send_one(resource, names[resource])
+            if not sent.ok and not sent.refused:
+                stop.set()
+            return sent
+
+        if self._in_flight == 1:
+            return [one(resource) for resource in resources]
+        with ThreadPoolExecutor(self._in_flight) as pool:
+            return list(pool.map(one, resources))
+
+    def _send_one(self, resource: int, name: str) -> _Sent:
+        call = self.call(resource, name)
+        try:
+            answer = self._site.transport.write(call)
+        except LostAnswerError as error:
+            return _Sent(text=error.message)
+        except OutsideError as error:
+            return _Sent(text=error.message)
+        if answer.ok:
+            value = answer.data.get("ReturnValue", 0) if isinstance(answer.data, dict) else 0
+            return _Sent(ok=True) if value == 0 else _Sent(refused=True, text=f"ReturnValue {value}")
+        text = answer.error(call).message
+        if answer.status == 500:
+            # One device may be what the provider stumbles over; a provider that is down refuses all.
+            self._strikes[resource] = self._strikes.get(resource, 0) + 1
+            return _Sent(refused=self._strikes[resource] >= STRIKES, text=text)
+        return _Sent(refused=answer.status in (400, 404, 409), text=text)
+
+    def _take_in(self, resource: int, name: str) -> None:
+        self._strikes.pop(resource, None)
+        if self._undoes:
+            self._rules.pop(resource, None)
+        else:
+            self._rules[resource] = ask.direct_rule(name, resource)

@@ -1,0 +1,169 @@
+"""How fast we may ask: calls at once, calls a second, quotas over a sliding window, and waits that were asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+SLACK_S: Final = 2.0
+"""Windows are kept this much longer than asked: the other side counts arrivals, we count departures."""
+
+FLOOR: Final = 1 / 32
+"""The least share of a quota to which throttling pushes us."""
+
+
+class Time(Protocol):
+    """The clocks that a transport uses; replaced in tests."""
+
+    def monotonic(self) -> float:
+        """Give seconds that never run back."""
+        ...
+
+    def wall(self) -> float:
+        """Give Unix seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemTime:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        """Give seconds that never run back."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Give Unix seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class Quota:
+    """At most `limit` units in any `seconds`. After a throttling answer it halves, then grows back by an eighth
+    of itself each quiet window."""
+
+    def __init__(self, limit: float, seconds: float) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self.share = 1.0
+        self._spent: deque[tuple[float, float]] = deque()
+        self._used = 0.0
+        self._eased_at = 0.0
+
+    def wait_s(self, now: float, units: float) -> float:
+        """Say how long to wait before `units` may be spent; 0 = now."""
+        while self._spent and self._spent[0][0] <= now - self.seconds - SLACK_S:
+            self._used -= self._spent.popleft()[1]
+        if self.share < 1.0 and now - self._eased_at >= self.seconds:
+            self.share, self._eased_at = min(1.0, self.share * 9 / 8), now
+        allowed = max(units, self.limit * self.share)
+        over = self._used + units - allowed
+        for at, spent in self._spent:
+            if over <= 1e-9:
+                break
+            over -= spent
+            wait = at + self.seconds + SLACK_S - now
+            if over <= 1e-9:
+                return max(0.0, wait)
+        return 0.0
+
+    def spend(self, now: float, units: float) -> None:
+        """Count units as spent."""
+        self._spent.append((now, units))
+        self._used += units
+
+    def ease(self, now: float) -> None:
+        """Halve: the other side throttled us although we were below our own count. Once a tenth of a window."""
+        if self.share == 1.0 or now - self._eased_at > self.seconds / 10:
+            self.share, self._eased_at = max(FLOOR, self.share / 2), now
+
+    def used(self, now: float) -> float:
+        """Give the share of the quota that is spent now."""
+        self.wait_s(now, 0.0)
+        return self._used / self.limit
+
+    def eta_s(self, now: float, units: float) -> float:
+        """Estimate how long it takes to spend `units` more."""
+        self.wait_s(now, 0.0)
+        free = self.limit * self.share - self._used
+        return 0.0 if units <= free else (units - max(0.0, free)) / (self.limit * self.share) * self.seconds
+
+
+class Pace:
+    """One host's pace; shared by all threads that talk to it.
+
+    in_flight : calls at once. per_second : calls a second, evenly spaced, 0 = as they come.
+    reads, writes : quotas, None = none.
+    """
+
+    def __init__(
+        self,
+        clock: Time,
+        *,
+        in_flight: int = 4,
+        per_second: float = 0.0,
+        reads: Quota | None = None,
+        writes: Quota | None = None,
+    ) -> None:
+        self.writes = writes
+        self.reads = reads
+        self._clock = clock
+        self._gap = 1 / per_second if per_second else 0.0
+        self._slots = threading.BoundedSemaphore(in_flight)
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._held_until = 0.0
+
+    @contextmanager
+    def turn(self, *, reads: bool, units: float = 1.0) -> Iterator[None]:
+        """Wait for our turn; the call is made inside."""
+        with self._slots:
+            while (wait := self._claim(self.reads if reads else self.writes, units)) > 0:
+                self._clock.sleep(wait)
+            yield
+
+    def _claim(self, quota: Quota | None, units: float) -> float:
+        with self._lock:
+            now = self._clock.monotonic()
+            wait = max(self._next, self._held_until) - now
+            if quota is not None:
+                wait = max(wait, quota.wait_s(now, units))
+            if wait > 0:
+                return wait
+            self._next = max(self._next, now - self._gap) + self._gap
+            if quota is not None:
+                quota.spend(now, units)
+            return 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody go for so long: the other side asked for it."""
+        with self._lock:
+            self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def throttled(self, *, reads: bool) -> None:
+        """Take note of a throttling answer."""
+        quota = self.reads if reads else self.writes
+        if quota is not None:
+            with self._lock:
+                quota.ease(self._clock.monotonic())
+
+    def eta_s(self, calls: int, units: float) -> float:
+        """Estimate how long so many writes take; `units` is what they cost of the quota."""
+        with self._lock:
+            quota = self.writes.eta_s(self._clock.monotonic(), units) if self.writes else 0.0
+        return max(calls * self._gap, quota)
+
+    def headroom(self) -> float:
+        """Give the share of the write quota that is free now; 1 without a quota."""
+        with self._lock:
+            return 1.0 - self.writes.used(self._clock.monotonic()) if self.writes else 1.0

@@ -1,0 +1,84 @@
+"""When to try again, and after how long. Pure but for the budget's one number."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
+"""Answers after which a read is tried again. A write never is: its effect must be looked at first."""
+
+THROTTLED: Final = frozenset({429, 503, 509})
+
+ASKED_MAX_S: Final = 300.0
+"""The longest Retry-After that is obeyed as it stands; a longer one is cut and said aloud."""
+
+
+def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
+    """Give the seconds that Retry-After asks for: a whole or decimal number, or a date. None if it says nothing.
+
+    headers : with lower-case names. wall : Unix seconds now. A date in the past is 0.
+    """
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(text)
+        except (ValueError, TypeError):
+            return None
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall
+        return max(0.0, seconds)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Full jitter: the n-th wait is drawn evenly from 0 to min(longest, first * 2**n).
+
+    chance : gives a number in [0, 1).
+    """
+
+    chance: Callable[[], float]
+    first_s: float = 1.0
+    longest_s: float = 60.0
+
+    def wait_s(self, attempt: int, asked: float | None) -> float:
+        """Give the wait after the `attempt`-th failure, from 0.
+
+        Where the other side asked for a wait, this is it, and up to one `first_s` more, so that those who were
+        told the same do not come back in the same instant.
+        """
+        if asked is not None:
+            return min(asked, ASKED_MAX_S) + self.chance() * self.first_s
+        return self.chance() * min(self.longest_s, self.first_s * math.pow(2.0, min(attempt, 32)))
+
+
+class Budget:
+    """Repeats are at most a tenth of all calls, after a first allowance: no storm against a service that is down."""
+
+    def __init__(self, allowance: float = 20.0, earned: float = 0.1) -> None:
+        self._left = allowance
+        self._most = allowance
+        self._earned = earned
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """Count a call that succeeded."""
+        with self._lock:
+            self._left = min(self._most, self._left + self._earned)
+
+    def take(self) -> bool:
+        """Say whether one more repeat may be made, and count it."""
+        with self._lock:
+            if self._left < 1.0:
+                return False
+            self._left -= 1.0
+            return True
