@@ -136,6 +136,15 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens() -> None:
     assert calendar.closes.tolist() == [instant("2027-01-16T05:00"), instant("2027-01-23T05:00")]
 
 
+def test_windows_that_touch_or_overlap_are_one() -> None:
+    """Twice the same, one within another, and two that meet at 06:00."""
+    shapes = [(60, 360), (60, 360), (120, 180), (360, 420)]
+    windows = [Window(EVERY_DAY, first, last, "UTC") for first, last in shapes]
+    calendar = resolve(windows, [], instant("2027-01-11"), instant("2027-01-12"))
+    assert calendar.opens.tolist() == [instant("2027-01-11T01:00")]
+    assert calendar.closes.tolist() == [instant("2027-01-11T07:00")]
+
+
 def test_a_freeze_takes_whole_local_days() -> None:
     """24-26 December in Berlin, while the window goes by New York's clock."""
     freeze = Freeze(dt.date(2026, 12, 24), dt.date(2026, 12, 26), "Europe/Berlin", "Christmas")

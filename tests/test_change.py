@@ -115,6 +115,17 @@ def test_a_thousand_changes_move_nobody(windows: list[dict[str, str]]) -> None:
         assert "America/Lima" in after.zone_names
 
 
+def test_later_newcomers_stand_behind_earlier_ones() -> None:
+    """A second change moves nobody of the first one."""
+    plan, inventory, policy = planned(60)
+    first = take_in(plan, inventory, later(inventory, without=0, reimaged=0, newcomers=5), [], policy)
+    late = extended(first.inventory, inventory_of(make_fleet(3, prefix="late")), np.arange(3, dtype=np.int32))
+    second = take_in(first.plan, first.inventory, late, [], policy)
+    assert second.plan.phases[-1].order[:5].tolist() == first.plan.phases[-1].order.tolist()
+    assert sorted(second.plan.phases[-1].order[5:].tolist()) == [65, 66, 67]
+    assert second.plan.continues == first.plan.digest
+
+
 def test_newcomers_are_checked_like_everybody() -> None:
     """A blocked newcomer leaves with its rule; known devices keep their reasons."""
     plan, inventory, policy = planned(60)

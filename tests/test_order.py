@@ -84,6 +84,24 @@ def test_the_recipe_is_the_one_in_the_docstring() -> None:
     assert all(line.strip() in lines for line in written)
 
 
+def test_an_auditor_repeats_the_phases_of_a_plan() -> None:
+    """From salt, ids and columns alone: the pilot is the first of Berlin's, the rest is drawn among those left."""
+    from plan_builders import make_inventory, plan_of
+
+    inventory = make_inventory(400, site=["Berlin", "Bonn"] * 200, model=["A", "B", "C", "D", "E"] * 80)
+    phases = [{"name": "pilot", "where": {"site": "Berlin"}, "devices": 30}, {"name": "all"}]
+    plan = plan_of(inventory, phases=phases, salt="public")
+    fleet = inventory.fleet
+    column = {
+        one: (fleet.factors["site"][row], fleet.factors["model"][row])
+        for row, one in enumerate(plan.ids.tolist())
+    }
+    pilot = audited("public", {one: value for one, value in column.items() if value[0] == "Berlin"})[:30]
+    assert plan.ids[plan.phases[0].order].tolist() == pilot
+    rest = audited("public", {one: value for one, value in column.items() if one not in pilot})
+    assert plan.ids[plan.phases[1].order].tolist() == rest
+
+
 def test_order_does_not_depend_on_the_order_of_the_rows() -> None:
     """The same devices in another file order go in the same order."""
     rng = np.random.default_rng(4)

@@ -220,6 +220,28 @@ def test_the_largest_step_is_the_curves_steepest() -> None:
     assert pacing.largest_step(pacing.batches([5, 3, 2], HOUR_S), HOUR_S, 10) == 5
 
 
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, WHOLE)), min_size=1, max_size=6),
+    st.integers(0, 10**5),
+    st.integers(60, 50_000),
+)
+def test_no_step_of_a_curve_is_larger_than_its_largest(
+    points: list[tuple[int, int]], size: int, step_s: int
+) -> None:
+    """Counted step by step; at most one device too many is allowed for."""
+    times, parts = [0, *sorted(at for at, _ in points)], [0, *sorted(part for _, part in points)]
+    curve = Curve(tuple(times), tuple(parts))
+    counted = max((count for _, count in groups(curve, size, step_s)), default=0)
+    assert counted <= pacing.largest_step(curve, step_s, size) <= counted + 1
+
+
+def test_a_ramp_of_too_many_rates_is_refused() -> None:
+    """It would be a curve as long as the fleet."""
+    with pytest.raises(UsageError, match="at most 2000 rates on a ramp"):
+        curve_of({"mode": "ramp", "base": 1, "factor": 1.01, "succeeded": 1}, 100_000)
+
+
 def test_a_date_is_met_by_the_last_open_step() -> None:
     """With windows, the curve is through at the last step that can still release, not at the date itself."""
     nights = Calendar(

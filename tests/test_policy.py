@@ -176,6 +176,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "expected 'from' (a date), since INTERVAL",
         "",
     ),
+    'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;BYMONTH=2,4;BYMONTHDAY=31"': (
+        "(no such day in the year)",
+        "",
+    ),
     'name = "x"\nbudgets = { column = "site" }': ("expected 'column' and 'per_level' together", ""),
     'name = "x"\ngate = { evidence = { p_ok = 0.5 } }': ("expected 'p_ok' below 'p_bad'", ""),
     'name = "x"\naction = "workload"': ("and 'workload' (its name) together", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "date": {
         "windows": NIGHTS,
-        "phases": [
-            {"name": "a", "pacing": {"mode": "by_date", "date": __import__("datetime").date(2027, 1, 14)}}
-        ],
+        "phases": [{"name": "a", "pacing": {"mode": "by_date", "date": dt.date(2027, 1, 14)}}],
     },
     "step budget": {"budgets": {"per_step": 9}, "phases": [{"name": "a"}]},
 }

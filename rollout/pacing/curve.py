@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from rollout.pacing.calendar import active_between
 from rollout.values import HOUR_S, WHOLE, Calendar, Curve, Phase
@@ -70,12 +71,18 @@ def active_until(curve: Curve, count: int, size: int) -> int:
 def largest_step(curve: Curve, step_s: int, size: int) -> int:
     """Give the most devices that the curve itself releases in one step of `step_s`, its first batch included.
 
-    No batch is larger, also when devices had to wait for a window of their own, a budget or an outage.
+    No batch is larger, also when devices had to wait for a window of their own, a budget or an outage. Steps near
+    a point of the curve are counted; within a straight piece the slope is rounded up.
     """
-    largest, before = 0, 0
-    for active_s in range(0, curve.length_s + step_s, step_s):
-        now = released_by(curve, active_s, size)
-        largest, before = max(largest, now - before), now
+    steps = {at // step_s + shift for at in curve.active_s for shift in (0, 1, 2)}
+    largest = max(
+        released_by(curve, step * step_s, size) - released_by(curve, (step - 1) * step_s, size)
+        for step in steps
+    )
+    for index, width in enumerate(later - at for at, later in pairwise(curve.active_s)):
+        if width > 2 * step_s:
+            rise = curve.parts[index + 1] - curve.parts[index]
+            largest = max(largest, -(-size * rise * step_s // (WHOLE * width)))
     return largest
 
 
@@ -196,9 +203,12 @@ def ramp(base: int, every_s: int, factor: float, rung: int, cap: int, size: int)
     """Release `base` devices an `every_s`, `factor` times as fast after each `rung` devices, at most `cap`.
 
     This is how the ramp goes if every device succeeds at once; `advance` holds it back to what is earned.
+    Raise a `ValueError` if it has more than MAX_STEPS different rates.
     """
     times, counts, speed = [0], [0], float(base)
     while counts[-1] < size:
+        if len(counts) > MAX_STEPS:
+            raise ValueError(f"at most {MAX_STEPS} rates on a ramp")
         speed = min(speed, float(cap)) if cap else speed
         last = cap and speed >= cap
         count = size if last else min(size, counts[-1] + rung)

@@ -55,8 +55,7 @@ def compile_curve(pacing: Pacing, size: int, frame: Frame, *, may_stop: bool = F
         case Points():
             return _points(pacing, may_stop)
         case Ramp():
-            every_s = pacing.every or frame.step_s
-            return curves.ramp(pacing.base, every_s, pacing.factor, pacing.succeeded, pacing.cap, size)
+            return _ramp(pacing, size, pacing.every or frame.step_s)
         case Batches():
             every_s = pacing.every or frame.step_s
             if isinstance(pacing.batches, int):
@@ -113,6 +112,16 @@ def batch_counts(batches: Sequence[int | str], size: int) -> list[int]:
         counts.append(min(left, _wanted(one, size)))
         left -= counts[-1]
     return [count for count in (*counts, left) if count] or [0]
+
+
+def _ramp(pacing: Ramp, size: int, every_s: int) -> Curve:
+    try:
+        return curves.ramp(pacing.base, every_s, pacing.factor, pacing.succeeded, pacing.cap, size)
+    except ValueError as error:
+        raise UsageError(
+            f"expected {error}, found one for each {pacing.succeeded} of {size} devices",
+            "Give a larger 'succeeded', a larger 'factor' or a 'cap'.",
+        ) from error
 
 
 def _wanted(batch: int | str, size: int) -> int:

@@ -23,7 +23,8 @@ An auditor repeats the order of a phase with these lines::
                     place[one] = (rank + (numbers[one][depth] >> 11) / 2**53) / len(group)
         return sorted(column, key=lambda one: (place[one], one))
 
-Equal places go by id. At most seven columns.
+Equal places go by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
+before it has; if it takes only some, the first of this order.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from rollout.errors import RefusedError
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze, next_open, resolve, union
-from rollout.policy import Policy
+from rollout.policy import Policy, known_zones
 from rollout.values import DAY_S, BoolArray, Calendar, Fleet, IntArray, Window
 
 HORIZON_S = 2 * 365 * DAY_S
@@ -56,7 +56,7 @@ def _zones(
     policy: Policy, fleet: Fleet, planned: BoolArray
 ) -> tuple[tuple[str, ...], IntArray, tuple[str, ...]]:
     """The zones in use, the code of each device, and what people should know."""
-    factor, known = fleet.factors["zone"], available_timezones()
+    factor, known = fleet.factors["zone"], known_zones()
     used = np.bincount(factor.codes[planned], minlength=len(factor.levels)) > 0
     level_zone = [
         level if level in known and (used[code] or level == policy.zone) else policy.zone

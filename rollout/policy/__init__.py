@@ -14,6 +14,7 @@ from rollout.policy.section import (
     PhasePolicy,
     Policy,
     WindowPolicy,
+    known_zones,
     load_policy,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "Ramp",
     "Rate",
     "WindowPolicy",
+    "known_zones",
     "load_policy",
     "parse_share",
     "suggestion",
