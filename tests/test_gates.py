@@ -222,7 +222,7 @@ def test_unreadable_is_hold() -> None:
     ("given_", "text"),
     [
         ({"cumulative": counts((0, -300, 0))}, "negative"),
-        ({"cumulative": counts((0, 10**15, 0))}, "above 1000000000"),
+        ({"cumulative": counts((0, 10**15, 0))}, "above 20000000"),
         ({"phase": counts((0, 301, 0))}, "more devices of an outcome than the whole rollout"),
         ({"phase": counts((-1, 300, 0))}, "more devices of an outcome than the whole rollout, or a negative"),
         ({"mature": counts((0, 301, 0))}, "are mature than the phase has"),

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from rollout.values import OUTCOMES, LongArray, Outcome
 
-MOST = 1_000_000_000
-"""More devices than that are no count but damage."""
+MOST = 20_000_000
+"""More devices than that of one stratum and outcome are no count but damage."""
 
 _PENDING, _ENROLLED, _FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
 

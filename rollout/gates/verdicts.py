@@ -76,7 +76,8 @@ def check_policy(policy: GatePolicy) -> None:
 def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary:
     """Give for 0..n devices (or at each of an array) how many failures halt and how many still pass.
 
-    tests : how many tests share alpha equally. Raise a `ValueError` if the policy has no evidence gate.
+    tests : by how much alpha is divided: 1 for a test alone, 2 for the cumulative one beside strata, twice
+    the number of strata for each of them. Raise a `ValueError` if the policy has no evidence gate.
     """
     if policy.evidence is None:
         raise ValueError("expected a gate with evidence, found plain thresholds only")
