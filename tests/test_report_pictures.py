@@ -142,6 +142,25 @@ def test_load_draws_capacity_and_native_peak(facts: ReportFacts) -> None:
     assert f"all at once, peak {make_load().baseline_peak_p50:,.0f}" in words(ax)
 
 
+def test_a_capacity_far_above_the_load_is_written_not_drawn() -> None:
+    """The load fills the picture, and the capacity stands in words at its upper edge."""
+    load = make_load()
+    curve = LoadCurve.of(make_facts(load=replace(load, capacity=np.full(len(load.at), 90_000.0))))
+    assert curve is not None
+    ax = curve.plot()
+    assert ax.get_ylim()[1] < 10_000
+    assert "capacity: 90,000 an hour, far above this picture" in words(ax)
+
+
+def test_equal_peaks_do_not_share_a_line_of_text() -> None:
+    """Where both ways peak alike, their labels stand at different heights."""
+    load = make_load()
+    curve = LoadCurve.of(make_facts(load=replace(load, baseline=load.p90[::-1])))
+    assert curve is not None
+    heights = [t.xy[1] for t in curve.plot().texts if "peak" in t.get_text()]  # type: ignore[attr-defined]
+    assert abs(heights[0] - heights[1]) > 0.07 * curve.top()
+
+
 def test_load_with_gaps_in_the_actual_series() -> None:
     """Hours that were not seen yet are NaN and leave the scale alone."""
     load = make_load()
@@ -204,6 +223,17 @@ def test_gates_show_rate_and_boundary(facts: ReportFacts) -> None:
     gate = facts.gates[0]
     assert f"pilot: {gate.failed[-1]} of {gate.seen[-1]}" in text
     assert f"HALT from {gate.halt_at[-1]}" in text
+
+
+def test_labels_of_gates_that_end_together_do_not_meet() -> None:
+    """A pilot that is still counted while the next phase runs is labelled before that begins."""
+    early, late = make_facts().gates
+    at = np.linspace(early.at[0], late.at[-1], len(early.at)).astype(np.int64)
+    timeline = GateTimeline.of(make_facts(gates=(replace(early, at=at), late)))
+    assert timeline is not None
+    places = {t.get_text().split(":")[0]: t.xy[0] for t in timeline.plot().texts if ": " in t.get_text()}  # type: ignore[attr-defined]
+    assert places["pilot"] == late.at[0]
+    assert places["all"] == late.at[-1]
 
 
 def test_gate_without_boundary_and_without_failures() -> None:

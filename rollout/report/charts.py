@@ -144,14 +144,15 @@ def _phases(progress: PhaseProgress) -> Chart:
 
 
 def _load(curve: LoadCurve) -> Chart:
-    load, chart = curve.load, Chart("attempts an hour")
+    load, chart = curve.load, Chart("attempts an hour", top=curve.top())
     chart.line("this plan, 9 of 10 runs at most", load.at, load.p90, "ours", step=True, width=1, fill=0.15)
     chart.line("this plan, median", load.at, load.p50, "ours", step=True, fill=0.35)
     if load.baseline is not None:
         chart.line("all at once", load.at, load.baseline, "other", step=True, dash=DASHED)
     if load.actual is not None:
         chart.line("actual", load.at, load.actual, "ink", step=True, width=2.4)
-    chart.line("capacity", load.at, load.capacity, "limit", dash=DASHDOT)
+    name = "capacity (far above this picture)" if curve.is_far_below else "capacity"
+    chart.line(name, load.at, load.capacity, "limit", dash=DASHDOT)
     return chart
 
 

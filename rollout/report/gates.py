@@ -55,8 +55,8 @@ class GateTimeline:
         ax.set_xlim(start, start + (end - start) * 1.04)
         ax.set_ylim(0, top)
         style.percent_axis(ax)
-        for track in self.tracks:
-            self._labels(ax, theme, track, top)
+        for place, track in enumerate(self.tracks):
+            self._labels(ax, theme, track, self._label_at(place))
         style.caption(ax, theme, self.stamp.caption())
         return ax
 
@@ -76,19 +76,30 @@ class GateTimeline:
             x = float(self.tracks[0].at[0])
             style.label(ax, x, rate, "acceptable", theme.good, va="bottom", offset=(4, 2), fontsize=8)
 
-    def _labels(self, ax: Axes, theme: Theme, track: GateTrack, top: float) -> None:
-        rate, limit = rates_of(track)
-        x = float(track.at[-1])
+    def _label_at(self, place: int) -> float:
+        """Give the instant at which a track's labels end: where the next one begins, if there is room."""
+        own = self.tracks[place]
+        begin, end = float(own.at[0]), float(own.at[-1])
+        after = [float(t.at[0]) for t in self.tracks[place + 1 :]]
+        whole = max(float(t.at[-1]) for t in self.tracks) - min(float(t.at[0]) for t in self.tracks)
+        return min(end, after[0]) if after and after[0] - begin > 0.2 * whole else end
+
+    def _labels(self, ax: Axes, theme: Theme, track: GateTrack, x: float) -> None:
+        """Write the last numbers at instant `x`, on the heights that the lines have there."""
+        top = ax.get_ylim()[1]
+        rates, limits = rates_of(track)
+        here = int(np.searchsorted(track.at, x, side="right")) - 1
+        rate, limit = float(rates[here]), float(limits[here])
         text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.seen[-1])}"
         text += f" ({percent(track.failed[-1], track.seen[-1])})"
-        style.label(ax, x, min(rate[-1], top), text, theme.ink, ha="right", va="bottom", offset=(0, 5))
-        if np.isnan(limit[-1]) or limit[-1] >= top:
+        style.label(ax, x, min(rate, top), text, theme.ink, ha="right", va="bottom", offset=(0, 5))
+        if np.isnan(limit) or limit >= top or track.halt_at[-1] < 0:
             return
         # The boundary falls towards the right, so the text stands as high as it was where the text begins.
         left, right = ax.get_xlim()
-        before = limit[int(np.searchsorted(track.at, x - 0.13 * (right - left)))]
-        height = limit[-1] if np.isnan(before) else min(float(before), 0.94 * top)
-        text = f"HALT from {count(track.halt_at[-1])}"
+        before = float(limits[int(np.searchsorted(track.at, x - 0.18 * (right - left)))])
+        height = limit if np.isnan(before) else min(max(before, limit), 0.92 * top)
+        text = f"{brief(track.name, 16)}: HALT from {count(track.halt_at[-1])}"
         style.label(ax, x, height, text, theme.limit, ha="right", va="bottom", offset=(0, 4))
 
     def sentence(self) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+FAR = 4
+"""A capacity of more than so many times the highest load is written, not drawn."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadCurve:
     """Attempts an hour; see `Load` for the arrays."""
@@ -46,9 +50,10 @@ class LoadCurve:
             )
         if load.actual is not None:
             ax.step(load.at, load.actual, where="post", color=theme.ink, linewidth=1.8)
-        ax.plot(load.at, load.capacity, color=theme.limit, linewidth=1.8, linestyle=style.DASHDOT)
+        if not self.is_far_below:
+            ax.plot(load.at, load.capacity, color=theme.limit, linewidth=1.8, linestyle=style.DASHDOT)
         style.time_axis(ax, float(load.at[0]), float(load.at[-1]) + 3600, self.stamp.zone)
-        ax.set_ylim(0, self._top() * 1.12)
+        ax.set_ylim(0, self.top())
         style.counts_axis(ax)
         self._labels(ax, theme)
         style.caption(ax, theme, self.stamp.caption())
@@ -62,24 +67,51 @@ class LoadCurve:
         )
         return f"Enrollment attempts an hour: {peak}; capacity {count(self.load.capacity.max())}.{native}"
 
-    def _top(self) -> float:
-        series = [self.load.p90, self.load.capacity]
-        series += [s for s in (self.load.baseline, self.load.actual) if s is not None]
-        return max(float(np.nanmax(s)) if not np.all(np.isnan(s)) else 0.0 for s in series) or 1.0
+    @property
+    def is_far_below(self) -> bool:
+        """Whether the capacity lies so far above the load that drawing it would flatten the load."""
+        return float(self.load.capacity.min()) > FAR * self._highest()
+
+    def top(self) -> float:
+        """Give the end of the y axis: room above the load for the labels, the capacity where it is near."""
+        capacity = 0.0 if self.is_far_below else float(self.load.capacity.max())
+        return max(1.12 * capacity, 1.5 * self._highest()) or 1.0
+
+    def _highest(self) -> float:
+        series = [s for s in (self.load.p90, self.load.baseline, self.load.actual) if s is not None]
+        return max(float(np.nanmax(s, initial=0.0)) for s in series)
 
     def _labels(self, ax: Axes, theme: Theme) -> None:
         load = self.load
-        end, above = float(load.at[-1]) + 3600, {"ha": "right", "va": "bottom", "offset": (-4, 2)}
-        style.label(ax, end, float(load.capacity[-1]), "capacity", theme.limit, **above)
+        end, top = float(load.at[-1]) + 3600, ax.get_ylim()[1]
+        words, y, edge = "capacity", float(load.capacity[-1]), "bottom"
+        if self.is_far_below:
+            words, y, edge = (
+                f"capacity: {count(load.capacity.min())} an hour, far above this picture",
+                top,
+                "top",
+            )
+        style.label(ax, end, y, words, theme.limit, ha="right", va=edge, offset=(-4, 2 if y < top else -2))
+        heights = self._label_heights(top)
         peak = int(np.argmax(load.p90))
-        text = f"this plan, peak {count(load.peak_p50)}\n(dense: median, light: 9 of 10 runs)"
         at = float(load.at[peak])
-        style.label(ax, at, float(load.p90[peak]), text, theme.ours, va="bottom", **style.side_of(ax, at))
+        text = f"this plan, peak {count(load.peak_p50)}\n(dense: median, light: 9 of 10 runs)"
+        style.label(ax, at, heights[0], text, theme.ours, va="bottom", **style.side_of(ax, at))
+        if load.baseline is not None:
+            at = float(load.at[int(np.argmax(load.baseline))])
+            text = f"all at once, peak {count(load.baseline_peak_p50)}"
+            style.label(ax, at, heights[1], text, theme.other, va="bottom", **style.side_of(ax, at))
         if load.actual is not None and not np.all(np.isnan(load.actual)):
             last = int(np.flatnonzero(~np.isnan(load.actual))[-1])
             y = float(load.actual[last])
             style.label(ax, float(load.at[last]), y, "actual", theme.ink, va="bottom", offset=(4, 6))
-        if load.baseline is not None:
-            top = int(np.argmax(load.baseline))
-            text = f"all at once, peak {count(load.baseline_peak_p50)}"
-            style.label(ax, float(load.at[top]), float(load.baseline[top]), text, theme.other, offset=(14, 0))
+
+    def _label_heights(self, top: float) -> tuple[float, float]:
+        """Give heights for the labels of ours and of the native way, at their peaks but never in one line."""
+        ours = float(self.load.p90.max())
+        native = float(self.load.baseline.max()) if self.load.baseline is not None else 0.0
+        if -0.07 * top < native - ours < 0.15 * top:
+            native = ours + 0.15 * top
+        elif 0 <= ours - native < 0.08 * top:
+            ours = native + 0.08 * top
+        return ours, native

@@ -54,7 +54,11 @@ class PhaseProgress:
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])
         lines = tuple(_line(facts, group) for group in groups)
-        return cls(lines, Stamp(facts.zone, facts.digest, "band: 90 % of simulated runs"))
+        banded = any(len(line.band_at) for line in lines)
+        return cls(
+            lines,
+            Stamp(facts.zone, facts.digest, "thick: actual, band: 90 % of simulated runs" if banded else ""),
+        )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw one line style a phase; give the axes."""
@@ -72,7 +76,7 @@ class PhaseProgress:
         ax.set_ylim(0, 104)
         style.percent_axis(ax)
         self._labels(ax, colours)
-        style.caption(ax, theme, f"{self.stamp.caption()}  ·  thick: actual")
+        style.caption(ax, theme, self.stamp.caption())
         return ax
 
     def sentence(self) -> str:
