@@ -114,23 +114,24 @@ class Engine:
         self._spec = spec
         self._start = start
         self._n_strata = n_strata
-        self._rules = r.rules_of(spec, traits.new)
+        self._rules = r.rules_of(spec)
+        self._faults = r.Faults(spec.fault, spec.fault_code, spec.mix_permanent, traits.new)
         self._rows = _rows(r.ROW, draws, strata)
+        tally = np.zeros(r.SCALARS + len(spec.codes), dtype=np.int64)
+        tally[r.NOW] = start - spec.base
+        tally[r.MINUTE] = -1
+        tally[r.FIRST] = NEVER
         self._run = r.Run(
             self._rows,
             np.full(limit, -1, dtype=np.int32),
-            np.zeros(r.SCALARS, dtype=np.int64),
+            tally,
             np.zeros((hours_in(limit), 8), dtype=np.int64),
             np.zeros(limit // 60 + 1, dtype=np.int32),
-            np.empty(n, dtype=np.int32),
-            np.zeros(len(spec.codes), dtype=np.int64),
-            np.empty(n, dtype=np.int64),
         )
+        self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int64))
+        self._pending = tally[r.PENDING : r.PENDING + 1]
+        self._failed = tally[r.SCALARS :]
         self._now = start
-        self._run.scalars[r.NOW] = start - spec.base
-        self._run.scalars[r.MINUTE] = -1
-        self._run.scalars[r.FIRST] = NEVER
-        self._pending = self._run.scalars[r.PENDING : r.PENDING + 1]
         self._counts = np.zeros((16, n_strata, OUTCOMES), dtype=np.int64)
         self._batches = 0
 
@@ -164,7 +165,7 @@ class Engine:
     @property
     def failed_codes(self) -> dict[int, int]:
         """Devices that are FAILED now, by code."""
-        return {int(self._spec.codes[i]): int(self._run.failed[i]) for i in np.flatnonzero(self._run.failed)}
+        return {int(self._spec.codes[i]): int(self._failed[i]) for i in np.flatnonzero(self._failed)}
 
     def release(self, rows: IntArray, batch: int, at: int) -> None:
         """Make devices members at `at`; those released before are passed over.
@@ -177,14 +178,17 @@ class Engine:
             raise ValueError(f"expected a batch number up to {self._batches}, found {batch}")
         self._grow(batch + 1)
         devices = np.ascontiguousarray(rows, dtype=np.int32)
-        self._step(self._run, self._counts, self._rules, at - self._spec.base, devices, batch)
-        self._now = at
+        self._go(at, devices, batch)
 
     def advance(self, until: int) -> None:
         """Process every event with second < `until`."""
         if until > self._now:
-            self._step(self._run, self._counts, self._rules, until - self._spec.base, _NOBODY, 0)
-            self._now = until
+            self._go(until, _NOBODY, 0)
+
+    def _go(self, until: int, devices: IntArray, batch: int) -> None:
+        second = until - self._spec.base
+        self._step(self._run, self._lists, self._counts, self._rules, self._faults, second, devices, batch)
+        self._now = until
 
     def settled(self) -> bool:
         """Say whether no released device is PENDING."""
@@ -219,7 +223,7 @@ def _rows(layout: np.dtype[np.void], draws: Draws, strata: IntArray) -> NDArray[
     rows["offset"] = draws.offset - DAY_BEGINS
     rows["presence"] = draws.presence
     rows["stratum"] = strata
-    for name in ("outcome", "kind", "code", "seen"):
+    for name in ("outcome", "kind", "code", "seen", "permanent"):
         rows[name] = -1
     return rows
 

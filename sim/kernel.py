@@ -26,61 +26,58 @@ _KIND_SHIFT = 28
 
 
 @entry
-def step(run: Any, counts: Any, rules: Any, until: Any, devices: Any, batch: Any) -> None:
+def step(
+    run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
+) -> None:
     """Process every event whose second is less than `until`; then release `devices` in that second."""
-    _advance(run, counts, rules, until)
+    _advance(run, lists, counts, rules, until)
     for device in devices:
-        if run.rows[device].outcome == NOT_RELEASED:
-            _release(run, counts, rules, device, batch, until)
+        row = run.rows[device]
+        if row.outcome == NOT_RELEASED:
+            lists.order[run.tally[r.RELEASED]] = device
+            run.tally[r.RELEASED] += 1
+            run.tally[r.PENDING] += 1
+            counts[batch, row.stratum, _PENDING] += 1
+            row.batch = batch
+            _begin(row, device, rules.book, faults)
+            exists = run.tally[r.FIRST] < until
+            immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+            due = _first_attempt(row, until, immediate, run.hours, rules.book)
+            _put(run.rows, run.heads, device, due, c.KIND_ATTEMPT)
 
 
 @jit
-def _advance(run: Any, counts: Any, rules: Any, until: Any) -> None:
-    heads, scalars = run.heads, run.scalars
-    for second in range(scalars[r.NOW], min(until, len(heads))):
+def _advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+    rows, heads, tally = run.rows, run.heads, run.tally
+    watch = _next_watch(rows, lists.order, tally, rules.book)
+    for second in range(tally[r.NOW], min(until, len(heads))):
         if heads[second] >= 0:
-            for place in range(_bucket(run, second)):
-                device = np.int32(run.scratch[place] & ((1 << _KIND_SHIFT) - 1))
-                kind = run.scratch[place] >> _KIND_SHIFT
+            for place in range(_bucket(rows, heads, lists.scratch, second)):
+                device = np.int32(lists.scratch[place] & ((1 << _KIND_SHIFT) - 1))
+                kind = lists.scratch[place] >> _KIND_SHIFT
                 if kind == c.KIND_ATTEMPT:
                     _attempt(run, rules, device, second)
                 else:
-                    _reported(run, counts, rules, device, second, kind)
-        if scalars[r.WATCHED] < scalars[r.RELEASED]:
-            _watch(run, counts, rules, second)
-    scalars[r.NOW] = max(scalars[r.NOW], until)
+                    _reported(rows, heads, tally, run.hours, counts, rules.book, device, second, kind)
+        if second == watch:
+            _watch(rows, lists.order, tally, counts, rules.book, second)
+            watch = _next_watch(rows, lists.order, tally, rules.book)
+    tally[r.NOW] = max(tally[r.NOW], until)
 
 
 @jit
-def _release(run: Any, counts: Any, rules: Any, device: Any, batch: Any, at: Any) -> None:
-    row = run.rows[device]
-    row.outcome = _PENDING
-    row.outcome_at = at
-    row.released = at
-    row.batch = batch
-    counts[batch, row.stratum, _PENDING] += 1
-    run.order[run.scalars[r.RELEASED]] = device
-    run.scalars[r.RELEASED] += 1
-    run.scalars[r.PENDING] += 1
-    exists = run.scalars[r.FIRST] < at
-    immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or rules.new[device])
-    _begin(row, device, rules)
-    _put(run, device, _first_attempt(row, at, immediate, run.hours, rules.book), c.KIND_ATTEMPT)
-
-
-@jit
-def _bucket(run: Any, second: Any) -> Any:
+def _bucket(rows: Any, heads: Any, scratch: Any, second: Any) -> Any:
     """Move the bucket of a second as (kind, device), sorted, into `scratch`; give its length."""
     size = 0
-    device = run.heads[second]
-    run.heads[second] = -1
+    device = heads[second]
+    heads[second] = -1
     while device >= 0:
-        row = run.rows[device]
-        run.scratch[size] = np.int64(row.kind) << _KIND_SHIFT | device
+        row = rows[device]
+        scratch[size] = np.int64(row.kind) << _KIND_SHIFT | device
         size += 1
         device = row.next
     if size > 1:
-        _sort(run.scratch, size)
+        _sort(scratch, size)
     return size
 
 
@@ -101,16 +98,15 @@ def _sort(keys: Any, size: Any) -> None:
 
 
 @jit
-def _put(run: Any, device: Any, second: Any, kind: Any) -> None:
+def _put(rows: Any, heads: Any, device: Any, second: Any, kind: Any) -> None:
     """Make (second, kind) the pending event of a device; past the horizon it has none."""
-    row = run.rows[device]
-    if second >= len(run.heads):
+    row = rows[device]
+    if second >= len(heads):
         row.kind = c.KIND_NONE
         return
     row.kind = kind
-    row.due = second
-    row.next = run.heads[second]
-    run.heads[second] = device
+    row.next = heads[second]
+    heads[second] = device
 
 
 @jit
@@ -120,9 +116,8 @@ def _count(hours: Any, second: Any, column: Any, book: Any) -> None:
 
 
 @jit
-def _begin(row: Any, device: Any, rules: Any) -> None:
+def _begin(row: Any, device: Any, book: Any, faults: Any) -> None:
     """Set what is fixed for a device's life."""
-    book = rules.book
     word = draw(row.key, d.SLOT_HABIT)
     row.habit = np.uint32(high(word))
     marks = r.TURNS_OFF if part(word, 0) < book[c.HABIT + row.presence] else 0
@@ -132,16 +127,17 @@ def _begin(row: Any, device: Any, rules: Any) -> None:
     if part(word, 1) < book[c.INTERNET]:
         marks |= r.INTERNET
     row.marks = marks
-    row.permanent = -1
     word = draw(row.key, d.SLOT_FAULT)
-    if high(word) < rules.fault[device]:
-        code = rules.fault_code[device]
-        row.permanent = code if code >= 0 else which(rules.permanent, low(word))
+    if high(word) < faults.chance[device]:
+        code = faults.code[device]
+        row.permanent = code if code >= 0 else which(faults.mix, low(word))
 
 
 @jit
 def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
     """Give the first attempt of a device released at a second: T1 to T12, which no other device touches."""
+    row.outcome = _PENDING
+    row.outcome_at = row.released = at
     limit = book[c.LIMIT]
     grid = book[c.GRID]
     second = (at // grid + 1) * grid if grid > 0 else at
@@ -220,14 +216,14 @@ def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
     run.minutes[second // 60] += 1
     if row.attempt == 0 and row.throttled == 0:
         run.hours[hour, r.INITIATED] += 1
-    out = _is_out(run.scalars, rules.outages, second)
-    if not out and not _is_accepted(run.scalars, book[c.CAPACITY], second // 60):
+    out = _is_out(run.tally, rules.outages, second)
+    if not out and not _is_accepted(run.tally, book[c.CAPACITY], second // 60):
         run.hours[hour, r.THROTTLED] += 1
         again = _backoff(row, second, book)
     else:
         again = _accepted(run, rules, device, second, out)
     if again > 0:
-        _put(run, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
+        _put(run.rows, run.heads, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
 
 
 @jit
@@ -250,9 +246,9 @@ def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
         if row.enrollments == 0:
             _count(run.hours, end, r.ENROLLED, rules.book)
         row.enrollments += 1
-        run.scalars[r.FIRST] = min(run.scalars[r.FIRST], end)
+        run.tally[r.FIRST] = min(run.tally[r.FIRST], end)
         row.going = _ENROLLED
-    _put(run, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
+    _put(run.rows, run.heads, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
     return 0
 
 
@@ -269,22 +265,22 @@ def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
 
 
 @jit
-def _is_out(scalars: Any, outages: Any, second: Any) -> Any:
-    while scalars[r.OUTAGE_AT] < len(outages) and outages[scalars[r.OUTAGE_AT], 1] <= second:
-        scalars[r.OUTAGE_AT] += 1
-    return scalars[r.OUTAGE_AT] < len(outages) and outages[scalars[r.OUTAGE_AT], 0] <= second
+def _is_out(tally: Any, outages: Any, second: Any) -> Any:
+    while tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 1] <= second:
+        tally[r.OUTAGE_AT] += 1
+    return tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 0] <= second
 
 
 @jit
-def _is_accepted(scalars: Any, capacity: Any, minute: Any) -> Any:
+def _is_accepted(tally: Any, capacity: Any, minute: Any) -> Any:
     if capacity == 0:
         return True
-    if scalars[r.MINUTE] != minute:
-        scalars[r.MINUTE] = minute
-        scalars[r.TAKEN] = 0
-    if scalars[r.TAKEN] >= capacity:
+    if tally[r.MINUTE] != minute:
+        tally[r.MINUTE] = minute
+        tally[r.TAKEN] = 0
+    if tally[r.TAKEN] >= capacity:
         return False
-    scalars[r.TAKEN] += 1
+    tally[r.TAKEN] += 1
     return True
 
 
@@ -300,58 +296,75 @@ def _backoff(row: Any, second: Any, book: Any) -> Any:
 
 
 @jit
-def _show(run: Any, counts: Any, row: Any, outcome: Any, second: Any) -> None:
+def _show(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
     """Let the directory see an outcome."""
     counts[row.batch, row.stratum, row.outcome] -= 1
     counts[row.batch, row.stratum, outcome] += 1
     if row.outcome == _PENDING:
-        run.scalars[r.PENDING] -= 1
+        tally[r.PENDING] -= 1
     if outcome == _PENDING:
-        run.scalars[r.PENDING] += 1
+        tally[r.PENDING] += 1
+    if row.outcome == _FAILED:
+        tally[r.SCALARS + row.seen] -= 1
     row.outcome = outcome
     row.outcome_at = second
 
 
 @jit
-def _reported(run: Any, counts: Any, rules: Any, device: Any, second: Any, kind: Any) -> None:
+def _reported(
+    rows: Any,
+    heads: Any,
+    tally: Any,
+    hours: Any,
+    counts: Any,
+    book: Any,
+    device: Any,
+    second: Any,
+    kind: Any,
+) -> None:
     """Let the directory see a result or an un-enrollment, and set what follows it."""
-    row = run.rows[device]
-    if row.outcome == _FAILED:
-        run.failed[row.seen] -= 1
+    row = rows[device]
     going = row.going if kind == c.KIND_REPORT else np.int8(_PENDING)
-    _show(run, counts, row, going, second)
+    _show(row, tally, counts, going, second)
     row.marks |= r.REPORTED
     again = second
     if going == _ENROLLED:
-        if rules.book[c.UNENROLLS]:
+        if book[c.UNENROLLS]:
             word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
-            wait = 1 + quantile(rules.book, c.UNENROLL_S, part(word, 3))
-            _put(run, device, second + wait, c.KIND_UNENROLL)
+            wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
+            _put(rows, heads, device, second + wait, c.KIND_UNENROLL)
         return
     if going == _FAILED:
         row.seen = row.code
-        run.failed[row.seen] += 1
+        tally[r.SCALARS + row.seen] += 1
         if row.permanent >= 0:
             return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
-        end = second - quantile(rules.book, c.LAG_S, part(word, 0))
-        again = max(second, end + rules.book[c.CYCLE])
+        end = second - quantile(book, c.LAG_S, part(word, 0))
+        again = max(second, end + book[c.CYCLE])
     row.tries = 0
-    if again < rules.book[c.LIMIT]:
-        again = _evaluated(row, again, False, run.hours, rules.book)
-        if again < rules.book[c.LIMIT]:
-            again = ready_from(row, again, rules.book)
-    _put(run, device, again, c.KIND_ATTEMPT)
+    if again < book[c.LIMIT]:
+        again = _evaluated(row, again, False, hours, book)
+        if again < book[c.LIMIT]:
+            again = ready_from(row, again, book)
+    _put(rows, heads, device, again, c.KIND_ATTEMPT)
 
 
 @jit
-def _watch(run: Any, counts: Any, rules: Any, second: Any) -> None:
+def _next_watch(rows: Any, order: Any, tally: Any, book: Any) -> Any:
+    """Give the second in which the next straggler time ends."""
+    if tally[r.WATCHED] == tally[r.RELEASED]:
+        return c.NEVER
+    return max(rows[order[tally[r.WATCHED]]].released + book[c.STRAGGLER], tally[r.NOW])
+
+
+@jit
+def _watch(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
     """Time out the devices whose straggler time ends in this second and of which nothing was reported."""
-    scalars = run.scalars
-    while scalars[r.WATCHED] < scalars[r.RELEASED]:
-        row = run.rows[run.order[scalars[r.WATCHED]]]
-        if row.released + rules.book[c.STRAGGLER] > second:
+    while tally[r.WATCHED] < tally[r.RELEASED]:
+        row = rows[order[tally[r.WATCHED]]]
+        if row.released + book[c.STRAGGLER] > second:
             return
         if row.outcome == _PENDING and not row.marks & r.REPORTED:
-            _show(run, counts, row, np.int8(_TIMED_OUT), second)
-        scalars[r.WATCHED] += 1
+            _show(row, tally, counts, np.int8(_TIMED_OUT), second)
+        tally[r.WATCHED] += 1

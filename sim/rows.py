@@ -15,7 +15,6 @@ from sim.compiled import jit
 ROW: Final = np.dtype(
     [
         ("key", "u8"),
-        ("due", "i4"),  # second of the pending event
         ("next", "i4"),  # next device in the same bucket, -1 none
         ("offset", "i4"),  # seconds east of UTC, minus the 03:00 at which days begin
         ("released", "i4"),
@@ -56,7 +55,7 @@ COMPLETED: Final = 5
 POLLS: Final = 6
 THROTTLED: Final = 7
 
-# Scalars that live between calls.
+# Scalars that live between calls, at the front of the tally; behind them the devices FAILED by code.
 NOW: Final = 0
 PENDING: Final = 1
 MINUTE: Final = 2  # the clock minute whose capacity is being counted
@@ -78,45 +77,47 @@ DAY_ZERO: Final = FIRST_DAY + DAYS_BEFORE
 class Rules(NamedTuple):
     """What never changes during a run: the parts of a `Spec` that the kernel reads.
 
-    book : the numbers, then the tables row by row, then the kinds of the days, in one array: it is handed to
-    every function, and handing over one array costs a third of three.
+    book : the numbers, then the tables row by row, then the kinds of the days, in one array, since most functions
+    need it, and arrays are handed over by value.
     """
 
     book: LongArray
     outages: LongArray
-    permanent: LongArray
     transient: LongArray
-    fault: LongArray
-    fault_code: NDArray[np.int16]
+
+
+class Faults(NamedTuple):
+    """What a release reads besides: permanent faults (n,), their mix (codes,), newcomers (n,)."""
+
+    chance: LongArray
+    code: NDArray[np.int16]
+    mix: LongArray
     new: BoolArray
 
 
 class Run(NamedTuple):
-    """What changes: rows (n,), heads (seconds,), scalars, hours (hours, 8), minutes, order (n,), failed (codes,)."""
+    """What changes: rows (n,), heads (seconds,), tally (SCALARS + codes,), hours (hours, 8), minutes."""
 
     rows: NDArray[np.void]
     heads: IntArray
-    scalars: LongArray
+    tally: LongArray
     hours: LongArray
     minutes: IntArray
+
+
+class Lists(NamedTuple):
+    """Released devices in order, and room to sort a bucket, (n,) each."""
+
     order: IntArray
-    failed: LongArray
     scratch: LongArray
 
 
-def rules_of(spec: Spec, new: BoolArray) -> Rules:
+def rules_of(spec: Spec) -> Rules:
     """Give the kernel's view of a `Spec`."""
     numbers = spec.numbers.copy()
     numbers[DAYS_END] = FIRST_DAY + len(spec.days)
-    return Rules(
-        np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64))),
-        spec.outages,
-        spec.mix_permanent,
-        spec.mix_transient,
-        spec.fault,
-        spec.fault_code,
-        new,
-    )
+    book = np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64)))
+    return Rules(book, spec.outages, spec.mix_transient)
 
 
 _GOLDEN = np.uint64(draws.GOLDEN)

@@ -52,7 +52,7 @@ def test_the_lazy_rule_agrees_with_the_written_out_one(
     rows["marks"] = off, off | NEEDS_USER
     inside = np.zeros((2, len(seconds)), dtype=np.bool_)
     ends, ready = np.zeros((2, 2, len(seconds)), dtype=np.int64)
-    states(rows, np.array(seconds), rules_of(SPEC, np.zeros(1, dtype=np.bool_)).book, inside, ends, ready)
+    states(rows, np.array(seconds), rules_of(SPEC).book, inside, ends, ready)
     on, user = intervals_of(SPEC, key, presence, quarter * 900)
     for place, second in enumerate(seconds):
         expected, changes = on.at(second)
