@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.gates import judge
+from rollout.failures import explain
+from rollout.gates import is_approvable, judge
 from rollout.pacing import advance, released_by
 from rollout.pacing.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.values import (
@@ -68,7 +69,8 @@ def decide(plan: Plan, progress: Progress, seen: Seen) -> Decision:
         return look.turn(State.PAUSED, f"paused{_by(seen)}", judgement)
     if _is_over(look):
         return _finish(look, judgement)
-    if judgement.verdict is Verdict.HOLD and seen.commands.gate_approved != progress.phase:
+    approved = seen.commands.gate_approved == progress.phase and is_approvable(judgement)
+    if judgement.verdict is Verdict.HOLD and not approved:
         return look.turn(State.HELD, judgement.sentence, judgement)
     if progress.state is not State.RUNNING:
         return look.turn(State.RUNNING, f"releases go on: {judgement.sentence}", judgement)
@@ -185,7 +187,19 @@ def _judge(look: _Look) -> Judgement:
         readable=seen.observation.readable,
         progress_age_s=seen.now - max(progress.enrolled_at, progress.last_release),
         column=look.plan.strata.column,
+        failed_classes=_failed_classes(look),
     )
+
+
+def _failed_classes(look: _Look) -> dict[str, int] | None:
+    """Failures by class, for gates with thresholds on some classes only."""
+    if not any(rule.classes for rule in look.phase.gate.thresholds):
+        return None
+    classes: dict[str, int] = {}
+    for code, count in look.seen.observation.failed_codes.items():
+        kind = explain(code).kind.value
+        classes[kind] = classes.get(kind, 0) + count
+    return classes
 
 
 def _is_released(look: _Look) -> bool:

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.pacing": {"values", "errors", "durations"},
     "rollout.policy": {"values", "errors", "durations", "pacing", "workloads", "gates"},
     "rollout.planning": {"values", "errors", "durations", "pacing", "policy", "workloads", "gates"},
-    "rollout.decide": {"values", "pacing", "gates"},
+    "rollout.decide": {"values", "pacing", "gates", "failures"},
     "rollout.loop": {"values", "errors", "ports", "decide"},
     "rollout.store": {"values", "errors", "ports"},
     "rollout.directory": {"values", "errors", "ports", "failures"},

@@ -308,3 +308,16 @@ def test_a_slow_batch_is_interrupted_for_a_look() -> None:
     progress = pump(drive(plan, journal, directory, plan.start + 5 * DAY_S), slow)
     assert progress.state is State.HALTED
     assert directory.is_member.sum() < 50
+
+
+def test_an_approval_does_not_lift_a_blind_hold() -> None:
+    """Invariant 10 stands above a person's approval: unreadable counts hold all the same."""
+    plan = make_plan()
+    directory, journal = PromptDirectory(plan), MemoryJournal()
+    journal.commands_now = Commands(gate_approved=0, by="Kim")
+
+    def hook(now: int) -> None:
+        directory.blind = now >= MONDAY + HOUR_S // 2
+
+    assert run(plan, directory, journal, hook).state is State.HELD
+    assert not directory.is_member.any()
