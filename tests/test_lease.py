@@ -81,7 +81,7 @@ def outcomes() -> DeviceOutcomes:
 WRITES: dict[str, Callable[[SqlJournal], object]] = {
     "intend": lambda one: one.intend(build.progress(1), build.row(1), None, build.point(1)),
     "release": lambda one: one.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
-    "observe": lambda one: one.observe(build.point(1)),
+    "observe": lambda one: (one.observe(build.point(1)), one.heartbeat()),
     "confirm": lambda one: one.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
     "cancel": lambda one: one.cancel(0, AT, "why not"),
     "session": lambda one: one.session(AT, "note", "text"),

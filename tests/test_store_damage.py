@@ -19,7 +19,7 @@ from plan_builders import make_inventory
 from postgres import fresh_database
 
 from rollout.errors import DatabaseError, RefusedError, RolloutError
-from rollout.store import SqlJournal, open_database
+from rollout.store import Database, SqlJournal, open_database
 from rollout.store.outcomes import nothing_known
 from rollout.values import Outcome
 
@@ -214,6 +214,27 @@ def test_a_locked_database_is_waited_for_then_refused(path: Path, monkeypatch: p
             database.command("run-1", "pause", "anna", "", AT)
         assert time.monotonic() - begun < 3
         other.execute("ROLLBACK")
+        database.command("run-1", "pause", "anna", "", AT)
+
+
+def test_a_stalled_process_on_a_server_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL a lock that somebody keeps is an error in words, and a stalled transaction is ended."""
+    monkeypatch.setattr("rollout.store.access.BUSY_S", 0.2)
+    monkeypatch.setattr("rollout.store.access.STALLED_S", 1.0)
+    place = fresh_database()
+    with filled(place) as database, open_database(place) as other:
+        with pytest.raises(DatabaseError, match="a transaction that stalled"):
+            stall(other, database)
+        assert database.reader("run-1").commands().paused
+
+
+def stall(other: Database, database: Database) -> None:
+    """Keep the lease's lock in `other`, first shorter, then longer than it may be kept."""
+    with other._access.writing() as stalled:
+        stalled.exec_driver_sql("SELECT * FROM lease FOR UPDATE")
+        with pytest.raises(DatabaseError, match="locked"):
+            database.command("run-1", "pause", "anna", "", AT)
+        time.sleep(1.5)
         database.command("run-1", "pause", "anna", "", AT)
 
 

@@ -21,6 +21,11 @@ from rollout.store.database_errors import translated
 BUSY_S = 4.0
 """How long a writer waits for another one: shorter than the 5 s in which a signal must end the program."""
 
+STALLED_S = 20.0
+"""How long a stalled process may keep its transaction, and with it everybody else, on PostgreSQL."""
+
+CONNECT_S = 10.0
+
 MAGIC = b"SQLite format 3\x00"
 
 
@@ -93,11 +98,25 @@ def _url_of(url_or_path: str) -> URL:
 
 def _engine_of(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=_server_options(url))
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _server_options(url: URL) -> dict[str, Any]:
+    """Wait for locks as long as on SQLite; end a transaction whose process stalls in it; durable commits."""
+    own = [
+        f"-c lock_timeout={int(BUSY_S * 1000)}",
+        f"-c idle_in_transaction_session_timeout={int(STALLED_S * 1000)}",
+        "-c synchronous_commit=on",
+    ]
+    given = url.query.get("options", "")
+    return {
+        "options": " ".join([*([given] if isinstance(given, str) else given), *own]),
+        "connect_timeout": int(CONNECT_S),
+    }
 
 
 def _set_up(connection: Any, _record: object) -> None:

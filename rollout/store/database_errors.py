@@ -57,7 +57,9 @@ POSTGRES: Mapping[str, Said] = {
     "0A": MISREAD,
     "22": MISREAD,
     "23": MISREAD,
-    "25": ("cannot be written", "connect to the primary server, with a user that may write"),
+    "25": MISREAD,
+    "25006": ("cannot be written", "connect to the primary server, with a user that may write"),
+    "25P03": ("ended a transaction that stalled", "run the same command again"),
     "28": ("refuses this user", "check user and password of the URL"),
     "3D": ("does not exist on its server", "create it with createdb, or correct the URL"),
     "3F": ("lacks its schema", "correct the user's search_path"),
@@ -70,7 +72,7 @@ POSTGRES: Mapping[str, Said] = {
     "58": ("cannot be read or written: its server's disk reports an error", "look at the server's log"),
     "XX": DAMAGED,
 }
-"""Class of the SQLSTATE (its first two characters) -> what to say."""
+"""SQLSTATE, or its class (its first two characters) -> what to say; the whole code is looked up first."""
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def said_of(error: BaseException) -> Said:
         return SQLITE.get(code & 0xFF, MISREAD)
     state = getattr(origin, "sqlstate", None)
     if state:
-        return POSTGRES.get(state[:2], MISREAD)
+        return POSTGRES.get(state) or POSTGRES.get(state[:2], MISREAD)
     if isinstance(origin, (sqlite3.OperationalError, UnicodeDecodeError)):
         return DAMAGED  # Python's own complaint about a text that is no UTF-8 has no code
     if type(origin).__module__.startswith("psycopg"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection
 
+from rollout.errors import LeaseError
 from rollout.store import lease
 from rollout.store.access import Access
-from rollout.store.entries import Entry, confirm_entry, decision_entry, kept
+from rollout.store.entries import Entry, Kept, confirm_entry, decision_entry, kept
 from rollout.store.outcomes import changed_rows, load_outcomes, write_outcomes
 from rollout.store.reader import catch_up
 from rollout.store.replay import Replay
@@ -32,9 +34,10 @@ LEASE_S = 60
 class SqlJournal:
     """A `rollout.ports.Journal` that survives its process.
 
-    Making it takes the lease: `LeaseError` if another executor has it. Each write is one transaction, durable
-    when it returns, and renews the lease. Reads are answered from the replayed rows: this executor is the only
-    one who writes them, but for commands, for which `commands` looks each time.
+    Making it takes the lease: `LeaseError` if another executor has it. Each write is one transaction,
+    durable when it returns, and renews the lease; only observed counts wait for the next write or
+    heartbeat. Reads are answered from the replayed rows: this executor is the only one who writes them,
+    but for commands, for which `commands` looks each time.
 
     now : gives real Unix seconds, for the lease only. Use it as a context manager: leaving it releases the lease.
     """
@@ -54,6 +57,7 @@ class SqlJournal:
         self._now, self._lease_s = now, lease_s
         self._replay = Replay(f"run-{run}", origin)
         self._saved: DeviceOutcomes | None = None
+        self._waiting: list[ProgressPoint] = []
         with access.reading() as connection:
             # A damaged journal is refused before anything is written into it.
             catch_up(connection, run, self._replay)
@@ -100,12 +104,17 @@ class SqlJournal:
 
     def heartbeat(self) -> None:
         """Renew the lease; raise `LeaseError` if another executor has taken over."""
+        if self._waiting:
+            self._append()
+            return
         with self._access.writing() as connection:
             if not lease.renew(connection, self._run, self._epoch, self._until()):
                 self._lost(connection)
 
     def release(self, why: str = "ended") -> None:
         """Give the lease back; another executor may go on at once. Nothing happens if it is lost."""
+        with contextlib.suppress(LeaseError):
+            self._append()
         with self._access.writing() as connection:
             lease.give_back(connection, self._run, self._epoch, int(self._now()), why)
 
@@ -116,8 +125,8 @@ class SqlJournal:
         self._append(decision_entry(row, progress, batch, point))
 
     def observe(self, point: ProgressPoint) -> None:
-        """Keep observed counts for charts."""
-        self._append(Entry("point", point.at, document_of(point)))
+        """Keep observed counts for charts. They wait: a kill may cost them, and a resumed loop looks again."""
+        self._waiting.append(point)
 
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
         """Record that the first `upto` devices of `batch` have been answered by the directory."""
@@ -137,7 +146,7 @@ class SqlJournal:
 
     def points(self) -> Sequence[ProgressPoint]:
         """Give the recorded counts in order of time."""
-        return tuple(self._replay.points)
+        return (*self._replay.points, *self._waiting)
 
     def save_outcomes(self, outcomes: DeviceOutcomes) -> int:
         """Write what changed since the last time; give the number of devices written."""
@@ -155,14 +164,28 @@ class SqlJournal:
         self._saved = DeviceOutcomes(outcomes.outcome.copy(), outcomes.at.copy(), outcomes.code.copy())
         return len(rows)
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, *entries: Entry) -> None:
+        """Write what waits, then `entries`, in one transaction."""
+        waiting = [Entry("point", one.at, document_of(one)) for one in self._waiting]
+        if not waiting and not entries:
+            return
         with self._access.writing() as connection:
-            new = kept(entry, self._replay.number + 1, self._epoch, self._replay.seal)
+            new = self._chained([*waiting, *entries])
             while not lease.advance(connection, self._run, self._epoch, new, self._until()):
                 # Somebody commanded something meanwhile: its rows come first. Or the lease is lost.
                 self._mine(catch_up(connection, self._run, self._replay))
-                new = kept(entry, self._replay.number + 1, self._epoch, self._replay.seal)
-        self._replay.take([new])
+                new = self._chained([*waiting, *entries])
+        del self._waiting[: len(waiting)]
+        self._replay.take(new)
+
+    def _chained(self, entries: Sequence[Entry]) -> list[Kept]:
+        """Give the entries their places behind the last known row."""
+        number, seal = self._replay.number, self._replay.seal
+        new = []
+        for entry in entries:
+            new.append(kept(entry, number + 1, self._epoch, seal))
+            number, seal = new[-1].number, new[-1].seal
+        return new
 
     def _until(self) -> int:
         return int(self._now()) + self._lease_s

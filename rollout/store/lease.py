@@ -7,6 +7,7 @@ it slept, and learns that it lost.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
@@ -76,7 +77,7 @@ def take(connection: Connection, run: int, owner: str, now: int, lease_s: int) -
             "head_seal": new.seal,
         },
     )
-    insert_entry(connection, run, new)
+    insert_entries(connection, run, new)
     return epoch
 
 
@@ -99,12 +100,12 @@ def give_back(connection: Connection, run: int, epoch: int, now: int, why: str) 
             "head_seal": new.seal,
         },
     )
-    insert_entry(connection, run, new)
+    insert_entries(connection, run, new)
     return True
 
 
-def advance(connection: Connection, run: int, epoch: int, new: Kept, until: int) -> bool:
-    """Write a row under the lease of `epoch` and renew it.
+def advance(connection: Connection, run: int, epoch: int, new: Sequence[Kept], until: int) -> bool:
+    """Write rows under the lease of `epoch` and renew it.
 
     False, and nothing written, if the lease is another's or if the journal has grown meanwhile.
     """
@@ -113,15 +114,15 @@ def advance(connection: Connection, run: int, epoch: int, new: Kept, until: int)
         {
             "run": run,
             "my_epoch": epoch,
-            "before": new.number - 1,
-            "number": new.number,
-            "seal": new.seal,
+            "before": new[0].number - 1,
+            "number": new[-1].number,
+            "seal": new[-1].seal,
             "until": until,
         },
     )
     if done.rowcount != 1:
         return False
-    insert_entry(connection, run, new)
+    insert_entries(connection, run, *new)
     return True
 
 
@@ -139,25 +140,28 @@ def append_from_outside(connection: Connection, run: int, entry: Entry) -> Kept:
         update(LEASE).where(LEASE.c.rollout_id == run),
         {"head_number": new.number, "head_seal": new.seal},
     )
-    insert_entry(connection, run, new)
+    insert_entries(connection, run, new)
     return new
 
 
-def insert_entry(connection: Connection, run: int, new: Kept) -> None:
-    """Write the row itself."""
+def insert_entries(connection: Connection, run: int, *new: Kept) -> None:
+    """Write the rows themselves."""
     connection.execute(
         _INSERT,
-        {
-            "rollout_id": run,
-            "number": new.number,
-            "kind": new.kind,
-            "at": new.at,
-            "epoch": new.epoch,
-            "batch": new.batch,
-            "body": new.body,
-            "packed": new.packed,
-            "seal": new.seal,
-        },
+        [
+            {
+                "rollout_id": run,
+                "number": row.number,
+                "kind": row.kind,
+                "at": row.at,
+                "epoch": row.epoch,
+                "batch": row.batch,
+                "body": row.body,
+                "packed": row.packed,
+                "seal": row.seal,
+            }
+            for row in new
+        ],
     )
 
 

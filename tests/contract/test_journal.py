@@ -144,6 +144,16 @@ def test_observed_counts_are_no_decision(journal: Journal) -> None:
     assert journal.progress() == build.progress(0)
 
 
+def test_observed_counts_survive_the_next_write(journal: Journal) -> None:
+    """Counts may wait for the next write; they come in the order in which they were observed."""
+    journal.intend(build.progress(0), build.row(0), None, build.point(0))
+    journal.observe(build.point(1))
+    journal.observe(build.point(2))
+    journal.intend(build.progress(3), build.row(3), None, build.point(3))
+    journal.observe(build.point(4))
+    assert list(journal.points()) == [build.point(number) for number in range(5)]
+
+
 def test_session_rows_change_no_decision(journal: Journal) -> None:
     """What happens to an execution is kept apart from what was decided."""
     journal.intend(build.progress(0), build.row(0), None, build.point(0))
