@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from random import Random
 
+import numpy as np
 from export_builders import (
     TAKEN,
     column,
@@ -18,7 +21,11 @@ from export_builders import (
     refused,
 )
 from fleet_files import write_exports
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rollout.preflight import preflight
+from rollout.values import Fleet, Inventory
 from sim.population import FleetModel, generate
 
 
@@ -195,3 +202,76 @@ def test_only_the_domain_of_a_user_is_kept(tmp_path: Path) -> None:
     kept = " ".join(level for factor in fleet.factors.values() for level in factor.levels)
     assert column(fleet, "upn_domain") == ["example.com"]
     assert "kim" not in kept.casefold()
+
+
+JOINS = ("ServerAd", "AzureAd", "Workplace")
+
+
+@st.composite
+def tenants(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, str]]]:
+    """Three exports over so few names, ids and serials that everything collides."""
+    small = st.integers(1, 4)
+    count = st.integers(1, 6)
+    first = [
+        entra_row(
+            n, displayName=f"PC-{draw(small)}", **{"joinType (trustType)": draw(st.sampled_from(JOINS))}
+        )
+        for n in range(1, draw(count) + 1)
+    ]
+    second = [
+        intune_row(
+            draw(st.integers(1, 8)),
+            **{
+                "Device ID": guid(0xB0000 + n),
+                "Device name": f"PC-{draw(small)}",
+                "Serial number": draw(st.sampled_from(["", "S1", "S2", "None"])),
+                "Last check-in": f"2026-01-{n + 1:02}",
+            },
+        )
+        for n in range(draw(count))
+    ]
+    third = [
+        configmgr_row(
+            n,
+            Name=f"PC-{draw(small)}",
+            SerialNumber=draw(st.sampled_from(["", "S1", "S2", "None"])),
+            AADDeviceID=draw(st.sampled_from(["", "", guid(1), guid(2), guid(9)])),
+            IsObsolete=draw(st.sampled_from(["True", "False"])),
+            ClientActiveStatus=draw(st.sampled_from(["0", "1"])),
+        )
+        for n in range(1, draw(count) + 1)
+    ]
+    return first, second, third
+
+
+@given(tenants(), st.randoms(use_true_random=False))
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_no_record_is_lost_doubled_or_joined_by_chance(
+    rows: tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, str]]], random: Random
+) -> None:
+    """Every record is on exactly one row, ids are unique, and the order of lines changes nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def fleet_of(
+            first: list[dict[str, str]], second: list[dict[str, str]], third: list[dict[str, str]]
+        ) -> Fleet:
+            paths = entra(folder, first), intune(folder, second), configmgr(folder, third, "AADDeviceID")
+            return read(*paths).fleet
+
+        fleet = fleet_of(*rows)
+        shuffled = fleet_of(*(random.sample(part, len(part)) for part in rows))
+    first, second, third = rows
+    ids = fleet.ids.tolist()
+    assert len(set(ids)) == len(ids)
+    assert {row["deviceId"] for row in first} == {
+        ids[row] for row in np.flatnonzero(fleet.flags["entra"] == 1)
+    }
+    assert int((fleet.flags["intune"] == 1).sum()) == len(second)
+    assert sorted(fleet.resource_ids[fleet.resource_ids >= 0].tolist()) == [
+        int(row["ResourceID"]) for row in third
+    ]
+    assert dict(zip(ids, fleet.resource_ids.tolist(), strict=True)) == dict(
+        zip(shuffled.ids.tolist(), shuffled.resource_ids.tolist(), strict=True)
+    )
+    assert preflight(Inventory(fleet, TAKEN, ()))
