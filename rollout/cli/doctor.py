@@ -56,9 +56,7 @@ def _disk(db: str) -> Check:
 def _engine() -> Check:
     from sim.engine import FAST
 
-    text = (
-        "the fast engine serves" if FAST else "numba is missing: the SimPy engine serves, slower"
-    )
+    text = "the fast engine serves" if FAST else "numba is missing: the SimPy engine serves, slower"
     return Check("engine", True, text)
 
 

@@ -39,7 +39,9 @@ def run(
         str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
     ] = "1",
     seed: Seed = 1,
-    once: Annotated[bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the next look would do; send nothing.")
     ] = False,

@@ -17,10 +17,9 @@ from rollout.errors import TargetMissedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rollout.store import Database
     from rollout.values import DecisionRow
     from sim.forecast import Forecast
-    from sim.scenario import Scenario, Targets
+    from sim.scenario import Targets
 
 
 def simulate(
@@ -48,7 +47,7 @@ def simulate(
     Example: rollout simulate scenarios/default.toml --runs 20
     """
     database = steps.open_db(db)
-    scenario, key = _resolve(database, target, clients)
+    scenario, key = steps.resolve_target(database, target, clients)
     world = steps.world_of_plan(database, key, scenario)
     with bar("simulating", runs, quiet=as_json) as moving:
         known, forecast = steps.simulate_plan(
@@ -69,17 +68,6 @@ def simulate(
     _against_targets(forecast, steps.targets_of(world, scenario))
 
 
-def _resolve(
-    database: Database, target: str | None, clients: int | None
-) -> tuple[Scenario | None, str | None]:
-    """Give (scenario, plan key): a scenario is planned here, on a fleet that is made up."""
-    is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
-    if not is_file and (target is not None or (clients is None and database.has_plans())):
-        return None, target
-    scenario = steps.read_scenario(Path(target) if target else None, clients)
-    return scenario, steps.plan_scenario(database, scenario)
-
-
 def write_decisions(path: Path, rows: Sequence[DecisionRow]) -> None:
     """Write decision rows as JSON lines: what two runs of the same plan and seed have in common."""
     path.write_text("".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows), encoding="utf-8")
@@ -92,7 +80,7 @@ def show(known: str, plan_id: str, forecast: Forecast) -> None:
     rows = [
         ["done (p50)", *(span(one["eta_hours"]["p50"]) for one in (ours, base))],  # type: ignore[index]
         ["done (p10 … p90)", *(_interval(one["eta_hours"]) for one in (ours, base))],  # type: ignore[index]
-        ["95 % enrolled (p50)", *(span(one["enrolled_hours"]["p95"]) for one in (ours, base))],  # type: ignore[index]
+        ["90 % enrolled (p50)", *(span(one["enrolled_hours"]["p90"]) for one in (ours, base))],  # type: ignore[index]
         ["peak attempts an hour (p50)", *(_peak(one, "p50") for one in (ours, base))],
         ["peak attempts an hour (p90)", *(_peak(one, "p90") for one in (ours, base))],
         ["chance that a gate halts", f"{forecast.summary()['halt_chance']:.0%}", "no gate"],

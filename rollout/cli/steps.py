@@ -123,9 +123,7 @@ def plan_inventory(
     moment = int(time.time()) if created is None else created
     mature = None
     if scenario.policy.mature_after is None:
-        mature = latency_p95(
-            inventory.fleet, scenario.model, moment, scenario.policy.straggler_after
-        )
+        mature = latency_p95(inventory.fleet, scenario.model, moment, scenario.policy.straggler_after)
     plan = make_plan(inventory, findings, scenario.policy, mature_after_s=mature, created=moment)
     return database.add_plan(plan, known, scenario.text), plan
 
@@ -208,3 +206,18 @@ def targets_of(world: World, scenario: Scenario | None) -> Targets:
 
     told = scenario or parse_scenario(world.stored.scenario or DEFAULT_TEXT, world.stored.id)
     return told.targets
+
+
+def resolve_target(
+    database: Database, target: str | None, clients: int | None
+) -> tuple[Scenario | None, str | None]:
+    """Give (scenario, plan key) of a target that is a TOML file, a plan id or a digest.
+
+    A scenario is planned here, on a fleet that is made up. None is the latest plan, or the default
+    scenario where there is none.
+    """
+    is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
+    if not is_file and (target is not None or (clients is None and database.has_plans())):
+        return None, target
+    scenario = read_scenario(Path(target) if target else None, clients)
+    return scenario, plan_scenario(database, scenario)
