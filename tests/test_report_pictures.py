@@ -20,7 +20,7 @@ from report_facts import (
     make_tuning,
 )
 
-from rollout.report import Bands, FailureRow, GateTrack, ReportFacts
+from rollout.report import Bands, FailureRow, GateTrack, ReportFacts, style
 from rollout.report.failures import MOST as MOST_CODES
 from rollout.report.failures import FailureCodes
 from rollout.report.forecast import ForecastFan
@@ -291,7 +291,7 @@ def test_nothing_known_gives_only_the_funnel() -> None:
 
 def test_names_from_outside_are_shown_as_they_are() -> None:
     """A dollar sign starts no formula, a foreign script warns nobody."""
-    name = "$\\frac{ 日本 " + "x" * 300
+    name = "$\\frac$ 日本 " + "x" * 300  # would be an error if it were read as a formula
     facts = make_facts(plan=make_plan(names=(name, "$x$", "tail")))
     progress = PhaseProgress.of(facts)
     assert progress is not None
@@ -300,13 +300,27 @@ def test_names_from_outside_are_shown_as_they_are() -> None:
     assert "$x$: 53.5 %" in words(ax)
 
 
+def test_a_label_at_the_edge_takes_no_room_from_the_plot() -> None:
+    """The layout is the same with a long label and without."""
+    widths = []
+    for text in ("", "x" * 80):
+        ax = style.axes_for(None, LIGHT)
+        style.label(ax, 1.0, 0.5, text, LIGHT.ink)
+        figure: Any = ax.figure
+        figure.draw_without_rendering()
+        widths.append(ax.get_position().width)
+    assert widths[0] == widths[1]
+
+
 def test_long_names_do_not_shrink_the_plot() -> None:
     """A label lies inside the plot, however long the name is."""
-    progress = PhaseProgress.of(make_facts(plan=make_plan(names=("x" * 300, "y" * 300, "tail"))))
-    assert progress is not None
-    figure: Any = progress.plot().figure
-    figure.draw_without_rendering()
-    assert figure.axes[0].get_position().width > 0.8
+    row = FailureRow(1, "x" * 300, "config", 7, "word " * 60)
+    facts = make_facts(plan=make_plan(names=("x" * 300, "y" * 300, "tail")), failures=(row,))
+    for display in (PhaseProgress.of(facts), FailureCodes.of(facts)):
+        assert display is not None
+        figure: Any = display.plot().figure
+        figure.draw_without_rendering()
+        assert figure.axes[0].get_position().width > 0.8
 
 
 def test_theme_colours_differ_by_role() -> None:
