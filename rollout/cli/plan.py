@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,12 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, instant, iso, number, say, span, table
+from rollout.cli.terminal import emit, instant, iso, note, number, say, span, table
+from rollout.errors import UsageError
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
+    from rollout.store import Database
     from rollout.values import Plan
 
 SHOWN = 12
@@ -23,6 +26,22 @@ def plan(
         Path | None, typer.Argument(help="Scenario TOML; a sensible default without it.")
     ] = None,
     inventory: Annotated[str | None, typer.Option(help="Inventory id; the latest by default.")] = None,
+    continues: Annotated[
+        str | None, typer.Option("--continue", metavar="ROLLOUT", help="Plan the rest of a rollout anew.")
+    ] = None,
+    undo: Annotated[
+        str | None, typer.Option("--undo", metavar="ROLLOUT", help="Plan to take out what a rollout added.")
+    ] = None,
+    explain: Annotated[
+        str,
+        typer.Option(
+            "--explain", metavar="DEVICE", help="Say why a device is where it is in the latest plan."
+        ),
+    ] = "",
+    ics: Annotated[
+        Path | None,
+        typer.Option("--ics", metavar="FILE", help="Write the change windows as a calendar file."),
+    ] = None,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -33,12 +52,42 @@ def plan(
 
     Example: rollout plan scenarios/default.toml
     """
-    told = steps.read_scenario(scenario)
-    known, made = steps.plan_inventory(steps.open_db(db), told, inventory)
+    database = steps.open_db(db)
+    if explain:
+        _explain(database, explain, as_json=as_json)
+        return
+    if continues is not None and undo is not None:
+        raise UsageError("expected --continue or --undo, found both")
+    if undo is not None:
+        known, made = steps.plan_undo(database, undo)
+    elif continues is not None:
+        known, made = steps.plan_rest(database, continues, scenario, inventory)
+    else:
+        known, made = steps.plan_inventory(database, steps.read_scenario(scenario), inventory)
+    if ics is not None:
+        _write_calendar(ics, made)
     if as_json:
         emit(document(known, made))
         return
     show(known, made, verbose)
+
+
+def _explain(database: Database, device: str, *, as_json: bool) -> None:
+    from rollout.planning.explanation import explain
+
+    stored = database.plan(None)
+    text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
+    if as_json:
+        emit({"plan": stored.id, "device": device, "explanation": text})
+        return
+    say(text)
+
+
+def _write_calendar(path: Path, made: Plan) -> None:
+    from rollout.planning.ics import calendar_text
+
+    path.write_text(calendar_text(made, stamp=int(time.time())), encoding="utf-8", newline="")
+    note(f"change windows: {path}")
 
 
 def document(known: str, made: Plan) -> dict[str, object]:

@@ -128,6 +128,52 @@ def plan_inventory(
     return database.add_plan(plan, known, scenario.text), plan
 
 
+def plan_rest(
+    database: Database, rollout: str, path: Path | None, inventory_id: str | None
+) -> tuple[str, Plan]:
+    """Plan the rest of a rollout anew, over the latest inventory, under its own policy or another one."""
+    import numpy as np
+
+    from rollout.planning.change import continue_plan
+    from sim.scenario import DEFAULT_TEXT, parse_scenario
+
+    known = database.rollout(rollout)
+    stored = database.plan(known.plan_id)
+    if path is not None:
+        scenario = read_scenario(path)
+    else:
+        scenario = parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
+    batches = database.reader(known.id).batches()
+    released = np.concatenate([[], *(batch.rows for batch in batches)]).astype(np.int32)
+    latest, inventory, findings = check_inventory(database, inventory_id)
+    plan = continue_plan(
+        stored.plan,
+        released,
+        inventory,
+        findings,
+        scenario.policy,
+        mature_after_s=stored.plan.mature_after_s,
+        created=int(time.time()),
+    )
+    return database.add_plan(plan, latest, scenario.text), plan
+
+
+def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
+    """Plan to take out of the collection what a rollout added; adopted members stay."""
+    import numpy as np
+
+    from rollout.planning.change import undo_plan
+
+    known = database.rollout(rollout)
+    stored = database.plan(known.plan_id)
+    parts = [applied.accepted for _, _, applied in database.reader(known.id).applied()]
+    ours = np.concatenate([[], *parts]).astype(np.int32)
+    if not len(ours):
+        raise UsageError(f"--undo: expected a rollout that added devices, found {known.id} that added none")
+    plan = undo_plan(stored.plan, ours, created=int(time.time()))
+    return database.add_plan(plan, stored.inventory_id, stored.scenario), plan
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """A stored plan with what the pretend world needs: its fleet and the scenario's assumptions."""
