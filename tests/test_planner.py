@@ -415,6 +415,15 @@ def test_the_latency_comes_from_policy_then_model_then_default() -> None:
     assert make_plan(inventory, [], own, mature_after_s=7200, created=MONDAY).mature_after_s == 3 * HOUR_S
 
 
+def test_a_soak_shorter_than_the_latency_is_said() -> None:
+    """Only where a gate opens the way for others."""
+    plan = plan_of(make_inventory(1000), mature_after="3d")
+    assert [warning.split(":")[0] for warning in plan.warnings] == [
+        "phase 'pilot' soaks for 2d, less than the latency (3d)"
+    ]
+    assert plan_of(make_inventory(1000), mature_after="2d").warnings == ()
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_tiny_fleets_can_be_planned(n: int) -> None:
     """Nobody is a plan too, and it says so."""

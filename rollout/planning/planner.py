@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rollout.durations import format_duration
 from rollout.planning.exclusions import exclusions
 from rollout.planning.feasibility import Feasibility, feasibility
 from rollout.planning.human_steps import human_steps
@@ -217,9 +218,13 @@ def _warnings(phases: Sequence[Phase], start: int, created: int, latency_s: int)
     waiting = [phase.name for phase in phases[endless[0] + 1 :] if len(phase)] if endless else []
     if waiting:
         out.append(f"phase '{phases[endless[0]].name}' has no end: '{', '.join(waiting)}' never begins")
-    for phase in phases:
-        if len(phase) and phase.soak_s < latency_s:
+    followed = [
+        phase for index, phase in enumerate(phases) if any(len(later) for later in phases[index + 1 :])
+    ]
+    for phase in followed:
+        if len(phase) and phase.end is PhaseEnd.GATE and phase.soak_s < latency_s:
             out.append(
-                f"phase '{phase.name}' soaks for less than the latency: its gate will wait for the last batch"
+                f"phase '{phase.name}' soaks for {format_duration(phase.soak_s)}, less than the latency "
+                f"({format_duration(latency_s)}): its gate is asked before its last batches are mature"
             )
     return out
