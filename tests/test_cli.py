@@ -103,7 +103,7 @@ def test_the_whole_path_runs_and_each_step_finds_the_one_before(cli: Cli) -> Non
 
 def test_the_three_example_exports_join_and_run(cli: Cli) -> None:
     """The README's walk: real export shapes in three dialects give a plan that runs."""
-    taken = cli("inventory", "--from", *EXPORTS, "--json").json
+    taken = cli("inventory", "--from", *EXPORTS, "--taken", "2026-11-24", "--json").json
     assert taken["rejected"] == 0
     assert len(taken["files"]) == 3
     counts = cli("preflight", "--json").json["counts"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,9 @@ from rollout.cli.terminal import bar, emit, note, number, say, table
 from rollout.errors import UsageError
 
 if TYPE_CHECKING:
-    from rollout.values import Inventory
+    from collections.abc import Sequence
+
+    from rollout.values import Inventory, Rejected
 
 
 def inventory(
@@ -31,6 +34,14 @@ def inventory(
     allow_rejected: Annotated[
         bool, typer.Option("--allow-rejected", help="Leave bad lines out instead of refusing the file.")
     ] = False,
+    taken: Annotated[
+        str,
+        typer.Option(metavar="DATE", help="When the exports were made, such as 2026-11-24; now by default."),
+    ] = "",
+    day_first: Annotated[
+        bool | None,
+        typer.Option("--day-first/--month-first", help="How to read 03/04/2026, where it can't be told."),
+    ] = None,
     rejected: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write every rejected line here.")
     ] = None,
@@ -50,53 +61,59 @@ def inventory(
             "--from: expected exports or 'scenario', found nothing", "rollout inventory --from devices.csv"
         )
     if sources[0] == "scenario" or sources[0].endswith(".toml"):
-        taken = _generated(sources, seed, clients)
+        made = _generated(sources, seed, clients, _instant(taken))
     else:
         if clients is not None:
             raise UsageError("--clients belongs to --from scenario, found exports")
-        taken = _imported(sources, encoding, allow_rejected, rejected, quiet=as_json)
+        reading = steps.Reading(_instant(taken), encoding, allow_rejected, day_first)
+        made = _imported(sources, reading, rejected, quiet=as_json)
     database = steps.open_db(db)
-    known = database.add_inventory(taken)
+    known = database.add_inventory(made)
     if as_json:
-        emit(_document(known, taken))
+        emit(_document(known, made))
         return
-    _show(known, taken, verbose)
+    _show(known, made, verbose)
 
 
-def _generated(sources: list[str], seed: int, clients: int | None) -> Inventory:
+def _instant(text: str) -> int:
+    """Give a date (or date and time, UTC without offset) as Unix seconds; now where none is written."""
+    if not text:
+        return int(time.time())
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--taken: expected a date such as 2026-11-24, found '{text}'") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+def _generated(sources: list[str], seed: int, clients: int | None, taken: int) -> Inventory:
     rest = [one for one in sources if one != "scenario"]
     if len(rest) > 1:
         raise UsageError(f"--from scenario: expected at most one TOML file, found {', '.join(rest)}")
     scenario = steps.read_scenario(Path(rest[0]) if rest else None, clients)
-    return steps.generate_inventory(scenario, seed, int(time.time()))
+    return steps.generate_inventory(scenario, seed, taken)
 
 
-def _imported(
-    sources: list[str], encoding: str | None, allow_rejected: bool, rejected: Path | None, *, quiet: bool
-) -> Inventory:
+def _imported(sources: list[str], reading: steps.Reading, rejected: Path | None, *, quiet: bool) -> Inventory:
+    from rollout.directory.exports import ExportError
+
     try:
         with bar("reading rows", 0, quiet=quiet) as moving:
-            return steps.read_inventory(
-                [Path(one) for one in sources],
-                encoding=encoding,
-                allow_rejected=allow_rejected,
-                progress=lambda rows: moving.to(rows),
-            )
-    except UsageError as error:
-        lines = getattr(error, "rejected", ())
-        if rejected is not None and lines:
-            _write_rejected(rejected, lines)
-            note(f"{number(len(lines))} rejected lines are in {rejected}")
+            return steps.read_inventory([Path(one) for one in sources], reading, moving.to)
+    except ExportError as error:
+        if rejected is not None and error.rejected:
+            _write_rejected(rejected, error.rejected)
+            note(f"{number(len(error.rejected))} of {number(error.count)} rejected lines are in {rejected}")
         raise
 
 
-def _write_rejected(path: Path, lines: object) -> None:
+def _write_rejected(path: Path, lines: Sequence[Rejected]) -> None:
     import csv
 
     with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["file", "line", "column", "found", "expected"])
-        for line in lines:  # type: ignore[attr-defined]
+        for line in lines:
             writer.writerow([line.file, line.line, line.column, line.found, line.expected])
 
 

@@ -50,18 +50,29 @@ def generate_inventory(scenario: Scenario, seed: int, taken: int) -> Inventory:
     return generate(scenario.fleet, seed, taken)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How exports are read. taken : Unix seconds at which they describe the fleet."""
+
+    taken: int
+    encoding: str | None = None
+    allow_rejected: bool = False
+    day_first: bool | None = None
+
+
 def read_inventory(
-    paths: Sequence[Path],
-    *,
-    encoding: str | None,
-    allow_rejected: bool,
-    progress: Callable[[int], None] | None,
+    paths: Sequence[Path], reading: Reading, progress: Callable[[int], None] | None
 ) -> Inventory:
     """Read real exports; all or nothing unless `allow_rejected`."""
     from rollout.directory.exports import read_exports
 
     return read_exports(
-        paths, taken=int(time.time()), encoding=encoding, allow_rejected=allow_rejected, progress=progress
+        paths,
+        taken=reading.taken,
+        encoding=reading.encoding,
+        allow_rejected=reading.allow_rejected,
+        day_first=reading.day_first,
+        progress=progress,
     )
 
 
