@@ -415,12 +415,13 @@ def test_the_latency_comes_from_policy_then_model_then_default() -> None:
     assert make_plan(inventory, [], own, mature_after_s=7200, created=MONDAY).mature_after_s == 3 * HOUR_S
 
 
-def test_a_soak_shorter_than_the_latency_is_said() -> None:
-    """Only where a gate opens the way for others."""
+def test_a_soak_shorter_than_the_latency_is_prolonged_and_said() -> None:
+    """Before its last batches are mature a gate could only hold; said where others follow."""
     plan = plan_of(make_inventory(1000), mature_after="3d")
     assert [warning.split(":")[0] for warning in plan.warnings] == [
-        "phase 'pilot' soaks for 2d, less than the latency (3d)"
+        "phase 'pilot' soaks for 3d instead of 2d"
     ]
+    assert [phase.soak_s for phase in plan.phases if len(phase)] == [3 * DAY_S, 3 * DAY_S]
     assert plan_of(make_inventory(1000), mature_after="2d").warnings == ()
 
 

@@ -165,7 +165,8 @@ class Phasing:
             order=one.order,
             curve=curve,
             step_s=frame.step_s,
-            soak_s=wish.soak,
+            # Before its last batches are mature the gate could say nothing but HOLD.
+            soak_s=max(wish.soak, self.latency_s) if len(one.order) else wish.soak,
             gate=(wish.gate or self.policy.gate).gate(),
             end=wish.ends,
             by=by,

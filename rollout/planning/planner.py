@@ -123,7 +123,12 @@ def finish_plan(
         look_s=policy.look_every,
         chunk=policy.chunk,
         human_steps=human_steps(policy),
-        warnings=(*warnings, *timetable.warnings, *_warnings(phases, start, created, latency_s)),
+        warnings=(
+            *warnings,
+            *timetable.warnings,
+            *_warnings(phases, start, created),
+            *_longer_soaks(members, latency_s),
+        ),
         freezes=tuple(str(freeze) for freeze in timetable.freezes),
         strata_columns=policy.strata,
         zone_names=timetable.zone_names,
@@ -208,7 +213,20 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
     return Strata(policy.stratum, factor.codes, tuple(level or "unknown" for level in factor.levels))
 
 
-def _warnings(phases: Sequence[Phase], start: int, created: int, latency_s: int) -> list[str]:
+def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
+    """Say where a soak is longer than was asked for: only mature batches prove anything."""
+    return [
+        f"phase '{one.wish.name}' soaks for {format_duration(latency_s)} instead of "
+        f"{format_duration(one.wish.soak)}: its last batches are mature only then"
+        for index, one in enumerate(members)
+        if len(one.order)
+        and one.wish.ends is PhaseEnd.GATE
+        and one.wish.soak < latency_s
+        and any(len(later.order) for later in members[index + 1 :])
+    ]
+
+
+def _warnings(phases: Sequence[Phase], start: int, created: int) -> list[str]:
     out = []
     if not any(len(phase) for phase in phases):
         out.append("no device is left to release")
@@ -218,13 +236,4 @@ def _warnings(phases: Sequence[Phase], start: int, created: int, latency_s: int)
     waiting = [phase.name for phase in phases[endless[0] + 1 :] if len(phase)] if endless else []
     if waiting:
         out.append(f"phase '{phases[endless[0]].name}' has no end: '{', '.join(waiting)}' never begins")
-    followed = [
-        phase for index, phase in enumerate(phases) if any(len(later) for later in phases[index + 1 :])
-    ]
-    for phase in followed:
-        if len(phase) and phase.end is PhaseEnd.GATE and phase.soak_s < latency_s:
-            out.append(
-                f"phase '{phase.name}' soaks for {format_duration(phase.soak_s)}, less than the latency "
-                f"({format_duration(latency_s)}): its gate is asked before its last batches are mature"
-            )
     return out
