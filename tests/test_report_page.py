@@ -143,6 +143,7 @@ def test_page_of_bare_facts() -> None:
     """Where nothing is known the page says so instead of showing empty pictures."""
     bare = make_facts("planned", forecast=None, load=None, findings=())
     text = " ".join(outline(html_report(bare)).text)
+    assert "The codes of the failures are not known" in text
     assert "No forecast: simulate the plan" in text
     assert "No gate has judged yet" in text
     assert "Nothing was released yet" in text

@@ -126,6 +126,16 @@ def test_fan_marks_the_interval_of_the_end(facts: ReportFacts) -> None:
     assert "done, 8 of 10 runs: Sat 14 Nov to Sun 15 Nov" in words(ax)
 
 
+def test_fan_holds_the_released_number_to_the_end(facts: ReportFacts) -> None:
+    """A plan that has released everybody early stays at that height."""
+    short = replace(
+        facts, planned=replace(facts.planned, at=facts.planned.at[:50], count=facts.planned.count[:50])
+    )
+    fan = ForecastFan.of(short)
+    assert fan is not None
+    assert (fan.planned.at[-1], fan.planned.count[-1]) == (fan.bands.at[-1], facts.planned.count[49])
+
+
 def test_funnel_writes_counts_and_shares(facts: ReportFacts) -> None:
     """The numbers of the facts stand beside the bars."""
     text = words(FunnelBars.of(facts).plot())

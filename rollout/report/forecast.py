@@ -47,7 +47,8 @@ class ForecastFan:
         at, seen = actual_of(facts, Outcome.ENROLLED)
         p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
         stamp = Stamp(facts.zone, facts.digest, f"{forecast.runs} runs, seed {forecast.seed}")
-        return cls(forecast.enrolled, (p10, p50, p90), facts.funnel.eligible, at, seen, facts.planned, stamp)
+        planned = _held(facts.planned, int(forecast.enrolled.at[-1]))
+        return cls(forecast.enrolled, (p10, p50, p90), facts.funnel.eligible, at, seen, planned, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the fan; give the axes."""
@@ -131,6 +132,13 @@ def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCou
     at = np.array([point.at for point in facts.points], dtype=np.int64)
     sums = [sum(int(counts[o]) for counts in point.by_phase for o in outcomes) for point in facts.points]
     return at, np.array(sums, dtype=np.int64)
+
+
+def _held(track: Track, end: int) -> Track:
+    """Give the track with its last count held until `end`."""
+    if not len(track.at) or track.at[-1] >= end:
+        return track
+    return Track(np.append(track.at, end), np.append(track.count, track.count[-1]))
 
 
 def _index_at(values: AnyCounts, goal: float) -> int:

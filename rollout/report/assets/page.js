@@ -41,6 +41,7 @@
     const [from, likely, to] = chart.span.map((at) => u.valToPos(at, "x", true));
     const { ctx, bbox } = u, y = u.valToPos(chart.top / 1.18 * 1.09, "y", true), ratio = devicePixelRatio;
     ctx.save();
+    ctx.setLineDash([]);
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
