@@ -141,9 +141,9 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
     numbers = _numbers(model, limit, len(traits))
     numbers[STRAGGLER] = straggler_after_s
     numbers[OUTAGE] = int(np.flatnonzero(codes == OUTAGE_CODE)[0])
-    index = {int(code): place for place, code in enumerate(codes)}
-    known = {0: -1, **index}
-    fault_codes, inverse = np.unique(traits.fault_code, return_inverse=True)
+    fault_code = np.full(len(traits), -1, dtype=np.int16)
+    for place, code in enumerate(codes):
+        fault_code[traits.fault_code == code] = place
     return Spec(
         base,
         start,
@@ -155,7 +155,7 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
         _mix(model, codes, permanent=True),
         _mix(model, codes, permanent=False),
         np.round(traits.fault * 2**32).astype(np.int64),
-        np.array([known[int(code)] for code in fault_codes], dtype=np.int16)[inverse],
+        fault_code,
     )
 
 

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config as _config
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 SOURCES: Final = ("clients", "compiled", "draws", "kernel", "rows", "service", "spans")
 
@@ -49,3 +52,26 @@ def entry(function: Callable[..., Any]) -> Any:
         return njit(function, cache=True, **_OPTIONS)
     finally:
         config.CACHE_DIR = before
+
+
+def _prefetch(_: Any, array: Any, index: Any) -> Any:
+    """Ask for `array[index]` to be brought near: rows are visited in an order that no hardware guesses."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, arguments[0])
+        place = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        pointer = builder.gep(view.data, [place])
+        byte = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        declare: Any = cgutils.get_or_insert_function
+        shape = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
+        function = declare(builder.module, shape, "llvm.prefetch.p0")
+        for_writing, keep, data = (ir.Constant(number, value) for value in (1, 3, 1))
+        builder.call(function, [byte, for_writing, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+prefetch: Final[Any] = intrinsic(_prefetch)

@@ -128,7 +128,7 @@ class Engine:
             np.zeros((hours_in(limit), 8), dtype=np.int64),
             np.zeros(limit // 60 + 1, dtype=np.int32),
         )
-        self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int64))
+        self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64))
         self._pending = tally[r.PENDING : r.PENDING + 1]
         self._failed = tally[r.SCALARS :]
         self._now = start

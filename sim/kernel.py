@@ -16,13 +16,15 @@ from rollout.values import NOT_RELEASED, Outcome
 from sim import clients as c
 from sim import draws as d
 from sim import rows as r
-from sim.compiled import entry, jit
+from sim.compiled import entry, jit, prefetch
 from sim.rows import draw, high, low, part, quantile, which
 from sim.spans import ready_from, span
 
 _PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _KIND_SHIFT = 28
+_AHEAD = 64
+"""Seconds by which rows are asked for before their events come."""
 
 
 @entry
@@ -31,19 +33,42 @@ def step(
 ) -> None:
     """Process every event whose second is less than `until`; then release `devices` in that second."""
     _advance(run, lists, counts, rules, until)
-    for device in devices:
-        row = run.rows[device]
-        if row.outcome == NOT_RELEASED:
-            lists.order[run.tally[r.RELEASED]] = device
-            run.tally[r.RELEASED] += 1
-            run.tally[r.PENDING] += 1
-            counts[batch, row.stratum, _PENDING] += 1
-            row.batch = batch
-            _begin(row, device, rules.book, faults)
-            exists = run.tally[r.FIRST] < until
-            immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
-            due = _first_attempt(row, until, immediate, run.hours, rules.book)
-            _put(run.rows, run.heads, device, due, c.KIND_ATTEMPT)
+    for begin in range(0, len(devices), r.BLOCK):
+        block = devices[begin : begin + r.BLOCK]
+        for place in range(len(block)):
+            lists.scratch[place] = _release(run, lists, counts, rules, faults, until, block[place], batch)
+        for place in range(len(block)):
+            if lists.scratch[place] >= 0:
+                _put(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
+
+
+@jit
+def _release(
+    run: Any,
+    lists: Any,
+    counts: Any,
+    rules: Any,
+    faults: Any,
+    at: Any,
+    device: Any,
+    batch: Any,
+) -> Any:
+    """Release a device; give the second of its first attempt, -1 if it was released before."""
+    row = run.rows[device]
+    if row.outcome != NOT_RELEASED:
+        return -1
+    lists.order[run.tally[r.RELEASED]] = device
+    run.tally[r.RELEASED] += 1
+    run.tally[r.PENDING] += 1
+    counts[batch, row.stratum, _PENDING] += 1
+    row.batch = batch
+    _begin(row, device, rules.book, faults)
+    exists = run.tally[r.FIRST] < at
+    immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+    due = _first_attempt(row, at, immediate, run.hours, rules.book)
+    if due < len(run.heads):
+        prefetch(run.heads, due)
+    return due
 
 
 @jit
@@ -51,6 +76,9 @@ def _advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
     rows, heads, tally = run.rows, run.heads, run.tally
     watch = _next_watch(rows, lists.order, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
+        ahead = second + _AHEAD
+        if ahead < len(heads) and heads[ahead] >= 0:
+            prefetch(rows, heads[ahead])
         if heads[second] >= 0:
             for place in range(_bucket(rows, heads, lists.scratch, second)):
                 device = np.int32(lists.scratch[place] & ((1 << _KIND_SHIFT) - 1))

@@ -144,7 +144,7 @@ def _by_hour(lives: list[Intervals], weeks: int) -> Curve:
     for life in lives:
         begins, ends = np.array(life.begins), np.array(life.ends)
         total += np.searchsorted(begins, middles, side="right") - np.searchsorted(ends, middles, side="right")
-    return total.reshape(weeks, WEEK_HOURS).mean(axis=0) / len(lives)
+    return np.asarray(total.reshape(weeks, WEEK_HOURS).mean(axis=0) / len(lives), dtype=np.float64)
 
 
 def _lengths(lives: list[Intervals], weeks: int) -> tuple[Curve, Curve]:

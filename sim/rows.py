@@ -67,6 +67,9 @@ WATCHED: Final = 7  # devices of `order` whose straggler time is over
 SCALARS: Final = 8
 
 
+BLOCK: Final = 64
+"""Devices released before their events are put in the queue, so that the queue's memory can be asked for."""
+
 FIRST_DAY: Final = SIZE + TABLES * (BINS + 1)
 """Where the kinds of the days begin in a book."""
 
