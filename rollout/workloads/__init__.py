@@ -1,0 +1,65 @@
+"""Workloads and automatic enrollment: what can be set, what it does to whom, and the way back.
+
+`sliders` holds the seven workloads as a table, `flags` reads a client's bits, `authority` says who manages what,
+`enrollment` knows None, Pilot and All, `way_back` what stays, `states` what the site says of each client.
+"""
+
+from rollout.workloads.authority import Authority, authorities, authority, expected_authority
+from rollout.workloads.enrollment import (
+    TRANSITIONS,
+    WIZARD_DEFAULT,
+    Groups,
+    Mode,
+    Transition,
+    transition,
+)
+from rollout.workloads.flags import FORCED_SINCE, MARKERS, Flags, decode
+from rollout.workloads.sliders import (
+    AUTOPATCH,
+    COMANAGED_BIT,
+    USUAL_ORDER,
+    WORKLOADS,
+    Slider,
+    Workload,
+    breaks_superset,
+    missing_counterparts,
+    moves_with,
+    order_advice,
+    outside_superset,
+    workloads_of,
+)
+from rollout.workloads.way_back import UNENROLL_ORDER, Leave, Unenrolled, judge_unenroll, way_back
+
+__all__ = [
+    "AUTOPATCH",
+    "COMANAGED_BIT",
+    "FORCED_SINCE",
+    "MARKERS",
+    "TRANSITIONS",
+    "UNENROLL_ORDER",
+    "USUAL_ORDER",
+    "WIZARD_DEFAULT",
+    "WORKLOADS",
+    "Authority",
+    "Flags",
+    "Groups",
+    "Leave",
+    "Mode",
+    "Slider",
+    "Transition",
+    "Unenrolled",
+    "Workload",
+    "authorities",
+    "authority",
+    "breaks_superset",
+    "decode",
+    "expected_authority",
+    "judge_unenroll",
+    "missing_counterparts",
+    "moves_with",
+    "order_advice",
+    "outside_superset",
+    "transition",
+    "way_back",
+    "workloads_of",
+]
