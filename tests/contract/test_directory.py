@@ -1,0 +1,282 @@
+"""One contract for every directory: the embedded world, a ConfigMgr site, an Entra tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from building import MONDAY
+from emulators.people import Engine
+from emulators.web import Fault
+from opened import Setting, fleet_plan, site, tenant
+
+from rollout.errors import OutsideError, RefusedError
+from rollout.loop import drive, pump
+from rollout.ports import Directory
+from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, Batch, Outcome, Plan, State
+from sim.draws import traits_like
+from sim.forecast import world_of
+from sim.journal import MemoryJournal
+from rollout.values import FailureClass
+from sim.model import FailureCode, Model
+
+MODEL = Model.model_validate({"clients": {"window": "24h"}})
+NOBODY = np.empty(0, dtype=np.int32)
+
+
+@dataclass
+class Opened:
+    """A directory under test. pass_(seconds) lets its world live on; gives the instant."""
+
+    plan: Plan
+    directory: Directory
+    pass_: Callable[[int], int]
+    setting: Setting | None = None
+
+
+def embedded(plan: Plan, model: Model, seed: int = 1) -> Opened:
+    world = world_of(plan, traits_like(len(plan), model), model, seed=seed)
+    now = [plan.start]
+
+    def pass_(seconds: int) -> int:
+        now[0] += seconds
+        return now[0]
+
+    world.prepare(plan)
+    return Opened(plan, world, pass_)
+
+
+def emulated(make: Callable[..., Setting], plan: Plan, model: Model, seed: int = 1) -> Opened:
+    def world(plan: Plan, _fleet: Any) -> Engine:
+        return Engine(world_of(plan, traits_like(len(plan), model), model, seed=seed).engine, len(plan))
+
+    it = make(len(plan), plan=plan, world=world)
+
+    def pass_(seconds: int) -> int:
+        it.now += seconds
+        return it.now
+
+    return Opened(plan, it.directory, pass_, it)
+
+
+KINDS: dict[str, Callable[..., Opened]] = {
+    "embedded": embedded,
+    "adminservice": lambda *given: emulated(site, *given),
+    "graph": lambda *given: emulated(tenant, *given),
+}
+
+
+@pytest.fixture(params=list(KINDS))
+def it(request: pytest.FixtureRequest) -> Opened:
+    """A directory with 40 devices of which none is a member."""
+    return KINDS[request.param](fleet_plan(40, chunk=10)[1], MODEL)
+
+
+def test_nobody_is_a_member_before_anything_is_applied(it: Opened) -> None:
+    """An empty collection has no members, and nothing is counted."""
+    assert len(it.directory.members(np.arange(40, dtype=np.int32))) == 0
+    seen = it.directory.observe(it.pass_(300))
+    assert seen.readable
+    assert int(seen.counts.sum()) == 0
+
+
+def test_what_is_applied_is_accepted_and_a_member(it: Opened) -> None:
+    """Applied rows come back as accepted, in their order, and are members then."""
+    rows = np.array([3, 1, 7], dtype=np.int32)
+    applied = it.directory.apply(0, rows, it.pass_(0))
+    assert applied.accepted.tolist() == [3, 1, 7]
+    assert len(applied.rejected) == len(applied.reasons) == 0
+    assert it.directory.members(np.arange(10, dtype=np.int32)).tolist() == [1, 3, 7]
+    assert it.directory.members(np.array([7, 2, 1], dtype=np.int32)).tolist() == [7, 1]
+
+
+def test_applying_twice_equals_once(it: Opened) -> None:
+    """Invariant 5: the second time changes nothing, neither members nor counts."""
+    rows = np.arange(5, dtype=np.int32)
+    it.directory.apply(0, rows, it.pass_(0))
+    it.directory.apply(0, rows, it.pass_(0))
+    assert it.directory.members(np.arange(40, dtype=np.int32)).tolist() == [0, 1, 2, 3, 4]
+    assert int(it.directory.observe(it.pass_(300)).counts.sum()) == 5
+
+
+def test_counts_are_by_batch_stratum_and_outcome(it: Opened) -> None:
+    """Fresh members are pending, each in its batch and stratum (the plan's strata alternate)."""
+    it.directory.apply(0, np.array([0, 2, 4], dtype=np.int32), it.pass_(0))
+    it.directory.apply(1, np.array([1, 6], dtype=np.int32), it.pass_(0))
+    counts = it.directory.observe(it.pass_(1)).counts
+    assert counts[0, :, Outcome.PENDING].tolist() == [3, 0]
+    assert counts[1, :, Outcome.PENDING].tolist() == [1, 1]
+    assert int(counts.sum()) == 5
+
+
+def test_outcomes_tell_of_each_device(it: Opened) -> None:
+    """Released devices have an outcome with its time, the others none."""
+    it.directory.apply(0, np.arange(6, dtype=np.int32), it.pass_(0))
+    it.directory.observe(it.pass_(60))
+    told = it.directory.outcomes()
+    assert told.outcome[:6].tolist() == [Outcome.PENDING] * 6
+    assert (told.outcome[6:] == NOT_RELEASED).all()
+    assert (told.at[6:] == -1).all()
+    assert (told.at[:6] >= MONDAY).all()
+
+
+def test_devices_enroll_and_are_counted_so(it: Opened) -> None:
+    """After the straggler time nobody is pending: each has enrolled, failed or timed out."""
+    it.directory.apply(0, np.arange(10, dtype=np.int32), it.pass_(0))
+    for _ in range(9):
+        counts = it.directory.observe(it.pass_(DAY_S)).counts.sum(axis=(0, 1))
+    assert counts[Outcome.PENDING] == 0
+    assert counts.sum() == 10
+    assert counts[Outcome.ENROLLED] > 0
+
+
+def test_another_fleet_is_refused(it: Opened) -> None:
+    """A plan of other devices is refused before anything is sent."""
+    with pytest.raises(RefusedError):
+        it.directory.prepare(fleet_plan(12)[1])
+
+
+# The loop over each of them.
+
+
+class Clock:
+    """Jumps to where the loop wants to be, and takes the emulator along."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.now = opened.plan.start
+        self._pass = opened.pass_
+
+    def wait_until(self, at: int) -> int:
+        if at > self.now:
+            self._pass(at - self.now)
+            self.now = at
+        return self.now
+
+
+def rolled(opened: Opened, days: int = 40) -> tuple[MemoryJournal, list[int]]:
+    """Carry the plan out; gives the journal and the members at the end."""
+    journal = MemoryJournal()
+    pump(
+        drive(opened.plan, journal, opened.directory, opened.plan.start + days * DAY_S),
+        Clock(opened).wait_until,
+    )
+    return journal, opened.directory.members(np.arange(len(opened.plan), dtype=np.int32)).tolist()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_scenario_ends_the_same_everywhere(seed: int) -> None:
+    """Same plan, model and seed: same members and the same decision rows, whichever directory executes."""
+    plan = replace(fleet_plan(60, sizes=(20, 40, 0), chunk=7)[1], look_s=1800)
+    journals = {name: rolled(make(plan, MODEL, seed)) for name, make in KINDS.items()}
+    first, members = journals["embedded"]
+    assert len(first.decisions()) > 10
+    for name, (journal, theirs) in journals.items():
+        assert theirs == members, name
+        assert list(journal.decisions()) == list(first.decisions()), name
+
+
+def test_failures_halt_the_same_everywhere() -> None:
+    """A model in which most enrollments fail for good: every directory lets the gate halt, in the same row."""
+    bad = FailureCode(code=0x80180018, kind=FailureClass.CONFIG, rate=0.7, permanent=True)
+    model = MODEL.model_copy(update={"clients": MODEL.clients.model_copy(update={"failures": (bad,)})})
+    plan = replace(fleet_plan(60, sizes=(30, 30, 0), chunk=10)[1], look_s=1800)
+    ends = {name: rolled(make(plan, model, 3))[0] for name, make in KINDS.items()}
+    rows = {name: list(journal.decisions()) for name, journal in ends.items()}
+    assert rows["embedded"][-1].state is State.HALTED
+    assert rows["adminservice"] == rows["embedded"]
+    assert rows["graph"] == rows["embedded"]
+
+
+@pytest.mark.parametrize("kind", ["adminservice", "graph"])
+def test_lost_answers_and_outages_change_nothing_in_the_end(kind: str) -> None:
+    """Every third write loses its answer, reads fail for an hour: everybody is in once at the end."""
+    plan = replace(fleet_plan(60, sizes=(20, 40, 0), chunk=7)[1], look_s=1800)
+    opened = KINDS[kind](plan, MODEL)
+    assert opened.setting is not None
+    emulator = opened.setting.emulator
+    for skip in range(2, 60, 3):
+        emulator.faults.append(Fault(r"AddMembershipRule|PATCH /", skip=skip, lose=True))
+    emulator.faults.append(Fault(r"^GET", skip=40, times=12, drop=True))
+    journal, members = rolled(opened)
+    assert members == list(range(60))
+    kinds = {kind for _, kind, _ in journal.sessions}
+    assert "unanswered" in kinds
+    assert journal.decisions()[-1].state is State.FINISHED
+
+
+@pytest.mark.parametrize("kind", ["adminservice", "graph"])
+def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
+    """A new process with a new directory takes the batches up: same members, nobody sent twice."""
+    plan = replace(fleet_plan(40, sizes=(20, 20, 0), chunk=7)[1], look_s=1800)
+    whole = rolled(KINDS[kind](plan, MODEL))[1]
+    for kill_at in (3, 9, 20):
+        opened = KINDS[kind](plan, MODEL)
+        it = opened.setting
+        assert it is not None
+        journal, clock = MemoryJournal(), Clock(opened)
+        steps = drive(plan, journal, opened.directory)
+        wanted = next(steps)
+        for _ in range(kill_at):
+            wanted = steps.send(clock.wait_until(wanted))
+        steps.close()
+        fresh = (site if kind == "adminservice" else tenant)(40, plan=plan, bare=True)
+        fresh.directory.close()
+        again = _over(kind, it, fresh)
+        pump(drive(plan, journal, again, plan.start + 40 * DAY_S), clock.wait_until)
+        assert again.members(np.arange(40, dtype=np.int32)).tolist() == whole
+
+
+def _over(kind: str, it: Setting, fresh: Setting) -> Any:
+    """Give the fresh session's directory over the old session's emulator."""
+    from emulators.web import in_process
+    from opened import SITE_URL, Token
+
+    from rollout.directory.opening import open_directory
+    from rollout.directory.settings import DirectorySettings
+
+    settings = fresh.directory.settings
+    both = DirectorySettings(**{kind: settings})
+    assert SITE_URL
+    return open_directory(
+        kind,
+        both,
+        it.plan,
+        it.fleet,
+        clock=it.time,
+        http=in_process(it.emulator),
+        credential=Token(),
+        chance=lambda: 0.5,
+    )
+
+
+@pytest.mark.parametrize("kind", ["adminservice", "graph"])
+def test_an_unreadable_directory_raises_and_never_guesses(kind: str) -> None:
+    """What cannot be read raises `OutsideError`: the loop makes HOLD of it."""
+    opened = KINDS[kind](fleet_plan(40, chunk=10)[1], MODEL)
+    assert opened.setting is not None
+    opened.directory.apply(0, np.arange(8, dtype=np.int32), opened.pass_(0))
+    opened.setting.emulator.faults.append(
+        Fault("Membership|Co[Mm]anagement|batch|members", times=10_000, drop=True)
+    )
+    with pytest.raises(OutsideError):
+        opened.directory.observe(opened.pass_(HOUR_S))
+    with pytest.raises(OutsideError):
+        opened.directory.members(np.arange(8, dtype=np.int32))
+
+
+def test_restored_batches_are_counted(it: Opened) -> None:
+    """Members of an earlier session count in their batch; half-sent devices do not."""
+    if it.setting is None:
+        pytest.skip("the embedded world restores from its own log")
+    it.directory.apply(0, np.arange(4, dtype=np.int32), it.pass_(0))
+    kind = "adminservice" if "AdminService" in type(it.directory).__name__ else "graph"
+    fresh = (site if kind == "adminservice" else tenant)(40, plan=it.plan, bare=True)
+    again = _over(kind, it.setting, fresh)
+    again.prepare(it.plan)
+    again.restore([Batch(0, 0, MONDAY, np.arange(6, dtype=np.int32), NOBODY)])
+    counts = again.observe(it.pass_(60)).counts
+    assert counts.sum() == 4
+    assert counts[0, :, Outcome.PENDING].sum() == 4
