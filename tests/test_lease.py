@@ -332,8 +332,13 @@ def contend(place: str, each: int) -> None:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        for process in processes:
-            assert not process.communicate(timeout=240)[1]
+        try:
+            said = [process.communicate(timeout=240)[1] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        assert said == ["", ""]
         assert database.verify_chain("run-1") is None
         by = [who for _, who, _, _ in database.reader("run-1").audit()]
         assert (by.count("anna"), by.count("ben")) == (each, each)
@@ -343,6 +348,33 @@ def contend(place: str, each: int) -> None:
 def test_contending_writers_lose_nothing(kind: str, tmp_path: Path) -> None:
     """Two processes that write at once lose no row, and the chain holds."""
     contend(place_of(kind, tmp_path), 100)
+
+
+BUSY = """
+import sys
+from rollout.store import open_database
+database = open_database(sys.argv[1])
+journal = database.journal("run-1", owner="busy")
+print("ready", flush=True)
+while True:
+    journal.session(1, "note", "text")
+"""
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_busy_executor_lets_commands_in(kind: str, tmp_path: Path) -> None:
+    """While an executor writes without a pause, a command of a person is in within moments, every time."""
+    place = place_of(kind, tmp_path)
+    with filled(place) as database:
+        process = child(BUSY, place)
+        try:
+            wait_for(process, "ready")
+            for number in range(10):
+                database.command("run-1", "exclude", "anna", "", AT, rows=(number,))
+        finally:
+            process.kill()
+            process.communicate()
+        assert database.reader("run-1").commands().excluded == tuple(range(10))
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ write-ahead log only where SQLite is free of the WAL-reset bug. PostgreSQL: READ
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,9 @@ from rollout.store.database_errors import translated
 
 BUSY_S = 4.0
 """How long a writer waits for another one: shorter than the 5 s in which a signal must end the program."""
+
+LOOK_AGAIN_S = (0.0005, 0.0011, 0.0017, 0.0023, 0.0031)
+"""Pauses between two attempts to become SQLite's writer; uneven, so as not to keep step with another's."""
 
 STALLED_S = 20.0
 """How long a stalled process may keep its transaction, and with it everybody else, on PostgreSQL."""
@@ -134,8 +139,30 @@ def _set_up(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("rollout_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get("rollout_writes", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite's own waiting looks every 100 ms at last. Between two writes of a busy executor there is about one
+    # millisecond, so a second writer would starve: we look more often.
+    driver: Any = connection.connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        _begin_at_once(driver)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+
+
+def _begin_at_once(driver: Any) -> None:
+    end = time.monotonic() + BUSY_S
+    for pause_s in itertools.cycle(LOOK_AGAIN_S):
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(pause_s)
+        else:
+            return
 
 
 def look_at_file(path: Path, *, create: bool) -> None:
