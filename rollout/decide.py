@@ -242,7 +242,8 @@ def _finish(look: _Look, judgement: Judgement) -> Decision:
     patience = look.progress.last_release + look.plan.straggler_after_s
     if look.flying and look.seen.now <= patience:
         return look.stay("all are released; waiting for the last outcomes", judgement)
-    text = f"finished: {look.progress.enrolled} of {released} released devices are enrolled"
+    done = "have left" if look.plan.action.startswith("undo:") else "are enrolled"
+    text = f"finished: {look.progress.enrolled} of {released} released devices {done}"
     return look.turn(State.FINISHED, text, judgement)
 
 

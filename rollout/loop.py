@@ -172,6 +172,7 @@ class _Work:
         )
         self.journal.intend(progress, row, batch, point)
         if batch:
+            self.directory.follow(batch)
             self.batches.append(batch)
             self.batch_at.append(batch.at)
             self.open_batches.append(batch.number)

@@ -92,6 +92,10 @@ class Directory(Protocol):
         """Take up batches of an earlier session, so that `observe` counts them. They may be half-sent."""
         ...
 
+    def follow(self, batch: Batch) -> None:
+        """Count the devices of a batch that is intended now, those that were members before with them."""
+        ...
+
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are members of the target collection now."""
         ...
@@ -100,6 +104,13 @@ class Directory(Protocol):
         """Make `rows` members. Adding a member twice changes nothing.
 
         Raise `OutsideError` when the answer is lost: the caller looks again before it sends again.
+        """
+        ...
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Make `rows` no members any more: the way back. Who is none already is adopted.
+
+        Raise `OutsideError` when the answer is lost, as `apply` does.
         """
         ...
 

@@ -13,8 +13,11 @@ import numpy as np
 from rollout.errors import RefusedError
 from rollout.ports import MembershipLog
 from rollout.values import (
+    NOT_RELEASED,
+    OUTCOMES,
     Applied,
     Batch,
+    BoolArray,
     DeviceOutcomes,
     IntArray,
     Observation,
@@ -54,6 +57,11 @@ class World:
         for at, batch, rows in self._log.load() if self._log else ():
             self._enter(rows, batch, at)
 
+    def follow(self, batch: Batch) -> None:
+        """Count those of a batch who were members before; for the engine they enter now."""
+        if len(batch.adopted):
+            self._enter(batch.adopted, batch.number, batch.at)
+
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are members."""
         return np.asarray(rows[self.is_member[rows]], dtype=np.int32)
@@ -72,6 +80,10 @@ class World:
         self.engine.release(rows, batch, at)
         self.is_member[rows] = True
 
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out of the collection. Nothing happens on a device that leaves it (I)."""
+        return _withdrawn(self.is_member, self._log, batch, rows, at)
+
     def observe(self, at: int) -> Observation:
         """Give the counts at `at`: events strictly before it."""
         self.engine.advance(at)
@@ -80,6 +92,63 @@ class World:
     def outcomes(self) -> DeviceOutcomes:
         """Give the state of each device as of the last observation."""
         return DeviceOutcomes(self.engine.outcome, self.engine.outcome_at, self.engine.code)
+
+
+class Collection:
+    """Nothing but a collection, full at first: where the embedded directory plays the way back.
+
+    log : keeps who was taken out. The devices themselves do not change when they leave.
+    """
+
+    def __init__(self, members: IntArray, devices: int, log: MembershipLog | None = None) -> None:
+        self.is_member = np.zeros(devices, dtype=np.bool_)
+        self.is_member[members] = True
+        self._log = log
+
+    def prepare(self, plan: Plan) -> None:
+        """There is nothing to refuse."""
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Take out again whom earlier sessions took out."""
+        del batches
+        for _at, _batch, rows in self._log.load() if self._log else ():
+            self.is_member[rows] = False
+
+    def follow(self, batch: Batch) -> None:
+        """There is nothing to count here."""
+
+    def members(self, rows: IntArray) -> IntArray:
+        """Give those of `rows` that are members."""
+        return np.asarray(rows[self.is_member[rows]], dtype=np.int32)
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Nobody enters here: this is the way back."""
+        raise AssertionError("a collection that is being emptied takes nobody in")
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out."""
+        return _withdrawn(self.is_member, self._log, batch, rows, at)
+
+    def observe(self, at: int) -> Observation:
+        """There are no outcomes of its own: `UndoDirectory` counts who has left."""
+        return Observation(at, np.zeros((0, 1, OUTCOMES), dtype=np.int64), {})
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Nobody has one."""
+        n = len(self.is_member)
+        nothing = np.full(n, -1, dtype=np.int64)
+        return DeviceOutcomes(np.full(n, NOT_RELEASED, dtype=np.int8), nothing, np.zeros(n, dtype=np.int64))
+
+
+def _withdrawn(
+    is_member: BoolArray, log: MembershipLog | None, batch: int, rows: IntArray, at: int
+) -> Applied:
+    leaving = np.asarray(rows[is_member[rows]], dtype=np.int32)
+    if len(leaving) and log:
+        log.append(at, batch, leaving)
+    stayed_out = np.asarray(rows[~is_member[rows]], dtype=np.int32)
+    is_member[leaving] = False
+    return Applied(leaving, stayed_out, NOBODY)
 
 
 class SimClock:

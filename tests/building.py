@@ -130,7 +130,16 @@ class PromptDirectory:
 
     def restore(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
-            self.batch[batch.rows] = batch.number
+            self.follow(batch)
+
+    def follow(self, batch: Batch) -> None:
+        self.batch[batch.rows] = batch.number
+        already = batch.adopted[self.entered[batch.adopted] < 0]
+        self.entered[already] = batch.at
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        self.is_member[rows] = False
+        return Applied(rows, NOBODY, NOBODY)
 
     def members(self, rows: IntArray) -> IntArray:
         return np.asarray(rows[self.is_member[rows]], dtype=np.int32)

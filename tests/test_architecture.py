@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.planning": {"values", "errors", "durations", "pacing", "policy", "workloads", "gates"},
     "rollout.decide": {"values", "pacing", "gates", "failures"},
     "rollout.loop": {"values", "errors", "ports", "decide"},
+    "rollout.undo": {"values", "ports"},
     "rollout.store": {"values", "errors", "ports"},
     "rollout.directory": {"values", "errors", "ports", "failures"},
     "rollout.report": {"values", "errors", "ports"},
@@ -101,7 +102,9 @@ def top_imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [one for one in modules() if name_of(one).startswith("rollout.cli")], ids=lambda path: name_of(path)
+    "path",
+    [one for one in modules() if name_of(one).startswith("rollout.cli")],
+    ids=lambda path: name_of(path),
 )
 def test_verbs_import_heavy_packages_only_where_they_use_them(path: Path) -> None:
     """`rollout --help` must not wait for a plotting library or a compiler."""

@@ -177,6 +177,55 @@ def test_abort_is_for_good(cli: Cli) -> None:
     assert cli("status", "--json").json["state"] == "aborted"
 
 
+def test_an_undo_takes_out_what_was_put_in(cli: Cli) -> None:
+    """The way back is a plan of its own that runs through the same loop."""
+    cli("simulate", "quick.toml", "--runs", "1", "--workers", "1")
+    put_in = cli("run", "--speed", "max", "--json").json["released"]
+    plan = cli("plan", "--undo", "run-1", "--json").json
+    assert plan["devices"] == put_in
+    taken_out = cli("run", "--speed", "max", "--json").json
+    assert taken_out["rollout"] == "run-2"
+    assert taken_out["state"] == "finished"
+    assert taken_out["final"]["enrolled"] == put_in
+    assert "have left" in taken_out["reason"]
+
+
+def test_the_rest_is_planned_anew_after_an_abort(cli: Cli) -> None:
+    """--continue leaves out who was released and keeps the others."""
+    cli("simulate", "quick.toml", "--runs", "1", "--workers", "1")
+    cli("run", "--speed", "max", "--once")
+    cli("abort")
+    cli("run", "--speed", "max")
+    before = cli("status", "--json").json["released"]
+    whole = cli("plan", "quick.toml", "--json").json["devices"]
+    rest = cli("plan", "--continue", "run-1", "--json").json
+    assert 0 < before < whole
+    assert rest["devices"] == whole - before
+
+
+def test_a_device_is_explained_and_the_windows_go_into_a_calendar(cli: Cli) -> None:
+    """--explain says phase, place and batch; --ics writes change windows."""
+    cli("inventory", "--from", "scenario", "quick.toml")
+    assert cli("plan", "quick.toml", "--ics", "windows.ics").code == 0
+    text = Path("windows.ics").read_bytes()
+    assert text.startswith(b"BEGIN:VCALENDAR\r\n")
+    assert b"BEGIN:VEVENT" in text
+    from rollout.store import open_database
+
+    plan = open_database("rollout.db").plan().plan
+    answer = cli("plan", "--explain", str(plan.ids[plan.phases[0].order[0]]))
+    assert "number 1 of 100 in phase 'pilot'" in answer.out
+
+
+def test_the_gate_is_tried_beside_a_plain_threshold(cli: Cli) -> None:
+    """`rollout gate simulate` gives the chance to halt by true rate, and draws it."""
+    answer = cli("gate", "simulate", "quick.toml", "--runs", "20", "--rates", "1,30", "--out", "g", "--json")
+    assert answer.code == 0
+    low, high = answer.json["ours"]
+    assert low["halted"] < 0.2 < 0.9 < high["halted"]
+    assert len(list(Path("g").glob("*.png"))) == 2
+
+
 def test_an_excluded_device_stays_out(cli: Cli) -> None:
     """A device that a person takes out before its turn is never released."""
     cli("simulate", "quick.toml", "--runs", "1", "--workers", "1")

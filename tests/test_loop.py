@@ -199,7 +199,9 @@ def test_members_from_before_are_adopted_and_not_sent() -> None:
     """Who was in the collection before is adopted: never sent, never ours."""
     plan = make_plan()
     directory, journal = PromptDirectory(plan, members=(0, 1, 30)), MemoryJournal()
-    run(plan, directory, journal)
+    progress = run(plan, directory, journal)
+    assert progress.state is State.FINISHED
+    assert progress.enrolled == 100
     sent = {row for _, rows in directory.sent for row in rows}
     assert not sent & {0, 1, 30}
     adopted = {int(row) for batch in journal.batches() for row in batch.adopted}

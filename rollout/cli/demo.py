@@ -54,8 +54,8 @@ def _fresh(path: Path) -> Path:
 def _chain(
     database: Database, clients: int, seed: int, runs: int, out: Path, *, quiet: bool
 ) -> dict[str, Any]:
+    from rollout.cli.executing import Ways, execute
     from rollout.cli.facts import gather
-    from rollout.cli.run import execute
     from rollout.cli.status import document as status_document
     from rollout.report import write_report
 
@@ -79,7 +79,7 @@ def _chain(
     )
     database.approve(plan_id, "demo", int(time.time()))
     rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))
-    progress = execute(database, plan_id, rollout_id, seed, None, quiet=quiet)
+    progress = execute(database, plan_id, rollout_id, Ways(seed=seed, quiet=quiet))
     final = status_document(database, rollout_id)["final"]
     tell("run", f"{rollout_id} {progress.state.value}: {progress.reason}")
     tell(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rollout.gates import boundary, groups_of
 from rollout.report.facts import (
     PLANNED,
     AuditRow,
@@ -15,6 +16,7 @@ from rollout.report.facts import (
     FindingRow,
     Forecast,
     Funnel,
+    GateTrack,
     Load,
     ReportFacts,
     Track,
@@ -61,6 +63,7 @@ def gather(database: Database, plan_key: str | None, rollout_id: str | None, cre
         points=points,
         forecast=_forecast(told) if told else None,
         load=_load(told) if told else None,
+        gates=_gates(plan, points),
         failures=_failures(_codes(reader, told)),
         findings=_findings(database.findings(stored.inventory_id)),
         audit=_audit(reader),
@@ -89,6 +92,31 @@ def _funnel(plan: Plan, final: dict[str, int]) -> Funnel:
     initiated = enrolled + final.get("failed", 0)
     scheduled = plan.planned - final.get("not_released", 0)
     return Funnel(plan.planned, scheduled, initiated, enrolled)
+
+
+def _gates(plan: Plan, points: Sequence[ProgressPoint]) -> tuple[GateTrack, ...]:
+    """What the cumulative gate saw of all devices together, with the boundary at which it halts."""
+    policy = plan.phases[0].gate
+    if policy.evidence is None or not points:
+        return ()
+    counts = np.array([np.sum(point.by_phase, axis=0) for point in points], dtype=np.int64)
+    seen = counts[:, [Outcome.PENDING, Outcome.ENROLLED, Outcome.FAILED]].sum(axis=1)
+    some = seen > 0
+    if not some.any():
+        return ()
+    groups = groups_of(policy, plan.planned_by_stratum, plan.strata.names)
+    halt = boundary(policy, seen[some], tests=round(1 / groups.whole)).halt
+    at = np.array([point.at for point in points], dtype=np.int64)[some]
+    return (
+        GateTrack(
+            "all devices",
+            at,
+            seen[some],
+            counts[some, Outcome.FAILED],
+            np.where(halt > seen[some], -1, halt),
+            policy.evidence.p_ok,
+        ),
+    )
 
 
 def _planned(plan: Plan) -> Track:

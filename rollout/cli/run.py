@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from rollout.cli import steps
+from rollout.cli.executing import Ways, embedded, execute
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
-from rollout.cli.terminal import bar, emit, instant, note, number, say
+from rollout.cli.terminal import emit, instant, iso, number, say
+from rollout.decide import begin, decide
 from rollout.errors import HaltedError, HeldError, UsageError
-from rollout.loop import drive, pump
-from rollout.values import DAY_S, Plan, Progress, State
+from rollout.undo import is_undo
+from rollout.values import Plan, Progress, Seen, State
 
 if TYPE_CHECKING:
     from rollout.store import Database
-    from sim.world import World
 
 DIRECTORIES = ("embedded",)
-BEAT_S = 15.0
-"""Seconds of real time between two heartbeats of the lease."""
+SHOWN = 20
 
 
 def run(
@@ -64,9 +58,8 @@ def run(
         preview(database, stored.id, seed, as_json=as_json)
         return
     rollout_id = database.start_rollout(stored.id, directory, seed, speed, int(time.time()))
-    progress = execute(
-        database, stored.id, rollout_id, seed, factor, once=once, quiet=as_json, verbose=verbose
-    )
+    ways = Ways(directory, seed, factor, once=once, quiet=as_json, verbose=verbose)
+    progress = execute(database, stored.id, rollout_id, ways)
     if as_json:
         from rollout.cli.status import document
 
@@ -87,129 +80,6 @@ def parse_speed(text: str) -> float | None:
     if not 0 < factor < 1e9:
         raise UsageError(f"--speed: expected a positive factor or max, found '{text}'")
     return factor
-
-
-def execute(
-    database: Database,
-    plan_key: str,
-    rollout_id: str,
-    seed: int,
-    speed: float | None,
-    *,
-    once: bool = False,
-    quiet: bool = False,
-    verbose: int = 0,
-) -> Progress:
-    """Drive the loop over the embedded directory until it is final, held or interrupted.
-
-    Raise `KeyboardInterrupt` when a signal asked for the end; the journal is whole then.
-    """
-    from rollout.decide import begin
-    from sim.draws import traits_of
-    from sim.forecast import world_of
-    from sim.world import SimClock
-
-    setting = steps.world_of_plan(database, plan_key)
-    plan, model = setting.stored.plan, setting.model
-    log = database.membership_log(rollout_id)
-    traits = traits_of(setting.fleet, model)
-    world = world_of(plan, traits, model, seed=seed, log=log)
-    with (
-        database.journal(rollout_id, owner=owner(), now=time.time) as journal,
-        interruptible() as asked_to_end,
-    ):
-        progress = journal.progress() or begin(plan)
-        if progress.state.is_final:
-            return progress
-        clock = SimClock(progress.at, speed)
-        journal.session(progress.at, "begin", f"{owner()} at speed {speed or 'max'}")
-        before = len(journal.decisions())
-        beat = _Heart(journal.heartbeat, lambda: journal.save_outcomes(world.outcomes()))
-
-        def wait_until(at: int) -> int:
-            if asked_to_end():
-                raise KeyboardInterrupt
-            if once and at > clock.now() and len(journal.decisions()) > before:
-                raise _LookedOnceError
-            beat(clock.now())
-            return clock.wait_until(at)
-
-        try:
-            with bar("running", plan.planned, quiet=quiet) as moving:
-                watch = _watcher(plan, world, moving.to, verbose)
-                progress = pump(drive(plan, journal, world, plan.start + model.horizon), wait_until, watch)
-        except _LookedOnceError:
-            progress = journal.progress() or progress
-        except KeyboardInterrupt:
-            journal.session(clock.now(), "interrupted", owner())
-            raise
-        finally:
-            journal.save_outcomes(world.outcomes())
-    return progress
-
-
-class _LookedOnceError(Exception):
-    """`--once` has had its decision."""
-
-
-class _Heart:
-    """Keeps the lease alive in real time and the devices' outcomes fresh in simulated time."""
-
-    def __init__(self, beat: Callable[[], None], save: Callable[[], object]) -> None:
-        self._beat, self._save = beat, save
-        self._beaten = time.monotonic()
-        self._saved = 0
-
-    def __call__(self, now: int) -> None:
-        if time.monotonic() - self._beaten >= BEAT_S:
-            self._beat()
-            self._beaten = time.monotonic()
-        if now - self._saved >= DAY_S:
-            self._save()
-            self._saved = now
-
-
-def _watcher(plan: Plan, world: World, move: Callable[..., None], verbose: int) -> Callable[[int], None]:
-    """Give what shows progress: the bar of enrolled devices, and with -v a line each simulated day."""
-    from rollout.values import Outcome
-
-    last = [plan.start]
-
-    def watch(now: int) -> None:
-        if now - last[0] < DAY_S // 4:
-            return
-        last[0] = now
-        enrolled = int(world.engine.counts[..., Outcome.ENROLLED].sum())
-        move(enrolled, f"running, {instant(now, plan.zone)}")
-        if verbose:
-            note(f"{instant(now, plan.zone)}: {number(enrolled)} enrolled")
-
-    return watch
-
-
-def owner() -> str:
-    """Say who this executor is: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a question; a second one ends at once."""
-    asked = False
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    names = [one for one in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, one)]
-    before = {one: signal.signal(getattr(signal, one), ask) for one in names}
-    try:
-        yield lambda: asked
-    finally:
-        for one, handler in before.items():
-            signal.signal(getattr(signal, one), handler)
 
 
 def closing(plan: Plan, rollout_id: str, progress: Progress) -> str:
@@ -237,44 +107,27 @@ def judge_end(progress: Progress) -> None:
 
 def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
     """Say what the next look would decide, with nothing written or sent."""
-    from rollout.decide import begin, decide
-    from rollout.values import Observation, Seen
-    from sim.draws import traits_of
-    from sim.forecast import world_of
-
     setting = steps.world_of_plan(database, plan_key)
     plan = setting.stored.plan
-    world = world_of(plan, traits_of(setting.fleet, setting.model), setting.model, seed=seed)
-    known = database.rollout_of(plan_key)
+    known = database.rollout_of(setting.stored.id)
     reader = database.reader(known) if known else None
     progress = (reader.progress() if reader else None) or begin(plan)
     batches = reader.batches() if reader else ()
-    if known:
-        world = world_of(
-            plan,
-            traits_of(setting.fleet, setting.model),
-            setting.model,
-            seed=seed,
-            log=database.membership_log(known),
-        )
-        world.restore(batches)
-    seen: Observation = world.observe(progress.at)
-    gone = world.is_member.copy()
+    directory = embedded(setting, seed, database.membership_log(known) if known else None)
+    directory.restore(batches)
+    gone = np.zeros(len(plan), dtype=np.bool_)
     for batch in batches:
         gone[batch.rows] = True
-    decision = decide(plan, progress, Seen(progress.at, seen, gone, [one.at for one in batches]))
+    seen = Seen(progress.at, directory.observe(progress.at), gone, [batch.at for batch in batches])
+    decision = decide(plan, progress, seen)
     names = [str(plan.ids[row]) for row in decision.rows]
     if as_json:
-        emit({"at": progress.at, "reason": decision.reason, "devices": names})
+        emit({"at": iso(progress.at), "reason": decision.reason, "devices": names})
         return
     say(f"{instant(progress.at, plan.zone)}: {decision.reason}")
-    for name in names[:20]:
-        say(f"  would add {name} to '{plan.collection}'")
-    if len(names) > 20:
-        say(f"  … and {number(len(names) - 20)} more")
-    say("nothing was sent")
-
-
-def default_out(rollout_id: str) -> Path:
-    """Give the folder in which a rollout's report lies by default."""
-    return Path("report") / rollout_id
+    verb = "take out" if is_undo(plan) else "add"
+    for name in names[:SHOWN]:
+        say(f"  would {verb} {name}, collection '{plan.collection}'")
+    if len(names) > SHOWN:
+        say(f"  … and {number(len(names) - SHOWN)} more")
+    say(f"next look: {instant(decision.look_again, plan.zone)}; nothing was sent")

@@ -1,0 +1,163 @@
+"""Carry out a stored plan: opens the directory, takes the lease, and drives the one loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rollout.cli import steps
+from rollout.cli.clock import interruptible
+from rollout.cli.terminal import bar, instant, note, number
+from rollout.decide import begin
+from rollout.loop import drive, pump
+from rollout.undo import UndoDirectory, is_undo
+from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
+
+if TYPE_CHECKING:
+    from rollout.ports import Clock, Directory, MembershipLog
+    from rollout.store import Database, SqlJournal
+
+BEAT_S = 15.0
+"""Seconds of real time between two heartbeats of the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How to execute. speed : of a pretend world's clock, None = max. once : up to the next decision."""
+
+    directory: str = "embedded"
+    seed: int = 1
+    speed: float | None = None
+    once: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+
+def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> Progress:
+    """Drive the loop until the rollout is final, held at its horizon, or a signal asks for the end.
+
+    Raise `KeyboardInterrupt` then; the journal is whole, and the same call goes on where it was.
+    """
+    setting = steps.world_of_plan(database, plan_key)
+    plan = setting.stored.plan
+    directory = embedded(setting, ways.seed, database.membership_log(rollout_id))
+    with (
+        database.journal(rollout_id, owner=owner(), now=time.time) as journal,
+        interruptible() as asked_to_end,
+    ):
+        progress = journal.progress() or begin(plan)
+        if progress.state.is_final:
+            return progress
+        heart = _Heart(journal, directory, asked_to_end)
+        clock = _clock(progress.at, ways, heart)
+        journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
+        until = plan.start + setting.model.horizon
+        try:
+            with bar("running", plan.planned, quiet=ways.quiet) as moving:
+                watch = _watcher(plan, directory, moving.to, ways.verbose)
+                progress = pump(
+                    drive(plan, journal, directory, until), _waiter(clock, heart, journal, ways), watch
+                )
+        except _OneDecisionError:
+            progress = journal.progress() or progress
+        except KeyboardInterrupt:
+            journal.session(clock.now(), "interrupted", owner())
+            raise
+        finally:
+            journal.save_outcomes(directory.outcomes())
+    return progress
+
+
+def embedded(setting: steps.World, seed: int, log: MembershipLog | None) -> Directory:
+    """Give the embedded directory of a plan: a pretend world, or for an undo its full collection."""
+    plan = setting.stored.plan
+    if is_undo(plan):
+        import numpy as np
+
+        from sim.world import Collection
+
+        members = np.concatenate([phase.order for phase in plan.phases])
+        return UndoDirectory(plan, Collection(members, len(plan), log))
+    from sim.draws import traits_of
+    from sim.forecast import world_of
+
+    return world_of(plan, traits_of(setting.fleet, setting.model), setting.model, seed=seed, log=log)
+
+
+def _clock(start: int, ways: Ways, heart: _Heart) -> Clock:
+    from sim.world import SimClock
+
+    return SimClock(start, ways.speed, sleep=heart.sleep)
+
+
+def _waiter(clock: Clock, heart: _Heart, journal: SqlJournal, ways: Ways) -> Callable[[int], int]:
+    """Give what the pump waits with: it obeys signals, keeps the lease, and ends after one decision."""
+    before = len(journal.decisions())
+
+    def wait_until(at: int) -> int:
+        heart.look()
+        if ways.once and at > clock.now() and len(journal.decisions()) > before:
+            raise _OneDecisionError
+        heart.save(clock.now())
+        return clock.wait_until(at)
+
+    return wait_until
+
+
+class _OneDecisionError(Exception):
+    """`--once` has had its decision."""
+
+
+class _Heart:
+    """Keeps the lease alive in real time, the devices' outcomes fresh in the directory's, and obeys signals."""
+
+    def __init__(self, journal: SqlJournal, directory: Directory, asked_to_end: Callable[[], bool]) -> None:
+        self._journal, self._directory, self._asked_to_end = journal, directory, asked_to_end
+        self._beaten = time.monotonic()
+        self._saved = 0
+
+    def look(self) -> None:
+        """Beat if it is time; raise `KeyboardInterrupt` if a signal asked for the end."""
+        if self._asked_to_end():
+            raise KeyboardInterrupt
+        if time.monotonic() - self._beaten >= BEAT_S:
+            self._journal.heartbeat()
+            self._beaten = time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep a short while, alive."""
+        self.look()
+        time.sleep(seconds)
+
+    def save(self, now: int) -> None:
+        """Keep the devices' outcomes once a day of the directory's time."""
+        if now - self._saved >= DAY_S:
+            self._journal.save_outcomes(self._directory.outcomes())
+            self._saved = now
+
+
+def _watcher(
+    plan: Plan, directory: Directory, move: Callable[..., None], verbose: int
+) -> Callable[[int], None]:
+    """Give what shows progress: the bar of enrolled devices, and with -v a line each quarter of a day."""
+    last = [plan.start]
+
+    def watch(now: int) -> None:
+        if now - last[0] < 6 * HOUR_S:
+            return
+        last[0] = now
+        enrolled = int((directory.outcomes().outcome == Outcome.ENROLLED).sum())
+        move(enrolled, f"running, {instant(now, plan.zone)}")
+        if verbose:
+            note(f"{instant(now, plan.zone)}: {number(enrolled)} enrolled")
+
+    return watch
+
+
+def owner() -> str:
+    """Say who this executor is: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,98 @@
+"""The way back: an undo is the same loop over a directory that is seen the other way round.
+
+"Applying" takes devices out, a "member" is one that is out already, and a device is done when it has
+left. Leaving the collection does not un-enroll a device; it only stops enrolling it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rollout.ports import Directory
+from rollout.values import (
+    NOT_RELEASED,
+    OUTCOMES,
+    Applied,
+    Batch,
+    DeviceOutcomes,
+    IntArray,
+    Observation,
+    Outcome,
+    Plan,
+)
+
+UNDO = "undo:"
+"""How the action of a plan begins that takes another one back."""
+
+
+def is_undo(plan: Plan) -> bool:
+    """Whether a plan takes devices out of its collection."""
+    return plan.action.startswith(UNDO)
+
+
+class UndoDirectory:
+    """A `rollout.ports.Directory` that takes devices out of the collection of another one.
+
+    In its counts ENROLLED means: has left the collection.
+    """
+
+    def __init__(self, plan: Plan, directory: Directory) -> None:
+        self._plan = plan
+        self._directory = directory
+        self._batch = np.full(len(plan), NOT_RELEASED, dtype=np.int32)
+        self._left_at = np.full(len(plan), -1, dtype=np.int64)
+        self._refused = np.zeros(len(plan), dtype=np.bool_)
+
+    def prepare(self, plan: Plan) -> None:
+        """Look before anything is taken out."""
+        self._directory.prepare(plan)
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Take up batches of an earlier session."""
+        self._directory.restore(batches)
+        for batch in batches:
+            self._batch[batch.rows] = batch.number
+
+    def follow(self, batch: Batch) -> None:
+        """Count a batch that is intended now."""
+        self._batch[batch.rows] = batch.number
+
+    def members(self, rows: IntArray) -> IntArray:
+        """Give those of `rows` that are out already."""
+        return np.setdiff1d(rows, self._directory.members(rows)).astype(np.int32)
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out."""
+        answer = self._directory.withdraw(batch, rows, at)
+        self._refused[answer.rejected] = True
+        return answer
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """The way back of the way back is a rollout of its own."""
+        raise AssertionError("an undo is not undone: plan a rollout instead")
+
+    def observe(self, at: int) -> Observation:
+        """Count who has left, by batch and stratum."""
+        rows = np.flatnonzero(self._batch >= 0).astype(np.int32)
+        left = np.isin(rows, self.members(rows))
+        fresh = rows[left & (self._left_at[rows] < 0)]
+        self._left_at[fresh] = at
+        outcome = self._outcome(rows, left)
+        counts = np.zeros(
+            (int(self._batch.max()) + 1, len(self._plan.strata.names), OUTCOMES), dtype=np.int64
+        )
+        np.add.at(counts, (self._batch[rows], self._plan.strata.codes[rows], outcome), 1)
+        return Observation(at, counts, {})
+
+    def _outcome(self, rows: IntArray, left: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> IntArray:
+        refused = np.where(self._refused[rows], int(Outcome.REJECTED), int(Outcome.PENDING))
+        return np.where(left, int(Outcome.ENROLLED), refused).astype(np.int32)
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Give who has left as of the last observation."""
+        outcome = np.full(len(self._plan), NOT_RELEASED, dtype=np.int8)
+        rows = np.flatnonzero(self._batch >= 0).astype(np.int32)
+        outcome[rows] = self._outcome(rows, self._left_at[rows] >= 0)
+        return DeviceOutcomes(outcome, self._left_at.copy(), np.zeros(len(self._plan), dtype=np.int64))

@@ -1,0 +1,62 @@
+"""The wall clock of `run`."""
+
+from __future__ import annotations
+
+from rollout.cli.clock import WallClock
+from sim.world import SimClock
+
+
+class Time:
+    """A wall clock that a test can set, over a monotonic clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.wall = 1_000_000.0
+        self.passed = 0.0
+        self.jumps: dict[int, float] = {}
+        self.sleeps = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        self.passed += seconds
+        self.wall += seconds + self.jumps.get(self.sleeps, 0.0)
+
+    def clock(self) -> WallClock:
+        return WallClock(self.sleep, lambda: self.wall, lambda: self.passed)
+
+
+def test_it_waits_as_long_as_it_says() -> None:
+    """Sixty seconds are sixty seconds."""
+    time = Time()
+    clock = time.clock()
+    assert clock.wait_until(clock.now() + 60) == 1_000_060
+    assert time.passed == 60
+
+
+def test_a_clock_set_back_makes_nobody_wait_longer() -> None:
+    """An hour back in the middle of the wait: it ends after the sixty seconds all the same."""
+    time = Time()
+    time.jumps[10] = -3600.0
+    clock = time.clock()
+    assert clock.wait_until(clock.now() + 60) == 1_000_060
+    assert time.passed == 60
+    assert clock.now() == 1_000_060
+
+
+def test_a_clock_set_forward_ends_the_wait() -> None:
+    """A day forward: the instant is reached; what was missed is the loop's to catch up."""
+    time = Time()
+    time.jumps[10] = 86_400.0
+    clock = time.clock()
+    assert clock.wait_until(clock.now() + 60) >= 1_086_400
+    assert time.passed < 60
+
+
+def test_the_pretend_clock_sleeps_by_its_speed() -> None:
+    """At speed 60 a simulated hour takes a real minute; as fast as it goes it takes none."""
+    time = Time()
+    clock = SimClock(0, 60.0, sleep=time.sleep, monotonic=lambda: time.passed)
+    assert clock.wait_until(3600) == 3600
+    assert abs(time.passed - 60) < 1e-6
+    fast = SimClock(0, None, sleep=time.sleep)
+    assert fast.wait_until(10**9) == 10**9
+    assert abs(time.passed - 60) < 1e-6
