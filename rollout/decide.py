@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rollout.failures import explain
 from rollout.gates import is_approvable, judge
-from rollout.pacing import advance, released_by
+from rollout.pacing import advance, released_by, step_limit
 from rollout.pacing.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.values import (
     BoolArray,
@@ -276,7 +276,8 @@ def _release(look: _Look, judgement: Judgement) -> Decision:
     phase, progress, now = look.phase, look.progress, look.seen.now
     if progress.active_s < progress.next_step or not is_open(look.plan.calendar, now):
         return look.stay("no step is due", judgement)
-    due = released_by(phase.curve, progress.active_s, len(phase)) - look.done
+    # Never more than a step's worth: who waited for a window, a budget or an outage does not go in a burst.
+    due = min(released_by(phase.curve, progress.active_s, len(phase)) - look.done, step_limit(phase))
     room, limit = _room(look)
     rows = _admissible(look, min(due, room))
     stepped = replace(progress, next_step=(progress.active_s // phase.step_s + 1) * phase.step_s)

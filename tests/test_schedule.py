@@ -67,6 +67,14 @@ def test_decide_releases_what_the_schedule_says(name: str) -> None:
     assert decided(plan) == nominal_batches(plan)
 
 
+def test_decide_follows_the_schedule_in_each_zone_s_own_window() -> None:
+    """With windows in the device's own time nobody goes outside his, and nobody in a burst."""
+    inventory = make_inventory(300, zone=["Asia/Tokyo", "Europe/Berlin", "America/New_York"] * 100)
+    windows = [{**NIGHTS[0], "zone": "device"}]
+    plan = plan_of(inventory, gate=EASY, mature_after="1h", windows=windows)
+    assert decided(plan) == nominal_batches(plan)
+
+
 def test_a_ramp_is_never_ahead_of_its_schedule() -> None:
     """Successes are seen at a look, after they are earned: a real ramp is behind the nominal one."""
     table = {"mode": "ramp", "base": 5, "succeeded": 20}

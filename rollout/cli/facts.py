@@ -120,7 +120,7 @@ def _gates(plan: Plan, points: Sequence[ProgressPoint]) -> tuple[GateTrack, ...]
 
 
 def _planned(plan: Plan) -> Track:
-    from rollout.planning.planner import nominal_batches
+    from rollout.planning import nominal_batches
 
     batches = nominal_batches(plan)
     at = np.array([plan.start, *(one[0] for one in batches)], dtype=np.int64)

@@ -92,7 +92,7 @@ def _write_calendar(path: Path, made: Plan) -> None:
 
 def document(known: str, made: Plan) -> dict[str, object]:
     """Give the plan for scripts."""
-    from rollout.planning.planner import nominal_batches
+    from rollout.planning import feasibility, nominal_batches
 
     return {
         "plan": known,
@@ -110,7 +110,7 @@ def document(known: str, made: Plan) -> dict[str, object]:
         "human_steps": [
             {"when": s.when, "title": s.title, "where": s.where, "why": s.why} for s in made.human_steps
         ],
-        "feasible": True,
+        "feasible": feasibility(made).feasible,
         "start": iso(made.start),
         "mature_after_hours": made.mature_after_s / HOUR_S,
         "straggler_after_hours": made.straggler_after_s / HOUR_S,
@@ -120,7 +120,7 @@ def document(known: str, made: Plan) -> dict[str, object]:
 
 def show(known: str, made: Plan, verbose: int = 0) -> None:
     """Print the plan's summary with its human steps."""
-    from rollout.planning.planner import nominal_batches
+    from rollout.planning import feasibility, nominal_batches
 
     batches = nominal_batches(made)
     rows = []
@@ -138,6 +138,10 @@ def show(known: str, made: Plan, verbose: int = 0) -> None:
             say(f"not in the plan: {number(count)} devices, {reason}")
     if made.windows:
         say("windows: " + "; ".join(str(one) for one in made.windows))
+    for one in made.freezes:
+        say(f"freeze: {one}")
+    for line in feasibility(made).lines:
+        say(line)
     mature, late = made.mature_after_s / HOUR_S, made.straggler_after_s / HOUR_S
     say(
         f"a batch is judged {span(mature)} after its release; a silent device is a straggler after {span(late)}"
