@@ -40,7 +40,8 @@ class RunResult:
 
     eta_s : seconds from the start to the last outcome; -1 if the horizon came first.
     final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
-    enrolled : (hours,) devices enrolled by the end of each hour. attempts : (hours,) attempts in each.
+    enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same apart.
+    attempts : (hours,) enrollment attempts in each hour.
     """
 
     replication: int
@@ -50,6 +51,7 @@ class RunResult:
     final: dict[str, int]
     released: int
     enrolled: LongArray
+    by_phase: LongArray
     attempts: LongArray
     failed_codes: dict[int, int]
     decisions: tuple[DecisionRow, ...] = ()
@@ -88,6 +90,11 @@ class Forecast:
     def enrolled_bands(self, baseline: bool = False) -> Bands:
         """Give the enrolled devices by hour as quantiles over the runs."""
         return _bands([run.enrolled for run in (self.baseline if baseline else self.runs)], hold=True)
+
+    def phase_bands(self) -> tuple[Bands, ...]:
+        """Give the enrolled devices of each phase by hour, as quantiles over the runs."""
+        phases = range(len(self.runs[0].by_phase)) if self.runs else range(0)
+        return tuple(_bands([run.by_phase[index] for run in self.runs], hold=True) for index in phases)
 
     def load_bands(self, baseline: bool = False) -> Bands:
         """Give the enrollment attempts by hour as quantiles over the runs."""
@@ -135,6 +142,7 @@ def simulate_once(
     progress = pump(drive(plan, journal, world, until), clock.wait_until)
     world.engine.advance(min(progress.at, until))
     rows = tuple(journal.decisions())
+    by_phase = _enrolled_by_hour(world.engine, plan)
     eta_s = progress.at - plan.start if progress.state is State.FINISHED else -1
     return RunResult(
         replication=replication,
@@ -143,7 +151,8 @@ def simulate_once(
         eta_s=eta_s,
         final=final_counts(plan, world.engine.outcome),
         released=sum(progress.released),
-        enrolled=_enrolled_by_hour(world.engine, plan.start),
+        enrolled=by_phase.sum(axis=0),
+        by_phase=by_phase,
         attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
         decisions=rows if keep_decisions else (),
@@ -162,6 +171,7 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
         now = min(now + HOUR_S, last)
         world.engine.advance(now)
     outcome = world.engine.outcome
+    by_phase = _enrolled_by_hour(world.engine, plan)
     return RunResult(
         replication=replication,
         state=State.FINISHED,
@@ -169,7 +179,8 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
         eta_s=now - plan.start,
         final=final_counts(plan, outcome),
         released=len(rows),
-        enrolled=_enrolled_by_hour(world.engine, plan.start),
+        enrolled=by_phase.sum(axis=0),
+        by_phase=by_phase,
         attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
     )
@@ -291,10 +302,14 @@ def _typical(runs: Sequence[RunResult]) -> RunResult:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def _enrolled_by_hour(engine: Simulation, start: int) -> LongArray:
-    at = engine.outcome_at[engine.outcome == Outcome.ENROLLED]
-    hours = at // HOUR_S - start // HOUR_S
-    return np.cumsum(np.bincount(hours, minlength=1)).astype(np.int64)
+def _enrolled_by_hour(engine: Simulation, plan: Plan) -> LongArray:
+    """Devices enrolled by the end of each hour, by phase: (phases, hours)."""
+    rows = np.flatnonzero(engine.outcome == Outcome.ENROLLED)
+    hours = engine.outcome_at[rows] // HOUR_S - plan.start // HOUR_S
+    width = int(hours.max(initial=0)) + 1
+    flat = plan.phase_of[rows].astype(np.int64) * width + hours
+    counts = np.bincount(flat, minlength=len(plan.phases) * width).reshape(len(plan.phases), width)
+    return np.cumsum(counts, axis=1).astype(np.int64)
 
 
 def _trim(series: LongArray) -> LongArray:

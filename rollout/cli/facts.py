@@ -132,9 +132,9 @@ def _grid(told: dict[str, Any], hours: int, *, ends: bool) -> LongArray:
     return np.asarray(told["start"] + (np.arange(hours) + int(ends)) * HOUR_S, dtype=np.int64)
 
 
-def _bands(told: dict[str, Any], name: str) -> Bands:
-    values = np.asarray(told[name]["values"], dtype=np.float64)
-    return Bands(_grid(told, values.shape[1], ends=True), tuple(told[name]["quantiles"]), values)
+def _bands(told: dict[str, Any], part: dict[str, Any]) -> Bands:
+    values = np.asarray(part["values"], dtype=np.float64)
+    return Bands(_grid(told, values.shape[1], ends=True), tuple(part["quantiles"]), values)
 
 
 def _eta(figures: dict[str, Any]) -> tuple[float, float, float]:
@@ -146,20 +146,22 @@ def _eta(figures: dict[str, Any]) -> tuple[float, float, float]:
 def _forecast(told: dict[str, Any]) -> Forecast:
     summary = told["summary"]
     return Forecast(
-        enrolled=_bands(told, "enrolled"),
+        enrolled=_bands(told, told["enrolled"]),
         origin=told["start"],
         eta_hours=_eta(summary),
         runs=summary["runs"],
         seed=summary["seed"],
         halt_chance=summary["halt_chance"],
         final=summary["final"],
-        baseline=_bands(told, "baseline_enrolled"),
+        by_phase=tuple(_bands(told, one) for one in told["by_phase"]),
+        done_means="every device has an outcome, or was silent for its time",
+        baseline=_bands(told, told["baseline_enrolled"]),
         baseline_eta_hours=_eta(summary["baseline"]),
     )
 
 
 def _load(told: dict[str, Any]) -> Load:
-    ours, base = _bands(told, "load"), _bands(told, "baseline_load")
+    ours, base = _bands(told, told["load"]), _bands(told, told["baseline_load"])
     hours = max(len(ours.at), len(base.at))
     summary = told["summary"]
     peak, base_peak = summary["peak_per_hour"], summary["baseline"]["peak_per_hour"]

@@ -17,6 +17,7 @@ def to_document(forecast: Forecast, model: Model) -> dict[str, Any]:
         "start": forecast.start // 3600 * 3600,
         "enrolled": _bands(forecast.enrolled_bands()),
         "baseline_enrolled": _bands(forecast.enrolled_bands(baseline=True)),
+        "by_phase": [_bands(one) for one in forecast.phase_bands()],
         "load": _bands(forecast.load_bands()),
         "baseline_load": _bands(forecast.load_bands(baseline=True)),
         "capacity_per_hour": model.service.capacity_per_minute * 60,
