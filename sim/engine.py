@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,20 +102,20 @@ class Engine:
         straggler_after_s: int,
     ) -> None:
         from sim import kernel
+        from sim import rows as r
+        from sim.compiled import bare
 
         n = len(traits)
         if n >= 1 << 28:
             raise ValueError(f"expected fewer than {1 << 28} devices, found {n}")
-        from sim import rows as r
-
-        self._step = kernel.step
         spec = spec_of(model, traits, draws, start, straggler_after_s)
         limit = start - spec.base + draws.horizon_s
         self._spec = spec
         self._start = start
         self._n_strata = n_strata
         self._rules = r.rules_of(spec)
-        self._faults = r.Faults(spec.fault, spec.fault_code, spec.mix_permanent, traits.new)
+        new = np.array(traits.new, dtype=np.bool_)
+        self._faults = r.Faults(spec.fault, spec.fault_code, spec.mix_permanent, new)
         self._rows = _rows(r.ROW, draws, strata)
         tally = np.zeros(r.SCALARS + len(spec.codes), dtype=np.int64)
         tally[r.NOW] = start - spec.base
@@ -134,6 +134,7 @@ class Engine:
         self._now = start
         self._counts = np.zeros((16, n_strata, OUTCOMES), dtype=np.int64)
         self._batches = 0
+        self._step = bare(kernel.step, *self._arguments(start, _NOBODY, 0))
 
     @property
     def now(self) -> int:
@@ -177,7 +178,7 @@ class Engine:
         if not 0 <= batch <= self._batches:
             raise ValueError(f"expected a batch number up to {self._batches}, found {batch}")
         self._grow(batch + 1)
-        devices = np.ascontiguousarray(rows, dtype=np.int32)
+        devices = np.array(rows, dtype=np.int32)  # a copy: writable and contiguous, as it was compiled for
         self._go(at, devices, batch)
 
     def advance(self, until: int) -> None:
@@ -186,9 +187,21 @@ class Engine:
             self._go(until, _NOBODY, 0)
 
     def _go(self, until: int, devices: IntArray, batch: int) -> None:
-        second = until - self._spec.base
-        self._step(self._run, self._lists, self._counts, self._rules, self._faults, second, devices, batch)
+        self._step(*self._arguments(until, devices, batch))
         self._now = until
+
+    def _arguments(self, until: int, devices: IntArray, batch: int) -> tuple[Any, ...]:
+        second = int(until) - self._spec.base
+        return (
+            self._run,
+            self._lists,
+            self._counts,
+            self._rules,
+            self._faults,
+            second,
+            devices,
+            int(batch),
+        )
 
     def settled(self) -> bool:
         """Say whether no released device is PENDING."""
