@@ -111,6 +111,7 @@ def test_a_workload_moves_enrolled_devices_only() -> None:
         action="workload",
         workload="windows-update",
         collection="Staging WU",
+        counterparts={"windows-update": {"policy": "Rings", "by": "Kim", "on": dt.date(2027, 1, 8)}},
     )
     assert plan.action == "workload:windows-update"
     assert plan.excluded_by_reason() == {NOT_ENROLLED: 2}

@@ -12,6 +12,7 @@ from rollout.pacing import auto_duration_s, extended_by, spread
 from rollout.pacing.calendar import resolve
 from rollout.planning.drift import Drift, compare, extended
 from rollout.planning.exclusions import exclusions
+from rollout.planning.human_steps import undo_steps, undo_warnings
 from rollout.planning.order import draw_numbers, id_ranks
 from rollout.planning.phasing import Members
 from rollout.planning.planner import TAIL, finish_plan, ordered, source_of, strata_columns
@@ -23,7 +24,6 @@ from rollout.values import (
     Finding,
     Fleet,
     GatePolicy,
-    HumanStep,
     IntArray,
     Inventory,
     Phase,
@@ -152,8 +152,8 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int) -> Plan:
         budget_codes=np.zeros(len(plan), dtype=np.int32),
         excluded=excluded,
         exclusion_reasons=(NOT_OURS,),
-        human_steps=_undo_steps(plan),
-        warnings=("leaving the collection does not un-enroll a device; it only stops enrolling again",),
+        human_steps=undo_steps(plan.action, plan.collection),
+        warnings=undo_warnings(plan.action),
         freezes=(),
         zone_names=(),
         zone_calendars=(),
@@ -222,22 +222,4 @@ def _wish(phase: Phase) -> PhasePolicy:
     """The default phase of a policy that writes none."""
     return PhasePolicy.model_validate(
         {"name": phase.name, "source": phase.source, "soak": f"{phase.soak_s}s", "end": phase.end.value}
-    )
-
-
-def _undo_steps(plan: Plan) -> tuple[HumanStep, ...]:
-    return (
-        HumanStep(
-            "before",
-            "Decide whether the devices shall stay enrolled",
-            "Microsoft Intune admin center > Devices > Windows",
-            "Leaving the collection does not un-enroll a device. Who shall leave Intune is retired there, "
-            "after it left the collection: the other way round it enrolls again.",
-        ),
-        HumanStep(
-            "after",
-            f"Check that '{plan.collection}' holds only what was in it before",
-            "Assets and Compliance > Device Collections",
-            "Members that this rollout did not add are left where they are.",
-        ),
     )

@@ -8,10 +8,12 @@ import numpy as np
 
 from rollout.errors import RefusedError
 from rollout.policy import Policy
-from rollout.values import Finding, Fleet, IntArray, Severity
+from rollout.values import BoolArray, Finding, Fleet, IntArray, Severity
+from rollout.workloads import WORKLOADS, decode
 
 COMANAGED = "already co-managed"
 NOT_ENROLLED = "not enrolled yet"
+MOVED = "the workload is at Intune already"
 BY_POLICY = "excluded by the policy"
 
 
@@ -21,7 +23,7 @@ def exclusions(
     """Say who leaves the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
 
     In this order: the policy's list; what has nothing to do (co-managed already, or for a workload not enrolled
-    yet); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
+    yet or moved already); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
     """
     reasons: dict[str, int] = {}
     excluded = np.zeros(len(fleet), dtype=np.int32)
@@ -38,6 +40,7 @@ def exclusions(
         leave(np.flatnonzero(comanaged == 1).astype(np.int32), COMANAGED)
     else:
         leave(np.flatnonzero(comanaged != 1).astype(np.int32), NOT_ENROLLED)
+        leave(np.flatnonzero(_moved(fleet, policy.workload)).astype(np.int32), MOVED)
     for finding in findings:
         if finding.severity is Severity.BLOCK and finding.row >= 0 and excluded[finding.row] == 0:
             excluded[finding.row] = reasons.setdefault(finding.rule, len(reasons) + 1)
@@ -51,6 +54,17 @@ def exclusions(
         else ""
     )
     return excluded, tuple(reasons), [text] if text else []
+
+
+def _moved(fleet: Fleet, workload: str) -> BoolArray:
+    """Say which devices have the workload at Intune by their flags, shape ``(n,)``; unknown flags are none."""
+    column = fleet.factors.get("workloads")
+    if column is None:
+        return np.zeros(len(fleet), dtype=np.bool_)
+    bit = WORKLOADS[workload].bit
+    values = (decode(level).effective or 0 for level in column.levels)
+    moved = np.array([bool(value & bit) for value in values], dtype=np.bool_)
+    return moved[column.codes]
 
 
 def _named(fleet: Fleet, wanted: Sequence[str]) -> dict[str, int]:

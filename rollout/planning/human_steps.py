@@ -2,21 +2,109 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rollout.policy import Policy
 from rollout.values import HumanStep
-from rollout.workloads import WORKLOADS, Workload
+from rollout.values.clouds import CLOUDS, Cloud
+from rollout.workloads import WORKLOADS, Workload, way_back
 
 ATTACH = "Administration > Cloud Services > Cloud Attach"
 PROPERTIES = f"{ATTACH} > the co-management object > Properties"
 ELIGIBLE = "Co-management Eligible Devices"
-ENROLLMENT = "Intune Auto Enrollment"
+PORTAL = "Microsoft Intune admin center"
 
 
 def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
     """Give the steps of a rollout in the order in which they are done."""
+    cloud = CLOUDS[policy.cloud]
     if policy.action == "workload":
-        return _workload(WORKLOADS[policy.workload], policy.target)
-    return _enrollment(policy.target)
+        return _in_cloud(_workload(WORKLOADS[policy.workload], policy), cloud)
+    return _in_cloud(_enrollment(policy.target), cloud)
+
+
+def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
+    """Give the steps of a plan that takes another one back. action, collection : those of the plan undone."""
+    name = action.removeprefix("workload:")
+    steps = _undo_workload(WORKLOADS[name]) if name in WORKLOADS else _undo_enrollment()
+    check = HumanStep(
+        "after",
+        f"Check that '{collection}' holds only what was in it before",
+        "Assets and Compliance > Device Collections",
+        "Members that this rollout did not add are left where they are.",
+    )
+    return (*steps, check)
+
+
+def undo_warnings(action: str) -> tuple[str, ...]:
+    """Say what taking devices out of the collection does, and what it leaves behind."""
+    name = action.removeprefix("workload:")
+    if name in WORKLOADS:
+        return way_back(name)
+    return ("leaving the collection does not un-enroll a device; it only stops enrolling again",)
+
+
+def _in_cloud(steps: tuple[HumanStep, ...], cloud: Cloud) -> tuple[HumanStep, ...]:
+    """Give the steps as they are done in a cloud: its portal, its environment, what is missing there."""
+    if not cloud.differences:
+        return steps
+    out = [
+        replace(step, where=step.where.replace(PORTAL, f"{PORTAL} ({cloud.intune_portal})")) for step in steps
+    ]
+    for at, step in enumerate(out):
+        if "Configure Cloud Attach" in step.where:
+            without = (
+                ""
+                if cloud.tenant_attach
+                else " Leave the upload of devices (tenant attach) off: it is not there."
+            )
+            title = f"{step.title}, and choose the environment {cloud.environment}"
+            out[at] = replace(step, title=title, why=step.why + without)
+    return tuple(out)
+
+
+def _undo_workload(workload: Workload) -> tuple[HumanStep, ...]:
+    return (
+        HumanStep(
+            "before",
+            f"Check that Configuration Manager can manage {workload.title} again",
+            f"{PROPERTIES} > Workloads: leave the slider at Pilot Intune",
+            "A device leaves Intune's workload with the staging collection, as long as the slider is at Pilot Intune; "
+            "at Intune it would not. " + " ".join(way_back(workload.name)),
+        ),
+        HumanStep(
+            "after",
+            f"Set the slider of {workload.title} back to Configuration Manager once the collection is empty",
+            f"{PROPERTIES} > Workloads",
+            f"Then unassign its counterpart in Intune ({workload.counterpart}), never before: the device always has "
+            "one manager.",
+        ),
+    )
+
+
+def _undo_enrollment() -> tuple[HumanStep, ...]:
+    return (
+        HumanStep(
+            "before",
+            "Take the devices out of every staging collection first (undo the workload rollouts)",
+            "rollout plan --undo, for each workload rollout, the last one first",
+            "The auto-enrollment collection must contain every staging collection.",
+        ),
+        HumanStep(
+            "before",
+            "Decide whether the devices shall stay enrolled",
+            f"{PORTAL} > Devices > Windows",
+            "Leaving the collection does not un-enroll a device.",
+        ),
+        HumanStep(
+            "after",
+            "Who shall leave Intune: wait until the client has the policy, then retire it",
+            f"CoManagementHandler.log shows AutoEnroll 'false' (rollout client log FILE); then {PORTAL} > Devices > "
+            "Retire",
+            "Leave the scope, see that the policy has arrived, retire. The other way round it enrolls again at its "
+            "next policy evaluation.",
+        ),
+    )
 
 
 def _enrollment(collection: str) -> tuple[HumanStep, ...]:
@@ -58,24 +146,26 @@ def _enrollment(collection: str) -> tuple[HumanStep, ...]:
         HumanStep(
             "after",
             "To take a device out for good: first remove it from the collection, then retire it in Intune",
-            "Assets and Compliance > Device Collections; then Microsoft Intune admin center > Devices > Retire",
+            f"Assets and Compliance > Device Collections; then {PORTAL} > Devices > Retire",
             "Leaving the collection does not un-enroll a device, and one that is retired first enrolls again at "
             "its next policy evaluation.",
         ),
     )
 
 
-def _workload(workload: Workload, collection: str) -> tuple[HumanStep, ...]:
+def _workload(workload: Workload, policy: Policy) -> tuple[HumanStep, ...]:
+    collection = policy.target
     steps = [
         HumanStep(
             "before",
-            f"Deploy the counterpart in Intune to the devices of this rollout: {workload.counterpart}",
-            "Microsoft Intune admin center > Devices (or Apps, Endpoint security)",
-            f"A device whose {workload.title} moves without a counterpart is managed by nobody.",
+            f"Keep the counterpart in Intune assigned to the devices of this rollout: {workload.counterpart}",
+            f"{PORTAL} > Devices (or Apps, Endpoint security)",
+            f"A device whose {workload.title} moves without a counterpart is managed by nobody. "
+            + _confirmed(policy),
         ),
         HumanStep(
             "before",
-            f"Create the device collection '{collection}', limited to '{ENROLLMENT}', with no member",
+            f"Create the device collection '{collection}', limited to '{policy.auto_enrollment}', with no member",
             "Assets and Compliance > Device Collections > Create Device Collection",
             "A staging collection must lie within the auto-enrollment collection: a device that is not enrolled "
             "has nothing to switch.",
@@ -113,13 +203,22 @@ def _workload(workload: Workload, collection: str) -> tuple[HumanStep, ...]:
     return (*steps, _after_workload(workload))
 
 
+def _confirmed(policy: Policy) -> str:
+    """Who confirmed which counterpart: it is part of the plan that is approved."""
+    words = [
+        f"{WORKLOADS[name].title}: '{seen.policy}', confirmed by {seen.by} on {seen.on.isoformat()}."
+        for name, seen in policy.counterparts.items()
+    ]
+    return " ".join(words)
+
+
 def _after_workload(workload: Workload) -> HumanStep:
     return HumanStep(
         "after",
         f"Move the slider of {workload.title} to Intune, or leave it at Pilot Intune",
         f"{PROPERTIES} > Workloads",
-        "At Intune the devices that this plan excludes move too. To move back, set the slider back: authority "
-        "returns, settings and versions that came with it may stay.",
+        "At Intune the devices that this plan excludes move too. The way back, by rollout plan --undo or the slider: "
+        + " ".join(way_back(workload.name)),
     )
 
 

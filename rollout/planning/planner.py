@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rollout.durations import format_duration
+from rollout.planning.console_checks import check_console, console_warnings
 from rollout.planning.exclusions import exclusions
 from rollout.planning.feasibility import Feasibility, feasibility
 from rollout.planning.human_steps import human_steps
@@ -94,6 +95,7 @@ def finish_plan(
     continues: str = "",
 ) -> Plan:
     """Give the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
+    check_console(policy, created)
     fleet = inventory.fleet
     start = int(policy.start.timestamp()) if policy.start else (created // HOUR_S + 1) * HOUR_S
     latency_s = policy.mature_after or mature_after_s or MATURE_AFTER_S
@@ -124,6 +126,7 @@ def finish_plan(
         chunk=policy.chunk,
         human_steps=human_steps(policy),
         warnings=(
+            *console_warnings(policy),
             *warnings,
             *timetable.warnings,
             *_warnings(phases, start, created),

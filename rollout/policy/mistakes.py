@@ -92,7 +92,12 @@ def _field(model: type[BaseModel], key: str) -> Any:
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+    """The keys of a model, its own ones before those that it has from another."""
+    if model is None:
+        return []
+    own = vars(model).get("__annotations__", {})
+    fields = sorted(model.model_fields.items(), key=lambda one: one[0] not in own)
+    return [field.alias or name for name, field in fields]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze, occurrences
+from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
 from rollout.policy.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
 from rollout.values import DAY_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
@@ -245,7 +246,7 @@ class PhasePolicy(Part):
         return PhaseEnd(self.end)
 
 
-class Policy(Part):
+class Policy(CoManagement):
     """The [rollout] section: what to do, to whom, how fast, when not, judged how."""
 
     name: str = Field(min_length=1)
@@ -287,6 +288,8 @@ class Policy(Part):
             raise ValueError(f"'workload' one of {', '.join(WORKLOADS)}")
         if self.action == "workload" and not self.collection:
             raise ValueError("'collection' (the staging collection) for a workload")
+        if self.counterparts and self.action != "workload":
+            raise ValueError("'counterparts' with action = \"workload\" only")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError("phases of different names")
@@ -297,7 +300,7 @@ class Policy(Part):
     @property
     def target(self) -> str:
         """The collection that grows."""
-        return self.collection or "Intune Auto Enrollment"
+        return self.collection or self.auto_enrollment
 
 
 def load_policy(document: dict[str, Any], source: str) -> Policy:

@@ -1,0 +1,65 @@
+"""What a scenario says about co-management itself: what the console shows, and what Intune has ready.
+
+No export shows it and no documented call reads all of it, so a person writes it down; planning holds the plan
+against it and refuses what would enroll everybody, move everybody or leave a device without a manager.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from rollout.policy.modes import Part
+from rollout.values.clouds import CLOUDS
+from rollout.workloads import WORKLOADS
+
+AUTO_ENROLLMENT = "Intune Auto Enrollment"
+
+
+def _cloud(name: str) -> str:
+    if name not in CLOUDS:
+        raise ValueError(f"a cloud out of {', '.join(CLOUDS)}")
+    return name
+
+
+def _workload(name: str) -> str:
+    if name not in WORKLOADS:
+        raise ValueError(f"a workload out of {', '.join(WORKLOADS)}")
+    return name
+
+
+CloudName = Annotated[str, AfterValidator(_cloud)]
+WorkloadName = Annotated[str, AfterValidator(_workload)]
+
+
+class Counterpart(Part):
+    """Who saw on which day that Intune has what a workload needs, assigned to the devices that move.
+
+    policy : its name in Intune, or in words why there is nothing to have ("no VPN profiles in use").
+    """
+
+    policy: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    on: dt.date
+
+
+class CoManagement(Part):
+    """The keys of [rollout] about co-management.
+
+    cloud : which of Microsoft's clouds. site_version : of Configuration Manager, such as 2403; 0 unknown.
+    automatic_enrollment : what the console shows while the plan runs; a phased plan needs "pilot".
+    auto_enrollment : the auto-enrollment collection, in which a staging collection must lie.
+    slider : what the console shows for the workload while the plan runs; staging needs "pilot".
+    moved : workloads that are at Intune already. counterparts : by workload; one is needed for each that moves.
+    """
+
+    cloud: CloudName = "public"
+    site_version: int = Field(default=0, ge=0, le=9999)
+    automatic_enrollment: Literal["none", "pilot", "all"] = "pilot"
+    auto_enrollment: str = Field(default=AUTO_ENROLLMENT, min_length=1)
+    slider: Literal["configmgr", "pilot", "intune"] = "pilot"
+    moved: tuple[WorkloadName, ...] = ()
+    counterparts: Mapping[WorkloadName, Counterpart] = Field(default_factory=dict)
