@@ -213,6 +213,8 @@ CONFIGMGR_DIALECT = Dialect(
         _level("site", _same, "ADSiteName"),
         _field("serial", Value.TEXT, "SerialNumber"),
         _field("last_active", Value.TIME, "LastActiveTime"),
+        # Not in Get-CMDevice itself; who joins it with v_ClientCoManagementState may add it.
+        _level("workloads", _same, "MDMWorkloads", "CoManagementFlags"),
     ),
 )
 

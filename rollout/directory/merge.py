@@ -14,6 +14,7 @@
 | upn_domain | Intune (primary user), Entra |
 | enabled, pending, last_sign_in, registered | Entra |
 | client, active, obsolete, last_active | ConfigMgr |
+| workloads (MDMWorkloads as written) | ConfigMgr, only if its export has the column |
 | comanaged | yes if ConfigMgr or Intune says so |
 
 A system whose export was not given leaves its flags unknown (-1); a system whose export was given and that
@@ -61,6 +62,7 @@ def fleet_of(entra: Table | None, intune: Table | None, configmgr: Table | None,
 def _factors(n: int, e: Source, i: Source, c: Source, joined: Joined) -> Mapping[str, Factor]:
     unknown = Factor.constant("", n)
     return {
+        **_workloads(n, c),
         "site": _factor(n, "site", (c,)),
         "zone": unknown,
         "model": _factor(n, "model", (i, e)),
@@ -76,6 +78,12 @@ def _factors(n: int, e: Source, i: Source, c: Source, joined: Joined) -> Mapping
         "configmgr_join": _named(joined.by.astype(np.int32), BY),
         "twin_of": _ids_factor(joined.twin_of),
     }
+
+
+def _workloads(n: int, c: Source) -> Mapping[str, Factor]:
+    """The column of workload flags, where an export has it: most have not, and their fleets have none either."""
+    has = c[0] is not None and "workloads" in c[0].factors
+    return {"workloads": _factor(n, "workloads", (c,))} if has else {}
 
 
 def _flags(n: int, e: Source, i: Source, c: Source, joined: Joined) -> Mapping[str, FlagArray]:

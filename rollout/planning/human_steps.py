@@ -160,8 +160,7 @@ def _workload(workload: Workload, policy: Policy) -> tuple[HumanStep, ...]:
             "before",
             f"Keep the counterpart in Intune assigned to the devices of this rollout: {workload.counterpart}",
             f"{PORTAL} > Devices (or Apps, Endpoint security)",
-            f"A device whose {workload.title} moves without a counterpart is managed by nobody. "
-            + _confirmed(policy),
+            f"Without it nobody would manage {workload.title} on a device that moves. " + _confirmed(policy),
         ),
         HumanStep(
             "before",
