@@ -28,6 +28,7 @@ from rollout.workloads.sliders import (
     outside_superset,
     workloads_of,
 )
+from rollout.workloads.states import ClientState, Standing, Status, Step, count_states, read_state
 from rollout.workloads.way_back import UNENROLL_ORDER, Leave, Unenrolled, judge_unenroll, way_back
 
 __all__ = [
@@ -41,17 +42,22 @@ __all__ = [
     "WIZARD_DEFAULT",
     "WORKLOADS",
     "Authority",
+    "ClientState",
     "Flags",
     "Groups",
     "Leave",
     "Mode",
     "Slider",
+    "Standing",
+    "Status",
+    "Step",
     "Transition",
     "Unenrolled",
     "Workload",
     "authorities",
     "authority",
     "breaks_superset",
+    "count_states",
     "decode",
     "expected_authority",
     "judge_unenroll",
@@ -59,6 +65,7 @@ __all__ = [
     "moves_with",
     "order_advice",
     "outside_superset",
+    "read_state",
     "transition",
     "way_back",
     "workloads_of",
