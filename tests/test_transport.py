@@ -1,4 +1,4 @@
-"""One call: what is repeated and what never is, waits that are asked for, deadlines, certificates, logs without secrets."""
+"""One call: what is repeated and what never is, waits, deadlines, certificates, logs without secrets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def test_a_read_is_tried_again_after_a_passing_trouble(status: int) -> None:
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("error", [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x")])
+@pytest.mark.parametrize(
+    "error", [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.RemoteProtocolError("x")]
+)
 def test_a_read_is_tried_again_after_a_broken_connection(error: Exception) -> None:
     """A read repeats whatever broke."""
     http, seen = served(error, 200)
@@ -79,7 +81,8 @@ def test_a_read_is_not_repeated_after_a_refusal(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [httpx2.ReadTimeout("x"), httpx2.ReadError("x"), httpx2.WriteError("x"), httpx2.RemoteProtocolError("x")]
+    "error",
+    [httpx2.ReadTimeout("x"), httpx2.ReadError("x"), httpx2.WriteError("x"), httpx2.RemoteProtocolError("x")],
 )
 def test_a_write_whose_answer_was_lost_is_never_sent_again(error: Exception) -> None:
     """The one thing that must not happen: the same write twice without a look."""
@@ -322,7 +325,10 @@ def test_no_more_calls_than_allowed_are_under_way() -> None:
 def test_names_with_quotes_are_doubled_and_backslashes_refused() -> None:
     """O'Brien is a name; a backslash would be answered with 404."""
     assert literal("O'Brien") == "'O''Brien'"
-    assert address("https://h", "c", filter="Name eq " + literal('A & B')) == "https://h/c?$filter=Name%20eq%20'A%20%26%20B'"
+    assert (
+        address("https://h", "c", filter="Name eq " + literal("A & B"))
+        == "https://h/c?$filter=Name%20eq%20'A%20%26%20B'"
+    )
     assert key("A/B C") == "('A/B%20C')"
     with pytest.raises(UsageError):
         literal("a\\b")
@@ -350,13 +356,19 @@ def test_a_canary_secret_is_in_no_log_error_or_repr(caplog: pytest.LogCaptureFix
 
     def serve(request: httpx2.Request) -> httpx2.Response:
         assert request.headers["authorization"] == f"Bearer {CANARY}"
-        return httpx2.Response(503 if "skiptoken" in str(request.url) else 401, json={"error": {"message": "no"}})
+        return httpx2.Response(
+            503 if "skiptoken" in str(request.url) else 401, json={"error": {"message": "no"}}
+        )
 
     texts = [repr(auth), str(READ)]
     with on_loopback(SimpleNamespace(answer=lambda _asked: Reply(503, {"error": {"message": "no"}}))) as base:
         for http in (httpx2.MockTransport(serve), None):
             it = transport(http, auth=auth, attempts=2)  # type: ignore[arg-type]
-            for call in (READ, get(f"{base}/x?$skiptoken={CANARY}"), Call("POST", f"{base}/y?code={CANARY}", body={})):
+            for call in (
+                READ,
+                get(f"{base}/x?$skiptoken={CANARY}"),
+                Call("POST", f"{base}/y?code={CANARY}", body={}),
+            ):
                 if http is None and call is READ:
                     continue
                 try:

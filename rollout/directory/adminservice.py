@@ -2,9 +2,6 @@
 
 A membership is *accepted* when its direct rule exists, *visible* once the site has evaluated the collection,
 *effective* when the device shows its state. Only visible members are counted.
-
-A plan that undoes another turns the meaning around: `members` are those who are out already, `apply` takes out,
-and a device that is out counts as done (ENROLLED).
 """
 
 from __future__ import annotations
@@ -42,6 +39,9 @@ log = logging.getLogger("rollout.directory")
 SCAN_ABOVE = 400
 """Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read."""
 
+QUIET_S = 30.0
+"""After so long without a change, an evaluation that is owed is asked for."""
+
 NOBODY: IntArray = np.empty(0, dtype=np.int32)
 
 
@@ -76,7 +76,8 @@ class AdminServiceDirectory:
         self._why_not: dict[int, str] = {}
         self._known_rules: MembershipRules | None = None
         self._owed = False
-        self._refreshed_at = 0
+        self._refreshed_at = self._changed_at = 0.0
+        self._clock = site.transport.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
 
     # What the loop asks for.
@@ -108,27 +109,42 @@ class AdminServiceDirectory:
         bad = [row for row in self._why_not if self._tally.released[row]]
         self._tally.rejected[bad] = True
 
+    def follow(self, batch: Batch) -> None:
+        """Count the devices of a batch from now on, as far as they are visible members."""
+        self._tally.enter(batch.rows, batch.number, batch.at)
+
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are visible members or have their rule already."""
         rules = self._rules()
+        if self._owed and self._clock.monotonic() - self._changed_at > QUIET_S:
+            self._refresh()
         known = rows[self._resource[rows] >= 0]
         inside = self._visible(known)
         inside |= self._mask([row for row in known.tolist() if int(self._resource[row]) in rules])
-        chosen = ~inside[rows] if self._undoes else inside[rows]
-        return np.asarray(rows[chosen], dtype=np.int32)
+        return np.asarray(rows[inside[rows]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Add (or take out) `rows`, in parallel. A row in doubt raises `OutsideError` after a look at the rules."""
+        """Add `rows`, some at once. Where it stays unclear what happened, `OutsideError` after a look."""
         self._tally.enter(rows, batch, at)
+        answer = self._change(rows, inside=True)
+        self._tally.rejected[answer.rejected] = True
+        return answer
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out, as `apply` adds them."""
+        del batch, at
+        return self._change(rows, inside=False)
+
+    def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rules = self._rules()
         rejected = {row: self._why_not[row] for row in rows.tolist() if row in self._why_not}
         todo = [row for row in rows.tolist() if row not in rejected]
-        self._owed |= any(not rules.is_done(int(self._resource[row])) for row in todo)
-        refused = rules.change(self._named(todo))
+        if any(not rules.is_done(int(self._resource[row]), inside) for row in todo):
+            self._owed, self._changed_at = True, self._clock.monotonic()
+        refused = rules.change(self._named(todo), inside)
         rejected |= {row: refused[one] for row in todo if (one := int(self._resource[row])) in refused}
-        self._tally.rejected[list(rejected)] = True
         if self._owed and len(rows) < self._plan.chunk:
-            self._refresh(at)  # a chunk that is not full ends its batch
+            self._refresh()  # a chunk that is not full ends its batch
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
         accepted = rows[~np.isin(rows, out)]
         return Applied(accepted, NOBODY, out, tuple(rejected[row] for row in out.tolist()))
@@ -137,7 +153,7 @@ class AdminServiceDirectory:
         """Read membership and co-management states of the released devices."""
         rows = np.flatnonzero(self._tally.released & (self._resource >= 0)).astype(np.int32)
         if self._owed:
-            self._refresh(at)
+            self._refresh()
         try:
             visible = self._visible(rows)
         except RefusedError as error:
@@ -150,7 +166,7 @@ class AdminServiceDirectory:
             )
         enrolled, failed, code = self._states(rows)
         seen = self._tally.look(at, visible, enrolled, failed, code)
-        self._remind(at, rows, visible)
+        self._remind(rows, visible)
         self._notify(visible & self._tally.released & ~enrolled)
         return seen
 
@@ -171,11 +187,17 @@ class AdminServiceDirectory:
         return self._target
 
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` would send for `rows` now. Reads only; needs `prepare` before."""
-        present = set(self.members(rows).tolist())
-        rules = self._rules()
-        todo = self._named([row for row in rows.tolist() if row not in present and row not in self._why_not])
-        calls = [rules.call(one, name) for one, name in todo.items() if not rules.is_done(one)]
+        """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows` now, and the evaluation.
+
+        Reads only; needs `prepare` before.
+        """
+        inside, rules = not self._undoes, self._rules()
+        present = np.isin(rows, self.members(rows)).tolist()
+        left = [row for row, one in zip(rows.tolist(), present, strict=True) if one != inside]
+        todo = self._named([row for row in left if row not in self._why_not])
+        calls = [
+            rules.call(one, name, inside) for one, name in todo.items() if not rules.is_done(one, inside)
+        ]
         return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
 
     def sending_s(self, devices: int) -> float:
@@ -249,9 +271,7 @@ class AdminServiceDirectory:
 
     def _rules(self) -> MembershipRules:
         if self._known_rules is None:
-            self._known_rules = MembershipRules(
-                self.site, self.target().id, self.settings.in_flight, undoes=self._undoes
-            )
+            self._known_rules = MembershipRules(self.site, self.target().id, self.settings.in_flight)
         self._known_rules.settle()
         return self._known_rules
 
@@ -274,7 +294,7 @@ class AdminServiceDirectory:
     def _named(self, rows: Sequence[int]) -> dict[int, str]:
         return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
 
-    def _refresh(self, at: int) -> None:
+    def _refresh(self) -> None:
         """Ask for an evaluation. That it failed is no reason to stop: it stays owed."""
         try:
             answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
@@ -282,19 +302,19 @@ class AdminServiceDirectory:
             log.warning("RequestRefresh: %s", error.message)
             return
         self._owed = not answer.ok
-        self._refreshed_at = at
+        self._refreshed_at = self._clock.monotonic()
         if not answer.ok:
             log.warning("RequestRefresh answered %d; it is tried again", answer.status)
 
-    def _remind(self, at: int, rows: IntArray, visible: BoolArray) -> None:
+    def _remind(self, rows: IntArray, visible: BoolArray) -> None:
         """Evaluate again if accepted devices have stayed invisible for long."""
         rules = self._rules()
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
-        if waiting and at - self._refreshed_at >= self.settings.refresh_again_s:
+        if waiting and self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s:
             log.warning(
                 "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
             )
-            self._refresh(at)
+            self._refresh()
 
     def _notify(self, fresh: BoolArray) -> None:
         """Tell new members to fetch their policy, once each, if the settings want it."""

@@ -2,8 +2,6 @@
 
 Accepted and visible are the same here. Enrollment is Intune's own record of the device; a failed enrollment is an
 event of Intune's. What fails before it reaches Intune is not seen: such a device times out.
-
-A plan that undoes another turns the meaning around, as in `rollout.directory.adminservice`.
 """
 
 from __future__ import annotations
@@ -90,19 +88,31 @@ class GraphDirectory:
         lost = np.array([not one for one in self._objects], dtype=np.bool_)
         self._tally.rejected |= lost & self._tally.released
 
+    def follow(self, batch: Batch) -> None:
+        """Count the devices of a batch from now on, as far as they are members."""
+        self._tally.enter(batch.rows, batch.number, batch.at)
+
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are members now."""
-        inside = self._inside(rows)
-        return np.asarray(rows[~inside[rows] if self._undoes else inside[rows]], dtype=np.int32)
+        return np.asarray(rows[self._inside(rows)[rows]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Add (or take out) `rows`. Raise `OutsideError` where it stays unclear what happened."""
+        """Add `rows`. Raise `OutsideError` where it stays unclear what happened."""
         self._tally.enter(rows, batch, at)
+        answer = self._change(rows, inside=True)
+        self._tally.rejected[answer.rejected] = True
+        return answer
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out, as `apply` adds them."""
+        del batch, at
+        return self._change(rows, inside=False)
+
+    def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
         row_of = {self._objects[row]: row for row in rows.tolist() if row not in rejected}
-        refused = self._links().change(list(row_of))
+        refused = self._links().change(list(row_of), inside)
         rejected |= {row_of[one]: why for one, why in refused.items()}
-        self._tally.rejected[list(rejected)] = True
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
         return Applied(rows[~np.isin(rows, out)], NOBODY, out, tuple(rejected[row] for row in out.tolist()))
 
@@ -112,8 +122,6 @@ class GraphDirectory:
         rows = np.flatnonzero(released & np.array([bool(one) for one in self._objects])).astype(np.int32)
         visible = self._inside(rows)
         nobody, code = np.zeros(len(self._plan), dtype=np.bool_), np.zeros(len(self._plan), dtype=np.int64)
-        if self._undoes:
-            return self._tally.look(at, released, released & ~visible, nobody, code)
         enrolled = self._enrolled(rows)
         self._enrolled_at[enrolled] = at
         failed = nobody.copy()
@@ -145,18 +153,19 @@ class GraphDirectory:
         return self._group
 
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` would send for `rows` now, if none is refused.
+        """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows`, if none is refused.
 
         Reads only; needs `prepare` before.
         """
-        present = set(self.members(rows).tolist())
-        todo = [self._objects[row] for row in rows.tolist() if row not in present and self._objects[row]]
-        return self._links().calls(todo)
+        inside = not self._undoes
+        present = np.isin(rows, self.members(rows)).tolist()
+        left = [row for row, one in zip(rows.tolist(), present, strict=True) if one != inside]
+        return self._links().calls([self._objects[row] for row in left if self._objects[row]], inside)
 
     def sending_s(self, devices: int) -> float:
         """Estimate how long it takes to send so many devices within the quota."""
-        links = self._links()
-        return self.tenant.transport.pace.eta_s(-(-devices // ask.LINKS), links.cost(devices))
+        cost = self._links().cost(devices, inside=not self._undoes)
+        return self.tenant.transport.pace.eta_s(-(-devices // ask.LINKS), cost)
 
     def close(self) -> None:
         """Close all connections."""
@@ -210,7 +219,7 @@ class GraphDirectory:
 
     def _links(self) -> GroupLinks:
         counts = self.settings.write_counts == "member"
-        return GroupLinks(self.tenant, self.target().id, undoes=self._undoes, counts_members=counts)
+        return GroupLinks(self.tenant, self.target().id, counts_members=counts)
 
     def _inside(self, rows: IntArray) -> BoolArray:
         """Say who of `rows` is a member: all pages where that is fewer calls, else one by one in batches."""

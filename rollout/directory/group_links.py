@@ -27,32 +27,28 @@ class GroupLinks:
     ) -> None:
         self._tenant = tenant
         self._group = group_id
-        self._undoes = undoes
         self._counts_members = counts_members
 
-    def calls(self, object_ids: Sequence[str]) -> list[Call]:
-        """Give the writes for `object_ids`, if none of them is refused."""
+    def calls(self, object_ids: Sequence[str], inside: bool) -> list[Call]:
+        """Give the writes that put `object_ids` in (or out), if none of them is refused."""
         root = self._tenant.root
-        if self._undoes:
+        if not inside:
             return [ask.remove_one(root, self._group, one) for one in object_ids]
-        return [
-            ask.bind(root, self._group, object_ids[start : start + ask.LINKS])
-            for start in range(0, len(object_ids), ask.LINKS)
-        ]
+        return [ask.bind(root, self._group, some) for some in _chunks(object_ids)]
 
-    def cost(self, members: int) -> float:
+    def cost(self, members: int, inside: bool) -> float:
         """Give the units of the write quota that so many members cost."""
-        return float(members if self._undoes or self._counts_members else -(-members // ask.LINKS))
+        return float(-(-members // ask.LINKS) if inside and not self._counts_members else members)
 
-    def change(self, object_ids: Sequence[str]) -> dict[str, str]:
+    def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:
         """Send; gives those that the tenant refuses, with reasons."""
         refused: dict[str, str] = {}
-        if self._undoes:
-            for one in object_ids:
-                refused |= self._remove(one)
-            return refused
-        for start in range(0, len(object_ids), ask.LINKS):
-            refused |= self._add(list(object_ids[start : start + ask.LINKS]))
+        for some in _chunks(object_ids):
+            if inside:
+                refused |= self._add(list(some))
+            else:
+                for one in some:
+                    refused |= self._remove(one)
         if len(refused) >= MANY and 2 * len(refused) > len(object_ids):
             raise OutsideError(
                 f"the tenant refuses {len(refused)} of {len(object_ids)} devices: {next(iter(refused.values()))}",
@@ -146,3 +142,7 @@ class GroupLinks:
             raise answer.error(call)
         if "retry-after" not in answer.headers:
             self._tenant.transport.pace.hold(min(60.0, 2.0**attempt))
+
+
+def _chunks(object_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [object_ids[start : start + ask.LINKS] for start in range(0, len(object_ids), ask.LINKS)]

@@ -16,7 +16,6 @@ from rollout.directory import adminservice_requests as ask
 from rollout.directory.collections import Site
 from rollout.directory.paging import Row
 from rollout.directory.requests import Call
-from rollout.directory.transport import LostAnswerError
 from rollout.errors import OutsideError
 
 STRIKES: Final = 3
@@ -36,13 +35,12 @@ class _Sent:
 
 
 class MembershipRules:
-    """The rules of a collection as we know them. undoes : rules are deleted, not added."""
+    """The rules of a collection as we know them. In all methods `inside` says whether a device shall have one."""
 
-    def __init__(self, site: Site, collection_id: str, in_flight: int, *, undoes: bool = False) -> None:
+    def __init__(self, site: Site, collection_id: str, in_flight: int) -> None:
         self._site = site
         self._collection = collection_id
         self._in_flight = in_flight
-        self._undoes = undoes
         self._rules: dict[int, Row] = {}
         self._in_doubt = True
         self._strikes: dict[int, int] = {}
@@ -56,33 +54,33 @@ class MembershipRules:
     def __contains__(self, resource: int) -> bool:
         return resource in self._rules
 
-    def is_done(self, resource: int) -> bool:
+    def is_done(self, resource: int, inside: bool) -> bool:
         """Whether nothing is left to send for a device."""
-        return (resource in self._rules) != self._undoes
+        return (resource in self._rules) == inside
 
-    def call(self, resource: int, name: str) -> Call:
+    def call(self, resource: int, name: str, inside: bool) -> Call:
         """Give the write for a device."""
-        if self._undoes:
+        if not inside:
             return ask.delete_rule(self._site.root, self._collection, self._rules[resource])
         return ask.add_rule(self._site.root, self._collection, name, resource)
 
-    def change(self, names: Mapping[int, str]) -> dict[int, str]:
+    def change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
         """Send one write a device (ResourceID -> name) and settle what is unclear.
 
         Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
         nor refused, or if so many are refused that it must have another cause.
         """
-        resources = [one for one in names if not self.is_done(one)]
-        sent = dict(zip(resources, self._send(resources, names), strict=True))
+        resources = [one for one in names if not self.is_done(one, inside)]
+        sent = dict(zip(resources, self._send(resources, names, inside), strict=True))
         for resource, one in sent.items():
             if one.ok:
-                self._take_in(resource, names[resource])
+                self._take_in(resource, names[resource], inside)
         unclear = [one for one in resources if not sent[one].ok]
         if not unclear:
             return {}
         self._in_doubt = True
         self.settle()
-        left = [one for one in unclear if not self.is_done(one)]
+        left = [one for one in unclear if not self.is_done(one, inside)]
         refused = {one: sent[one].text for one in left if sent[one].refused}
         if len(refused) >= MANY and 2 * len(refused) > len(resources):
             first = next(iter(refused.values()))
@@ -90,14 +88,14 @@ class MembershipRules:
                 f"the site refuses {len(refused)} of {len(resources)} devices: {first}",
                 "nobody was rejected for it; look at AdminService.log on the provider",
             )
-        said = [sent[one].text for one in left if not sent[one].refused]
-        if said:
-            raise OutsideError(
-                next(filter(None, said), "some were not sent"), "the loop looks and sends again"
-            )
-        return refused
+        troubled = [sent[one].text for one in left if not sent[one].refused and sent[one].text]
+        if troubled:
+            raise OutsideError(troubled[0], "the loop looks and sends again")
+        # What was in doubt has happened; those who waited for it are sent now.
+        waited = {one: names[one] for one in left if one not in refused}
+        return refused | (self.change(waited, inside) if waited else {})
 
-    def _send(self, resources: Sequence[int], names: Mapping[int, str]) -> list[_Sent]:
+    def _send(self, resources: Sequence[int], names: Mapping[int, str], inside: bool) -> list[_Sent]:
         """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
         if not resources:
             return []
@@ -106,7 +104,7 @@ class MembershipRules:
         def one(resource: int) -> _Sent:
             if stop.is_set():
                 return _Sent()
-            sent = self._send_one(resource, names[resource])
+            sent = self._send_one(self.call(resource, names[resource], inside), resource)
             if not sent.ok and not sent.refused:
                 stop.set()
             return sent
@@ -116,12 +114,9 @@ class MembershipRules:
         with ThreadPoolExecutor(self._in_flight) as pool:
             return list(pool.map(one, resources))
 
-    def _send_one(self, resource: int, name: str) -> _Sent:
-        call = self.call(resource, name)
+    def _send_one(self, call: Call, resource: int) -> _Sent:
         try:
             answer = self._site.transport.write(call)
-        except LostAnswerError as error:
-            return _Sent(text=error.message)
         except OutsideError as error:
             return _Sent(text=error.message)
         if answer.ok:
@@ -134,9 +129,9 @@ class MembershipRules:
             return _Sent(refused=self._strikes[resource] >= STRIKES, text=text)
         return _Sent(refused=answer.status in (400, 404, 409), text=text)
 
-    def _take_in(self, resource: int, name: str) -> None:
+    def _take_in(self, resource: int, name: str, inside: bool) -> None:
         self._strikes.pop(resource, None)
-        if self._undoes:
-            self._rules.pop(resource, None)
-        else:
+        if inside:
             self._rules[resource] = ask.direct_rule(name, resource)
+        else:
+            self._rules.pop(resource, None)

@@ -15,7 +15,6 @@ from emulators.csdl import ContractError, Metadata
 from emulators.filters import FilterError, compile_filter
 from emulators.people import World
 from emulators.web import Asked, Faulty, Reply
-
 from rollout.values import Fleet, Outcome
 
 ROOT = "/AdminService"

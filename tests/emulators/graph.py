@@ -5,7 +5,6 @@ Rows are held to Microsoft's metadata by `emulators.csdl`.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import deque
 from collections.abc import Callable
@@ -14,11 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from emulators.csdl import ContractError, Metadata
 from emulators.filters import FilterError, compile_filter
 from emulators.people import World, guid
 from emulators.web import Asked, Faulty, Reply
-
 from rollout.values import Fleet, Outcome
 
 TENANT = guid("tenant")
@@ -71,7 +71,8 @@ class Graph(Faulty):
         self.counts_members = False
         self.throttled = 0
         self.batch_items = 0
-        self._ids = itertools.count(1)
+        self._managed_at = -1
+        self._managed_rows: list[dict[str, Any]] = []
         self.latency: Callable[[], None] = lambda: None
 
     @property
@@ -221,7 +222,14 @@ class Graph(Faulty):
         return row
 
     def _managed(self) -> list[dict[str, Any]]:
+        now = self.now()
+        if self._managed_at != now:
+            self._managed_at, self._managed_rows = now, self._managed_now()
+        return self._managed_rows
+
+    def _managed_now(self) -> list[dict[str, Any]]:
         outcome, at, _code = self.world.look(self.now())
+        enrolled = np.flatnonzero(outcome == Outcome.ENROLLED).tolist()
         return [
             {
                 "id": guid(f"managed {row}"),
@@ -233,8 +241,7 @@ class Graph(Faulty):
                 "enrolledDateTime": _date(int(at[row])),
                 "configurationManagerClientEnabledFeatures": None,
             }
-            for row in range(len(self.fleet))
-            if outcome[row] == Outcome.ENROLLED
+            for row in enrolled
         ]
 
     def _events(self) -> list[dict[str, Any]]:
@@ -249,8 +256,7 @@ class Graph(Faulty):
                 "failureCategory": "unknown",
                 "failureReason": f"MDM enrollment failed with 0x{int(code[row]):08X}",
             }
-            for row in range(len(self.fleet))
-            if outcome[row] == Outcome.FAILED
+            for row in np.flatnonzero(outcome == Outcome.FAILED).tolist()
         ]
 
     def _check(self, one: str, body: Any) -> Reply:

@@ -168,7 +168,7 @@ def on_loopback(emulator: Emulator, tls: ssl.SSLContext | None = None, port: int
             self.end_headers()
             self.wfile.write(reply.content)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_one
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = handle_one  # noqa: N815 (names of http.server)
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -1,0 +1,529 @@
+"""An Entra tenant as a directory: what is refused, what is sent, and what becomes of every kind of trouble."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from emulators.graph import GROUP, Grouped, Quota
+from emulators.people import Prompt, guid
+from emulators.web import Fault, Reply
+from opened import SITE_URL, Setting, Token, rows, site, tenant
+
+from rollout.directory import graph_requests as ask
+from rollout.directory.checking import checks
+from rollout.directory.entra import batch_answers
+from rollout.directory.opening import open_directory
+from rollout.directory.outcomes import failure_code, is_comanaged
+from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
+from rollout.errors import OutsideError, RefusedError, UsageError
+from rollout.undo import UndoDirectory
+from rollout.values import Batch, Outcome
+
+
+def error(status: int, **headers: str) -> Reply:
+    return Reply(
+        status,
+        {"error": {"code": "x", "message": "no"}},
+        {k.replace("_", "-"): v for k, v in headers.items()},
+    )
+
+
+def refused(it: Setting, says: str) -> None:
+    """Preparing is refused with these words, and nothing was written."""
+    with pytest.raises(RefusedError, match=says):
+        it.directory.prepare(it.plan)
+    assert not it.emulator.writes()
+
+
+# Before the first look.
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({"groupTypes": ["DynamicMembership"]}, "is dynamic"),
+        ({"membershipRule": "device.model -eq 'X'"}, "is dynamic"),
+        ({"onPremisesSyncEnabled": True}, "is synced"),
+        ({"isAssignableToRole": True}, "is role-assignable"),
+        ({"mailEnabled": True}, "no plain security group"),
+        ({"securityEnabled": False}, "no plain security group"),
+    ],
+)
+def test_a_group_that_must_not_be_written_is_refused(extra: dict[str, Any], says: str) -> None:
+    """Dynamic, synced, role-assignable, mail-enabled: each with its reason."""
+    it = tenant(bare=True)
+    it.emulator.target.extra = extra
+    refused(it, says)
+
+
+def test_two_groups_of_a_name_are_refused() -> None:
+    """Names need not be unique: an id decides."""
+    it = tenant(bare=True, group="")
+    it.emulator.groups[guid("other")] = Grouped(guid("other"), "Intune Auto Enrollment")
+    refused(it, "found 2")
+
+
+def test_a_group_that_is_not_there_is_refused() -> None:
+    """By id and by name."""
+    refused(tenant(bare=True, group=guid("nothing")), "the tenant has none")
+    refused(tenant(bare=True, group="Nothing"), "found none")
+
+
+def test_the_wrong_tenant_is_refused() -> None:
+    """By the settings, and by what was recorded at the first contact."""
+    refused(tenant(bare=True, tenant_id=guid("other")), "expected tenant")
+    refused(tenant(bare=True, identity=guid("first")), "first contact")
+
+
+def test_the_mode_needs_a_person_who_looked() -> None:
+    """Graph does not show it."""
+    refused(tenant(bare=True, confirmed_pilot_by=""), "does not show whether automatic enrollment is Pilot")
+
+
+def test_a_group_that_copies_a_collection_is_refused() -> None:
+    """With a site in the settings, its cloud sync is asked for: write only the collection."""
+    it, other = tenant(bare=True), site(bare=True)
+    other.emulator.cloud_sync = [
+        {"CollectionSiteID": "P0100010", "AADGroupID": GROUP.upper(), "AADGroupName": "g"}
+    ]
+
+    class Both:
+        def answer(self, asked: Any) -> Reply:
+            return (other if "AdminService" in asked.path else it).emulator.answer(asked)
+
+    from emulators.web import in_process
+
+    settings = DirectorySettings(
+        graph=it.directory.settings, adminservice=AdminServiceSettings(hosts=(SITE_URL,), auth="none")
+    )
+    directory = open_directory(
+        "graph", settings, it.plan, it.fleet, clock=it.time, http=in_process(Both()), credential=Token()
+    )
+    with pytest.raises(RefusedError, match="is a copy of collection P0100010"):
+        directory.prepare(it.plan)
+
+
+def test_unknown_devices_are_refused_or_left_out() -> None:
+    """A device that left the tenant: refused, or rejected if so many are allowed."""
+    it = tenant(bare=True)
+    it.emulator.gone = {it.emulator.object_of[3]}
+    refused(it, "1 of 40 planned devices are unknown to the tenant: PC-000003")
+    it = tenant(bare=True, unknown_max=1)
+    it.emulator.gone = {it.emulator.object_of[3]}
+    it.directory.prepare(it.plan)
+    applied = it.directory.apply(0, rows(2, 3, 4), it.now)
+    assert applied.accepted.tolist() == [2, 4]
+    assert applied.rejected.tolist() == [3]
+    assert int(it.directory.observe(it.now + 60).counts[0, :, Outcome.REJECTED].sum()) == 1
+
+
+def test_a_workload_is_refused() -> None:
+    """A workload moves with a ConfigMgr collection."""
+    it = tenant(bare=True)
+    plan = replace(it.plan, action="workload:compliance")
+    it = tenant(bare=True, plan=plan)
+    refused(it, "moves a ConfigMgr collection")
+
+
+# Lists.
+
+
+def test_lists_are_read_over_all_pages() -> None:
+    """Forty devices in pages of seven."""
+    it = tenant(page=7)
+    it.emulator.target.members = dict.fromkeys(it.emulator.object_of)
+    assert it.directory.tenant.members(GROUP) == set(it.emulator.object_of)
+
+
+def test_a_page_that_lost_its_half_is_read_again_or_an_error() -> None:
+    """The group's own count gives it away."""
+    it = tenant()
+    it.emulator.target.members = dict.fromkeys(it.emulator.object_of)
+
+    def half(reply: Reply) -> Reply:
+        return replace(reply, data=reply.data | {"value": reply.data["value"][:20]})
+
+    it.emulator.faults.append(Fault("GET .*members$", times=1, after=half))
+    assert len(it.directory.tenant.members(GROUP)) == 40
+    it.emulator.faults.append(Fault("GET .*members$", times=2, after=half))
+    with pytest.raises(OutsideError, match="a short list: 20 of 40"):
+        it.directory.tenant.members(GROUP)
+
+
+def test_devices_that_vanish_from_intune_are_asked_for_before_it_is_believed() -> None:
+    """Half of Intune's page is missing: the enrolled stay enrolled; a real departure is seen."""
+    it = tenant(450, chunk=450)
+    it.directory.apply(0, np.arange(450, dtype=np.int32), it.now)
+    it.now += 3600
+    assert it.directory.observe(it.now).counts.sum(axis=(0, 1))[Outcome.ENROLLED] == 450
+
+    def most(reply: Reply) -> Reply:
+        return replace(reply, data=reply.data | {"value": reply.data["value"][:400]})
+
+    it.emulator.faults.append(Fault("GET .*managedDevices$", times=1, after=most))
+    assert it.directory.observe(it.now + 60).counts.sum(axis=(0, 1))[Outcome.ENROLLED] == 450
+    it.emulator.faults.append(
+        Fault("GET .*managedDevices$", times=1, after=lambda r: replace(r, data={"value": []}))
+    )
+    with pytest.raises(OutsideError, match="450 enrolled devices are missing"):
+        it.directory.observe(it.now + 120)
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [("http://evil.example/v1.0/devices?$skiptoken=1", "another host"), ("same", "loops")],
+)
+def test_a_next_page_elsewhere_or_again_is_an_error(link: str, says: str) -> None:
+    """The token goes to no other host, and a loop ends."""
+    it = tenant(page=7)
+
+    def bend(reply: Reply) -> Reply:
+        first = f"http://127.0.0.1:1/v1.0/groups/{GROUP}/members?$select=id&$top=999"
+        return replace(reply, data=reply.data | {"@odata.nextLink": first if link == "same" else link})
+
+    it.emulator.faults.append(Fault("GET .*members$", times=99, after=bend))
+    with pytest.raises(OutsideError, match=says):
+        it.directory.tenant.members(GROUP)
+
+
+def test_a_member_that_comes_twice_is_an_error() -> None:
+    """Duplicates mean that pages shifted."""
+    it = tenant()
+    it.emulator.target.members = dict.fromkeys(it.emulator.object_of)
+
+    def twice(reply: Reply) -> Reply:
+        return replace(reply, data=reply.data | {"value": [*reply.data["value"], reply.data["value"][0]]})
+
+    it.emulator.faults.append(Fault("GET .*members$", after=twice))
+    with pytest.raises(OutsideError, match="twice"):
+        it.directory.tenant.members(GROUP)
+
+
+# Writes.
+
+
+def test_what_a_dry_run_prints_is_what_is_sent() -> None:
+    """plan_requests gives byte for byte the writes that apply sends."""
+    it = tenant(60, chunk=60)
+    it.emulator.target.members[it.emulator.object_of[1]] = None
+    planned = it.directory.plan_requests(np.arange(45, dtype=np.int32))
+    assert not it.emulator.writes()
+    todo = np.array([0, *range(2, 45)], dtype=np.int32)
+    it.directory.apply(0, todo, it.now)
+    assert [(call.method, call.url, call.body) for call in planned] == it.emulator.writes()
+    assert [len(call.body["members@odata.bind"]) for call in planned if call.body] == [20, 20, 4]
+
+
+def test_a_removal_always_ends_in_ref() -> None:
+    """Without it the device itself would be deleted; there is one place that builds it."""
+    assert ask.remove_one("https://h/v1.0", GROUP, guid("x")).url.endswith(f"/members/{guid('x')}/$ref")
+    with pytest.raises(ValueError, match="object id"):
+        ask.remove_one("https://h/v1.0", GROUP, "x?y=")
+    with pytest.raises(ValueError, match="object id"):
+        ask.remove_one("https://h/v1.0", GROUP, "")
+
+
+def test_one_bad_id_among_twenty_is_rejected_alone() -> None:
+    """None of the twenty is added by the first write; then each by itself, in one batch."""
+    it = tenant(chunk=20)
+    it.emulator.gone = {it.emulator.object_of[7]}
+    applied = it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    assert applied.rejected.tolist() == [7]
+    assert applied.reasons[0].startswith("404")
+    assert len(it.emulator.target.members) == 19
+    assert len(it.emulator.writes()) == 2
+
+
+def test_members_from_in_between_are_accepted() -> None:
+    """Somebody added one of the twenty: 400, a look, the others singly."""
+    it = tenant(chunk=20)
+    it.emulator.target.members[it.emulator.object_of[2]] = None
+    applied = it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    assert len(applied.accepted) == 20
+    assert len(it.emulator.target.members) == 20
+
+
+def test_a_lost_answer_is_for_the_loop_to_look_up() -> None:
+    """The write happened, its answer was lost: an error; the look finds all twenty; nothing is sent twice."""
+    it = tenant(chunk=20)
+    it.emulator.faults.append(Fault("PATCH", lose=True))
+    everybody = np.arange(20, dtype=np.int32)
+    with pytest.raises(OutsideError, match="may have happened"):
+        it.directory.apply(0, everybody, it.now)
+    assert it.directory.members(everybody).tolist() == everybody.tolist()
+    assert len(it.emulator.writes()) == 1
+
+
+@pytest.mark.parametrize("happened", [True, False])
+@pytest.mark.parametrize("status", [429, 503, 504, 500])
+def test_a_throttled_write_is_looked_up_before_it_is_sent_again(status: int, happened: bool) -> None:
+    """A 429 can come although the change was made: look, then send what is missing."""
+    it = tenant(chunk=20)
+    busy = error(status, Retry_After="7.5")
+    fault = Fault("PATCH", after=lambda _reply: busy) if happened else Fault("PATCH", reply=busy)
+    it.emulator.faults.append(fault)
+    before = it.time.monotonic()
+    applied = it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    assert len(applied.accepted) == len(it.emulator.target.members) == 20
+    assert len(it.emulator.writes()) == (1 if happened else 2)
+    assert it.time.monotonic() - before >= (7.5 if status in (429, 503) else 0)
+
+
+def test_items_of_a_batch_are_judged_one_by_one() -> None:
+    """A throttled item inside a 200 is looked up and sent again; the refused one is rejected."""
+    it = tenant(chunk=20)
+    it.emulator.gone = {it.emulator.object_of[7]}
+    it.emulator.faults.append(Fault("ITEM POST .*members", times=3, reply=error(429, Retry_After="3")))
+    applied = it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    assert applied.rejected.tolist() == [7]
+    assert len(it.emulator.target.members) == 19
+    assert it.time.monotonic() >= 3
+
+
+def test_throttled_reads_of_a_batch_are_repeated() -> None:
+    """Only the throttled items, after the longest wait."""
+    it = tenant()
+    it.emulator.target.members = dict.fromkeys(it.emulator.object_of[:10])
+    it.emulator.faults.append(Fault("ITEM POST .*checkMember", times=2, reply=error(429, Retry_After="4")))
+    assert len(it.directory.members(np.arange(20, dtype=np.int32))) == 10
+    assert it.emulator.batch_items == 22
+    assert it.time.monotonic() >= 4
+
+
+def test_a_group_that_was_deleted_rejects_nobody() -> None:
+    """404 for the group is not 404 for a device."""
+    it = tenant(chunk=20)
+    del it.emulator.groups[GROUP]
+    with pytest.raises(OutsideError, match="404"):
+        it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    with pytest.raises(OutsideError):
+        it.directory.tenant.members(GROUP)
+
+
+def test_an_expired_token_is_renewed_in_the_middle() -> None:
+    """401, a new token, and the write goes through once."""
+    token = Token("canary-token-1", "canary-token-2")
+    it = tenant(chunk=20, token=token)
+    it.emulator.tokens = {"canary-token-2"}
+    assert len(it.directory.apply(0, np.arange(20, dtype=np.int32), it.now).accepted) == 20
+    assert token.calls == 2
+
+
+def test_a_token_that_stays_refused_is_an_outside_error() -> None:
+    """One renewal, then the loop waits."""
+    it = tenant(chunk=20, token=Token())
+    it.emulator.tokens = set()
+    with pytest.raises(OutsideError, match="401"):
+        it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+
+
+def test_an_undo_takes_out() -> None:
+    """The way back, one removal a device; who is out already is no error."""
+    it = tenant()
+    it.directory.apply(0, rows(0, 1, 2), it.now)
+    undo = UndoDirectory(it.plan, it.directory)
+    undo.follow(Batch(0, 0, it.now, rows(2, 1), rows()))
+    it.emulator.target.members.pop(it.emulator.object_of[2])
+    undo.apply(0, rows(2, 1), it.now)
+    assert list(it.emulator.target.members) == [it.emulator.object_of[0]]
+    assert undo.observe(it.now).counts.sum(axis=(0, 1)).tolist() == [0, 2, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"responses": []},
+        {"responses": [{"id": "1"}]},
+        {"responses": [{"id": "1", "status": 200}, {"id": "1", "status": 200}]},
+        {"responses": [{"id": "3", "status": 200}, {"id": "1", "status": 200}]},
+        {"responses": [{"id": "x", "status": 200}]},
+        [],
+    ],
+)
+def test_a_batch_answer_must_answer_each_request_once(data: Any) -> None:
+    """Missing, double, foreign or unreadable items are an error."""
+    with pytest.raises(OutsideError):
+        batch_answers(data, 2)
+
+
+# States.
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"managementAgent": "configurationManagerClientMdm", "managementState": "managed"}, True),
+        ({"managementAgent": "configurationManagerClientMdmEas"}, True),
+        ({"managementAgent": "configurationManagerClient"}, False),
+        ({"managementAgent": "mdm"}, False),
+        ({"managementAgent": "somethingNew"}, False),
+        ({"managementAgent": "configurationManagerClientMdm", "managementState": "discovered"}, False),
+        ({}, False),
+    ],
+)
+def test_only_the_comanaged_agent_is_enrolled(row: dict[str, Any], expected: bool) -> None:
+    """Tenant attach is not enrollment; what we do not know says nothing."""
+    assert is_comanaged(row) is expected
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"failureReason": "failed with 0x80180018."}, 0x80180018),
+        ({"failureCategory": "authorization", "failureReason": "x"}, 0x80180003),
+        ({"failureCategory": "enrollmentRestrictionsEnforced"}, 0x80180015),
+        ({"failureCategory": "somethingNew"}, 0),
+        ({"failureReason": None}, 0),
+    ],
+)
+def test_failures_get_the_nearest_code(row: dict[str, Any], code: int) -> None:
+    """The HRESULT if the event has one, else the code nearest to its category, else none."""
+    assert failure_code(row) == code
+
+
+def test_a_failure_before_the_last_enrollment_is_history() -> None:
+    """Failed, enrolled, un-enrolled: pending, since the failure lies before."""
+    it = tenant(world=lambda plan, _f: Prompt(len(plan), code=lambda row: 0x80180018 if row == 1 else 0))
+    it.directory.apply(0, rows(0, 1), it.now)
+    it.now += 3600
+    seen = it.directory.observe(it.now)
+    assert seen.failed_codes == {0x80180018: 1}
+    assert seen.counts.sum(axis=(0, 1)).tolist() == [0, 1, 1, 0, 0]
+    it.directory._enrolled_at[1] = it.now
+    assert it.directory.observe(it.now + 60).counts.sum(axis=(0, 1)).tolist() == [1, 1, 0, 0, 0]
+
+
+# The quota.
+
+
+def sent_in_scaled_time(devices: int, counts_members: bool) -> tuple[Setting, float]:
+    """Send `devices` in chunks of 1,000 against Microsoft's quota; gives the scaled seconds that it took."""
+    keys = {"write_counts": "member" if counts_members else "request"}
+    it = tenant(devices, chunk=1000, **keys)
+    it.emulator.quota = Quota(3000, 150, it.time.monotonic)
+    it.emulator.counts_members = counts_members
+    it.emulator.latency = lambda: it.time.pass_(0.02)
+    estimate = it.directory.sending_s(devices)
+    begun = it.time.monotonic()
+    everybody = np.arange(devices, dtype=np.int32)
+    for start in range(0, devices, 1000):
+        it.directory.apply(0, everybody[start : start + 1000], it.now)
+    took = it.time.monotonic() - begun
+    assert len(it.emulator.target.members) == devices
+    assert abs(estimate - took) <= 0.2 * took + 60
+    return it, took
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counts_members", [False, True])
+def test_a_hundred_thousand_devices_within_the_quota(counts_members: bool) -> None:
+    """3,000 writes in 150 s: no 429 at all, and within 10 % of the least time that the quota allows.
+
+    A write of 20 may count as one or as 20; then it is 5,000 or 100,000 units at 20 a second.
+    """
+    it, took = sent_in_scaled_time(100_000, counts_members)
+    least = (100_000 if counts_members else 5_000) / 20
+    assert it.emulator.throttled == 0
+    assert took <= 1.1 * least
+
+
+def test_the_quota_is_kept_without_any_429() -> None:
+    """The same at 8,000 devices, counted by member."""
+    it, took = sent_in_scaled_time(8_000, counts_members=True)
+    assert it.emulator.throttled == 0
+    assert took <= 1.1 * 8_000 / 20
+
+
+def test_a_stricter_quota_than_ours_makes_no_storm() -> None:
+    """The service counts members, we count requests: few 429s, each waited for, and everybody is in."""
+    it = tenant(8_000, chunk=1000)
+    it.emulator.quota = Quota(3000, 150, it.time.monotonic)
+    it.emulator.counts_members = True
+    it.emulator.latency = lambda: it.time.pass_(0.02)
+    everybody = np.arange(8_000, dtype=np.int32)
+    for start in range(0, 8_000, 1000):
+        it.directory.apply(0, everybody[start : start + 1000], it.now)
+    assert len(it.emulator.target.members) == 8_000
+    assert 0 < it.emulator.throttled <= 40
+    assert it.time.monotonic() <= 2 * 8_000 / 20
+
+
+# Opening.
+
+
+def test_a_missing_extra_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without httpx2: what to install."""
+    it = tenant(bare=True)
+    settings = DirectorySettings(graph=it.directory.settings)
+    monkeypatch.setattr("rollout.directory.opening.find_spec", lambda _name: None)
+    with pytest.raises(UsageError) as caught:
+        open_directory("graph", settings, it.plan, it.fleet)
+    assert caught.value.hint == "pip install 'rollout[graph]'"
+
+
+def test_the_optional_packages_are_not_imported_before_they_are_needed() -> None:
+    """`run` on the embedded directory needs none of them."""
+    import subprocess
+
+    code = (
+        "import sys, rollout.directory.opening, rollout.cli; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('httpx2', 'azure', 'spnego', 'msal')])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_missing_secret_names_its_variable() -> None:
+    """Secrets come from the environment only."""
+    it = tenant(bare=True)
+    settings = DirectorySettings(graph=GraphSettings(tenant_id="t", client_id="c"))
+    with pytest.raises(UsageError, match="ROLLOUT_GRAPH_CLIENT_SECRET"):
+        open_directory("graph", settings, it.plan, it.fleet, environ={})
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("nowhere", "expected one of"), ("adminservice", "expected this section")]
+)
+def test_an_unknown_or_unconfigured_directory_is_a_usage_error(name: str, says: str) -> None:
+    """The name and the section."""
+    it = tenant(bare=True)
+    with pytest.raises(UsageError, match=says):
+        open_directory(name, DirectorySettings(graph=it.directory.settings), it.plan, it.fleet)
+
+
+# Doctor.
+
+
+def token_with(**claims: Any) -> Token:
+    import base64
+    import json
+
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return Token(f"head.{body}.sign")
+
+
+@pytest.mark.parametrize(
+    ("roles", "ok"),
+    [
+        (
+            ["Device.ReadWrite.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All"],
+            True,
+        ),
+        (["Device.Read.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All"], False),
+        (["Device.ReadWrite.All"], False),
+    ],
+)
+def test_the_doctor_reads_the_rights_that_the_token_names(roles: list[str], ok: bool) -> None:
+    """Missing application permissions are named, and nothing is written."""
+    token = token_with(roles=roles)
+    it = tenant(bare=True, token=token)
+    it.emulator.tokens = set(token.tokens)
+    found = {one.name: one for one in checks(it.directory)}
+    assert found["permissions"].ok is ok
+    assert found["tenant"].ok
+    assert not it.emulator.writes()
