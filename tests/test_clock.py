@@ -42,13 +42,22 @@ def test_a_clock_set_back_makes_nobody_wait_longer() -> None:
     assert clock.now() == 1_000_060
 
 
-def test_a_clock_set_forward_ends_the_wait() -> None:
-    """A day forward: the instant is reached; what was missed is the loop's to catch up."""
+def test_a_clock_set_forward_opens_nothing_early() -> None:
+    """A day forward in the middle of the wait: the sixty seconds are waited for all the same."""
     time = Time()
     time.jumps[10] = 86_400.0
     clock = time.clock()
-    assert clock.wait_until(clock.now() + 60) >= 1_086_400
-    assert time.passed < 60
+    assert clock.wait_until(clock.now() + 60) == 1_000_060
+    assert time.passed == 60
+
+
+def test_a_server_that_tells_the_time_is_believed() -> None:
+    """The machine's clock is a day behind: windows and soaks go by the server's."""
+    time = Time()
+    clock = WallClock(time.sleep, lambda: time.wall, lambda: time.passed, lambda: 2_000_000.0 + time.passed)
+    assert clock.now() == 2_000_000
+    assert clock.wait_until(2_000_060) == 2_000_060
+    assert time.passed == 60
 
 
 def test_the_pretend_clock_sleeps_by_its_speed() -> None:

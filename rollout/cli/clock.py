@@ -12,36 +12,54 @@ STEP_S = 0.5
 """A wait is cut into steps of so many seconds: a signal is obeyed after one at the latest."""
 
 
+def steady() -> float:
+    """Give seconds that nobody can set and that go on while the machine sleeps, where the system has such."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+def unknown() -> float | None:
+    """Nobody but this machine tells the time."""
+    return None
+
+
 class WallClock:
     """Real time, in whole Unix seconds (`rollout.ports.Clock`).
 
-    A wall clock that jumps back makes nobody wait longer than was asked for: the wait itself is measured
-    on the monotonic clock.
+    server : the server's time now, None until it told it: the server's windows and soaks are judged by its own
+    clock. Without one, the machine's clock is read once and time passes as `monotonic` does. So a wall clock that
+    is set, by an hour or by a day, neither opens a gate early nor makes anybody wait.
     """
 
     def __init__(
         self,
         sleep: Callable[[float], None] = time.sleep,
         wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = steady,
+        server: Callable[[], float | None] = unknown,
     ) -> None:
         self._sleep = sleep
-        self._wall = wall
         self._monotonic = monotonic
-        self._last = int(wall())
+        self._server = server
+        self._ahead = wall() - monotonic()
+        self._last = 0
+        self._is_told = False
 
     def now(self) -> int:
         """Give the present second; it never runs backwards."""
-        self._last = max(self._last, int(self._wall()))
+        told = self._server()
+        if told is not None and not self._is_told:
+            self._is_told, self._last = True, 0  # a machine that was ahead need not be waited for
+        present = self._monotonic() + self._ahead if told is None else told
+        self._last = max(self._last, int(present))
         return self._last
 
     def wait_until(self, at: int) -> int:
         """Sleep until `at` and give the present second then."""
-        end = self._monotonic() + at - self.now()
-        while (left := end - self._monotonic()) > 0 and self.now() < at:
+        while (left := at - self.now()) > 0:
             self._sleep(min(left, STEP_S))
-        self._last = max(self.now(), at)
-        return self._last
+        return self.now()
 
 
 @contextmanager
