@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.failures import explain
-from rollout.gates import is_approvable, judge
+from rollout.gates import failures_to_speak, is_approvable, judge
 from rollout.pacing import advance, released_by, step_limit
 from rollout.pacing.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.values import (
@@ -34,6 +34,7 @@ from rollout.values import (
     PhaseEnd,
     Plan,
     Progress,
+    Quiet,
     Seen,
     State,
     Verdict,
@@ -119,7 +120,8 @@ class _Look:
         """Release nobody now; leaves no row."""
         kept = progress or self.progress
         again = _look_again(self.plan, kept, self.seen.now)
-        return Decision(kept, NOBODY, again, reason, judgement, matters=False)
+        quiet = _quiet(self, kept, again) if judgement.verdict is Verdict.GO else None
+        return Decision(kept, NOBODY, again, reason, judgement, matters=False, quiet=quiet)
 
     @property
     def soon(self) -> int:
@@ -289,7 +291,11 @@ def _release(look: _Look, judgement: Judgement) -> Decision:
     reason = f"{len(rows)} devices of phase '{phase.name}', {released[progress.phase]} of {len(phase)}"
     if len(rows) < due:
         reason += f"; {limit}"
-    return _record(after, rows, _look_again(look.plan, after, now), reason, judgement)
+    again = _look_again(look.plan, after, now)
+    decision = _record(after, rows, again, reason, judgement)
+    return (
+        replace(decision, quiet=_quiet(look, after, again)) if judgement.verdict is Verdict.GO else decision
+    )
 
 
 def _room(look: _Look) -> tuple[int, str]:
@@ -341,6 +347,40 @@ def _look_again(plan: Plan, progress: Progress, now: int) -> int:
     missing = progress.next_step - progress.active_s
     due = instant_after(plan.calendar, now, missing) if missing > 0 else next_open(plan.calendar, now)
     return soon if due is None or due <= now else min(soon, due)
+
+
+def _quiet(look: _Look, progress: Progress, again: int) -> Quiet | None:
+    """How long looks will decide nothing, unless devices fail or time out; None if each look is needed.
+
+    The bounds are taken where they are tightest: as if every pending device timed out, since fewer devices
+    need fewer failures to halt. An executed device never times out, also when its user un-enrolls it.
+    """
+    phase, plan = look.phase, look.plan
+    if phase.rung or phase.by >= 0:
+        return None  # the curve itself moves with each look
+    until = _next_event(look, progress, again)
+    if until <= again:
+        return None
+    least = look.total.copy()
+    least[:, Outcome.PENDING] = 0
+    failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
+    silent = int(phase.gate.straggler_max * phase.gate.min_executed) + 1
+    over = progress.released[progress.phase] >= len(phase)
+    return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=over)
+
+
+def _next_event(look: _Look, progress: Progress, again: int) -> int:
+    """The look at which time alone decides something: a step, the end of a soak, the end of patience."""
+    plan, phase, now = look.plan, look.phase, look.seen.now
+    if progress.released[progress.phase] < len(phase) and not look.seen.commands.excluded:
+        missing = progress.next_step - progress.active_s
+        due = instant_after(plan.calendar, now, missing) if missing > 0 else next_open(plan.calendar, again)
+        return again if due is None else max(due, again)
+    if not _is_released(look) and progress is look.progress:
+        return again
+    rest = plan.straggler_after_s + 1 if _is_over(look) else phase.soak_s
+    end = progress.last_release + rest
+    return again + max(0, -(-(end - again) // plan.look_s)) * plan.look_s
 
 
 def _record(

@@ -86,7 +86,10 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
         again = decision.look_again
         if progress.state is State.RUNNING:
             now, finished = yield from work.send(now)
-            again = again if finished else now
+            if not finished:
+                again = now
+            elif decision.quiet is not None:
+                again = directory.quiet_until(max(again, now), decision.quiet)
         now = yield max(again, now)
     return progress
 

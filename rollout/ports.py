@@ -19,6 +19,7 @@ from rollout.values import (
     Plan,
     Progress,
     ProgressPoint,
+    Quiet,
 )
 
 
@@ -116,6 +117,14 @@ class Directory(Protocol):
 
     def observe(self, at: int) -> Observation:
         """Give the counts over all batches applied so far: events strictly before `at`."""
+        ...
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Give the instant of the next look that may decide something: not before `again`.
+
+        A directory that cannot tell the future gives `again`. A pretend world may look ahead and skip
+        looks that would decide nothing.
+        """
         ...
 
     def outcomes(self) -> DeviceOutcomes:

@@ -21,6 +21,7 @@ from rollout.values import (
     Observation,
     Outcome,
     Plan,
+    Quiet,
 )
 
 UNDO = "undo:"
@@ -72,6 +73,10 @@ class UndoDirectory:
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """The way back of the way back is a rollout of its own."""
         raise AssertionError("an undo is not undone: plan a rollout instead")
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Look each time: who has left is only seen by looking."""
+        return again
 
     def observe(self, at: int) -> Observation:
         """Count who has left, by batch and stratum."""

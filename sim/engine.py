@@ -69,6 +69,10 @@ class Simulation(Protocol):
         """Say whether no released device is PENDING."""
         ...
 
+    def marks(self) -> tuple[int, int, int]:
+        """Give devices FAILED, a number that grows with each time-out, and devices PENDING: cheap to compare."""
+        ...
+
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""
         ...
@@ -129,6 +133,7 @@ class Engine:
             np.zeros(limit // 60 + 1, dtype=np.int32),
         )
         self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64))
+        self._tally, self._first_code, self._watched, self._still = tally, r.SCALARS, r.WATCHED, r.PENDING
         self._pending = tally[r.PENDING : r.PENDING + 1]
         self._failed = tally[r.SCALARS :]
         self._now = start
@@ -206,6 +211,11 @@ class Engine:
     def settled(self) -> bool:
         """Say whether no released device is PENDING."""
         return int(self._pending[0]) == 0
+
+    def marks(self) -> tuple[int, int, int]:
+        """Give devices FAILED, a number that grows with each time-out, and devices PENDING."""
+        tally = self._tally.tolist()
+        return sum(tally[self._first_code :]), tally[self._watched], tally[self._still]
 
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""

@@ -114,8 +114,12 @@ def world_of(
     seed: int,
     replication: int = 0,
     log: MembershipLog | None = None,
+    skip_s: int = 0,
 ) -> World:
-    """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory."""
+    """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory.
+
+    skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
+    """
     draws = make_draws(
         model, traits, seed=seed, replication=replication, start=plan.start, horizon_s=model.horizon
     )
@@ -128,14 +132,14 @@ def world_of(
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    return World(engine, len(plan), log)
+    return World(engine, len(plan), log, skip_s)
 
 
 def simulate_once(
     plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int, keep_decisions: bool = False
 ) -> RunResult:
     """Run the plan once, through the executor's own loop."""
-    world = world_of(plan, traits, model, seed=seed, replication=replication)
+    world = world_of(plan, traits, model, seed=seed, replication=replication, skip_s=model.horizon)
     journal = MemoryJournal()
     clock = SimClock(plan.start)
     until = plan.start + model.horizon

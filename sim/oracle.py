@@ -115,6 +115,13 @@ class Oracle:
         """Say whether no released device is PENDING."""
         return not bool((self.outcome == Outcome.PENDING).any())
 
+    def marks(self) -> tuple[int, int, int]:
+        """Give devices FAILED, a number that grows with each time-out, and devices PENDING."""
+        failed, silent, pending = (
+            int((self.outcome == one).sum()) for one in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.PENDING)
+        )
+        return failed, silent, pending
+
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""
         return funnel_of(self.hours, self.start, self.spec.base, self.now)

@@ -21,7 +21,9 @@ from rollout.values import (
     DeviceOutcomes,
     IntArray,
     Observation,
+    Outcome,
     Plan,
+    Quiet,
 )
 from sim.engine import Simulation
 
@@ -33,10 +35,14 @@ class World:
 
     log : where memberships are kept so that a killed run finds the same world again; None for
         simulations, whose world ends with them.
+    skip_s : how far ahead it may skip looks that decide nothing. 0 where people may command meanwhile.
     """
 
-    def __init__(self, engine: Simulation, devices: int, log: MembershipLog | None = None) -> None:
+    def __init__(
+        self, engine: Simulation, devices: int, log: MembershipLog | None = None, skip_s: int = 0
+    ) -> None:
         self.engine = engine
+        self._skip_s = skip_s
         self.is_member = np.zeros(devices, dtype=np.bool_)
         self._log = log
 
@@ -89,6 +95,29 @@ class World:
         self.engine.advance(at)
         return Observation(at, self.engine.counts, self.engine.failed_codes)
 
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Live on, look by look, until one may decide something."""
+        end = min(quiet.until, again + self._skip_s // quiet.every * quiet.every)
+        at, marks = again, (-1, -1)
+        while at < end:
+            self.engine.advance(at)
+            failed, silent, pending = self.engine.marks()
+            if quiet.settled and not pending:
+                return at
+            if (failed, silent) != marks:
+                marks = (failed, silent)
+                if self._speaks(quiet):
+                    return at
+            at += quiet.every
+        return max(again, end)
+
+    def _speaks(self, quiet: Quiet) -> bool:
+        counts = self.engine.counts
+        failed = counts[:, :, Outcome.FAILED].sum(axis=0)
+        if failed.sum() >= quiet.failed[-1] or (failed >= quiet.failed[:-1]).any():
+            return True
+        return bool(counts[quiet.first_batch :, :, Outcome.TIMED_OUT].sum() >= quiet.timed_out)
+
     def outcomes(self) -> DeviceOutcomes:
         """Give the state of each device as of the last observation."""
         return DeviceOutcomes(self.engine.outcome, self.engine.outcome_at, self.engine.code)
@@ -128,6 +157,10 @@ class Collection:
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Take `rows` out."""
         return _withdrawn(self.is_member, self._log, batch, rows, at)
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Look each time."""
+        return again
 
     def observe(self, at: int) -> Observation:
         """There are no outcomes of its own: `UndoDirectory` counts who has left."""

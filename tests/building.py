@@ -26,6 +26,7 @@ from rollout.values import (
     Phase,
     PhaseEnd,
     Plan,
+    Quiet,
     Strata,
     Window,
     texts,
@@ -158,6 +159,9 @@ class PromptDirectory:
         self.is_member[fresh] = True
         self.entered[fresh] = at
         self.batch[fresh] = batch
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        return again
 
     def observe(self, at: int) -> Observation:
         if self.blind:

@@ -9,9 +9,11 @@ import typer
 
 from rollout.cli import (
     approve,
+    client,
     control,
     demo,
     doctor,
+    enrollment,
     gate,
     inventory,
     plan,
@@ -20,6 +22,7 @@ from rollout.cli import (
     run,
     simulate,
     status,
+    workloads,
 )
 from rollout.errors import UsageError
 
@@ -49,6 +52,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "abort": control.abort,
     "exclude": control.exclude,
     "report": report.report,
+    "enrollment": enrollment.enrollment,
+    "workloads": workloads.workloads,
+    "client": client.client,
     "doctor": doctor.doctor,
 }
 

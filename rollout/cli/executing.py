@@ -44,7 +44,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     """
     setting = steps.world_of_plan(database, plan_key)
     plan = setting.stored.plan
-    directory = embedded(setting, ways.seed, database.membership_log(rollout_id))
+    directory = embedded(setting, ways.seed, database.membership_log(rollout_id), ways.speed)
     with (
         database.journal(rollout_id, owner=owner(), now=time.time) as journal,
         interruptible() as asked_to_end,
@@ -72,8 +72,14 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     return progress
 
 
-def embedded(setting: steps.World, seed: int, log: MembershipLog | None) -> Directory:
-    """Give the embedded directory of a plan: a pretend world, or for an undo its full collection."""
+def embedded(
+    setting: steps.World, seed: int, log: MembershipLog | None, speed: float | None = 1.0
+) -> Directory:
+    """Give the embedded directory of a plan: a pretend world, or for an undo its full collection.
+
+    As fast as it goes it may skip an hour of looks that decide nothing; at a speed people may command
+    between any two looks, so none is skipped.
+    """
     plan = setting.stored.plan
     if is_undo(plan):
         import numpy as np
@@ -85,7 +91,9 @@ def embedded(setting: steps.World, seed: int, log: MembershipLog | None) -> Dire
     from sim.draws import traits_of
     from sim.forecast import world_of
 
-    return world_of(plan, traits_of(setting.fleet, setting.model), setting.model, seed=seed, log=log)
+    traits = traits_of(setting.fleet, setting.model)
+    skip_s = HOUR_S if speed is None else 0
+    return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
 
 
 def _clock(start: int, ways: Ways, heart: _Heart) -> Clock:

@@ -5,6 +5,7 @@ evidence     the e-processes behind HALT and PASS, as integer boundaries
 thresholds   the plain rule beside them
 groups       strata judged apart, and the sample-ratio check
 intervals    how many of this fleet will have failed at the end; the band for the rate
+quiet        how many failures a gate can bear before it speaks
 counts       what cannot be true of counts
 beta         the special functions
 """
@@ -21,6 +22,7 @@ from rollout.gates.evidence import (
 )
 from rollout.gates.groups import OTHER, Groups, SampleRatio, groups_of, sample_ratio_check
 from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
+from rollout.gates.quiet import failures_to_speak
 from rollout.gates.thresholds import check_threshold, trips
 from rollout.gates.verdicts import RULES, boundary, check_policy, is_approvable, judge
 
@@ -37,6 +39,7 @@ __all__ = [
     "check_policy",
     "check_threshold",
     "confidence_sequence",
+    "failures_to_speak",
     "finite_fleet_interval",
     "groups_of",
     "halt_boundary",

@@ -140,9 +140,28 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Quiet:
+    """How long looks would decide nothing. Whoever can tell the future, a pretend world, may skip them.
+
+    until : Unix seconds of the next look that must happen anyway. every : seconds between looks.
+    failed : (strata + 1,) int64 devices FAILED from which on a look is needed, by stratum and in all.
+    timed_out : devices TIMED_OUT in the batches from `first_batch` on from which a look is needed.
+    settled : whether a look is needed once nobody is pending.
+    """
+
+    until: int
+    every: int
+    failed: LongArray
+    timed_out: int
+    first_batch: int
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """What `decide` says: the next progress, the batch to release (or none), when to look again, why.
 
+    quiet : how long nothing else will be decided, None if each look is needed.
     matters : whether this look changes anything that must be remembered (a release, a state, a phase,
         a verdict); looks that change nothing leave no row.
     """
@@ -153,6 +172,7 @@ class Decision:
     reason: str
     judgement: Judgement | None = None
     matters: bool = True
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
