@@ -172,11 +172,24 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         facts["since"] = iso(int(outcomes.at[row])) if outcomes.at[row] >= 0 else None
         if outcomes.code[row]:
             facts |= _explain(int(outcomes.code[row]))
+    told = _authority(database, stored.inventory_id, row)
     if as_json:
-        emit(facts)
+        emit({**facts, "workloads": told})
         return
+    for name, who in told["authority"].items():
+        facts[name] = who
+    if told["unknown_bits"]:
+        facts["unknown bits"] = ", ".join(map(str, told["unknown_bits"]))
     for name, value in facts.items():
-        say(f"{name.replace('_', ' '):>12}: {number(value) if isinstance(value, int) else value}")
+        say(f"{name.replace('_', ' '):>20}: {number(value) if isinstance(value, int) else value}")
+
+
+def _authority(database: Database, inventory_id: str, row: int) -> dict[str, Any]:
+    """Who manages each workload, by the inventory that was planned."""
+    from rollout.cli.workloads import flags_document, flags_of
+
+    comanaged, flags = flags_of(database.inventory(inventory_id).fleet, row)
+    return flags_document(flags, comanaged, None)
 
 
 def _explain(code: int) -> dict[str, str]:

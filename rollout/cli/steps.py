@@ -6,7 +6,7 @@ inventory → preflight → plan → simulate → run. Heavy packages are import
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,14 +77,18 @@ def read_inventory(
 
 
 def check_inventory(
-    database: Database, inventory_id: str | None
+    database: Database,
+    inventory_id: str | None,
+    *,
+    stale_days: int | None = None,
+    off: Mapping[str, str] | None = None,
 ) -> tuple[str, Inventory, tuple[Finding, ...]]:
     """Run preflight over a stored inventory, keep its findings, and give its id with them."""
-    from rollout.preflight import preflight
+    from rollout.preflight import STALE_DAYS, preflight
 
     known = database.inventory_id(inventory_id)
     inventory = database.inventory(known)
-    findings = preflight(inventory)
+    findings = preflight(inventory, stale_days=STALE_DAYS if stale_days is None else stale_days, off=off)
     database.add_findings(known, findings)
     return known, inventory, findings
 
@@ -130,7 +134,10 @@ def plan_inventory(
     """Plan the stored inventory under the scenario's policy; give the plan's id with it."""
     from rollout.planning.planner import make_plan
 
-    known, inventory, findings = check_inventory(database, inventory_id)
+    wish = scenario.policy.preflight
+    known, inventory, findings = check_inventory(
+        database, inventory_id, stale_days=wish.stale_days, off=wish.off
+    )
     moment = int(time.time()) if created is None else created
     mature = None
     if scenario.policy.mature_after is None:
@@ -156,7 +163,10 @@ def plan_rest(
         scenario = parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
     batches = database.reader(known.id).batches()
     released = np.concatenate([[], *(batch.rows for batch in batches)]).astype(np.int32)
-    latest, inventory, findings = check_inventory(database, inventory_id)
+    wish = scenario.policy.preflight
+    latest, inventory, findings = check_inventory(
+        database, inventory_id, stale_days=wish.stale_days, off=wish.off
+    )
     plan = continue_plan(
         stored.plan,
         released,

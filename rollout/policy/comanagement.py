@@ -46,6 +46,16 @@ class Counterpart(Part):
     on: dt.date
 
 
+class PreflightPolicy(Part):
+    """How preflight looks at the inventory of a plan.
+
+    stale_days : days without sign-in after which a device is stale. off : rules switched off, each with a reason.
+    """
+
+    stale_days: int = Field(default=90, ge=21)
+    off: Mapping[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+
+
 class CoManagement(Part):
     """The keys of [rollout] about co-management.
 
@@ -63,3 +73,4 @@ class CoManagement(Part):
     slider: Literal["configmgr", "pilot", "intune"] = "pilot"
     moved: tuple[WorkloadName, ...] = ()
     counterparts: Mapping[WorkloadName, Counterpart] = Field(default_factory=dict)
+    preflight: PreflightPolicy = PreflightPolicy()

@@ -41,7 +41,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of the mode. allowed : False if a phased plan must not be under way during it."""
+    """One change of the mode. allowed : False if it breaks a phased plan; see `fits`."""
 
     before: Mode
     after: Mode
@@ -60,6 +60,15 @@ class Transition:
         return _targeted(self.before, groups) - min(
             _targeted(self.before, groups), _targeted(self.after, groups)
         )
+
+    def fits(self, groups: Groups | None) -> bool:
+        """Say whether it may be made: it is no break of a plan, or, leaving Pilot, it changes nobody's enrollment.
+
+        So All is fine once the last eligible device is in. groups : None where no inventory tells.
+        """
+        if self.allowed or groups is None or self.before is not Mode.PILOT:
+            return self.allowed
+        return self.enrolls(groups) == 0 and self.stops(groups) == 0
 
 
 def _targeted(mode: Mode, groups: Groups) -> int:

@@ -1,0 +1,260 @@
+"""`rollout enrollment`: automatic enrollment None, Pilot, All; and the funnel and status of a fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from rollout.cli import steps
+from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.terminal import emit, number, say, table
+from rollout.errors import RefusedError, UsageError
+from rollout.failures import explain
+from rollout.values import NOT_RELEASED, Outcome
+from rollout.workloads import (
+    TRANSITIONS,
+    Groups,
+    Mode,
+    Standing,
+    Status,
+    Step,
+    Transition,
+    count_states,
+    read_state,
+    transition,
+)
+from rollout.workloads.states import REQUIRED
+
+if TYPE_CHECKING:
+    from rollout.store import Database
+    from rollout.values import BoolArray, Fleet
+
+SIGN_IN = 0xCAA10001
+
+
+def enrollment(
+    file: Annotated[
+        Path | None, typer.Argument(help="Export of v_ClientCoManagementState; else the latest rollout.")
+    ] = None,
+    before: Annotated[
+        Mode | None, typer.Option("--from", help="What a change of automatic enrollment does: from ...")
+    ] = None,
+    after: Annotated[
+        Mode | None, typer.Option("--to", help="... to. Exit 4 where a plan forbids it.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
+    """Show where a fleet stands: the funnel, the status, the codes. Or what None, Pilot and All do to whom.
+
+    Example: rollout enrollment --from pilot --to all
+    """
+    if (before is None) != (after is None):
+        raise UsageError("expected --from and --to together, found one of them", "--from pilot --to all")
+    if before is not None and after is not None:
+        _change(steps.open_db(db), transition(before, after), as_json=as_json)
+        return
+    if file is not None:
+        from rollout.directory.comanagement_export import read_comanagement
+
+        standing = count_states(map(read_state, read_comanagement(file, REQUIRED)))
+        _show(standing, f"the site's export {file.name}", as_json=as_json)
+        return
+    database = steps.open_db(db)
+    if database.has_rollouts():
+        known = database.rollout(None)
+        action = database.plan(known.plan_id).plan.action
+        _show(standing_of(database, known.id), f"rollout {known.id} ({action})", as_json=as_json)
+        return
+    _show_changes(as_json=as_json)
+
+
+def standing_of(database: Database, rollout_id: str) -> Standing:
+    """Count the devices of a rollout's plan from its journal; who is enrolled already counts as enrolled.
+
+    A device that waits for a sign-in shows only by its code; all others that wait are enrolling.
+    """
+    known = database.rollout(rollout_id)
+    stored = database.plan(known.plan_id)
+    fleet = database.inventory(stored.inventory_id).fleet
+    told = database.reader(known.id).outcomes()
+    planned = stored.plan.phase_of >= 0
+    names = np.array([{"hybrid": "hybrid", "entra": "entra"}.get(one, "unknown") for one in _joins(fleet)])
+    join = names[fleet.factors["join"].codes]
+    sign_in = planned & (told.outcome == Outcome.FAILED) & (told.code == SIGN_IN)
+    rows = {
+        Status.SUCCESS: planned & (told.outcome == Outcome.ENROLLED),
+        Status.FAILURE: planned & (told.outcome == Outcome.FAILED) & ~sign_in,
+        Status.PENDING: sign_in,
+        Status.ENROLLING: planned & np.isin(told.outcome, (Outcome.PENDING, Outcome.TIMED_OUT)),
+        Status.NOT_BEGUN: planned & np.isin(told.outcome, (NOT_RELEASED, Outcome.REJECTED)),
+    }
+    standing = Standing(devices=int(planned.sum()))
+    for status, chosen in rows.items():
+        for level in ("hybrid", "entra", "unknown"):
+            if count := int((chosen & (join == level)).sum()):
+                standing.status[status, level] = count
+    enrolled, failed = int(rows[Status.SUCCESS].sum()), int((rows[Status.FAILURE] | sign_in).sum())
+    standing.funnel[Step.ELIGIBLE] = standing.devices
+    standing.funnel[Step.SCHEDULED] = standing.devices - int(rows[Status.NOT_BEGUN].sum())
+    standing.funnel[Step.INITIATED] = enrolled + failed
+    standing.funnel[Step.ENROLLED] = enrolled
+    codes, counts = np.unique(told.code[rows[Status.FAILURE] | sign_in], return_counts=True)
+    standing.failures.update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
+    return standing
+
+
+def _joins(fleet: Any) -> tuple[str, ...]:
+    levels: tuple[str, ...] = fleet.factors["join"].levels
+    return levels
+
+
+def _show(standing: Standing, of: str, *, as_json: bool) -> None:
+    if as_json:
+        emit(_document(standing, of))
+        return
+    table(
+        ["step", "devices"],
+        [[step.value, standing.funnel[step]] for step in Step],
+        title=f"Funnel of {of}",
+    )
+    joins = ("hybrid", "entra", "unknown")
+    rows = [
+        [status.value, *counts]
+        for status in Status
+        if any(counts := [standing.status[status, join] for join in joins])
+    ]
+    table(["status", "hybrid joined", "Entra joined", "join unknown"], rows)
+    codes = [
+        [known.hex, known.name, known.kind.value, count, known.next_action]
+        for code, count in standing.failures.most_common()
+        for known in (explain(code),)
+    ]
+    if codes:
+        table(["code", "name", "class", "devices", "next action"], codes)
+
+
+def _document(standing: Standing, of: str) -> dict[str, Any]:
+    return {
+        "of": of,
+        "devices": standing.devices,
+        "funnel": {step.value: standing.funnel[step] for step in Step},
+        "status": [
+            {"status": status.value, "join": join, "devices": count}
+            for (status, join), count in sorted(standing.status.items())
+        ],
+        "failures": [
+            {
+                "code": explain(code).hex,
+                "name": explain(code).name,
+                "class": explain(code).kind.value,
+                "devices": count,
+                "next_action": explain(code).next_action,
+            }
+            for code, count in standing.failures.most_common()
+        ],
+    }
+
+
+def groups_of(database: Database) -> Groups | None:
+    """Count the latest inventory by what a mode means to its devices; None without one.
+
+    Eligible is what Configuration Manager itself takes: an active Windows client of 1709 or later, joined. Members
+    are what the latest enrollment rollout released.
+    """
+    from rollout.preflight.check import exclusions, preflight
+    from rollout.preflight.rules import BUILD_1709, view_of
+
+    try:
+        inventory = database.inventory(None)
+    except UsageError:
+        return None
+    fleet = inventory.fleet
+    view = view_of(inventory, 90)
+    eligible = view.flag("client") & ~view.flag("obsolete") & view.level("os", "Windows")
+    eligible &= view.level("join", "hybrid", "entra") & ((view.build < 0) | (view.build >= BUILD_1709))
+    enrolled = view.flag("comanaged")
+    member, done = _members(database, fleet)
+    enrolled = enrolled | done
+    blocked = np.zeros(len(fleet), dtype=np.bool_)
+    blocked[list(exclusions(preflight(inventory)))] = True
+    waiting = eligible & ~enrolled
+    return Groups(
+        members=int((waiting & member).sum()),
+        others=int((waiting & ~member & ~blocked).sum()),
+        held=int((waiting & ~member & blocked).sum()),
+        enrolled=int(enrolled.sum()),
+    )
+
+
+def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
+    """Say who was released and who enrolled by the latest enrollment rollout of this fleet, (n,) each."""
+    for known in reversed(database.rollouts()):
+        plan = database.plan(known.plan_id).plan
+        if plan.action == "enroll" and plan.ids.tolist() == fleet.ids.tolist():
+            told = database.reader(known.id).outcomes()
+            return (told.outcome >= 0) & (told.outcome != Outcome.REJECTED), told.outcome == Outcome.ENROLLED
+    none = np.zeros(len(fleet), dtype=np.bool_)
+    return none, none
+
+
+def _change(database: Database, change: Transition, *, as_json: bool) -> None:
+    groups = groups_of(database)
+    fits = change.fits(groups)
+    if as_json:
+        emit(_change_document(change, groups))
+        if not fits:
+            raise typer.Exit(4)
+        return
+    what = f"{change.before.value.capitalize()} to {change.after.value.capitalize()}"
+    say(f"{what}: {change.sentence}")
+    if groups:
+        say(
+            f"by the latest inventory {number(change.enrolls(groups))} devices begin to enroll, "
+            f"{number(change.stops(groups))} stop; {number(groups.enrolled)} are enrolled already"
+        )
+        if held := _held(change, groups):
+            say(f"{number(held)} of those that begin are held back by preflight")
+    if not fits:
+        raise RefusedError(f"automatic enrollment {what} breaks a phased rollout", change.next_action)
+    say(f"next: {change.next_action}")
+
+
+def _held(change: Transition, groups: Groups) -> int:
+    """Devices that preflight holds back and that begin to enroll all the same."""
+    return groups.held if change.after is Mode.ALL and change.before is not Mode.ALL else 0
+
+
+def _change_document(change: Transition, groups: Groups | None) -> dict[str, Any]:
+    return {
+        "from": change.before.value,
+        "to": change.after.value,
+        "sentence": change.sentence,
+        "next_action": change.next_action,
+        "allowed": change.fits(groups),
+        "begin_to_enroll": change.enrolls(groups) if groups else None,
+        "of_them_held_back": _held(change, groups) if groups else None,
+        "stop_to_enroll": change.stops(groups) if groups else None,
+    }
+
+
+def _show_changes(*, as_json: bool) -> None:
+    changes = list(TRANSITIONS.values())
+    if as_json:
+        emit(
+            {
+                "changes": [
+                    {"from": one.before.value, "to": one.after.value, "allowed": one.allowed,
+                     "sentence": one.sentence, "next_action": one.next_action}
+                    for one in changes
+                ]
+            }
+        )  # fmt: skip
+        return
+    rows = [[one.before.value, one.after.value, one.sentence, one.next_action] for one in changes]
+    table(["from", "to", "what it does", "next action"], rows, title="Automatic enrollment in Intune")
+    say("no rollout yet: the funnel shows once one runs, or from an export of the site")
