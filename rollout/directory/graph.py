@@ -18,7 +18,7 @@ from rollout.directory.requests import Call
 from rollout.directory.settings import GraphSettings
 from rollout.directory.tally import Tally
 from rollout.errors import OutsideError, RefusedError
-from rollout.values import Applied, Batch, BoolArray, DeviceOutcomes, Fleet, IntArray, Observation, Plan
+from rollout.values import Applied, Batch, BoolArray, DeviceOutcomes, Fleet, IntArray, Observation, Plan, Quiet
 
 log = logging.getLogger("rollout.directory")
 
@@ -132,6 +132,11 @@ class GraphDirectory:
             if seen and seen[0] > self._enrolled_at[row]:
                 failed[row], code[row] = True, seen[1]
         return self._tally.look(at, visible, enrolled, failed, code)
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Look each time: nobody here can tell the future."""
+        del quiet
+        return again
 
     def outcomes(self) -> DeviceOutcomes:
         """Give the state of each device at the last look."""

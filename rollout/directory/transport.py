@@ -167,7 +167,7 @@ class Transport:
             proxy=proxy or None,
             trust_env=False,
             follow_redirects=False,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json, text/plain;q=0.5"},  # a count is plain text
             transport=http,
         )
 
