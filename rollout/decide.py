@@ -120,7 +120,8 @@ class _Look:
         """Release nobody now; leaves no row."""
         kept = progress or self.progress
         again = _look_again(self.plan, kept, self.seen.now)
-        quiet = _quiet(self, kept, again) if judgement.verdict is Verdict.GO else None
+        calm = judgement.verdict is Verdict.GO or _is_over(self)
+        quiet = _quiet(self, kept, again) if calm else None
         return Decision(kept, NOBODY, again, reason, judgement, matters=False, quiet=quiet)
 
     @property
@@ -131,6 +132,15 @@ class _Look:
 def is_step_due(plan: Plan, progress: Progress, now: int) -> bool:
     """Say whether the current phase's next batch is due at `now`; windows are not looked at."""
     return _active(plan, progress, now, None) >= progress.next_step
+
+
+def may_send(plan: Plan, rows: IntArray, now: int) -> bool:
+    """Say whether devices that are released may be sent at `now`: who waited for an answer waits for a window."""
+    if not is_open(plan.calendar, now):
+        return False
+    if not plan.zone_calendars:
+        return True
+    return bool(open_zones(plan.zone_calendars, now)[plan.zone_codes[rows]].all())
 
 
 def _active(plan: Plan, progress: Progress, now: int, observation: Observation | None) -> int:
@@ -177,12 +187,11 @@ def _look(plan: Plan, progress: Progress, seen: Seen) -> _Look:
 def _judge(look: _Look) -> Judgement:
     progress, seen = look.progress, look.seen
     first, last = progress.first_batch, progress.batches
-    ripe = bisect_right(seen.batch_at, seen.now - look.plan.mature_after_s, first, max(first, last))
     return judge(
         look.phase.gate,
         cumulative=look.total,
         phase=seen.observation.of(first, last) if first else look.total,
-        mature=seen.observation.of(first, ripe),
+        mature=_mature(look),
         planned=look.plan.planned_by_stratum,
         names=look.plan.strata.names,
         complete=_is_soaked(look),
@@ -191,6 +200,14 @@ def _judge(look: _Look) -> Judgement:
         column=look.plan.strata.column,
         failed_classes=_failed_classes(look),
     )
+
+
+def _mature(look: _Look) -> NDArray[np.int64]:
+    """(strata, outcomes) of the phase's batches that are old enough to be judged."""
+    progress, seen = look.progress, look.seen
+    first, last = progress.first_batch, max(progress.first_batch, progress.batches)
+    ripe = bisect_right(seen.batch_at, seen.now - look.plan.mature_after_s, first, last)
+    return seen.observation.of(first, ripe)
 
 
 def _failed_classes(look: _Look) -> dict[str, int] | None:
@@ -364,7 +381,9 @@ def _quiet(look: _Look, progress: Progress, again: int) -> Quiet | None:
     least = look.total.copy()
     least[:, Outcome.PENDING] = 0
     failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
-    silent = int(phase.gate.straggler_max * phase.gate.min_executed) + 1
+    mature = _mature(look)
+    asked = max(phase.gate.min_executed, int(mature.sum() - mature[:, Outcome.REJECTED].sum()))
+    silent = int(phase.gate.straggler_max * asked) + 1
     over = progress.released[progress.phase] >= len(phase)
     return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=over)
 

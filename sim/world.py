@@ -74,12 +74,13 @@ class World:
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Make `rows` members at `at`; those who are already stay as they are."""
-        fresh = np.asarray(rows[~self.is_member[rows]], dtype=np.int32)
+        already = self.is_member[rows]
+        fresh = np.asarray(rows[~already], dtype=np.int32)
         if len(fresh):
             if self._log:
                 self._log.append(at, batch, fresh)
             self._enter(fresh, batch, at)
-        return Applied(fresh, self.members(rows[~np.isin(rows, fresh)]), NOBODY)
+        return Applied(fresh, np.asarray(rows[already], dtype=np.int32), NOBODY)
 
     def _enter(self, rows: IntArray, batch: int, at: int) -> None:
         self.engine.advance(at)
