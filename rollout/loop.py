@@ -9,12 +9,12 @@ it executes, with the engine's `advance` it simulates. There is no second loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.decide import begin, decide, is_step_due
+from rollout.decide import NOBODY, begin, decide, is_step_due, may_send
 from rollout.errors import OutsideError
 from rollout.ports import Directory, Journal
 from rollout.values import (
@@ -73,7 +73,7 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
     now = yield progress.at
     while until is None or now < until:
         seen = work.look(progress, now)
-        decision = decide(plan, progress, seen)
+        decision = work.possible(decide(plan, progress, seen), progress, now)
         if decision.matters:
             work.record(decision, seen)
         else:
@@ -88,7 +88,7 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
             now, finished = yield from work.send(now)
             if not finished:
                 again = now
-            elif decision.quiet is not None:
+            elif decision.quiet is not None and not work.open_batches:
                 again = directory.quiet_until(max(again, now), decision.quiet)
         now = yield max(again, now)
     return progress
@@ -96,7 +96,11 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
 
 @dataclass(slots=True)
 class _Work:
-    """What one session of the loop holds: caches of what the journal knows, nothing more."""
+    """What one session of the loop holds: caches of what the journal knows, nothing more.
+
+    adopted : of the rows about to be intended, those that are members already.
+    unsure : the next chunk may have been sent before, by a session that died or by a call without an answer.
+    """
 
     plan: Plan
     journal: Journal
@@ -105,6 +109,8 @@ class _Work:
     batch_at: list[int] = field(init=False)
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
+    adopted: IntArray = field(default_factory=lambda: NOBODY)
+    unsure: bool = False
     failures: int = 0
     last_look: Observation | None = None
     last_point: tuple[int, bytes] = (0, b"")
@@ -116,6 +122,7 @@ class _Work:
         for batch in self.batches:
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
+        self.unsure = bool(self.open_batches)
 
     def look(self, progress: Progress, now: int) -> Seen:
         """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
@@ -155,6 +162,25 @@ class _Work:
         levels = int(self.plan.budget_codes.max(initial=0)) + 1
         return np.bincount(self.plan.budget_codes[flying], minlength=levels).astype(np.int64)
 
+    def possible(self, decision: Decision, progress: Progress, now: int) -> Decision:
+        """Put a release off while the batch before it is unsent, or nobody can say who is a member already.
+
+        The progress stays where it was: afterwards a step is caught up, as after any downtime, and no burst.
+        """
+        if not len(decision.rows):
+            return decision
+        again = decision.look_again
+        if not self.open_batches:
+            try:
+                self.adopted = self.directory.members(decision.rows)
+            except OutsideError as error:
+                again = self._wait(now, error)
+            else:
+                return decision
+        return replace(
+            decision, progress=progress, rows=NOBODY, look_again=again, matters=False, quiet=None
+        )
+
     def record(self, decision: Decision, seen: Seen) -> None:
         """Write the decision and, before anything is sent, the batch that it intends."""
         progress = decision.progress
@@ -183,8 +209,7 @@ class _Work:
 
     def _intended(self, decision: Decision, now: int) -> Batch:
         number = decision.progress.batches - 1
-        adopted = self.directory.members(decision.rows)
-        return Batch(number, decision.progress.phase, now, decision.rows, adopted)
+        return Batch(number, decision.progress.phase, now, decision.rows, self.adopted)
 
     def note(self, seen: Seen) -> None:
         """Keep the counts of a look without a decision: once an hour, and only if they changed."""
@@ -206,7 +231,7 @@ class _Work:
     def send(self, now: int) -> Generator[int, int, tuple[int, bool]]:
         """Send what is intended, chunk by chunk. Give the present instant, and False to look at once.
 
-        Lease and commands are looked at before each chunk; when sending lasts longer than the time
+        Lease, commands and windows are looked at before each chunk; when sending lasts longer than the time
         between two looks, it stops for a look, so that a gate acts in the middle of a batch.
         """
         begun = now
@@ -214,31 +239,53 @@ class _Work:
             batch = self.batches[self.open_batches[0]]
             upto = self.journal.confirmed(batch.number)
             while upto < len(batch):
-                commands = self.journal.commands()
-                if commands.paused or commands.aborted or now - begun >= self.plan.look_s:
-                    return now, False
-                self.journal.check()
                 rows = batch.rows[upto : upto + self.plan.chunk]
+                if not may_send(self.plan, rows, now):
+                    return now, True
+                if self._is_stopped() or now - begun >= self.plan.look_s:
+                    return now, False
                 try:
                     applied = self._add(batch, rows, now)
                 except OutsideError as error:
                     now = yield self._wait(now, error)
                     return now, False
+                if applied is None:
+                    return now, False
                 upto += len(rows)
                 self.failures = 0
                 self.journal.confirm(batch.number, upto, applied, now)
+                self.unsure = False
                 now = yield now
             self.open_batches.pop(0)
         return now, True
 
-    def _add(self, batch: Batch, rows: IntArray, now: int) -> Applied:
-        """Look, add the missing, and say of each row what became of it: nothing is sent twice."""
+    def _is_stopped(self) -> bool:
+        commands = self.journal.commands()
+        return commands.paused or commands.aborted
+
+    def _add(self, batch: Batch, rows: IntArray, now: int) -> Applied | None:
+        """Look, add the missing, and say of each row what became of it; None if people stopped it meanwhile.
+
+        Nothing is sent twice. Lease and commands are looked at again right before the bytes go out, since
+        looking for members may have taken long.
+        """
         present = self.directory.members(rows)
-        missing = rows[~np.isin(rows, present)]
-        applied = self.directory.apply(batch.number, missing, now)
-        adopted = rows[np.isin(rows, batch.adopted)]
-        ours = present[~np.isin(present, adopted)]
-        return Applied(np.concatenate([ours, applied.accepted]), adopted, applied.rejected, applied.reasons)
+        missing = _without(rows, present)
+        answer = Applied(NOBODY, NOBODY, NOBODY)
+        if len(missing):
+            if self._is_stopped():
+                return None
+            self.journal.check()
+            unsure, self.unsure = self.unsure, True
+            answer = self.directory.apply(batch.number, missing, now)
+            self.unsure = unsure
+        found = np.concatenate([present, answer.adopted]) if len(answer.adopted) else present
+        # Who was no member when the batch was intended is ours if we may have sent it before, else somebody
+        # else was faster.
+        ours = _without(found, batch.adopted) if self.unsure else NOBODY
+        adopted = _without(found, ours)
+        accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
+        return Applied(accepted, adopted, answer.rejected, answer.reasons)
 
     def _wait(self, now: int, error: OutsideError) -> int:
         """When to try again after a lost answer: doubling, at most one look's distance."""
@@ -251,6 +298,11 @@ class _Work:
         for number in self.open_batches:
             self.journal.cancel(number, now, reason)
         self.open_batches.clear()
+
+
+def _without(rows: IntArray, others: IntArray) -> IntArray:
+    """Give `rows` without `others`, in their order; mostly there are no others."""
+    return rows[~np.isin(rows, others)] if len(others) else rows
 
 
 def _nothing(batches: int, plan: Plan) -> NDArray[np.int64]:
