@@ -18,7 +18,17 @@ from rollout.directory.requests import Call
 from rollout.directory.settings import GraphSettings
 from rollout.directory.tally import Tally
 from rollout.errors import OutsideError, RefusedError
-from rollout.values import Applied, Batch, BoolArray, DeviceOutcomes, Fleet, IntArray, Observation, Plan, Quiet
+from rollout.values import (
+    Applied,
+    Batch,
+    BoolArray,
+    DeviceOutcomes,
+    Fleet,
+    IntArray,
+    Observation,
+    Plan,
+    Quiet,
+)
 
 log = logging.getLogger("rollout.directory")
 

@@ -8,6 +8,7 @@ checked, so that we know whom we talk to.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Generator
 from typing import Final
 
@@ -18,6 +19,8 @@ from spnego.exceptions import SpnegoError
 from rollout.errors import OutsideError
 
 ROUNDS_MAX: Final = 4
+MINOR: Final = re.compile(r"Minor \(\d+\): ([^,]+)")
+"""Where GSSAPI puts what really happened."""
 
 
 class Negotiate(httpx2.Auth):
@@ -44,7 +47,7 @@ class Negotiate(httpx2.Auth):
                 self._username, self._password, hostname=host, service="HTTP", protocol=self._protocol
             )
             token = context.step()
-        except (SpnegoError, ImportError, OSError) as error:
+        except Exception as error:  # GSSAPI, krb5 and SSPI each raise their own kind
             raise _refused(host, error) from None
         for _ in range(ROUNDS_MAX):
             request.headers["Authorization"] = f"{scheme} {base64.b64encode(token or b'').decode()}"
@@ -102,28 +105,27 @@ def _advice(response: httpx2.Response, protocol: str) -> str:
 
 
 def _refused(host: str, error: Exception) -> OutsideError:
-    text = " ".join(str(error).split())
+    text = _reason(error)
     low = text.lower()
-    if "server not found" in low or "unknown server" in low:
+    if (low.startswith("server") and "not found" in low) or "unknown server" in low:
         return OutsideError(
             f"Kerberos knows no service HTTP/{host}",
             "give the provider's full name (no IP, no alias without a service principal) in hosts",
         )
-    if (
-        "preauth" in low
-        or "password" in low
-        or "integrity" in low
-        or ("credential" in low and "acquire" in low)
-    ):
-        return OutsideError(
-            f"no Kerberos ticket for the account: {_short(text)}", "check name and password, or run kinit"
-        )
-    if "cache" in low or "no credentials" in low or "no kerberos" in low:
-        return OutsideError(f"no Kerberos ticket: {_short(text)}", "run kinit, or give a keytab or username")
-    if isinstance(error, ImportError) or ("krb5" in low and "import" in low):
+    if isinstance(error, ImportError) or "no module named" in low:
         return OutsideError("Kerberos is not installed here", "pip install 'rollout[kerberos]'")
-    return OutsideError(f"no sign-in to {host}: {_short(text)}", "check the account, the clock and the KDC")
+    if any(word in low for word in ("preauth", "password", "integrity", "client not found", "client '")):
+        return OutsideError(
+            f"no Kerberos ticket for the account: {text}", "check name and password, or run kinit"
+        )
+    if any(word in low for word in ("cache", "no credential", "no kerberos", "keytab")):
+        return OutsideError(f"no Kerberos ticket: {text}", "run kinit, or give a keytab or username")
+    return OutsideError(f"no sign-in to {host}: {text}", "check the account, the clock and the KDC")
 
 
-def _short(text: str) -> str:
+def _reason(error: Exception) -> str:
+    """Give what the library says, without its own wrapping."""
+    text = " ".join(str(error).split())
+    if match := MINOR.search(text):
+        text = match[1]
     return text[:200]
