@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,7 +215,8 @@ def simulate(
 
     progress : called with the number of finished runs.
     """
-    job = _Job(plan, traits_of(fleet, model), model, seed, keep_decisions)
+    # Chunks exist so that a person's command takes effect between them; here nobody commands.
+    job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
     pairs = []
     for pair in _map(job, range(runs), workers):
         pairs.append(pair)
