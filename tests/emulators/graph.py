@@ -275,7 +275,7 @@ class Graph(Faulty):
         return match[1]
 
     def _bind(self, group: Grouped, body: Any, base: str) -> Reply:
-        if not isinstance(body, dict) or set(body) != {"members@odata.bind"}:
+        if not isinstance(body, dict) or set(body) - {"@odata.type"} != {"members@odata.bind"}:
             return _error(400, "Request_BadRequest", "unknown property")
         links = [self._linked(url, base) for url in body["members@odata.bind"]]
         if len(links) > 20:
