@@ -16,13 +16,16 @@ from rollout.failures import explain
 from rollout.values import NOT_RELEASED, Outcome
 from rollout.workloads import (
     TRANSITIONS,
+    UNENROLL_ORDER,
     Groups,
+    Leave,
     Mode,
     Standing,
     Status,
     Step,
     Transition,
     count_states,
+    judge_unenroll,
     read_state,
     transition,
 )
@@ -45,6 +48,10 @@ def enrollment(
     after: Annotated[
         Mode | None, typer.Option("--to", help="... to. Exit 4 where a plan forbids it.")
     ] = None,
+    unenroll: Annotated[
+        str,
+        typer.Option(metavar="STEPS", help="What an order of scope,policy,retire leads to. Exit 4 if wrong."),
+    ] = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -55,6 +62,9 @@ def enrollment(
     """
     if (before is None) != (after is None):
         raise UsageError("expected --from and --to together, found one of them", "--from pilot --to all")
+    if unenroll:
+        _unenroll(unenroll, as_json=as_json)
+        return
     if before is not None and after is not None:
         _change(steps.open_db(db), transition(before, after), as_json=as_json)
         return
@@ -240,6 +250,28 @@ def _change_document(change: Transition, groups: Groups | None) -> dict[str, Any
         "of_them_held_back": _held(change, groups) if groups else None,
         "stop_to_enroll": change.stops(groups) if groups else None,
     }
+
+
+def _unenroll(text: str, *, as_json: bool) -> None:
+    words = [word.strip().upper() for word in text.split(",")]
+    unknown = [word for word in words if word not in Leave.__members__]
+    if unknown:
+        raise UsageError(
+            f"--unenroll: expected steps out of scope, policy, retire, found '{unknown[0].lower()}'",
+            "--unenroll scope,policy,retire",
+        )
+    judged = judge_unenroll([Leave[word] for word in words])
+    right = "; then ".join(step.value for step in UNENROLL_ORDER)
+    if as_json:
+        emit({"out_for_good": judged.out_for_good, "sentences": list(judged.sentences), "right": right})
+        if not judged.out_for_good:
+            raise typer.Exit(4)
+        return
+    for sentence in judged.sentences:
+        say(sentence)
+    if not judged.out_for_good:
+        raise RefusedError("the device would not be out for good", f"The right order: {right}.")
+    say(f"the device is out for good: {right}")
 
 
 def _show_changes(*, as_json: bool) -> None:

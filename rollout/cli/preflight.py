@@ -135,15 +135,19 @@ def _document(known: str, taken: Inventory, findings: tuple[Finding, ...]) -> di
 
 
 def _show(known: str, taken: Inventory, findings: tuple[Finding, ...], verbose: int) -> None:
-    groups: dict[str, list[Finding]] = {}
-    for one in findings:
-        groups.setdefault(one.rule, []).append(one)
-    rows = []
-    for rule, members in groups.items():
-        first = members[0]
-        rows.append([rule, first.severity.value, len(members), first.sentence, first.next_action])
-    if rows:
-        table(["rule", "means", "devices", "for example", "next action"], rows)
+    devices = [one for one in findings if one.row >= 0]
+    others = [one for one in findings if one.row < 0]
+    for title, chosen in (("Devices", devices), ("Data, tenant, site and network", others)):
+        groups: dict[str, list[Finding]] = {}
+        for one in chosen:
+            groups.setdefault(one.rule, []).append(one)
+        rows = [
+            [rule, members[0].severity.value, len(members) if chosen is devices else "-",
+             members[0].sentence, members[0].next_action]
+            for rule, members in groups.items()
+        ]  # fmt: skip
+        if rows:
+            table(["rule", "means", "devices", "for example", "next action"], rows, title=title)
     if verbose:
         for one in findings:
             say(f"{one.rule} {one.severity.value:5} {_name(taken, one)}: {one.sentence}")

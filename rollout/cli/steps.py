@@ -181,16 +181,15 @@ def plan_rest(
 
 def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
     """Plan to take out of the collection what a rollout added; adopted members stay."""
-    import numpy as np
-
+    from rollout.cli.staged import added_rows, check_undo
     from rollout.planning.change import undo_plan
 
     known = database.rollout(rollout)
     stored = database.plan(known.plan_id)
-    parts = [applied.accepted for _, _, applied in database.reader(known.id).applied()]
-    ours = np.concatenate([[], *parts]).astype(np.int32)
+    ours = added_rows(database, known.id)
     if not len(ours):
         raise UsageError(f"--undo: expected a rollout that added devices, found {known.id} that added none")
+    check_undo(database, stored.plan, ours)
     plan = undo_plan(stored.plan, ours, created=int(time.time()))
     return database.add_plan(plan, stored.inventory_id, stored.scenario), plan
 

@@ -1,0 +1,53 @@
+"""Which devices are in a staging collection because of us: the superset rule on the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rollout.errors import RefusedError
+from rollout.values import IntArray, Plan
+from rollout.workloads import outside_superset
+
+if TYPE_CHECKING:
+    from rollout.store import Database
+
+
+def added_rows(database: Database, rollout_id: str) -> IntArray:
+    """Give the rows that a rollout added (an undo: took out), in order; adopted members are not among them."""
+    parts = [applied.accepted for _, _, applied in database.reader(rollout_id).applied()]
+    return np.concatenate([[], *parts]).astype(np.int32)
+
+
+def staged_devices(database: Database) -> dict[str, set[str]]:
+    """Give, by workload rollout, the ids of the devices that it staged and no undo has taken out again."""
+    out: dict[str, set[str]] = {}
+    by_digest: dict[str, str] = {}
+    for known in database.rollouts():
+        plan = database.plan(known.plan_id).plan
+        if plan.action.startswith("workload:"):
+            by_digest[plan.digest] = known.id
+            out[known.id] = set(plan.ids[added_rows(database, known.id)].tolist())
+        elif plan.action.startswith("undo:workload:") and plan.continues in by_digest:
+            out[by_digest[plan.continues]] -= set(plan.ids[added_rows(database, known.id)].tolist())
+    return out
+
+
+def check_undo(database: Database, plan: Plan, ours: IntArray) -> None:
+    """Refuse to take devices out of auto-enrollment that are still staged for a workload.
+
+    The auto-enrollment collection contains every staging collection, before and after each change.
+    Raise a `RefusedError`.
+    """
+    if plan.action != "enroll":
+        return
+    leaving = set(plan.ids[ours].tolist())
+    for rollout_id, staged in reversed(staged_devices(database).items()):
+        outside = outside_superset(staged - leaving, staged)
+        if outside:
+            raise RefusedError(
+                f"undo: expected devices that are in no staging collection, found {len(outside):,} of {rollout_id} "
+                f"that would stay staged outside the auto-enrollment collection, such as {outside[0]}",
+                f"Take the workload back first: rollout plan --undo {rollout_id}, and run it.",
+            )
