@@ -28,7 +28,8 @@ class Targets(BaseModel):
 
     finish_within_h : hours until the last device has an outcome, in nine of ten runs.
     peak_per_hour : enrollment attempts an hour. tickets_per_hour : failures × tickets_per_failure.
-    halt_chance : highest chance that a good rollout is halted.
+    halt_chance : highest chance that a good rollout is halted. exposed : most devices released before the
+    HALT in a world where one stratum is bad, `bad_rate` of it failing, in nine of ten runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,8 @@ class Targets(BaseModel):
     tickets_per_hour: float = 0.0
     tickets_per_failure: float = 0.3
     halt_chance: float = 0.0
+    exposed: int = 0
+    bad_rate: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

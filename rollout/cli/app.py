@@ -22,6 +22,7 @@ from rollout.cli import (
     run,
     simulate,
     status,
+    tune,
     workloads,
 )
 from rollout.errors import UsageError
@@ -43,6 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "preflight": preflight.preflight,
     "plan": plan.plan,
     "simulate": simulate.simulate,
+    "tune": tune.tune,
     "gate": gate.gate,
     "approve": approve.approve,
     "run": run.run,

@@ -1,0 +1,105 @@
+"""A smaller fleet in place of a large one, so that hundreds of plans can be tried in a minute.
+
+Phases that name a number of devices keep it, for a gate counts devices; all others shrink by one factor, and
+with them whatever is counted in devices: the service's capacity, budgets, rates. An hour stays an hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from rollout.pacing import SERVICE_PER_HOUR
+from rollout.policy import Auto, Batches, PhasePolicy, Policy, Ramp, Rate
+from rollout.values import Inventory, Plan
+from sim.model import Model, ServiceModel
+
+SMALL: Final = 5_000
+"""Devices of a scaled-down fleet, if nothing asks for more."""
+LEAST_CAPACITY: Final = 4
+"""Enrollments a minute that a scaled-down service takes at least: fewer would be too coarse."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Small:
+    """A scaled-down fleet. factor : devices of it that stand for one of the fleet, outside fixed phases."""
+
+    inventory: Inventory
+    factor: float
+
+
+def scale_down(plan: Plan, inventory: Inventory, policy: Policy, model: Model, least: int = SMALL) -> Small:
+    """Take a sample of the planned devices, evenly over the inventory.
+
+    plan : of the whole inventory; its excluded devices stay out.
+    """
+    planned = np.flatnonzero(plan.phase_of >= 0).astype(np.int32)
+    fixed = fixed_devices(policy)
+    capacity = model.service.capacity_per_minute
+    wanted = max(least, 5 * fixed, LEAST_CAPACITY * len(planned) // capacity if capacity else 0)
+    size = min(len(planned), wanted)
+    rows = planned[np.linspace(0, len(planned) - 1, size).round().astype(np.int64)] if size else planned
+    rest = max(1, len(planned) - fixed)
+    return Small(Inventory(inventory.fleet.take(rows), inventory.taken, ()), max(1, size - fixed) / rest)
+
+
+def fixed_devices(policy: Policy) -> int:
+    """Count the devices of phases that name their number."""
+    return sum(phase.devices or 0 for phase in policy.phases)
+
+
+def scaled_model(model: Model, factor: float) -> Model:
+    """Shrink what the model counts in devices; 0 (no limit) stays 0."""
+    service = model.service
+    smaller: dict[str, Any] = {
+        name: max(1, round(value * factor)) if value else 0
+        for name, value in (
+            ("capacity_per_minute", service.capacity_per_minute),
+            ("cmg_clients", service.cmg_clients),
+            ("writes_per_minute", service.writes_per_minute),
+        )
+    }
+    return model.model_copy(update={"service": ServiceModel.model_validate(service.model_dump() | smaller)})
+
+
+def scaled_policy(policy: Policy, factor: float) -> Policy:
+    """Shrink what the policy counts in devices, outside phases that name their number."""
+    if factor >= 1:
+        return policy
+    budgets = policy.budgets
+    return policy.model_copy(
+        update={
+            "budgets": budgets.model_copy(
+                update={
+                    name: shrunk(getattr(budgets, name), factor)
+                    for name in ("in_flight", "per_step", "per_level")
+                }
+            ),
+            "service_per_hour": (policy.service_per_hour or SERVICE_PER_HOUR) * factor,
+            "phases": tuple(_phase(phase, factor) for phase in policy.phases),
+        }
+    )
+
+
+def _phase(phase: PhasePolicy, factor: float) -> PhasePolicy:
+    if phase.devices is not None:
+        return phase
+    pacing = phase.pacing
+    update: dict[str, Any] = {}
+    if isinstance(pacing, Rate) and pacing.devices is not None:
+        update = {"devices": shrunk(pacing.devices, factor)}
+    elif isinstance(pacing, Auto) and pacing.service_per_hour is not None:
+        update = {"service_per_hour": pacing.service_per_hour * factor}
+    elif isinstance(pacing, Ramp):
+        update = {name: shrunk(getattr(pacing, name), factor) for name in ("base", "succeeded", "cap")}
+    elif isinstance(pacing, Batches) and isinstance(pacing.batches, tuple):
+        sizes = (shrunk(one, factor) if isinstance(one, int) else one for one in pacing.batches)
+        update = {"batches": tuple(sizes)}
+    return phase.model_copy(update={"pacing": pacing.model_copy(update=update)}) if update else phase
+
+
+def shrunk(count: int, factor: float) -> int:
+    """Shrink a number of devices; 0 stays 0, everything else is at least 1."""
+    return max(1, round(count * factor)) if count else 0

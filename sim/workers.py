@@ -1,0 +1,134 @@
+"""Where work is done: here, in processes of this machine, or on a cluster; the results are the same.
+
+Everything goes through `concurrent.futures.Executor`. Results come in the order of the items, so nothing that
+is computed from them can depend on how many workers there were, or on which one was faster or died.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+from rollout.errors import OutsideError, UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+TRIES: Final = 3
+"""How often a piece of work is begun anew whose worker died."""
+
+
+class Workers(Protocol):
+    """Something that does independent pieces of work."""
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Give the result of each item, in their order. `function` and items are picklable."""
+        ...
+
+
+class Here:
+    """This process does all of it, one after the other."""
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Give the result of each item, in their order."""
+        return [function(item) for item in items]
+
+
+class Pool:
+    """An executor does it. One that breaks because a worker died is made anew, and only the rest repeated.
+
+    make : gives a new executor; it is called again after a break.
+    """
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._executor = make()
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Give the result of each item, in their order.
+
+        Raise an `OutsideError` if workers die again and again.
+        """
+        done: dict[int, Result] = {}
+        for _ in range(TRIES):
+            missing = [index for index in range(len(items)) if index not in done]
+            if not missing:
+                break
+            self._go(function, items, missing, done)
+        if len(done) < len(items):
+            raise OutsideError(
+                f"expected {len(items)} results, found {len(done)}: workers died {TRIES} times",
+                "is there memory enough? Try fewer --workers",
+            )
+        return [done[index] for index in range(len(items))]
+
+    def _go(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        missing: Sequence[int],
+        done: dict[int, Result],
+    ) -> None:
+        try:
+            futures = [(index, self._executor.submit(function, items[index])) for index in missing]
+            for index, future in futures:
+                done[index] = future.result()
+        except BrokenProcessPool:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = self._make()
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def workers_of(count: int = 1, cluster: str = "") -> Iterator[Workers]:
+    """Give `count` processes of this machine, or the workers of the Dask scheduler at `cluster`.
+
+    Raise a `UsageError` if the extra [cluster] is not installed; an `OutsideError` if nobody answers there.
+    """
+    if cluster:
+        with _dask(cluster) as pool:
+            yield pool
+    elif count <= 1:
+        yield Here()
+    else:
+        pool = Pool(lambda: _processes(count))
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+def _processes(count: int) -> Executor:
+    # Spawned, not forked: numba's threads and a forked child do not go together.
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Pool]:
+    try:
+        from distributed import Client
+
+        connect: Any = Client
+    except ImportError:
+        raise UsageError(
+            "--cluster: expected the package 'distributed', found none", "pip install 'rollout[cluster]'"
+        ) from None
+    try:
+        client: Any = connect(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise OutsideError(
+            f"--cluster: expected a Dask scheduler at {address}, found: {error}",
+            "start one: dask scheduler --host 127.0.0.1",
+        ) from error
+    try:
+        # A dead worker's tasks go to another one; a task that seems to kill its workers is given up.
+        yield Pool(lambda: client.get_executor(pure=False, retries=TRIES))
+    finally:
+        client.close()
