@@ -23,7 +23,7 @@ from rollout.directory.credentials import Bearer
 from rollout.directory.pace import Pace, Quota, SystemTime
 from rollout.directory.requests import Call, address, any_of, get, key, literal
 from rollout.directory.retrying import ASKED_MAX_S, Backoff, Budget, asked_wait_s
-from rollout.directory.settings import GraphSettings, load_settings
+from rollout.directory.settings import AdminServiceSettings, GraphSettings, load_settings
 from rollout.directory.transport import AnswerError, LostAnswerError, Transport, shown
 from rollout.errors import OutsideError, UsageError
 
@@ -499,6 +499,10 @@ def test_nobody_listening_is_not_a_lost_answer() -> None:
         ('[directory.graph]\ntenant_id = "t"\ncloud = "mars"', "public"),
         ('[directory.graph]\ntenant_id = "t"\nclient_secret = "x"', "client_secret"),
         ("[directory", "TOML"),
+        (
+            '[directory.adminservice]\nhosts = ["cm1.example", "https://cmg.example/P/1/AdminService"]',
+            "same path",
+        ),
     ],
 )
 def test_wrong_settings_say_where_and_what(tmp_path: Path, text: str, says: str) -> None:
@@ -514,14 +518,14 @@ def test_settings_are_read_and_frozen(tmp_path: Path) -> None:
     """A host becomes the provider's address; a gateway's path stays."""
     path = tmp_path / "directory.toml"
     path.write_text(
-        '[directory.adminservice]\nhosts = ["cm01.corp.example", "https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService/"]\n'
+        '[directory.adminservice]\nhosts = ["https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService/"]\n'
         '[directory.graph]\ntenant_id = "t"\ncloud = "usgov"\n'
     )
     settings = load_settings(path)
     assert settings.adminservice is not None
-    assert settings.adminservice.hosts == (
+    assert settings.adminservice.hosts == ("https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService",)
+    assert AdminServiceSettings(hosts=("cm01.corp.example",)).hosts == (
         "https://cm01.corp.example/AdminService",
-        "https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService",
     )
     assert settings.graph is not None
     assert settings.graph.base == "https://graph.microsoft.us/v1.0"

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rollout.directory.adminservice import AdminServiceDirectory
 from rollout.directory.collections import MODIFY
-from rollout.directory.credentials import Bearer
 from rollout.directory.graph import GraphDirectory
+from rollout.directory.rights import held_rights, missing_rights
 from rollout.directory.transport import Transport
 from rollout.errors import RolloutError
 
 SKEW_MAX_S: Final = 300.0
 """Kerberos refuses clocks that differ by more, and tokens end early."""
-
-NEEDED: Final = ("Device.Read.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All")
-STRONGER: Final = {"Device.Read.All": "Device.ReadWrite.All"}
 
 
 class Check(NamedTuple):
@@ -98,26 +92,11 @@ def _headroom(transport: Transport) -> Check:
 
 
 def _permissions(transport: Transport) -> Check:
-    """Read the rights that the token itself names. Whether the service grants more is not known."""
-    claims = claims_of(transport)
-    held = {*claims.get("roles", ()), *str(claims.get("scp", "")).split()}
+    """Look at the rights that the token itself names. Whether the service grants more is not known."""
+    held = held_rights(transport)
     if not held:
         return Check("permissions", True, "the token does not show its rights")
-    missing = [one for one in NEEDED if one not in held and STRONGER.get(one) not in held]
-    if "Device.ReadWrite.All" not in held and "roles" in claims:
-        missing.append("Device.ReadWrite.All")
+    missing = missing_rights(held)
     if missing:
         return Check("permissions", False, f"the app lacks {', '.join(missing)}")
     return Check("permissions", True, f"the app has {', '.join(sorted(held))}")
-
-
-def claims_of(transport: Transport) -> dict[str, Any]:
-    """Give the claims of the token in use, {} if it is no JWT. Nothing is verified: they are shown, not trusted."""
-    auth = transport.auth
-    token = auth.peek() if isinstance(auth, Bearer) else ""
-    try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, ValueError, binascii.Error):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -37,9 +38,15 @@ class Bearer(httpx2.Auth):
     """Adds the token to each request; after a 401 it takes a fresh one and asks once more.
 
     That is safe for writes too: a request that was not let in has changed nothing.
+    secrets : texts that must not show up in an error, should a token server repeat what it was sent.
     """
 
-    def __init__(self, credential: Credential, scope: str, clock: Time) -> None:
+    def __init__(
+        self, credential: Credential, scope: str, clock: Time, secrets: tuple[str, ...] = ()
+    ) -> None:
+        # It writes failures with the server's whole answer; ours come without secrets.
+        logging.getLogger("azure").setLevel(logging.CRITICAL)
+        self._secrets = tuple(one for one in secrets if one)
         self._credential = credential
         self._scope = scope
         self._clock = clock
@@ -69,8 +76,11 @@ class Bearer(httpx2.Auth):
                 try:
                     got = self._credential.get_token(self._scope)
                 except Exception as error:  # each kind of credential raises its own
+                    text = _first_line(error)
+                    for secret in self._secrets:
+                        text = text.replace(secret, "********")
                     raise OutsideError(
-                        f"no token for {self._scope}: {_first_line(error)}", "check tenant, client and secret"
+                        f"no token for {self._scope}: {text}", "check tenant, client and secret"
                     ) from None
                 self._token, self._until = got.token, float(got.expires_on)
             return self._token
@@ -90,6 +100,9 @@ def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Cre
 
     tenant, client = settings.tenant_id, settings.client_id
     reach: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
+    if settings.authority:
+        # Discovery would ask login.microsoftonline.com about it.
+        reach = {"authority": settings.authority, "disable_instance_discovery": True}
     if settings.ca_file:
         reach["connection_verify"] = settings.ca_file
     kind = settings.credential

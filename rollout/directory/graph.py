@@ -15,6 +15,7 @@ from rollout.directory import graph_requests as ask
 from rollout.directory.entra import Group, Tenant
 from rollout.directory.group_links import GroupLinks
 from rollout.directory.requests import Call
+from rollout.directory.rights import held_rights, missing_rights
 from rollout.directory.settings import GraphSettings
 from rollout.directory.tally import Tally
 from rollout.errors import OutsideError, RefusedError
@@ -90,6 +91,7 @@ class GraphDirectory:
                 f"group {group} {obstacle}", "make a plain security group with assigned members"
             )
         self._check_mode(group)
+        self._check_rights()
         self._find_devices()
 
     def restore(self, batches: Sequence[Batch]) -> None:
@@ -199,6 +201,15 @@ class GraphDirectory:
                     f"expected tenant {expected.lower()} ({where}), found {found}",
                     "the credential belongs to another tenant; nothing was sent",
                 )
+
+    def _check_rights(self) -> None:
+        held = held_rights(self.tenant.transport)
+        missing = missing_rights(held) if held else []
+        if missing:
+            raise RefusedError(
+                f"the app lacks {', '.join(missing)}",
+                "grant them as application permissions, with admin consent",
+            )
 
     def _check_mode(self, group: Group) -> None:
         """Graph shows neither the mode nor what a collection is copied into: ask the site, or a person."""

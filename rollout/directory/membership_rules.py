@@ -112,7 +112,10 @@ class MembershipRules:
         if self._in_flight == 1:
             return [one(resource) for resource in resources]
         with ThreadPoolExecutor(self._in_flight) as pool:
-            return list(pool.map(one, resources))
+            try:
+                return list(pool.map(one, resources))
+            finally:
+                stop.set()  # an interrupt must not wait for the rest of the chunk
 
     def _send_one(self, call: Call, resource: int) -> _Sent:
         try:

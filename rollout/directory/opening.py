@@ -11,6 +11,7 @@ from rollout.directory.clouds import CLOUDS
 from rollout.directory.pace import Pace, Quota, SystemTime, Time
 from rollout.directory.settings import (
     PASSWORD_ENV,
+    SECRETS,
     AdminServiceSettings,
     DirectorySettings,
     GraphSettings,
@@ -133,7 +134,8 @@ class _Tools:
             credential = graph_credential(settings, self._environ)
         quota = Quota(settings.writes, settings.writes_window_s)
         pace = Pace(self._clock, in_flight=4, reads=Quota(READS, 10.0), writes=quota)
-        auth = Bearer(credential, CLOUDS[settings.cloud].scope, self._clock)
+        secrets = tuple(self._environ.get(name, "") for name in SECRETS)
+        auth = Bearer(credential, CLOUDS[settings.cloud].scope, self._clock, secrets)
         return self._transport(settings, pace, auth, ())
 
     def _transport(

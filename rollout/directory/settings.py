@@ -133,7 +133,10 @@ class AdminServiceSettings(_Reach):
     @classmethod
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         urls = (safe_url(one) for one in value)
-        return tuple(one if urlsplit(one).path else f"{one}/AdminService" for one in urls)
+        full = tuple(one if urlsplit(one).path else f"{one}/AdminService" for one in urls)
+        if len({urlsplit(one).path for one in full}) != 1:
+            raise ValueError("expected hosts that serve under the same path: one stands in for another")
+        return full
 
     @model_validator(mode="after")
     def _auth(self) -> AdminServiceSettings:
@@ -155,7 +158,7 @@ class GraphSettings(_Reach):
     writes, writes_window_s : the quota that we keep (Microsoft: 3,000 writes in 150 s an app).
     write_counts : whether a write of 20 members counts as one ("request") or as 20 ("member"). Microsoft does
         not say; where it throttles us below our own count, we halve our pace and come back slowly.
-    root : instead of the cloud's, for an emulator on loopback only.
+    root, authority : instead of the cloud's, for an emulator on loopback only.
     """
 
     tenant_id: str = Field(min_length=1)
@@ -170,12 +173,13 @@ class GraphSettings(_Reach):
     writes_window_s: float = Field(default=150, gt=0)
     write_counts: Literal["request", "member"] = "request"
     root: str = ""
+    authority: str = ""
 
-    @field_validator("root")
+    @field_validator("root", "authority")
     @classmethod
     def _root(cls, value: str) -> str:
         if value and not is_loopback(urlsplit(safe_url(value)).hostname or ""):
-            raise ValueError("root is for emulators on this machine; a cloud is chosen by its name")
+            raise ValueError("this is for emulators on this machine; a cloud is chosen by its name")
         return value.rstrip("/")
 
     @property
