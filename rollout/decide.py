@@ -251,6 +251,8 @@ def _next_phase(look: _Look) -> int | None:
 
 def _is_over(look: _Look) -> bool:
     """Whether nobody is left to release, in this phase or a later one."""
+    if look.seen.unsent:
+        return False  # however long its directory is silent, a batch that was released is sent
     return look.phase.end is not PhaseEnd.NEVER and _is_released(look) and _next_phase(look) is None
 
 
@@ -270,6 +272,8 @@ def _end_of_phase(look: _Look, judgement: Judgement) -> Decision:
     phase, progress, seen = look.phase, look.progress, look.seen
     if phase.end is PhaseEnd.NEVER:
         return look.stay(f"phase '{phase.name}' has no end: nobody follows it", judgement)
+    if seen.unsent:
+        return look.stay(f"the last batch of phase '{phase.name}' is not sent yet", judgement)
     approved = seen.commands.gate_approved == progress.phase
     soaked = seen.now >= progress.last_release + phase.soak_s
     if look.done and not (soaked and (approved or judgement.verdict is Verdict.PASS)):

@@ -134,6 +134,7 @@ class _Work:
             batch_at=self.batch_at,
             commands=commands,
             in_flight=self._in_flight(progress, now),
+            unsent=len(self.open_batches),
         )
 
     def _observe(self, now: int) -> Observation:
@@ -235,6 +236,8 @@ class _Work:
         between two looks, it stops for a look, so that a gate acts in the middle of a batch.
         """
         begun = now
+        if self.open_batches:
+            now = yield now  # the look may have taken long
         while self.open_batches:
             batch = self.batches[self.open_batches[0]]
             upto = self.journal.confirmed(batch.number)

@@ -102,6 +102,7 @@ class Seen:
     gone : (n,) bool, rows that may not be released any more: released, or taken out by a person.
     batch_at : Unix seconds of release of each batch, in order of number.
     in_flight : (levels,) int64 devices in flight by level of the budget's column; None if no such budget.
+    unsent : batches that were released and wait for their directory, in part or whole.
     """
 
     now: int
@@ -110,6 +111,7 @@ class Seen:
     batch_at: Sequence[int] = ()
     commands: Commands = Commands()
     in_flight: LongArray | None = None
+    unsent: int = 0
 
 
 class Verdict(StrEnum):
