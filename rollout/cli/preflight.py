@@ -15,6 +15,8 @@ from rollout.cli.terminal import emit, number, say, table
 from rollout.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rollout.values import Finding, Inventory
 
 
@@ -58,7 +60,7 @@ def preflight(
     if csv is not None:
         _write(csv, taken, findings)
     if worklist is not None:
-        count = _write_worklist(worklist, taken, stale_days)
+        count = _write_worklist(worklist, taken, stale_days, _reasons(off or []))
         say(f"{number(count)} steps are in {worklist}; nothing is deleted by us", as_json=as_json)
     failed = _failing(findings, fail_on)
     if as_json:
@@ -100,10 +102,12 @@ def _failing(findings: tuple[Finding, ...], fail_on: FailOn | None) -> list[Find
     return [one for one in findings if one.severity in severities and one.rule not in tenant]
 
 
-def _write_worklist(path: Path, taken: Inventory, stale_days: int | None) -> int:
+def _write_worklist(path: Path, taken: Inventory, stale_days: int | None, off: Mapping[str, str]) -> int:
+    """Write the steps of the rules that are on; give how many there are."""
     from rollout.preflight import STALE_DAYS, worklist, write_worklist
 
-    items = worklist(taken, stale_days=stale_days or STALE_DAYS)
+    every = worklist(taken, stale_days=stale_days or STALE_DAYS)
+    items = [item for item in every if item.rule not in off]
     with path.open("w", newline="", encoding="utf-8") as handle:
         write_worklist(items, handle)
     return len(items)
