@@ -45,9 +45,9 @@ def held_plan() -> Plan:
         chunk=3,
         gate=replace(GATE, min_executed=20, evidence=EvidenceGate(p_ok=0.02, p_bad=0.2)),
         windows=(MORNING,),
-        budgets=Budgets(in_flight=4),
+        budgets=Budgets(in_flight=5),
     )
-    return replace(plan, look_s=2 * HOUR_S, mature_after_s=HOUR_S, straggler_after_s=DAY_S)
+    return replace(plan, look_s=8 * HOUR_S, mature_after_s=HOUR_S, straggler_after_s=DAY_S)
 
 
 def quiet_world(plan: Plan, chances: Chances, fails: tuple[int, ...] = ()) -> World:
@@ -64,11 +64,11 @@ def plain(chances: Chances, shelf: Shelf | None = None) -> Case:
 
 
 def held(chances: Chances, shelf: Shelf | None = None) -> Case:
-    """Windows, a budget, and a gate that is held until a person approves it two days later."""
+    """Windows, a budget, and a gate that is held until a person approves it the next day."""
     plan = held_plan()
 
     def asked(now: int) -> Commands:
-        return Commands(gate_approved=0, by="Kim") if now >= plan.start + 2 * DAY_S else Commands()
+        return Commands(gate_approved=0, by="Kim") if now >= plan.start + DAY_S else Commands()
 
     return Case(plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked)
 
@@ -130,7 +130,7 @@ def _plan(draw: random.Random) -> Plan:
         gate=draw.choice(gates),
         chunk=draw.choice((2, 4, 7)),
     )
-    look_s = draw.choice((600, 1800, HOUR_S))
+    look_s = draw.choice((1800, HOUR_S, HOUR_S))
     return replace(plan, look_s=look_s, mature_after_s=HOUR_S, straggler_after_s=DAY_S)
 
 
