@@ -14,7 +14,7 @@ from rollout.cli.terminal import emit, instant, iso, number, say, span, table
 from rollout.values import HOUR_S, Outcome
 
 if TYPE_CHECKING:
-    from rollout.store import Database
+    from rollout.store import Database, StoredPlan
 
 RECENT = 8
 
@@ -172,7 +172,7 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         facts["since"] = iso(int(outcomes.at[row])) if outcomes.at[row] >= 0 else None
         if outcomes.code[row]:
             facts |= _explain(int(outcomes.code[row]))
-    told = _authority(database, stored.inventory_id, row)
+    told = _authority(database, stored, row, done=facts.get("outcome") == "enrolled")
     if as_json:
         emit({**facts, "workloads": told})
         return
@@ -184,12 +184,23 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         say(f"{name.replace('_', ' '):>20}: {number(value) if isinstance(value, int) else value}")
 
 
-def _authority(database: Database, inventory_id: str, row: int) -> dict[str, Any]:
-    """Who manages each workload, by the inventory that was planned."""
-    from rollout.cli.workloads import flags_document, flags_of
+def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) -> dict[str, Any]:
+    """Who manages each workload, by the inventory that was planned and by what the directory reported since.
 
-    comanaged, flags = flags_of(database.inventory(inventory_id).fleet, row)
-    return flags_document(flags, comanaged, None)
+    done : it enrolled, or its workload moved, as this rollout wanted.
+    """
+    from rollout.cli.workloads import flags_document, flags_of
+    from rollout.workloads import Authority, moves_with
+
+    comanaged, flags = flags_of(database.inventory(stored.inventory_id).fleet, row)
+    action = stored.plan.action
+    enrolled = done and not action.startswith("undo:")
+    site_version = steps.policy_of(stored).site_version or None
+    document = flags_document(flags, 1 if enrolled else comanaged, site_version)
+    if enrolled and action.startswith("workload:"):
+        for moved in moves_with(action.removeprefix("workload:")):
+            document["authority"][moved] = Authority.INTUNE.value
+    return document
 
 
 def _explain(code: int) -> dict[str, str]:

@@ -15,6 +15,7 @@ from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
 
 if TYPE_CHECKING:
+    from rollout.policy import Policy
     from rollout.store import Database, StoredPlan
     from sim.forecast import Forecast
     from sim.model import Model
@@ -210,6 +211,13 @@ def world_of_plan(database: Database, key: str | None, scenario: Scenario | None
     stored = database.plan(key)
     told = scenario or parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
     return World(stored, database.inventory(stored.inventory_id).fleet, told.model)
+
+
+def policy_of(stored: StoredPlan) -> Policy:
+    """Give the policy that a stored plan was made under."""
+    from sim.scenario import DEFAULT_TEXT, parse_scenario
+
+    return parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}").policy
 
 
 def simulate_plan(

@@ -81,7 +81,7 @@ def decode(raw: object, cap: int | None = None) -> Flags:
     text = "" if raw is None else str(raw).strip()
     if text.casefold() in _NOTHING:
         return Flags(text, None, cap, "the site has no flags of this device (NULL)")
-    if isinstance(raw, bool) or not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()):
         return Flags(text, None, cap, f"expected a whole number, found '{text[:40]}'")
     if len(text) > 19 or int(text) > _MAX:
         return Flags(text, None, cap, f"expected a 64-bit number, found '{text[:40]}'")
