@@ -60,7 +60,9 @@ def quiet_world(plan: Plan, chances: Chances, fails: tuple[int, ...] = ()) -> Wo
 def plain(chances: Chances, shelf: Shelf | None = None) -> Case:
     """No windows, everybody enrolls."""
     plan = plain_plan()
-    return Case(plan, quiet_world(plan, chances), chances, shelf or Shelf(), again=True, asked=lambda _now: Commands())
+    return Case(
+        plan, quiet_world(plan, chances), chances, shelf or Shelf(), again=True, asked=lambda _now: Commands()
+    )
 
 
 def held(chances: Chances, shelf: Shelf | None = None) -> Case:
@@ -70,7 +72,9 @@ def held(chances: Chances, shelf: Shelf | None = None) -> Case:
     def asked(now: int) -> Commands:
         return Commands(gate_approved=0, by="Kim") if now >= plan.start + DAY_S else Commands()
 
-    return Case(plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked)
+    return Case(
+        plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked
+    )
 
 
 def aborted(chances: Chances, shelf: Shelf | None = None) -> Case:
@@ -118,7 +122,9 @@ def drawn(seed: int, shelf: Shelf | None = None) -> Case:
 
 def _plan(draw: random.Random) -> Plan:
     sizes = draw.choice(((6, 14, 0), (10, 0, 20), (12, 12, 12), (20, 0, 0)))
-    budgets = draw.choice((None, None, Budgets(in_flight=5), Budgets(per_step=3), Budgets(column="site", per_level=3)))
+    budgets = draw.choice(
+        (None, None, Budgets(in_flight=5), Budgets(per_step=3), Budgets(column="site", per_level=3))
+    )
     gates = (GATE, GATE, replace(GATE, evidence=None, thresholds=(ThresholdGate(20.0, 2, 5, "hold"),)))
     plan = make_plan(
         sizes=sizes,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from faults.case import Record
+from faults.case import Record, answers_of
 from faults.outside import PERSON, US, Call
 
 from rollout.gates import judge
@@ -114,7 +114,9 @@ def nothing_unintended_nothing_lost(record: Record) -> Complaints:
     for number, rows in batches.items():
         if record.progress is not None and journal.confirmed(number) < len(rows):
             yield f"batch {number} is not confirmed to its end"
-        refused = ~world.superset if world.superset is not None else np.zeros(len(record.plan), dtype=np.bool_)
+        refused = (
+            ~world.superset if world.superset is not None else np.zeros(len(record.plan), dtype=np.bool_)
+        )
         lost = [row for row in rows if not world.ever[row] and not refused[row]]
         if lost and not cancelled and record.progress is not None:
             yield f"batch {number}: {len(lost)} were never added"
@@ -123,8 +125,12 @@ def nothing_unintended_nothing_lost(record: Record) -> Complaints:
 def _answers(record: Record, batches: dict[int, set[int]]) -> Complaints:
     world = record.world
     answered: dict[int, list[int]] = {number: [] for number in batches}
-    for _, number, applied in record.journal.applied:  # type: ignore[attr-defined]
-        answered[number] += [*applied.accepted.tolist(), *applied.adopted.tolist(), *applied.rejected.tolist()]
+    for _, number, applied in answers_of(record):
+        answered[number] += [
+            *applied.accepted.tolist(),
+            *applied.adopted.tolist(),
+            *applied.rejected.tolist(),
+        ]
         theirs = [int(one) for one in applied.accepted if int(one) not in world.sent_by_us]
         # After a death nobody can know whether it was we who sent them.
         if theirs and record.sessions == 1:
@@ -144,11 +150,15 @@ def stopped_means_stopped(record: Record) -> Complaints:
     for index, (at, commands) in enumerate(asked):
         if not (commands.paused or commands.aborted):
             continue
-        until = next((when for when, later in asked[index + 1 :] if not (later.paused or later.aborted)), 1 << 60)
+        until = next(
+            (when for when, later in asked[index + 1 :] if not (later.paused or later.aborted)), 1 << 60
+        )
         late = [call for call in record.world.calls if at < call.began < until]
         if late:
             yield f"{len(late)} chunks were begun after the stop at {at}"
-    states = [(true, row) for (true, _, _), row in zip(record.intended_at, record.journal.decisions(), strict=False)]
+    states = [
+        (true, row) for (true, _, _), row in zip(record.intended_at, record.journal.decisions(), strict=False)
+    ]
     for (true, row), (end, _) in pairwise([*states, (1 << 60, None)]):
         if row is None or row.state is State.RUNNING:
             continue
@@ -204,7 +214,11 @@ def unreadable_is_hold(record: Record) -> Complaints:
     for look, following in pairwise(record.world.looks):
         if look.readable:
             continue
-        late = [call for call in record.world.calls if look.true < call.began <= following.true and call.began != following.true]
+        late = [
+            call
+            for call in record.world.calls
+            if look.true < call.began <= following.true and call.began != following.true
+        ]
         if late:
             yield f"{len(late)} chunks were sent blindly after {look.true}"
 
@@ -239,7 +253,11 @@ def complaints(record: Record) -> list[str]:
 
 
 def _begins(record: Record):  # type: ignore[no-untyped-def]
-    return [row for row in record.journal.decisions() if row.reason.startswith("phase '") and " begins " in row.reason]
+    return [
+        row
+        for row in record.journal.decisions()
+        if row.reason.startswith("phase '") and " begins " in row.reason
+    ]
 
 
 def _released_at(record: Record):  # type: ignore[no-untyped-def]
@@ -280,7 +298,11 @@ def _halts(record: Record, look, batch: Batch) -> bool:  # type: ignore[no-untyp
     plan = record.plan
     if look.counts is None:
         return False
-    mine = [one.number for one in record.journal.batches() if one.phase == batch.phase and one.number < batch.number]
+    mine = [
+        one.number
+        for one in record.journal.batches()
+        if one.phase == batch.phase and one.number < batch.number
+    ]
     verdict = judge(
         plan.phases[batch.phase].gate,
         cumulative=look.counts.sum(axis=0),

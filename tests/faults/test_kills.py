@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faults.__main__ import command
-from faults.case import Record
+from faults.case import Record, answers_of
 from faults.cases import SCENARIOS
 from faults.chances import Kills
 from faults.invariants import complaints
@@ -21,12 +21,15 @@ CHECKPOINTS = {
 def end_of(record: Record) -> tuple[Any, ...]:
     """What must not depend on kills."""
     journal = record.journal
-    ours = sorted(row for _, _, applied in journal.applied for row in applied.accepted.tolist())  # type: ignore[attr-defined]
+    ours = sorted(row for _, _, applied in answers_of(record) for row in applied.accepted.tolist())
     return (
         record.world.is_member.tolist(),
         record.world.by.tolist(),
         list(journal.decisions()),
-        [(one.number, one.phase, one.at, one.rows.tolist(), one.adopted.tolist()) for one in journal.batches()],
+        [
+            (one.number, one.phase, one.at, one.rows.tolist(), one.adopted.tolist())
+            for one in journal.batches()
+        ],
         [journal.confirmed(one.number) for one in journal.batches()],
         ours,
     )
