@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from rollout.cli import main
+from sim.population import Problems
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "scenarios" / "data"
 LOG, STATES = DATA / "CoManagementHandler.log", DATA / "comanagement-states.txt"
 EXPORTS = [str(DATA / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")]
+
+PROBLEMS = tuple(Problems.model_fields)
 
 BASE = """\
 name = "test"
@@ -385,6 +388,21 @@ def test_the_wizards_default_is_counted(cli: Cli) -> None:
     assert cli("enrollment", "--from", "pilot").code == 2
 
 
+def test_all_is_fine_once_the_last_device_is_in(cli: Cli) -> None:
+    """After the rollout only failed members are left, and All enrolls nobody new; after its undo it would."""
+    healthy = "[fleet.problems]\n" + "".join(f"{one} = 0.0\n" for one in PROBLEMS)
+    assert planned(cli, enroll().replace("[model]", healthy + "[model]")).code == 0
+    assert cli("enrollment", "--from", "pilot", "--to", "all", "--json").code == 4
+    assert cli("run", "--speed", "max").code == 0
+    told = cli("enrollment", "--from", "pilot", "--to", "all", "--json")
+    assert (told.code, told.json["begin_to_enroll"], told.json["allowed"]) == (0, 0, True)
+    assert cli("plan", "--undo", "run-1").code == 0
+    assert cli("run", "--speed", "max").code == 0
+    assert cli("enrollment", "--json").json["of"] == "rollout run-1 (enroll)"
+    left = cli("enrollment", "--from", "pilot", "--to", "all", "--json").json
+    assert left["begin_to_enroll"] > 0  # the failed ones are members no longer
+
+
 def test_without_a_rollout_the_table_of_changes_is_shown(cli: Cli) -> None:
     """All nine."""
     assert len(cli("enrollment", "--json").json["changes"]) == 9
@@ -454,10 +472,7 @@ def test_preflight_writes_the_worklist_and_fails_on_request(cli: Cli) -> None:
 
 def test_a_clean_fleet_does_not_fail(cli: Cli) -> None:
     """Only what a person must check is left, and that is no failure."""
-    clean = "problems = { " + ", ".join(
-        f"{one} = 0.0" for one in ("not_client", "inactive", "obsolete", "registered", "pending", "disabled",
-                                   "other_mdm", "stale", "dual_state", "twins", "server", "too_old")
-    ) + " }\nnever_signed_in = 0.0"  # fmt: skip
+    clean = "problems = { " + ", ".join(f"{one} = 0.0" for one in PROBLEMS) + " }\nnever_signed_in = 0.0"
     Path("it.toml").write_text(enroll().replace("[fleet]", f"[fleet]\n{clean}"), encoding="utf-8")
     cli("inventory", "--from", "scenario", "it.toml")
     assert cli("preflight", "--fail-on", "warn").code == 0

@@ -10,6 +10,7 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.staged import left_rows
 from rollout.cli.terminal import emit, number, say, table
 from rollout.errors import RefusedError, UsageError
 from rollout.failures import explain
@@ -75,11 +76,11 @@ def enrollment(
         _show(standing, f"the site's export {file.name}", as_json=as_json)
         return
     database = steps.open_db(db)
-    if database.has_rollouts():
-        known = database.rollout(None)
+    for known in reversed(database.rollouts()):
         action = database.plan(known.plan_id).plan.action
-        _show(standing_of(database, known.id), f"rollout {known.id} ({action})", as_json=as_json)
-        return
+        if not action.startswith("undo:"):
+            _show(standing_of(database, known.id), f"rollout {known.id} ({action})", as_json=as_json)
+            return
     _show_changes(as_json=as_json)
 
 
@@ -174,7 +175,7 @@ def groups_of(database: Database) -> Groups | None:
     """Count the latest inventory by what a mode means to its devices; None without one.
 
     Eligible is what Configuration Manager itself takes: an active Windows client of 1709 or later, joined. Members
-    are what the latest enrollment rollout released.
+    are what our enrollment rollouts released and no undo took out.
     """
     from rollout.preflight.check import exclusions, preflight
     from rollout.preflight.rules import BUILD_1709, view_of
@@ -202,14 +203,19 @@ def groups_of(database: Database) -> Groups | None:
 
 
 def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
-    """Say who was released and who enrolled by the latest enrollment rollout of this fleet, (n,) each."""
-    for known in reversed(database.rollouts()):
+    """Say who is in the auto-enrollment collection and who enrolled, by our rollouts of this fleet, (n,) each."""
+    member, done = np.zeros(len(fleet), dtype=np.bool_), np.zeros(len(fleet), dtype=np.bool_)
+    for known in database.rollouts():
         plan = database.plan(known.plan_id).plan
-        if plan.action == "enroll" and plan.ids.tolist() == fleet.ids.tolist():
+        if plan.ids.tolist() != fleet.ids.tolist():
+            continue
+        if plan.action == "enroll":
             told = database.reader(known.id).outcomes()
-            return (told.outcome >= 0) & (told.outcome != Outcome.REJECTED), told.outcome == Outcome.ENROLLED
-    none = np.zeros(len(fleet), dtype=np.bool_)
-    return none, none
+            member |= (told.outcome >= 0) & (told.outcome != Outcome.REJECTED)
+            done |= told.outcome == Outcome.ENROLLED
+        elif plan.action == "undo:enroll":
+            member[left_rows(database, known.id)] = False
+    return member, done
 
 
 def _change(database: Database, change: Transition, *, as_json: bool) -> None:

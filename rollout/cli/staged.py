@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 
 def added_rows(database: Database, rollout_id: str) -> IntArray:
-    """Give the rows that a rollout added (an undo: took out), in order; adopted members are not among them."""
+    """Give the rows that a rollout added, in order; adopted members are not among them."""
     parts = [applied.accepted for _, _, applied in database.reader(rollout_id).applied()]
+    return np.concatenate([[], *parts]).astype(np.int32)
+
+
+def left_rows(database: Database, rollout_id: str) -> IntArray:
+    """Give the rows that are out of the collection by an undo: taken out by it, or found outside by it."""
+    told = database.reader(rollout_id).applied()
+    parts = [part for _, _, applied in told for part in (applied.accepted, applied.adopted)]
     return np.concatenate([[], *parts]).astype(np.int32)
 
 
@@ -30,7 +37,7 @@ def staged_devices(database: Database) -> dict[str, set[str]]:
             by_digest[plan.digest] = known.id
             out[known.id] = set(plan.ids[added_rows(database, known.id)].tolist())
         elif plan.action.startswith("undo:workload:") and plan.continues in by_digest:
-            out[by_digest[plan.continues]] -= set(plan.ids[added_rows(database, known.id)].tolist())
+            out[by_digest[plan.continues]] -= set(plan.ids[left_rows(database, known.id)].tolist())
     return out
 
 
