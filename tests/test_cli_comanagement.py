@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -496,3 +498,38 @@ def test_a_rule_is_switched_off_with_a_reason_here_and_in_the_scenario(cli: Cli)
     on_plan, off_plan = cli("plan", "on.toml", "--json").json, cli("plan", "off.toml", "--json").json
     assert on_plan["excluded"]["E6"] == on_plan["excluded"]["D3"] == 1
     assert {"E6", "D3"}.isdisjoint(off_plan["excluded"])
+
+
+# The guide.
+
+
+def guide() -> list[list[str]]:
+    """The commands of the README's section on co-management, as words."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.split("## From enable to all workloads moved", 1)[1].split("\n## ", 1)[0]
+    return [shlex.split(one.replace("\n", " ")) for one in re.findall(r"`(rollout [^`]+)`", section)]
+
+
+def test_the_guide_names_only_commands_that_exist(cli: Cli) -> None:
+    """Every verb and every option of the guide is in the verb's help; every file that it names is there."""
+    commands = guide()
+    assert len(commands) > 15
+    for _, verb, *words in commands:
+        shown = " ".join(cli(verb, "--help").out.split())
+        for word in words:
+            if word.startswith("--"):
+                assert word in shown, f"rollout {verb} {word}"
+            if word.startswith("scenarios/"):
+                assert (ROOT / word).is_file()
+    verbs = {command[1] for command in commands}
+    assert {
+        "inventory",
+        "preflight",
+        "plan",
+        "simulate",
+        "approve",
+        "run",
+        "enrollment",
+        "workloads",
+        "client",
+    } <= verbs

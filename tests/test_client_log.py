@@ -152,6 +152,13 @@ def test_flags_of_two_policies_are_joined() -> None:
     assert (told.flags, told.cap) == (65, 4095)
 
 
+def test_the_logs_of_workloads_name_the_flags() -> None:
+    """ComplRelayAgent, CIAgent and WUAHandler say which flags they go by; of enrollment they say nothing."""
+    story = story_of("Verifying if workload 2 is enabled in workloadFlags 7", "Result of & operation is 2")
+    assert story.flags == 7
+    assert story.stand is Stand.NOTHING
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_any_bytes_end_in_a_log_or_a_sentence(data: bytes) -> None:

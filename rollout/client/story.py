@@ -1,5 +1,7 @@
 """What CoManagementHandler.log says of one device: its policy, its timer, its tries, its result.
 
+ComplRelayAgent.log, CIAgent.log and WUAHandler.log are understood as far as they name the workload flags.
+
 The lines are those that Microsoft's troubleshooting pages show, and a few that unofficial notes name; the wording
 differs between client versions, so a line is known by its core. Each known line moves a small state machine; the
 last state is the device's.
@@ -21,6 +23,7 @@ class Kind(StrEnum):
 
     POLICY = "policy"
     FLAGS = "flags"
+    VERIFIED = "workload asked"
     NO_URL = "no MDM address"
     NOT_ENROLLED = "not enrolled"
     OTHER_MDM = "other MDM"
@@ -67,6 +70,7 @@ _LINES: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (Kind.USER_TOKEN, r"RegisterDeviceWithManagementUsingAADCredentials"),
         (Kind.POLICY, r"merged value for (?:setting )?'CoManagementSettings_(\w+)' is '([^']*)'"),
         (Kind.FLAGS, r"max capabilities '(\d+)' is '(\d+)'|merging workload flags (\d+) with (\d+)"),
+        (Kind.VERIFIED, r"verifying if workload (\d+) is enabled in workloadflags (\d+)"),
         (Kind.REPORTED, r"sending up the report|report for state"),
     )
 )
@@ -182,6 +186,10 @@ def _flags(story: Story, match: re.Match[str], _event: Event) -> None:
         story.flags = int(match[3]) | int(match[4])
 
 
+def _verified(story: Story, match: re.Match[str], _event: Event) -> None:
+    story.flags = int(match[2])  # ComplRelayAgent, CIAgent and WUAHandler write what they go by
+
+
 def _not_enrolled(story: Story, _match: re.Match[str], _event: Event) -> None:
     if story.stand in (Stand.ENROLLED, Stand.COMANAGED):  # it was, and no longer is
         story.stand = Stand.TARGETED if story.auto_enroll else Stand.NOT_TARGETED
@@ -234,6 +242,7 @@ def _nothing(_story: Story, _match: re.Match[str], _event: Event) -> None:
 _STEPS: dict[Kind, Callable[[Story, re.Match[str], Event], None]] = {
     Kind.POLICY: _policy,
     Kind.FLAGS: _flags,
+    Kind.VERIFIED: _verified,
     Kind.NO_URL: _to(Stand.BLOCKED),
     Kind.NOT_ENROLLED: _not_enrolled,
     Kind.OTHER_MDM: _to(Stand.FOREIGN),
