@@ -32,10 +32,7 @@ def main() -> int:
     kind, numbers = sys.argv[1], [int(one) for one in sys.argv[2:]]
     if kind == "seeds":
         return many(*numbers)
-    if kind == "seed":
-        case = drawn(numbers[0])
-    else:
-        case = SCENARIOS[kind](Kills(*numbers))
+    case = drawn(numbers[0]) if kind == "seed" else SCENARIOS[kind](Kills(*numbers))
     record = case.run()
     for call in record.world.calls:
         print(call)

@@ -10,7 +10,6 @@ from typing import Any
 from faults.chances import Chances
 from faults.outside import Door, Killed, Look, Time, World
 from faults.watched import Hooks, WatchedDirectory, WatchedJournal
-
 from rollout.cli import clock as clocks
 from rollout.errors import DatabaseError, LeaseError, OutsideError
 from rollout.loop import Steps, drive

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 from building import make_plan
+
 from faults.case import Case, Shelf
 from faults.chances import Chances, Drawn
 from faults.outside import NONE, PERSON, Time, World
-
 from rollout.ports import Journal
 from rollout.values import (
     DAY_S,

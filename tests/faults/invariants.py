@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+
 from faults.case import Record, answers_of
 from faults.outside import PERSON, US, Call
-
 from rollout.gates import judge
 from rollout.pacing import released_by, step_limit
 from rollout.pacing.calendar import active_between, is_open
@@ -69,7 +69,7 @@ def _true_time(record: Record) -> Complaints:
 
 
 def _in_flight(record: Record) -> Complaints:
-    plan, budgets = record.plan, record.plan.budgets
+    budgets = record.plan.budgets
     if not budgets.in_flight:
         return
     for batch, look in _released_at(record):
@@ -214,11 +214,7 @@ def unreadable_is_hold(record: Record) -> Complaints:
     for look, following in pairwise(record.world.looks):
         if look.readable:
             continue
-        late = [
-            call
-            for call in record.world.calls
-            if look.true < call.began <= following.true and call.began != following.true
-        ]
+        late = [call for call in record.world.calls if look.true < call.began < following.true]
         if late:
             yield f"{len(late)} chunks were sent blindly after {look.true}"
 

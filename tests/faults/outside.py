@@ -66,8 +66,11 @@ class Time:
 
 @dataclass(frozen=True)
 class Call:
-    """An addition that went out. began : when commands were read last. woke : when its chunk began. visible : rows that the directory
-    showed as members when the bytes went out. holder : whether the session had the lease then."""
+    """An addition that went out.
+
+    began : when commands were read last. woke : when its chunk began. visible : rows that the directory showed
+    as members when the bytes went out. holder : whether the session had the lease then.
+    """
 
     at: int
     began: int

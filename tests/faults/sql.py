@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from faults.case import LEASE_S, Case, Shelf
 from journals import Wall
 from plan_builders import make_inventory
 
+from faults.case import LEASE_S, Case, Shelf
 from rollout.ports import Journal
 from rollout.store import Database, SqlJournal, open_database
 from rollout.values import Commands, Plan

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import fresh_database
+from sqlalchemy import event, text
+
 from faults.__main__ import command
 from faults.case import Case
 from faults.cases import SCENARIOS, drawn
@@ -15,9 +18,6 @@ from faults.chances import Kills
 from faults.invariants import complaints
 from faults.sql import SqlShelf, database_of, shelve
 from faults.test_kills import end_of, untouched
-from postgres import fresh_database
-from sqlalchemy import event, text
-
 from rollout.store import Database
 
 PLACES = ["sqlite", "postgres"]

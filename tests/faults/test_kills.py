@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from faults.__main__ import command
 from faults.case import Record, answers_of
 from faults.cases import SCENARIOS

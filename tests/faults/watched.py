@@ -8,7 +8,6 @@ from typing import Any
 
 from faults.chances import Chances
 from faults.outside import Door
-
 from rollout.errors import DatabaseError
 from rollout.ports import Journal
 from rollout.values import (
