@@ -109,7 +109,7 @@ def give(
     if progress is not None and progress.state.is_final:
         raise RefusedError(f"rollout {known.id} is {progress.state.value}: expected one that still runs")
     index = _phase_index(plan.phases, phase) if phase else -1
-    who = by or _user()
+    who = by or user()
     database.command(known.id, kind, by=who, reason=reason, at=int(time.time()), rows=rows, phase=index)
     if as_json:
         emit({"rollout": known.id, "command": kind, "by": who, "devices": len(rows)})
@@ -125,7 +125,8 @@ def _phase_index(phases: tuple[object, ...], name: str) -> int:
     return names.index(name)
 
 
-def _user() -> str:
+def user() -> str:
+    """Give the name of whoever runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

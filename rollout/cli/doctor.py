@@ -1,15 +1,18 @@
-"""`rollout doctor`: is everything in order? Reads only."""
+"""`rollout doctor`: is everything in order? Reads only, but for a lease that a person takes away."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+import typer
+
+from rollout.cli.options import DEFAULT_DB, By, Db, Json, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import DatabaseError, RolloutError
 
@@ -24,11 +27,27 @@ class Check(NamedTuple):
     sentence: str
 
 
-def doctor(db: Db = DEFAULT_DB, as_json: Json = False, verbose: Verbose = 0) -> None:
+def doctor(
+    release_lease: Annotated[
+        str,
+        typer.Option(
+            "--release-lease", metavar="RUN-ID", help="Take the lease of this rollout away from its holder."
+        ),
+    ] = "",
+    by: By = "",
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
+    verbose: Verbose = 0,
+) -> None:
     """Look at the database, its journal's chain, the lease, the disk and the engine; change nothing.
 
-    Exit 9 if something is wrong. Example: rollout doctor
+    Exit 9 if something is wrong. Whose lease is taken away writes and sends nothing any more.
+
+    Example: rollout doctor
     """
+    if release_lease:
+        take_lease_away(db, release_lease, by, as_json=as_json)
+        return
     checks = [_python(), _disk(db), _engine(), *_database(db)]
     if as_json:
         emit({"checks": [one._asdict() for one in checks]})
@@ -38,6 +57,22 @@ def doctor(db: Db = DEFAULT_DB, as_json: Json = False, verbose: Verbose = 0) -> 
     bad = [one.name for one in checks if not one.ok]
     if bad:
         raise DatabaseError(f"not in order: {', '.join(bad)}", "the lines above say what was found")
+
+
+def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:
+    """Let another executor go on at once; kept in the journal with who did it."""
+    from rollout.cli.control import user
+    from rollout.store import open_database
+
+    with open_database(db, create=False) as database:
+        holder = database.rollout(rollout_id).lease.holder
+        released = database.release_lease(rollout_id, by or user(), int(time.time()))
+    if as_json:
+        emit({"rollout": rollout_id, "released": released, "holder": holder})
+    elif released:
+        say(f"the lease of {rollout_id} was taken away from {holder}; 'rollout run' may go on")
+    else:
+        say(f"nobody holds the lease of {rollout_id}")
 
 
 def _python() -> Check:

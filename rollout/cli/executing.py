@@ -6,11 +6,12 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rollout.cli import steps
 from rollout.cli.clock import interruptible
+from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
 from rollout.decide import begin
 from rollout.loop import drive, pump
@@ -27,7 +28,10 @@ BEAT_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How to execute. speed : of a pretend world's clock, None = max. once : up to the next decision."""
+    """How to execute.
+
+    speed : of a pretend world's clock, None = max. once : up to the next decision. channels : where it tells of itself.
+    """
 
     directory: str = "embedded"
     seed: int = 1
@@ -35,6 +39,7 @@ class Ways:
     once: bool = False
     quiet: bool = False
     verbose: int = 0
+    channels: Channels = field(default_factory=lambda: Channels(quiet=True))
 
 
 def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> Progress:
@@ -52,7 +57,8 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         progress = journal.progress() or begin(plan)
         if progress.state.is_final:
             return progress
-        heart = _Heart(journal, directory, asked_to_end)
+        telling = Telling(plan, rollout_id, journal, directory, ways.channels)
+        heart = _Heart(journal, directory, asked_to_end, telling)
         clock = _clock(progress.at, ways, heart)
         journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
         until = plan.start + setting.model.horizon
@@ -68,6 +74,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             journal.session(clock.now(), "interrupted", owner())
             raise
         finally:
+            telling.end()
             journal.save_outcomes(directory.outcomes())
     return progress
 
@@ -123,8 +130,11 @@ class _OneDecisionError(Exception):
 class _Heart:
     """Keeps the lease alive in real time, the devices' outcomes fresh in the directory's, and obeys signals."""
 
-    def __init__(self, journal: SqlJournal, directory: Directory, asked_to_end: Callable[[], bool]) -> None:
+    def __init__(
+        self, journal: SqlJournal, directory: Directory, asked_to_end: Callable[[], bool], telling: Telling
+    ) -> None:
         self._journal, self._directory, self._asked_to_end = journal, directory, asked_to_end
+        self._telling = telling
         self._beaten = time.monotonic()
         self._saved = 0
 
@@ -135,6 +145,8 @@ class _Heart:
         if time.monotonic() - self._beaten >= BEAT_S:
             self._journal.heartbeat()
             self._beaten = time.monotonic()
+            self._telling.renewed()
+        self._telling.look()
 
     def sleep(self, seconds: float) -> None:
         """Sleep a short while, alive."""

@@ -10,7 +10,8 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, say
+from rollout.cli.terminal import emit, iso, say
+from rollout.errors import DatabaseError
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -26,6 +27,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the files; report/ID by default.")
     ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Print who decided what and why, from the journal's chain, instead."),
+    ] = False,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -38,6 +43,9 @@ def report(
     from rollout.report import json_report, text_report, write_report
 
     database = steps.open_db(db)
+    if audit:
+        show_audit(database, target, as_json=as_json)
+        return
     plan_key, rollout_id = resolve(database, target)
     facts = gather(database, plan_key, rollout_id, int(time.time()))
     folder = out or Path("report") / (rollout_id or database.plan(plan_key).id)
@@ -47,6 +55,28 @@ def report(
         return
     say(text_report(facts))
     say(f"{len(written)} files in {folder}; open {folder / 'report.html'}")
+
+
+def show_audit(database: Database, target: str | None, *, as_json: bool) -> None:
+    """Print every decision, command and change of hands of a rollout; raise `DatabaseError` if its chain is broken.
+
+    Decisions stand under the directory's time, commands and leases under this machine's.
+    """
+    known = database.rollout(target)
+    broken = database.verify_chain(known.id)
+    if broken:
+        raise DatabaseError(
+            f"journal of {known.id}, row {broken.number}: {broken.sentence}", "restore a backup"
+        )
+    rows = database.reader(known.id).audit()
+    if as_json:
+        names = ("at", "who", "what", "why")
+        told = [dict(zip(names, (iso(at), *rest), strict=True)) for at, *rest in rows]
+        emit({"rollout": known.id, "digest": known.digest, "audit": told})
+        return
+    for at, who, what, why in rows:
+        say(f"{iso(at)}  {who or '-'}  {what}: {why}" if why else f"{iso(at)}  {who or '-'}  {what}")
+    say(f"{len(rows)} entries of {known.id}, plan {known.digest[:12]}; every row fits its seal")
 
 
 def resolve(database: Database, target: str | None) -> tuple[str | None, str | None]:

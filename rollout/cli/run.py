@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -10,10 +11,13 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.executing import Ways, embedded, execute
-from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
+from rollout.cli.logs import LogFormat, set_up
+from rollout.cli.notify import Notice
+from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.telling import Channels
 from rollout.cli.terminal import emit, instant, iso, number, say
 from rollout.decide import begin, decide
-from rollout.errors import HaltedError, HeldError, UsageError
+from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
 from rollout.undo import is_undo
 from rollout.values import Plan, Progress, Seen, State
 
@@ -32,13 +36,32 @@ def run(
     speed: Annotated[
         str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
     ] = "1",
-    seed: Seed = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of the pretend world: 1, or that with which it was begun."),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the next look would do; send nothing.")
     ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Of the lines on stderr, one a decision.")
+    ] = LogFormat.TEXT,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write figures for Prometheus into FILE, every 15 seconds."),
+    ] = None,
+    notify: Annotated[
+        str,
+        typer.Option(
+            envvar="ROLLOUT_NOTIFY_URL",
+            metavar="URL",
+            help="POST a JSON document there when it holds, halts or is finished.",
+            show_default=False,
+        ),
+    ] = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -52,13 +75,20 @@ def run(
     factor = parse_speed(speed)
     if directory not in DIRECTORIES:
         raise UsageError(f"--directory: expected {' or '.join(DIRECTORIES)}, found '{directory}'")
+    if metrics is not None and not metrics.absolute().parent.is_dir():
+        raise UsageError(f"--metrics: expected a file in an existing folder, found {metrics}")
+    if notify:
+        Notice(notify)  # a wrong URL is refused before anything is done
     database = steps.open_db(db)
     stored = database.plan(digest)
+    known = same_as_begun(database, stored.id, directory, seed)
     if dry_run:
-        preview(database, stored.id, seed, as_json=as_json)
+        preview(database, stored.id, known, as_json=as_json)
         return
-    rollout_id = database.start_rollout(stored.id, directory, seed, speed, int(time.time()))
-    ways = Ways(directory, seed, factor, once=once, quiet=as_json, verbose=verbose)
+    set_up(log_format, verbose)
+    rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
+    channels = Channels(metrics, notify)
+    ways = Ways(directory, known, factor, once=once, quiet=as_json, verbose=verbose, channels=channels)
     progress = execute(database, stored.id, rollout_id, ways)
     if as_json:
         from rollout.cli.status import document
@@ -67,6 +97,25 @@ def run(
     else:
         say(closing(stored.plan, rollout_id, progress))
     judge_end(progress)
+
+
+def same_as_begun(database: Database, plan_id: str, directory: str, seed: int | None) -> int:
+    """Give the seed to go on with. Raise `RefusedError` if the plan was begun with another one, or elsewhere."""
+    rollout_id = database.rollout_of(plan_id)
+    if rollout_id is None:
+        return 1 if seed is None else seed
+    begun = database.rollout(rollout_id)
+    if begun.directory != directory:
+        raise RefusedError(
+            f"{rollout_id} was begun in directory '{begun.directory}', found --directory {directory}; nothing was sent",
+            f"rollout run --directory {begun.directory}, or plan anew",
+        )
+    if seed is not None and seed != begun.seed:
+        raise RefusedError(
+            f"{rollout_id} was begun with --seed {begun.seed}, found --seed {seed}; nothing was sent",
+            f"leave --seed out: {rollout_id} goes on with its own",
+        )
+    return begun.seed
 
 
 def parse_speed(text: str) -> float | None:

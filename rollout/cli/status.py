@@ -14,7 +14,7 @@ from rollout.cli.terminal import emit, instant, iso, number, say, span, table
 from rollout.values import HOUR_S, Outcome
 
 if TYPE_CHECKING:
-    from rollout.store import Database, StoredPlan
+    from rollout.store import Database, LeaseInfo, StoredPlan
 
 RECENT = 8
 
@@ -75,6 +75,20 @@ def document(database: Database, rollout_id: str) -> dict[str, Any]:
         "decisions": len(rows),
         "verdict": progress.verdict if progress else "",
         "eta": eta(database, known.id),
+        "lease": lease(known.lease),
+    }
+
+
+def lease(info: LeaseInfo) -> dict[str, Any] | None:
+    """Say who executes it, since when, and until when that is valid unless renewed; None for nobody."""
+    if not info.holder:
+        return None
+    overdue = not info.is_taken(time.time())
+    return {
+        "holder": info.holder,
+        "since": iso(info.since),
+        "expires": iso(info.expires),
+        "overdue": overdue,
     }
 
 
@@ -114,6 +128,7 @@ def show(database: Database, rollout_id: str) -> None:
     stored = database.plan(known.plan_id)
     plan, reader = stored.plan, database.reader(known.id)
     progress = reader.progress()
+    holder = lease(known.lease)
     points = reader.points()
     by_phase = points[-1].by_phase if points else [[0] * len(Outcome)] * len(plan.phases)
     rows = []
@@ -133,6 +148,11 @@ def show(database: Database, rollout_id: str) -> None:
     )
     say(f"rollout {known.id} (plan {stored.id}, digest {stored.digest[:12]}) is {progress.state.value}")
     say(f"  {progress.reason}")
+    if holder is None:
+        say("  nobody executes it now; 'rollout run' goes on")
+    else:
+        until = "overdue since" if holder["overdue"] else "renewed until"
+        say(f"  executed by {holder['holder']} since {holder['since']}, {until} {holder['expires']}")
     _show_eta(database, known.id)
 
 
