@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from rollout.cli import directories, steps
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import DatabaseError, RolloutError
@@ -35,6 +36,10 @@ def doctor(
         ),
     ] = "",
     by: By = "",
+    directory: Annotated[
+        str, typer.Option(help="Look at a real directory too: adminservice or graph; reads only.")
+    ] = directories.EMBEDDED,
+    settings: directories.Settings = directories.DEFAULT_SETTINGS,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -48,7 +53,10 @@ def doctor(
     if release_lease:
         take_lease_away(db, release_lease, by, as_json=as_json)
         return
+    directories.check_name(directory)
     checks = [_python(), _disk(db), _engine(), *_database(db)]
+    if directory != directories.EMBEDDED:
+        checks += _outside(db, directory, settings)
     if as_json:
         emit({"checks": [one._asdict() for one in checks]})
     else:
@@ -57,6 +65,19 @@ def doctor(
     bad = [one.name for one in checks if not one.ok]
     if bad:
         raise DatabaseError(f"not in order: {', '.join(bad)}", "the lines above say what was found")
+
+
+def _outside(db: str, name: str, settings: Path) -> list[Check]:
+    """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
+    from rollout.store import open_database
+
+    with open_database(db, create=False) as database:
+        setting = steps.world_of_plan(database, None)
+        known = database.rollout_of(setting.stored.id)
+        with directories.opened(database, setting, name, settings, known) as real:
+            from rollout.directory.checking import checks
+
+            return [Check(*one) for one in checks(real)]
 
 
 def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:

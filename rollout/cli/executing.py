@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.cli import steps
-from rollout.cli.clock import interruptible
+from rollout.cli import directories, steps
+from rollout.cli.clock import WallClock, interruptible
 from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
 from rollout.decide import begin
@@ -30,10 +32,12 @@ BEAT_S = 15.0
 class Ways:
     """How to execute.
 
-    speed : of a pretend world's clock, None = max. once : up to the next decision. channels : where it tells of itself.
+    directory : embedded, or a real one that `settings` describes. speed : of a pretend world's clock, None = max.
+    once : up to the next decision. channels : where it tells of itself.
     """
 
-    directory: str = "embedded"
+    directory: str = directories.EMBEDDED
+    settings: Path = directories.DEFAULT_SETTINGS
     seed: int = 1
     speed: float | None = None
     once: bool = False
@@ -49,8 +53,8 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     """
     setting = steps.world_of_plan(database, plan_key)
     plan = setting.stored.plan
-    directory = embedded(setting, ways.seed, database.membership_log(rollout_id), ways.speed)
     with (
+        _opened(database, setting, rollout_id, ways) as (directory, identity),
         database.journal(rollout_id, owner=owner(), now=time.time) as journal,
         interruptible() as asked_to_end,
     ):
@@ -61,13 +65,14 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         heart = _Heart(journal, directory, asked_to_end, telling)
         clock = _clock(progress.at, ways, heart)
         journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
-        until = plan.start + setting.model.horizon
+        # A pretend world ends at its horizon; the real one goes on for as long as it takes.
+        is_real = ways.directory != directories.EMBEDDED
+        until = None if is_real else plan.start + setting.model.horizon
         try:
             with bar("running", plan.planned, quiet=ways.quiet) as moving:
                 watch = _watcher(plan, directory, moving.to, ways.verbose)
-                progress = pump(
-                    drive(plan, journal, directory, until), _waiter(clock, heart, journal, ways), watch
-                )
+                wait = _waiter(clock, heart, journal, ways, identity)
+                progress = pump(drive(plan, journal, directory, until), wait, watch)
         except _OneDecisionError:
             progress = journal.progress() or progress
         except KeyboardInterrupt:
@@ -77,6 +82,19 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             telling.end()
             journal.save_outcomes(directory.outcomes())
     return progress
+
+
+@contextmanager
+def _opened(
+    database: Database, setting: steps.World, rollout_id: str, ways: Ways
+) -> Iterator[tuple[Directory, Callable[[], str] | None]]:
+    """Open the directory; beside it what says which site or tenant it is, where that must be kept."""
+    if ways.directory == directories.EMBEDDED:
+        yield embedded(setting, ways.seed, database.membership_log(rollout_id), ways.speed), None
+        return
+    with directories.opened(database, setting, ways.directory, ways.settings, rollout_id) as real:
+        known = directories.known_identity(database, rollout_id)
+        yield directories.seen_as(setting, real), None if known else real.identity
 
 
 def embedded(
@@ -104,17 +122,27 @@ def embedded(
 
 
 def _clock(start: int, ways: Ways, heart: _Heart) -> Clock:
+    if ways.directory != directories.EMBEDDED:
+        return WallClock(sleep=heart.sleep)
     from sim.world import SimClock
 
     return SimClock(start, ways.speed, sleep=heart.sleep)
 
 
-def _waiter(clock: Clock, heart: _Heart, journal: SqlJournal, ways: Ways) -> Callable[[int], int]:
-    """Give what the pump waits with: it obeys signals, keeps the lease, and ends after one decision."""
+def _waiter(
+    clock: Clock, heart: _Heart, journal: SqlJournal, ways: Ways, identity: Callable[[], str] | None
+) -> Callable[[int], int]:
+    """Give what the pump waits with: it obeys signals, keeps the lease, and ends after one decision.
+
+    identity : asked once, after the loop's first contact; a later session must meet the same site or tenant.
+    """
     before = len(journal.decisions())
+    to_ask = [identity] if identity is not None else []
 
     def wait_until(at: int) -> int:
         heart.look()
+        while to_ask:
+            journal.session(clock.now(), directories.IDENTITY, to_ask.pop()())
         if ways.once and at > clock.now() and len(journal.decisions()) > before:
             raise _OneDecisionError
         heart.save(clock.now())

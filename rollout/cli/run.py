@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from rollout.cli import steps
+from rollout.cli import directories, steps
 from rollout.cli.executing import Ways, embedded, execute
 from rollout.cli.logs import LogFormat, set_up
 from rollout.cli.notify import Notice
@@ -19,12 +19,12 @@ from rollout.cli.terminal import emit, instant, iso, number, say
 from rollout.decide import begin, decide
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
 from rollout.undo import is_undo
-from rollout.values import Plan, Progress, Seen, State
+from rollout.values import Decision, Plan, Progress, Seen, State
 
 if TYPE_CHECKING:
+    from rollout.ports import Directory
     from rollout.store import Database
 
-DIRECTORIES = ("embedded",)
 SHOWN = 20
 
 
@@ -32,7 +32,10 @@ def run(
     digest: Annotated[
         str | None, typer.Argument(help="Plan id or digest; the latest plan by default.")
     ] = None,
-    directory: Annotated[str, typer.Option(help="Where to: embedded (a pretend world).")] = "embedded",
+    directory: Annotated[
+        str, typer.Option(help="Where to: embedded (a pretend world), adminservice or graph.")
+    ] = directories.EMBEDDED,
+    settings: directories.Settings = directories.DEFAULT_SETTINGS,
     speed: Annotated[
         str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
     ] = "1",
@@ -73,8 +76,7 @@ def run(
     Example: rollout run --speed max
     """
     factor = parse_speed(speed)
-    if directory not in DIRECTORIES:
-        raise UsageError(f"--directory: expected {' or '.join(DIRECTORIES)}, found '{directory}'")
+    directories.check_name(directory)
     if metrics is not None and not metrics.absolute().parent.is_dir():
         raise UsageError(f"--metrics: expected a file in an existing folder, found {metrics}")
     if notify:
@@ -82,13 +84,20 @@ def run(
     database = steps.open_db(db)
     stored = database.plan(digest)
     known = same_as_begun(database, stored.id, directory, seed)
+    if directory != directories.EMBEDDED:
+        directories.check_allowed(stored, directory, speed)
+        if dry_run:
+            preview_real(database, stored.id, directory, settings, as_json=as_json)
+            return
     if dry_run:
         preview(database, stored.id, known, as_json=as_json)
         return
     set_up(log_format, verbose)
     rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
     channels = Channels(metrics, notify)
-    ways = Ways(directory, known, factor, once=once, quiet=as_json, verbose=verbose, channels=channels)
+    ways = Ways(
+        directory, settings, known, factor, once=once, quiet=as_json, verbose=verbose, channels=channels
+    )
     progress = execute(database, stored.id, rollout_id, ways)
     if as_json:
         from rollout.cli.status import document
@@ -154,21 +163,54 @@ def judge_end(progress: Progress) -> None:
         raise HeldError(progress.reason, "an aborted rollout stays so; plan anew")
 
 
+def preview_real(database: Database, plan_key: str, name: str, settings: Path, *, as_json: bool) -> None:
+    """Print the exact requests of the next look's batch. Reads only; no request that changes anything is sent."""
+    setting = steps.world_of_plan(database, plan_key)
+    plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
+    with directories.opened(database, setting, name, settings, known) as real:
+        directory = directories.seen_as(setting, real)
+        directory.prepare(plan)
+        decision = _next_decision(database, known, plan, directory, max(directories.now(), plan.start))
+        calls = real.plan_requests(decision.rows)
+        if as_json:
+            emit(
+                {
+                    "reason": decision.reason,
+                    "requests": [call.document() for call in calls],
+                    "notes": list(real.notes),
+                }
+            )
+            return
+        for sentence in real.notes:
+            say(sentence)
+        say(decision.reason)
+        for call in calls:
+            say(str(call))
+        say(f"{len(calls)} requests; nothing was changed")
+
+
+def _next_decision(
+    database: Database, known: str | None, plan: Plan, directory: Directory, now: int
+) -> Decision:
+    """Give what the next look would decide at `now`."""
+    reader = database.reader(known) if known else None
+    progress = (reader.progress() if reader else None) or begin(plan)
+    batches = reader.batches() if reader else ()
+    directory.restore(batches)
+    gone = np.zeros(len(plan), dtype=np.bool_)
+    for batch in batches:
+        gone[batch.rows] = True
+    return decide(plan, progress, Seen(now, directory.observe(now), gone, [batch.at for batch in batches]))
+
+
 def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
     """Say what the next look would decide, with nothing written or sent."""
     setting = steps.world_of_plan(database, plan_key)
     plan = setting.stored.plan
     known = database.rollout_of(setting.stored.id)
-    reader = database.reader(known) if known else None
-    progress = (reader.progress() if reader else None) or begin(plan)
-    batches = reader.batches() if reader else ()
+    progress = (database.reader(known).progress() if known else None) or begin(plan)
     directory = embedded(setting, seed, database.membership_log(known) if known else None)
-    directory.restore(batches)
-    gone = np.zeros(len(plan), dtype=np.bool_)
-    for batch in batches:
-        gone[batch.rows] = True
-    seen = Seen(progress.at, directory.observe(progress.at), gone, [batch.at for batch in batches])
-    decision = decide(plan, progress, seen)
+    decision = _next_decision(database, known, plan, directory, progress.at)
     names = [str(plan.ids[row]) for row in decision.rows]
     if as_json:
         emit({"at": iso(progress.at), "reason": decision.reason, "devices": names})
