@@ -50,7 +50,7 @@ def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
         raise UsageError(f"--speed belongs to the embedded directory, found {speed} with {name}")
     if not stored.approved_by:
         raise RefusedError(
-            f"{stored.id} (digest {stored.digest[:12]}) is not approved: a person must say yes before {name} is touched",
+            f"{stored.id} (digest {stored.digest[:12]}) is not approved: a person must say yes before {name} is asked",
             f'rollout approve {stored.id} --by "Your Name"',
         )
 

@@ -1,0 +1,140 @@
+"""`rollout run --directory adminservice` over a real socket, against the emulator on loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from building import make_plan
+from emulators.adminservice import TARGET, AdminService
+from emulators.people import Prompt, make_fleet
+from emulators.web import on_loopback
+
+from rollout.cli import main
+from rollout.pacing import staircase
+from rollout.store import open_database
+from rollout.values import WHOLE, Inventory, Plan
+
+Prepared = Callable[[], tuple[AdminService, str]]
+
+
+def write_plan(start: int) -> Plan:
+    """Store a plan over the emulator's fleet whose pilot of ten is due at once; approved by nobody."""
+    from dataclasses import replace
+
+    fleet = make_fleet(40)
+    made = make_plan(sizes=(10, 30, 0), chunk=4, start=start)
+    pilot = replace(made.phases[0], curve=staircase((0,), (WHOLE,)))
+    plan = replace(
+        made,
+        ids=fleet.ids,
+        inventory_digest=fleet.digest,
+        phases=(pilot, *made.phases[1:]),
+    )
+    with open_database("rollout.db") as database:
+        inventory = database.add_inventory(Inventory(fleet, start, ()))
+        database.add_plan(plan, inventory)
+    return plan
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """An emulated site on loopback, a plan for it, and the settings file that names it."""
+    monkeypatch.chdir(tmp_path)
+    emulator = AdminService(make_fleet(40), Prompt(40), now=lambda: int(time.time()))
+    write_plan(int(time.time()) - 60)
+    with on_loopback(emulator) as origin:
+        Path("directory.toml").write_text(
+            f'[directory.adminservice]\nhosts = ["{origin}"]\nauth = "none"\nsite_code = "P01"\n'
+            f'collection = "{TARGET}"\n'
+        )
+        yield emulator
+
+
+def members(emulator: AdminService) -> int:
+    return len(emulator.collections[TARGET].rules)
+
+
+def writes(emulator: AdminService) -> list[str]:
+    return [asked.path for asked in emulator.asked if asked.method != "GET"]
+
+
+def test_an_unapproved_plan_is_refused_before_anything_is_asked(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 4, one line, and the wire is silent."""
+    assert main(["run", "--directory", "adminservice", "--once"]) == 4
+    assert "not approved" in capsys.readouterr().err
+    assert site.asked == []
+
+
+def test_the_dry_run_prints_the_requests_and_sends_none(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every write of the next batch is shown with its body; nothing is written."""
+    main(["approve", "--by", "Kim"])
+    capsys.readouterr()
+    assert main(["run", "--directory", "adminservice", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "AddMembershipRule" in shown
+    assert "nothing was changed" in shown
+    assert writes(site) == []
+    assert members(site) == 0
+
+
+def test_once_puts_the_pilot_into_the_collection(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ten pilot devices are members, nobody else; a second run adds nobody twice."""
+    main(["approve", "--by", "Kim"])
+    assert main(["run", "--directory", "adminservice", "--once"]) == 0
+    assert members(site) == 10
+    with open_database("rollout.db") as database:
+        assert ("identity", "P01") in [row[1:] for row in database.reader("run-1").sessions()]
+    before = len(writes(site))
+    assert before > 0
+    capsys.readouterr()
+    assert main(["status", "--json"]) == 0
+    assert '"released": 10' in capsys.readouterr().out
+
+
+def test_another_site_is_refused(site: AdminService, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollout that was begun in one site goes on in no other: exit 4, nothing written."""
+    main(["approve", "--by", "Kim"])
+    main(["run", "--directory", "adminservice", "--once"])
+    site.site_code = "P02"
+    Path("directory.toml").write_text(Path("directory.toml").read_text().replace('site_code = "P01"\n', ""))
+    before = len(writes(site))
+    capsys.readouterr()
+    assert main(["run", "--directory", "adminservice", "--once"]) == 4
+    assert "P02" in capsys.readouterr().err
+    assert len(writes(site)) == before
+
+
+def test_doctor_looks_and_changes_nothing(site: AdminService, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reachability, collection, rights and clock are told; nothing is written."""
+    assert main(["doctor", "--directory", "adminservice"]) in (0, 9)
+    assert "site P01 answers" in capsys.readouterr().out
+    assert writes(site) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needle"),
+    [
+        (["--directory", "sccm"], "--directory"),
+        (["--directory", "adminservice", "--speed", "max"], "--speed"),
+        (["--directory", "adminservice", "--settings", "nowhere.toml"], "nowhere.toml"),
+        (["--directory", "graph"], "directory.graph"),
+    ],
+)
+def test_wrong_ways_are_one_line(
+    site: AdminService, capsys: pytest.CaptureFixture[str], arguments: list[str], needle: str
+) -> None:
+    """A wrong name, speed, file or section: exit 2 and one line."""
+    main(["approve", "--by", "Kim"])
+    capsys.readouterr()
+    assert main(["run", *arguments]) == 2
+    assert needle in capsys.readouterr().err
+    assert site.asked == []
