@@ -179,7 +179,7 @@ class Evaluate:
 
 
 def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> Figures:
-    world = world_of(plan, traits, model, seed=job.seed, replication=replication)
+    world = world_of(plan, traits, model, seed=job.seed, replication=replication, skip_s=model.horizon)
     until = plan.start + model.horizon
     progress = pump(drive(plan, MemoryJournal(), world, until), SimClock(plan.start).wait_until)
     world.engine.advance(until)  # who timed out may still enroll

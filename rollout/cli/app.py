@@ -9,11 +9,13 @@ import typer
 
 from rollout.cli import (
     approve,
+    calibrate,
     client,
     control,
     demo,
     doctor,
     enrollment,
+    forecast,
     gate,
     inventory,
     plan,
@@ -45,6 +47,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "plan": plan.plan,
     "simulate": simulate.simulate,
     "tune": tune.tune,
+    "calibrate": calibrate.calibrate,
+    "forecast": forecast.forecast,
     "gate": gate.gate,
     "approve": approve.approve,
     "run": run.run,
