@@ -148,7 +148,9 @@ def show(database: Database, rollout_id: str) -> None:
     )
     say(f"rollout {known.id} (plan {stored.id}, digest {stored.digest[:12]}) is {progress.state.value}")
     say(f"  {progress.reason}")
-    if holder is None:
+    if progress.state.is_final:
+        pass
+    elif holder is None:
         say("  nobody executes it now; 'rollout run' goes on")
     else:
         until = "overdue since" if holder["overdue"] else "renewed until"

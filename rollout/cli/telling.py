@@ -89,7 +89,8 @@ class Telling:
             "reason": row.reason,
         }
         if not self._channels.quiet:
-            tell(f"{instant(row.at, self._plan.zone)} {row.state.value}: {row.reason}", facts)
+            reason = row.reason.removeprefix(f"{row.state.value}: ")
+            tell(f"{instant(row.at, self._plan.zone)} {row.state.value}: {reason}", facts)
         if self._notice is not None and row.state in TOLD:
             self._notice.send({**facts, "plan": self._plan.name, "digest": self._plan.digest})
 

@@ -1,0 +1,290 @@
+"""Real processes, really killed, stopped, interrupted and paused: `rollout run` over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres import fresh_database
+
+from rollout.cli import steps
+from rollout.errors import DatabaseError
+from rollout.store import Database, open_database
+from rollout.store.lease import ENTRY
+from rollout.values import State
+from sim.scenario import parse_scenario
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems only")
+
+SCENARIO = """\
+[rollout]
+name = "kills"
+look_every = "30m"
+straggler_after = "2d"
+mature_after = "12h"
+chunk = {chunk}
+[rollout.gate.evidence]
+p_ok = 0.05
+p_bad = 0.3
+[[rollout.phases]]
+name = "pilot"
+devices = {pilot}
+pacing = {{ mode = "duration", duration = "{hours}h" }}
+soak = "12h"
+[[rollout.phases]]
+name = "all"
+pacing = {{ mode = "duration", duration = "8h" }}
+[fleet]
+clients = {clients}
+[model]
+horizon = "12d"
+[model.clients]
+window = "immediate"
+"""
+
+SHORT_LEASE = """
+import sys
+from rollout.cli import executing, main
+from rollout.store import Database
+executing.BEAT_S = 0.3
+take = Database.journal
+Database.journal = lambda self, run, **options: take(self, run, lease_s=2, **options)
+sys.exit(main())
+"""
+PLAIN = "import sys\nfrom rollout.cli import main\nsys.exit(main())"
+
+
+def planned(place: str, *, clients: int = 500, pilot: int = 200, hours: int = 2, chunk: int = 5) -> Database:
+    """Give a database with a plan of a made-up fleet."""
+    database = open_database(place)
+    text = SCENARIO.format(clients=clients, pilot=pilot, hours=hours, chunk=chunk)
+    steps.plan_scenario(database, parse_scenario(text, "kills"))
+    return database
+
+
+def start(place: str, *arguments: str, code: str = PLAIN) -> subprocess.Popen[str]:
+    """Start `rollout run` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "run", "--db", place, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def running(place: str, *arguments: str, code: str = PLAIN) -> Iterator[subprocess.Popen[str]]:
+    """Start `rollout run`, and wait until it has decided something; it is dead afterwards in any case."""
+    process = start(place, *arguments, code=code)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "running:" in line, line + process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], within_s: float = 60) -> tuple[int, str]:
+    """Wait for the end; give exit code and stderr."""
+    _, err = process.communicate(timeout=within_s)
+    return process.returncode, err
+
+
+def outcome_of(database: Database) -> tuple[Any, ...]:
+    """Give the embedded directory's own memory and all decisions: what kills must not change."""
+    known = database.rollout()
+    joined = sorted(
+        (at, batch, int(row)) for at, batch, rows in database.membership_log(known.id).load() for row in rows
+    )
+    return joined, list(database.reader(known.id).decisions())
+
+
+def check_whole(database: Database) -> None:
+    assert database.check_integrity()[0]
+    assert database.verify_chain(database.rollout().id) is None
+
+
+def place_of(kind: str, folder: Path) -> str:
+    return str(folder / "a.db") if kind == "sqlite" else fresh_database()
+
+
+def kill_often(kind: str, folder: Path, times: int, seed: int) -> None:
+    """Kill executors at random moments, `times` in all, each rollout until it is finished; compare the ends."""
+    draw = random.Random(seed)
+    (folder / "whole").mkdir()
+    with planned(str(folder / "whole" / "a.db")) as database:
+        begun = time.monotonic()
+        assert ended(start(str(folder / "whole" / "a.db"), "--speed", "max"))[0] == 0
+        length = time.monotonic() - begun
+        whole = outcome_of(database)
+    killed = round_ = 0
+    while killed < times:
+        round_ += 1
+        (folder / str(round_)).mkdir()
+        place = place_of(kind, folder / str(round_))
+        with planned(place) as database:
+            while not _is_finished(database):
+                process = start(place, "--speed", "max")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    _, err = process.communicate(
+                        timeout=draw.uniform(0.3 * length, 1.1 * length) if killed < times else 120
+                    )
+                    assert process.returncode == 0, err
+                    continue
+                process.kill()
+                process.communicate()
+                killed += 1
+            check_whole(database)
+            assert outcome_of(database) == whole
+    print(f"\n{kind}: {killed} kills in {round_} rollouts, each ended as the untouched one")
+
+
+def _is_finished(database: Database) -> bool:
+    return database.has_rollouts() and database.rollout().state is State.FINISHED
+
+
+def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+    """SIGKILL at a random moment, twice: the same members and decisions as without, and a whole database."""
+    kill_often("sqlite", tmp_path, 2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_processes_killed_often_lose_nothing(kind: str, tmp_path: Path) -> None:
+    """The same ten times, or as often as ROLLOUT_TEST_KILLS says."""
+    kill_often(kind, tmp_path, int(os.environ.get("ROLLOUT_TEST_KILLS", "10")), 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SIGTERM",
+        pytest.param("SIGINT", marks=pytest.mark.slow),
+        pytest.param("SIGHUP", marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_it_in_order(name: str, tmp_path: Path) -> None:
+    """Within 5 s, exit 130, the lease given back; the next run goes on."""
+    place = str(tmp_path / "a.db")
+    with planned(place) as database, running(place, "--speed", "3600") as process:
+        begun = time.monotonic()
+        process.send_signal(getattr(signal, name))
+        code, err = ended(process)
+        assert time.monotonic() - begun < 5
+        assert code == 130, err
+        assert "interrupted" in err
+        assert database.rollout().lease.holder == ""
+        check_whole(database)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_and_is_safe(tmp_path: Path) -> None:
+    """Two signals one after the other: it ends, nothing is lost, the next run finishes."""
+    place = str(tmp_path / "a.db")
+    with planned(place) as database:
+        with running(place, "--speed", "3600") as process:
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            assert ended(process)[0] in (130, -signal.SIGINT)
+        check_whole(database)
+        assert ended(start(place, "--speed", "max"))[0] == 0
+        assert _is_finished(database)
+
+
+def test_the_second_of_two_runs_exits_7(tmp_path: Path) -> None:
+    """Two at once: the second names the first and sends nothing."""
+    place = str(tmp_path / "a.db")
+    with planned(place) as database, running(place, "--speed", "3600") as first:
+        code, err = ended(start(place, "--speed", "max"))
+        assert code == 7
+        assert f":{first.pid} since" in err
+        assert database.rollout().lease.holder.endswith(f":{first.pid}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_stopped_run_that_wakes_after_its_lease_does_nothing(kind: str, tmp_path: Path) -> None:
+    """SIGSTOP, another takes over, SIGCONT: the first writes and sends nothing and exits 7."""
+    place = place_of(kind, tmp_path)
+    with planned(place) as database, running(place, "--speed", "3600", code=SHORT_LEASE) as first:
+        _stop_between_writes(first, database)
+        time.sleep(2.5)
+        with running(place, "--speed", "3600", code=SHORT_LEASE) as second:
+            before = _rows_of(database, epoch=1)
+            first.send_signal(signal.SIGCONT)
+            code, err = ended(first)
+            assert code == 7, err
+            assert _rows_of(database, epoch=1) == before
+            assert database.rollout().lease.holder.endswith(f":{second.pid}")
+            second.send_signal(signal.SIGTERM)
+            assert ended(second)[0] == 130
+        assert ended(start(place, "--speed", "max"))[0] == 0
+        check_whole(database)
+        rows = [row for _, _, row in outcome_of(database)[0]]
+        assert len(set(rows)) == len(rows)
+
+
+def _stop_between_writes(process: subprocess.Popen[str], database: Database) -> None:
+    """Stop it where it holds no transaction: on SQLite everybody else would wait for it (and exit 9)."""
+    for _ in range(20):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with database._access.writing():
+                return
+        except DatabaseError:
+            process.send_signal(signal.SIGCONT)
+    raise AssertionError("it never stopped between two writes")
+
+
+def _rows_of(database: Database, epoch: int) -> int:
+    """Count the journal's rows of one holder; its giving the lease back would be one too."""
+    with database._access.reading() as connection:
+        return len(connection.execute(ENTRY.select().where(ENTRY.c.epoch == epoch)).all())
+
+
+def test_a_pause_in_the_middle_of_a_large_batch_stops_it(tmp_path: Path) -> None:
+    """Of a batch of 5,000 at most one more chunk goes out after the command; exit 6."""
+    place = str(tmp_path / "a.db")
+    with planned(place, clients=5600, pilot=5000, hours=1, chunk=25) as database:
+        process = start(place, "--speed", "max")
+        try:
+            _wait_for_chunks(database, 20)
+            run = database.rollout().id
+            database.command(run, "pause", "Kim", "help desk is full", 0)
+            code, err = ended(process)
+        finally:
+            process.kill()
+            process.communicate()
+        assert code == 6, err
+        assert "help desk is full" in err
+        with database._access.reading() as connection:
+            rows = connection.execute(ENTRY.select().order_by(ENTRY.c.number)).all()
+        paused = next(row.number for row in rows if row.kind == "command")
+        after = [row for row in rows if row.kind == "confirm" and row.number > paused]
+        sent = sum(len(rows) for _, _, rows in database.membership_log(run).load())
+        print(f"\npaused after {sent} of 5000, {len(after)} chunk after the command")
+        assert len(after) <= 1
+        assert 0 < sent < 5000
+
+
+def _wait_for_chunks(database: Database, chunks: int) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if database.has_rollouts():
+            reader = database.reader(database.rollout().id)
+            if len(reader.applied()) >= chunks:
+                return
+        time.sleep(0.02)
+    raise AssertionError("no chunks were sent")
