@@ -18,6 +18,8 @@ from rollout.errors import OutsideError, UsageError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+WAIT: Final = "10s"
+"""For a scheduler to answer."""
 TRIES: Final = 3
 """How often a piece of work is begun anew whose worker died."""
 
@@ -121,7 +123,7 @@ def _dask(address: str) -> Iterator[Pool]:
             "--cluster: expected the package 'distributed', found none", "pip install 'rollout[cluster]'"
         ) from None
     try:
-        client: Any = connect(address, timeout="10s", set_as_default=False)
+        client: Any = connect(address, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise OutsideError(
             f"--cluster: expected a Dask scheduler at {address}, found: {error}",

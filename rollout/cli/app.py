@@ -10,6 +10,7 @@ import typer
 from rollout.cli import (
     approve,
     calibrate,
+    capacity,
     client,
     control,
     demo,
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plan": plan.plan,
     "simulate": simulate.simulate,
     "tune": tune.tune,
+    "capacity": capacity.capacity,
     "calibrate": calibrate.calibrate,
     "forecast": forecast.forecast,
     "gate": gate.gate,

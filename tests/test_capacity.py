@@ -1,0 +1,118 @@
+"""Capacity: Microsoft's arithmetic in plain cases, and queueing where it is not plain."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollout.cli import main
+from rollout.values import DAY_S
+from sim.capacity import Question, need_of, rows_of, sweep
+from sim.model import ClientModel, Model
+from sim.workers import workers_of
+
+START = 1_799_650_800
+MODEL = Model(clients=ClientModel(window=DAY_S))
+
+
+def test_the_arithmetic_is_that_of_the_domain() -> None:
+    """100,000: 4 points, 5 or 3 instances at 30 % internet; 250,000: 10 points in two primaries."""
+    one = need_of(100_000, DAY_S, 336.0, 0.3)
+    assert (one.points, one.primaries) == (4, 1)
+    assert one.instances == {"A2_v2": 5, "A4_v2": 3}
+    assert one.connections == {"A2_v2": 2, "A4_v2": 2}
+    assert one.window_rate == pytest.approx(4166.7, abs=0.1)
+    assert one.deadline_rate == pytest.approx(297.6, abs=0.1)
+    assert need_of(100_000, 3 * DAY_S, 336.0, 0.3).window_rate == pytest.approx(1388.9, abs=0.1)
+    assert need_of(100_000, 5 * DAY_S, 336.0, 0.3).window_rate == pytest.approx(833.3, abs=0.1)
+    two = need_of(250_000, DAY_S, 336.0, 0.3)
+    assert (two.points, two.primaries) == (10, 2)
+    assert two.instances == {"A2_v2": 13, "A4_v2": 8}
+
+
+def test_one_gateway_ends_at_sixteen_instances() -> None:
+    """All 100,000 over the internet: 17 A2_v2 are two gateways, 10 A4_v2 are one; 16 need four connections."""
+    need = need_of(100_000, DAY_S, 336.0, 1.0)
+    assert need.instances == {"A2_v2": 17, "A4_v2": 10}
+    assert need.gateways == {"A2_v2": 2, "A4_v2": 1}
+    assert need_of(96_000, DAY_S, 336.0, 1.0).connections["A2_v2"] == 4
+    assert need_of(100_000, DAY_S, 336.0, 0.0).connections == {"A2_v2": 0, "A4_v2": 0}
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.integers(1, 2_000_000), st.floats(0, 1))
+def test_no_part_is_asked_to_bear_more_than_its_limit(devices: int, share: float) -> None:
+    """Whatever the fleet: clients a point, a primary and an instance stay within the documented numbers."""
+    need = need_of(devices, 0, 24.0, share)
+    assert devices <= 25_000 * need.points < devices + 25_000
+    assert need.points <= 15 * need.primaries
+    assert devices <= 150_000 * need.primaries
+    assert need.internet <= 6_000 * need.instances["A2_v2"]
+    assert math.isinf(need.window_rate)
+    with pytest.raises(ValueError, match="above 0"):
+        need_of(devices, 0, 0.0, share)
+
+
+def test_queueing_asks_for_more_than_arithmetic() -> None:
+    """Devices come in the same hours: the arithmetic rate misses a deadline that a larger one keeps."""
+    case = sweep(MODEL, [Question(20_000, DAY_S, 8 * 24.0, START, 1)])[0]
+    assert not case.played[0].kept
+    assert next(one for one in case.played if one.ratio >= 1.0).kept is False
+    assert case.needed is not None
+    assert case.needed.ratio > 1.0
+    assert "queueing makes it" in case.sentence()
+    hours = [one.hours for one in case.played]
+    assert all(later <= sooner * 1.05 for sooner, later in pairwise(hours))
+    assert case.played[0].throttled > case.played[-1].throttled
+    assert case.offered > case.need.deadline_rate
+    assert 7 <= case.peak_at <= 19
+
+
+def test_a_deadline_that_no_service_keeps_is_said_so() -> None:
+    """A window of five days cannot be over in two."""
+    case = sweep(MODEL, [Question(5_000, 5 * DAY_S, 48.0, START, 1)])[0]
+    assert case.needed is None
+    assert "no service rate keeps it" in case.sentence()
+
+
+def test_a_sweep_is_the_same_with_one_worker_and_with_two() -> None:
+    """Same seed, same cases, wherever they are played."""
+    questions = [Question(3_000, window, 240.0, START, 3) for window in (0, DAY_S)]
+    with workers_of(2) as two:
+        assert sweep(MODEL, questions, two) == sweep(MODEL, questions)
+
+
+def test_one_command_answers_what_must_be_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """capacity --devices --within: a document, a table whose rows are the sweep's, and a picture."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["capacity", "--devices", "250000", "--within", "14d", "--workers", "1", "--json"]
+    assert main(arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    case = told["cases"][0]
+    assert case["need"]["points"] == 10
+    assert case["needed_per_hour"] >= case["need"]["deadline_rate"]
+    assert case["says"].startswith("250,000 devices in 14 days: 10 management points (2 primary sites)")
+    with Path(told["files"]["table"]).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(case["played"])
+    assert sum(row["least_that_keeps_it"] == "True" for row in rows) == 1
+    assert Path(told["files"]["picture"]).stat().st_size > 5_000
+    assert main(["capacity", "--devices", "many"]) == 2
+    assert main(["capacity", "--within", "soon"]) == 2
+
+
+def test_the_table_says_which_rate_is_the_least() -> None:
+    """At most one row a case is marked."""
+    cases = sweep(MODEL, [Question(3_000, DAY_S, 240.0, START, 1)])
+    rows = rows_of(cases)
+    assert sum(row["least_that_keeps_it"] for row in rows) == 1
+    assert len({row["per_hour"] for row in rows}) == len(rows)
