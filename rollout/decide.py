@@ -23,6 +23,7 @@ from rollout.gates import failures_to_speak, is_approvable, judge
 from rollout.pacing import advance, released_by, step_limit
 from rollout.pacing.calendar import active_between, instant_after, is_open, next_open, open_zones
 from rollout.values import (
+    DAY_S,
     BoolArray,
     Decision,
     IntArray,
@@ -388,8 +389,7 @@ def _quiet(look: _Look, progress: Progress, again: int) -> Quiet | None:
     mature = _mature(look)
     asked = max(phase.gate.min_executed, int(mature.sum() - mature[:, Outcome.REJECTED].sum()))
     silent = int(phase.gate.straggler_max * asked) + 1
-    over = progress.released[progress.phase] >= len(phase)
-    return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=over)
+    return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=_is_over(look))
 
 
 def _next_event(look: _Look, progress: Progress, again: int) -> int:
@@ -401,6 +401,8 @@ def _next_event(look: _Look, progress: Progress, again: int) -> int:
         return again if due is None else max(due, again)
     if not _is_released(look) and progress is look.progress:
         return again
+    if phase.end is PhaseEnd.NEVER:
+        return again + DAY_S // plan.look_s * plan.look_s  # nothing follows; a look a day all the same
     rest = plan.straggler_after_s + 1 if _is_over(look) else phase.soak_s
     end = progress.last_release + rest
     return again + max(0, -(-(end - again) // plan.look_s)) * plan.look_s
