@@ -130,10 +130,10 @@ def _journal(db: str) -> list[Check]:
 
     if "://" not in db and not os.access(db, os.W_OK):
         return [Check("database", False, f"{db} is read-only")]
-    database = open_database(db, create=False)
-    looks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
-        ("database", database.check_integrity),
-        ("journal", database.check_chain),
-        ("lease", database.check_lease),
-    ]
-    return [Check(name, *look()) for name, look in looks]
+    with open_database(db, create=False) as database:
+        looks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
+            ("database", database.check_integrity),
+            ("journal", database.check_chain),
+            ("lease", database.check_lease),
+        ]
+        return [Check(name, *look()) for name, look in looks]
