@@ -25,7 +25,9 @@ def expected(released_at: int | None, rejected: bool, seen: list[tuple[int, bool
     heard = any(visible and (enrolled or failed) for _, visible, enrolled, failed in seen)
     at, visible, enrolled, failed = seen[-1]
     if not visible:
-        return Outcome.REJECTED if rejected else NOT_RELEASED
+        if rejected:
+            return Outcome.REJECTED
+        return Outcome.TIMED_OUT if released_at + 1000 < at else NOT_RELEASED
     if enrolled:
         return Outcome.ENROLLED
     if failed:

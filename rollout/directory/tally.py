@@ -74,6 +74,8 @@ class Tally:
         self._heard |= counted & (failed | enrolled)
         late = self._since() + self._plan.straggler_after_s < at
         outcome[(outcome == Outcome.PENDING) & ~self._heard & late] = Outcome.TIMED_OUT
+        # Whom a person took out again is silent too, and must not fill a budget for ever.
+        outcome[released & ~visible & late] = Outcome.TIMED_OUT
         outcome[released & ~visible & self.rejected] = Outcome.REJECTED
         changed = outcome != self._outcome
         self._at[changed] = at
