@@ -77,7 +77,7 @@ class Calibration:
     """A fitted model.
 
     estimates : by name: window (hours), capacity (a minute), online, lag (factors), failures (share).
-    preset : the documented window that the interval holds, "" none. model : with all medians.
+    preset : the documented window that fits (99 % interval), "" none. model : with all medians.
     base : the model with the failures as they are and all else as it was assumed.
     samples : (s, 4) draws from the posterior on the scale of LOW and HIGH; failures are apart.
     failed, executed : devices that were counted. devices : released.
@@ -304,7 +304,9 @@ def _calibration(pilot: Pilot, model: Model, samples: FloatArray, failures: Esti
         "failures": failures,
     }
     middle = np.median(samples, axis=0)
-    preset = next((name for name, seconds in PRESETS.items() if seconds / HOUR_S in estimates["window"]), "")
+    # A documented window is likelier than its neighbours: it counts a little beyond the interval's ends.
+    ends = np.exp(np.quantile(samples[:, 0], [0.005, 0.995]))
+    preset = next((name for name, seconds in PRESETS.items() if ends[0] <= seconds <= ends[1]), "")
     if preset:
         middle[0] = np.log(PRESETS[preset])
     elif np.exp(middle[0]) >= IMMEDIATE_S:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rollout.errors import UsageError
 from rollout.values import Inventory, Plan
-from sim.candidates import AS_WRITTEN, Candidate, Space, space_of
+from sim.candidates import AS_WRITTEN, FASTEST_H, Candidate, Space, space_of
 from sim.evaluation import NEVER_H, Evaluate, Job, Result, Score, Task, score_of
 from sim.robustness import Robustness, robustness
 from sim.scaling import SMALL, scale_down
@@ -180,6 +180,8 @@ def _search(
             if end is not None and tried and effort.clock() >= end:
                 break
             size = min(BATCH, (effort.trials or 1_000_000) - len(tried))
+            if not tried:
+                _straight_lines(study, space)
             asked = [study.ask() for _ in range(size)]
             candidates = [space.ask(trial) for trial in asked]
             if not tried:
@@ -195,6 +197,14 @@ def _search(
             if progress is not None:
                 progress(len(tried))
     return tried
+
+
+def _straight_lines(study: Study, space: Space) -> None:
+    """Begin with straight lines from the fastest to the slowest: they draw the front's outline."""
+    study.enqueue_trial({})  # its place is taken by the scenario as written
+    for index in range(BATCH - 1):
+        hours = FASTEST_H * (space.slowest_h / FASTEST_H) ** (index / (BATCH - 2))
+        study.enqueue_trial({"mode": "duration", "hours": hours, "step": 1})
 
 
 def _objectives(score: Score) -> tuple[float, float]:
@@ -321,7 +331,7 @@ def _study(seed: int) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler: Any = optuna.samplers.TPESampler(
         seed=seed,
-        n_startup_trials=2 * BATCH,
+        n_startup_trials=BATCH,
         multivariate=True,
         group=True,
         constraints_func=lambda trial: (trial.user_attrs.get("violation", 0.0),),
