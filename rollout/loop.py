@@ -99,7 +99,7 @@ class _Work:
     """What one session of the loop holds: caches of what the journal knows, nothing more.
 
     adopted : of the rows about to be intended, those that are members already.
-    unsure : the next chunk may have been sent before, by a session that died or by a call without an answer.
+    unsure : those of the next chunk that may have been sent, by a session that died or a call without an answer.
     """
 
     plan: Plan
@@ -110,7 +110,7 @@ class _Work:
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
     adopted: IntArray = field(default_factory=lambda: NOBODY)
-    unsure: bool = False
+    unsure: IntArray = field(default_factory=lambda: NOBODY)
     failures: int = 0
     last_look: Observation | None = None
     last_point: tuple[int, bytes] = (0, b"")
@@ -122,7 +122,10 @@ class _Work:
         for batch in self.batches:
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
-        self.unsure = bool(self.open_batches)
+        if self.open_batches:
+            batch = self.batches[self.open_batches[0]]
+            upto = self.journal.confirmed(batch.number)
+            self.unsure = _without(batch.rows[upto : upto + self.plan.chunk], batch.adopted)
 
     def look(self, progress: Progress, now: int) -> Seen:
         """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
@@ -257,7 +260,7 @@ class _Work:
                 upto += len(rows)
                 self.failures = 0
                 self.journal.confirm(batch.number, upto, applied, now)
-                self.unsure = False
+                self.unsure = NOBODY
                 now = yield now
             self.open_batches.pop(0)
         return now, True
@@ -279,14 +282,13 @@ class _Work:
             if self._is_stopped():
                 return None
             self.journal.check()
-            unsure, self.unsure = self.unsure, True
+            before, self.unsure = self.unsure, np.concatenate([self.unsure, missing])
             answer = self.directory.apply(batch.number, missing, now)
-            self.unsure = unsure
+            self.unsure = before
         found = np.concatenate([present, answer.adopted]) if len(answer.adopted) else present
-        # Who was no member when the batch was intended is ours if we may have sent it before, else somebody
-        # else was faster.
-        ours = _without(found, batch.adopted) if self.unsure else NOBODY
-        adopted = _without(found, ours)
+        # Whom we may have sent before is ours; of the others somebody else was faster.
+        adopted = _without(found, self.unsure)
+        ours = _without(found, adopted)
         accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
         return Applied(accepted, adopted, answer.rejected, answer.reasons)
 

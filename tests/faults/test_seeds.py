@@ -39,6 +39,12 @@ def test_the_invariants_hold_whatever_goes_wrong() -> None:
     assert set(seen) >= KINDS, KINDS - set(seen)
 
 
+@pytest.mark.parametrize("seed", [2195])
+def test_a_seed_that_once_found_something_finds_nothing(seed: int) -> None:
+    """2195: a chunk whose answer was lost, of which a person had added one device before."""
+    assert one_seed(seed)[0] == []
+
+
 @pytest.mark.slow
 def test_the_invariants_hold_in_three_thousand_seeds() -> None:
     """The same for many more."""
