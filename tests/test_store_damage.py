@@ -8,6 +8,7 @@ import random
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -260,8 +261,9 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
     path = folder / "rollout.db"
     filled(path).close()
     for one in (folder, *folder.parents):
-        if str(one).startswith(str(tmp_path.parent.parent)):
-            one.chmod(0o755)
+        if one == Path(tempfile.gettempdir()):
+            break
+        one.chmod(0o755)
     path.chmod(0o444)
     before = path.read_bytes()
     process = child(READ_ONLY, str(path))
@@ -271,6 +273,21 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     if os.geteuid() == 0:
         folder.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path: Path) -> None:
+    """Not even looking is allowed there: a `DatabaseError`, as for every other unusable file."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    for one in (folder, *folder.parents):
+        if one == Path(tempfile.gettempdir()):
+            break
+        one.chmod(0o755)
+    folder.chmod(0o700)
+    process = child(READ_ONLY, str(folder / "rollout.db"))
+    out, err = process.communicate(timeout=60)
+    assert not err
+    assert "cannot be read" in out or os.geteuid() != 0
 
 
 WRITER = """
