@@ -89,7 +89,7 @@ def test_skipping_looks_changes_no_decision(fleet, gate: str, model: Model) -> N
     """All looks, an hour skipped at most, or as many as it likes: the same decision rows."""
     plan = plan_of(GATES[gate], Budgets(in_flight=300) if gate == "both" else None)
     traits = traits_of(fleet, model)
-    for seed in range(4):
+    for seed in range(2):
         every = decided(plan, traits, model, seed, 0)
         assert len(every) > 3
         assert decided(plan, traits, model, seed, 3600) == every

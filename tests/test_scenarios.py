@@ -25,7 +25,17 @@ def simulated(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tup
     return code, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+QUICK = ("default", "bad-model", "workload-compliance")
+"""Those of each kind that the default run takes; the slow run takes all."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(one, id=one.stem, marks=[] if one.stem in QUICK else [pytest.mark.slow])
+        for one in SCENARIOS
+    ],
+)
 def test_a_scenario_runs_and_repeats_byte_by_byte(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 0, all devices accounted for, and equal bytes for equal seeds."""
     code, first = simulated(path, capsys, "--workers", "1")
@@ -35,6 +45,7 @@ def test_a_scenario_runs_and_repeats_byte_by_byte(path: Path, capsys: pytest.Cap
     assert simulated(path, capsys, "--workers", "1") == (0, first)
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """One process or two: the same bytes (the default scenario stands for all)."""
     path = FOLDER / "throttled.toml"
