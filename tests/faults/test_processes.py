@@ -211,6 +211,7 @@ def test_a_second_ctrl_c_ends_at_once_and_is_safe(tmp_path: Path) -> None:
         assert _is_finished(database)
 
 
+@pytest.mark.slow
 def test_the_second_of_two_runs_exits_7(tmp_path: Path) -> None:
     """Two at once: the second names the first and sends nothing."""
     place = str(tmp_path / "a.db")
@@ -263,6 +264,7 @@ def _rows_of(database: Database, epoch: int) -> int:
         return len(connection.execute(ENTRY.select().where(ENTRY.c.epoch == epoch)).all())
 
 
+@pytest.mark.slow
 def test_a_pause_in_the_middle_of_a_large_batch_stops_it(tmp_path: Path) -> None:
     """Of a batch of 5,000 at most one more chunk goes out after the command; exit 6."""
     place = str(tmp_path / "a.db")

@@ -33,8 +33,8 @@ def run(first: int, last: int) -> Counter[str]:
 
 
 def test_the_invariants_hold_whatever_goes_wrong() -> None:
-    """A few hundred seeds: no invariant is broken, and every kind of fault has happened."""
-    seen = run(0, 200)
+    """Some seeds: no invariant is broken, and every kind of fault has happened."""
+    seen = run(0, 150)
     print(f"\n{sum(seen.values())} faults")
     assert set(seen) >= KINDS, KINDS - set(seen)
 
@@ -48,11 +48,11 @@ def test_a_seed_that_once_found_something_finds_nothing(seed: int) -> None:
 @pytest.mark.slow
 def test_the_invariants_hold_in_three_thousand_seeds() -> None:
     """The same for many more."""
-    seen = run(200, 3_000)
+    seen = run(150, 3_000)
     print(f"\n{sum(seen.values())} faults: {dict(seen)}")
 
 
-@pytest.mark.parametrize("seed", [3, 14, 80, 92])
+@pytest.mark.parametrize("seed", [14, 80])
 def test_the_same_seed_gives_the_same_run(seed: int) -> None:
     """Invariant 11: calls, decisions and ends are the same, fault for fault."""
     assert signature(drawn(seed).run()) == signature(drawn(seed).run())
