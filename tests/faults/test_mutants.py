@@ -97,7 +97,7 @@ class Late(Kills):
 def skipped_gates() -> list[str]:
     """Kill the executor of a bad pilot at each of its first checkpoints; give what is said of gates."""
     found = []
-    for place in range(4, 60, 9):
+    for place in range(4, 60, 5):
         chances = Late(place)
         plan = plain_plan()
         case = Case(plan, quiet_world(plan, chances, fails=(0, 1, 2)), chances, horizon_s=6 * DAY_S)
