@@ -197,7 +197,7 @@ class _Ask:
         share = model.service.internet_share
         need = need_of(question.devices, question.window_s, question.deadline_h, share)
         free = _play(model, question, 0.0, self.fleet)
-        played = []
+        played: list[Played] = []
         for ratio in RATIOS:
             rate = ratio * need.deadline_rate
             told = _play(model, question, rate, self.fleet)
