@@ -42,7 +42,18 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Room -> rooms of `rollout` that it may import, besides itself. Rooms that are not named may import all."""
 
-HEAVY = {"matplotlib", "numba", "scipy", "simpy", "sqlmodel", "sqlalchemy", "alembic", "jinja2"}
+HEAVY = {
+    "distributed",
+    "matplotlib",
+    "numba",
+    "optuna",
+    "scipy",
+    "simpy",
+    "sqlmodel",
+    "sqlalchemy",
+    "alembic",
+    "jinja2",
+}
 """Packages that nothing may import just because `rollout --help` was asked for."""
 
 
