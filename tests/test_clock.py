@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
+import httpx2
+import pytest
+from emulators.web import FakeTime
+
+from rollout.cli import clock
 from rollout.cli.clock import WallClock
+from rollout.directory.pace import Pace
+from rollout.directory.requests import get
+from rollout.directory.transport import Transport
 from sim.world import SimClock
 
 
@@ -69,3 +80,42 @@ def test_the_pretend_clock_sleeps_by_its_speed() -> None:
     fast = SimClock(0, None, sleep=time.sleep)
     assert fast.wait_until(10**9) == 10**9
     assert abs(time.passed - 60) < 1e-6
+
+
+def test_a_wait_of_minutes_ends_when_somebody_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that waits two minutes for a throttled server looks after signals and the lease meanwhile."""
+    passed = [0.0]
+    monkeypatch.setattr(clock, "steady", lambda: passed[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: passed.__setitem__(0, passed[0] + seconds))
+    lively = clock.LivelyTime()
+    asked = []
+
+    def alive() -> None:
+        asked.append(passed[0])
+        if passed[0] >= 3:
+            raise KeyboardInterrupt
+
+    lively.alive = alive
+    with pytest.raises(KeyboardInterrupt):
+        lively.sleep(120)
+    assert passed[0] <= 3.5
+    assert len(asked) >= 6
+
+
+def test_each_answer_of_a_server_tells_its_time() -> None:
+    """The Date of the last answer is the server's time; until the next one ours passes on."""
+    fake = FakeTime()
+    at = 1_800_000_000
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={}, headers={"Date": formatdate(at, usegmt=True)})
+
+    transport = Transport(
+        Pace(fake), fake, chance=lambda: 0.5, new_id=lambda: "id", http=httpx2.MockTransport(answer)
+    )
+    assert transport.server_now() is None
+    transport.read(get("https://cm.example/a"))
+    assert transport.server_now() == at
+    fake.sleep(60)
+    assert transport.server_now() == at + 60
+    transport.close()

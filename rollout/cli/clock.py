@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,36 @@ class WallClock:
         while (left := at - self.now()) > 0:
             self._sleep(min(left, STEP_S))
         return self.now()
+
+
+class LivelyTime:
+    """The machine's clocks for a directory that waits (`rollout.directory.pace.Time`).
+
+    alive : called about twice a second while it waits, so that a signal or a lost lease ends a wait of minutes too.
+    """
+
+    def __init__(self) -> None:
+        self.alive: Callable[[], None] = _nothing
+
+    def monotonic(self) -> float:
+        """Give seconds that never run back."""
+        return steady()
+
+    def wall(self) -> float:
+        """Give Unix seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. Only the main thread looks after signals and the lease."""
+        end = steady() + seconds
+        while (left := end - steady()) > 0:
+            if threading.current_thread() is threading.main_thread():
+                self.alive()
+            time.sleep(min(left, STEP_S))
+
+
+def _nothing() -> None:
+    """Nobody is to be asked."""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from rollout.undo import UndoDirectory, is_undo
 if TYPE_CHECKING:
     from rollout.directory.adminservice import AdminServiceDirectory
     from rollout.directory.graph import GraphDirectory
+    from rollout.directory.pace import Time
     from rollout.ports import Directory
     from rollout.store import Database, StoredPlan
 
@@ -57,10 +58,16 @@ def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
 
 @contextmanager
 def opened(
-    database: Database, setting: steps.World, name: str, settings: Path, rollout_id: str | None
+    database: Database,
+    setting: steps.World,
+    name: str,
+    settings: Path,
+    rollout_id: str | None,
+    clock: Time | None = None,
 ) -> Iterator[Real]:
     """Open a real directory for a stored plan; nothing is sent before its `prepare`.
 
+    clock : what it waits with; the machine's by default.
     Raise a `RefusedError` if the policy is for another cloud than the settings.
     """
     from rollout.directory.opening import open_directory
@@ -83,6 +90,7 @@ def opened(
         identity=known_identity(database, rollout_id),
         workload_bit=WORKLOADS[policy.workload].bit if staged else 0,
         superset=policy.auto_enrollment if staged else "",
+        clock=clock,
     )
     try:
         yield directory

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli import directories, steps
-from rollout.cli.clock import WallClock, interruptible
+from rollout.cli.clock import LivelyTime, WallClock, interruptible, unknown
 from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
 from rollout.decide import begin
@@ -54,7 +54,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     setting = steps.world_of_plan(database, plan_key)
     plan = setting.stored.plan
     with (
-        _opened(database, setting, rollout_id, ways) as (directory, identity),
+        _opened(database, setting, rollout_id, ways) as (directory, contact),
         database.journal(rollout_id, owner=owner(), now=time.time) as journal,
         interruptible() as asked_to_end,
     ):
@@ -63,7 +63,8 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             return progress
         telling = Telling(plan, rollout_id, journal, directory, ways.channels)
         heart = _Heart(journal, directory, asked_to_end, telling)
-        clock = _clock(progress.at, ways, heart)
+        contact.time.alive = heart.look
+        clock = _clock(progress.at, ways, heart, contact)
         journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
         # A pretend world ends at its horizon; the real one goes on for as long as it takes.
         is_real = ways.directory != directories.EMBEDDED
@@ -71,7 +72,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         try:
             with bar("running", plan.planned, quiet=ways.quiet) as moving:
                 watch = _watcher(plan, directory, moving.to, ways.verbose)
-                wait = _waiter(clock, heart, journal, ways, identity)
+                wait = _waiter(clock, heart, journal, ways, contact.identity)
                 progress = pump(drive(plan, journal, directory, until), wait, watch)
         except _OneDecisionError:
             progress = journal.progress() or progress
@@ -84,17 +85,33 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     return progress
 
 
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    """What is asked of a directory beside the port.
+
+    time : what it waits with. server_now : its clock. identity : says which site or tenant it is, None if that
+    is known already or does not matter.
+    """
+
+    time: LivelyTime
+    server_now: Callable[[], float | None] = unknown
+    identity: Callable[[], str] | None = None
+
+
 @contextmanager
 def _opened(
     database: Database, setting: steps.World, rollout_id: str, ways: Ways
-) -> Iterator[tuple[Directory, Callable[[], str] | None]]:
-    """Open the directory; beside it what says which site or tenant it is, where that must be kept."""
+) -> Iterator[tuple[Directory, _Contact]]:
+    """Open the directory; nothing is sent before the loop does."""
+    lively = LivelyTime()
     if ways.directory == directories.EMBEDDED:
-        yield embedded(setting, ways.seed, database.membership_log(rollout_id), ways.speed), None
+        log = database.membership_log(rollout_id)
+        yield embedded(setting, ways.seed, log, ways.speed), _Contact(lively)
         return
-    with directories.opened(database, setting, ways.directory, ways.settings, rollout_id) as real:
+    with directories.opened(database, setting, ways.directory, ways.settings, rollout_id, lively) as real:
         known = directories.known_identity(database, rollout_id)
-        yield directories.seen_as(setting, real), None if known else real.identity
+        contact = _Contact(lively, real.server_now, None if known else real.identity)
+        yield directories.seen_as(setting, real), contact
 
 
 def embedded(
@@ -121,9 +138,9 @@ def embedded(
     return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
 
 
-def _clock(start: int, ways: Ways, heart: _Heart) -> Clock:
+def _clock(start: int, ways: Ways, heart: _Heart, contact: _Contact) -> Clock:
     if ways.directory != directories.EMBEDDED:
-        return WallClock(sleep=heart.sleep)
+        return WallClock(sleep=heart.sleep, server=contact.server_now)
     from sim.world import SimClock
 
     return SimClock(start, ways.speed, sleep=heart.sleep)

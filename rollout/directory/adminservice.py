@@ -210,6 +210,10 @@ class AdminServiceDirectory:
         """Estimate how long it takes to send so many devices at the allowed pace."""
         return self.site.transport.pace.eta_s(devices, devices)
 
+    def server_now(self) -> float | None:
+        """Give the site's clock, Unix seconds; None before its first answer."""
+        return self.site.transport.server_now()
+
     def close(self) -> None:
         """Close all connections."""
         self.site.transport.close()

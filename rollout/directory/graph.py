@@ -184,6 +184,10 @@ class GraphDirectory:
         cost = self._links().cost(devices, inside=not self._undoes)
         return self.tenant.transport.pace.eta_s(-(-devices // ask.LINKS), cost)
 
+    def server_now(self) -> float | None:
+        """Give the tenant's clock, Unix seconds; None before its first answer."""
+        return self.tenant.transport.server_now()
+
     def close(self) -> None:
         """Close all connections."""
         self.tenant.transport.close()

@@ -153,6 +153,7 @@ class Transport:
         self.clock = clock
         self.alerts: list[str] = []
         self.skew_s: float | None = None
+        self._told: tuple[float, float] | None = None
         self.pressure = 0.0
         self._backoff = Backoff(chance)
         self._budget = Budget()
@@ -170,6 +171,13 @@ class Transport:
             headers={"Accept": "application/json, text/plain;q=0.5"},  # a count is plain text
             transport=http,
         )
+
+    def server_now(self) -> float | None:
+        """Give the server's clock, Unix seconds, by its last answer and the time since; None before the first."""
+        if self._told is None:
+            return None
+        stamp, at = self._told
+        return stamp + self.clock.monotonic() - at
 
     def close(self) -> None:
         """Close all connections."""
@@ -320,6 +328,7 @@ class Transport:
         stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
         if stamp:
             self.skew_s = stamp - self.clock.wall()
+            self._told = (stamp, self.clock.monotonic())
         try:
             self.pressure = float(answer.headers.get("x-ms-throttle-limit-percentage", 0.0))
         except ValueError:
