@@ -169,7 +169,9 @@ def look_at_file(path: Path, *, create: bool) -> None:
     """Raise `DatabaseError` if `path` cannot be a database of SQLite, before SQLite touches it."""
     try:
         if path.is_dir():
-            raise DatabaseError(f"database {path}: expected a file, found a directory", "name a file with --db")
+            raise DatabaseError(
+                f"database {path}: expected a file, found a directory", "name a file with --db"
+            )
         if not path.parent.is_dir():
             raise DatabaseError(f"database {path}: its folder does not exist", f"create {path.parent} first")
         if not path.exists():
