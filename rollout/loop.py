@@ -181,9 +181,7 @@ class _Work:
                 again = self._wait(now, error)
             else:
                 return decision
-        return replace(
-            decision, progress=progress, rows=NOBODY, look_again=again, matters=False, quiet=None
-        )
+        return replace(decision, progress=progress, rows=NOBODY, look_again=again, matters=False, quiet=None)
 
     def record(self, decision: Decision, seen: Seen) -> None:
         """Write the decision and, before anything is sent, the batch that it intends."""
