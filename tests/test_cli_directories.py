@@ -120,6 +120,25 @@ def test_doctor_looks_and_changes_nothing(site: AdminService, capsys: pytest.Cap
     assert writes(site) == []
 
 
+def test_a_person_s_removal_stands_and_is_told(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody takes two of the pilot out: doctor says so, and the next run does not add them again."""
+    main(["approve", "--by", "Kim"])
+    main(["run", "--directory", "adminservice", "--once"])
+    target = site.collections[TARGET]
+    for resource in sorted(target.rules)[:2]:
+        del target.rules[resource]
+        target.members.discard(resource)
+    capsys.readouterr()
+    main(["doctor", "--directory", "adminservice"])
+    assert "8 of 10 devices that run-1 added are members; somebody took 2 out" in capsys.readouterr().out
+    before = len(writes(site))
+    main(["run", "--directory", "adminservice", "--dry-run"])
+    assert len(writes(site)) == before
+    assert members(site) == 8
+
+
 @pytest.mark.parametrize(
     ("arguments", "needle"),
     [

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,6 +16,10 @@ from rollout.cli import directories, steps
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import DatabaseError, RolloutError
+
+if TYPE_CHECKING:
+    from rollout.ports import Directory
+    from rollout.store import Database
 
 ENOUGH_BYTES = 500_000_000
 
@@ -77,7 +81,26 @@ def _outside(db: str, name: str, settings: Path) -> list[Check]:
         with directories.opened(database, setting, name, settings, known) as real:
             from rollout.directory.checking import checks
 
-            return [Check(*one) for one in checks(real)]
+            found = [Check(*one) for one in checks(real)]
+            if known and all(one.ok for one in found):
+                real.prepare(setting.stored.plan)
+                found.append(_drift(database, known, real))
+            return found
+
+
+def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
+    """Compare what we put into the collection with who is in it: a person's removal stands, and is told."""
+    import numpy as np
+
+    from rollout.planning import membership_drift
+
+    parts = [applied.accepted for _, _, applied in database.reader(rollout_id).applied()]
+    ours = np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
+    gone = membership_drift(ours, real.members(ours)).withdrawn
+    sentence = f"{len(ours) - len(gone):,} of {len(ours):,} devices that {rollout_id} added are members"
+    if len(gone):
+        sentence += f"; somebody took {len(gone):,} out: they are not added again"
+    return Check("membership", True, sentence)
 
 
 def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:
