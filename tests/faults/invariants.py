@@ -211,12 +211,13 @@ def unreadable_is_hold(record: Record) -> Complaints:
     for batch, look in _released_at(record):
         if not look.readable:
             yield f"batch {batch.number} was released blindly"
-    for look, following in pairwise(record.world.looks):
-        if look.readable:
-            continue
-        late = [call for call in record.world.calls if look.true < call.began < following.true]
-        if late:
-            yield f"{len(late)} chunks were sent blindly after {look.true}"
+    for session in {look.session for look in record.world.looks}:
+        looks = [look for look in record.world.looks if look.session == session]
+        calls = [call for call in record.world.calls if call.session == session]
+        for look, following in pairwise(looks):
+            late = [call for call in calls if look.true < call.began < following.true]
+            if late and not look.readable:
+                yield f"{len(late)} chunks were sent blindly after {look.true}"
 
 
 def signature(record: Record) -> tuple[object, ...]:

@@ -90,6 +90,7 @@ class Look:
 
     at: int
     true: int
+    session: int
     readable: bool
     counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None
 
@@ -236,7 +237,7 @@ class Door:
         try:
             self._trouble("observe")
         except OutsideError:
-            world.looks.append(Look(at, world.time.true, False, None))
+            world.looks.append(Look(at, world.time.true, self._session, False, None))
             raise
         strata = world.plan.strata
         counts = np.zeros((int(self.batch.max()) + 1, len(strata.names), OUTCOMES), dtype=np.int64)
@@ -244,7 +245,7 @@ class Door:
         outcome = self.outcomes().outcome[rows]
         seen = outcome >= 0
         np.add.at(counts, (self.batch[rows][seen], strata.codes[rows][seen], outcome[seen]), 1)
-        world.looks.append(Look(at, world.time.true, True, counts.copy()))
+        world.looks.append(Look(at, world.time.true, self._session, True, counts.copy()))
         return Observation(at, counts, {})
 
     def outcomes(self) -> DeviceOutcomes:
