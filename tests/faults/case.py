@@ -168,7 +168,6 @@ class Session:
         inner = case.shelf.open(self.epoch)
         hooks = Hooks(case.chances, self.point, self.fence, self.commands, self.wrote)
         self.journal = WatchedJournal(inner, hooks, self.door)
-        self.looks_before = len(world.looks)
         known = inner.progress()
         start = known.at if known else case.plan.start
         if case.again:
@@ -220,7 +219,7 @@ class Session:
         if not self.holds_lease() and (self.case.fenced or name != "point"):
             record.strange_writes.append(f"{name} by session {self.epoch} at {world.time.true}")
         if name == "intend":
-            mine = world.looks[self.looks_before :]
+            mine = [look for look in world.looks if look.session == self.epoch]
             record.intended_at.append((world.time.true, self.epoch, mine[-1] if mine else None))
             batches = self.journal.batches()
             open_ones = sum(self.journal.confirmed(one.number) < len(one) for one in batches)
