@@ -227,10 +227,12 @@ def test_the_second_of_two_runs_exits_7(tmp_path: Path) -> None:
 def test_a_stopped_run_that_wakes_after_its_lease_does_nothing(kind: str, tmp_path: Path) -> None:
     """SIGSTOP, another takes over, SIGCONT: the first writes and sends nothing and exits 7."""
     place = place_of(kind, tmp_path)
-    with planned(place) as database, running(place, "--speed", "3600", code=SHORT_LEASE) as first:
+    with planned(place) as database, running(place, "--speed", "900", code=SHORT_LEASE) as first:
         _stop_between_writes(first, database)
         time.sleep(2.5)
-        with running(place, "--speed", "3600", code=SHORT_LEASE) as second:
+        second = start(place, "--speed", "900", code=SHORT_LEASE)
+        try:
+            _wait_for_holder(database, second)
             before = _rows_of(database, epoch=1)
             first.send_signal(signal.SIGCONT)
             code, err = ended(first)
@@ -239,10 +241,20 @@ def test_a_stopped_run_that_wakes_after_its_lease_does_nothing(kind: str, tmp_pa
             assert database.rollout().lease.holder.endswith(f":{second.pid}")
             second.send_signal(signal.SIGTERM)
             assert ended(second)[0] == 130
+        finally:
+            second.kill()
+            second.communicate()
         assert run_here(place) == 0
         check_whole(database)
         rows = [row for _, _, row in outcome_of(database)[0]]
         assert len(set(rows)) == len(rows)
+
+
+def _wait_for_holder(database: Database, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not database.rollout().lease.holder.endswith(f":{process.pid}"):
+        assert time.monotonic() < end, "it never took over"
+        time.sleep(0.1)
 
 
 def _stop_between_writes(process: subprocess.Popen[str], database: Database) -> None:
