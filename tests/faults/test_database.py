@@ -122,7 +122,8 @@ def full_at(folder: Path, whole: object, write: int) -> int:
 
     @event.listens_for(database._access.engine, "before_cursor_execute")
     def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("SELECT"):
+        # What only reads begins a transaction too, and needs no room.
+        if not statement.startswith(("INSERT", "UPDATE", "DELETE")):
             return
         left[0] -= 1
         if left[0] == 0:
@@ -149,4 +150,4 @@ def test_a_disk_that_is_full_at_any_write_costs_nothing(tmp_path: Path) -> None:
     while full_at(tmp_path, whole, writes + 1):
         writes += 1
     print(f"\n{writes} writes, each of them on a full disk")
-    assert writes > 30
+    assert writes > 20
