@@ -62,22 +62,33 @@ CHANGES = {
     "a cut end": "DELETE FROM entry WHERE number > 10",
     "all rows": "DELETE FROM entry",
     "the head": "UPDATE lease SET head_number = 5",
-    "the seed": "UPDATE rollout SET seed = 2",
-    "the directory": "UPDATE rollout SET directory = 'other'",
     "a type": "UPDATE entry SET body = x'ff' WHERE number = 3",
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+BEGINNINGS = {
+    "the seed": "UPDATE rollout SET seed = 2",
+    "the directory": "UPDATE rollout SET directory = 'other'",
+    "the speed": "UPDATE rollout SET speed = '7'",
+    "the start": "UPDATE rollout SET started_at = started_at + 1",
+    "the first row": "UPDATE entry SET at = at + 1 WHERE number = 1",
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *BEGINNINGS])
 def test_a_changed_journal_is_refused(path: Path, change: str) -> None:
-    """Whatever is changed in the journal by hand, it is neither read nor continued, and doctor says where."""
+    """Whatever is changed in the journal by hand, it is neither read nor continued, and doctor says where.
+
+    What the rollout was begun with is refused as a plan that was changed is.
+    """
     played(path)
     with raw(path) as connection:
-        assert connection.execute(CHANGES[change]).rowcount > 0
+        assert connection.execute((CHANGES | BEGINNINGS)[change]).rowcount > 0
     before = path.read_bytes()
+    expected = RefusedError if change in BEGINNINGS else DatabaseError
     with open_database(str(path)) as database:
         for act in (database.reader, lambda: database.journal("run-1", owner="b", now=Wall())):
-            with pytest.raises(DatabaseError, match="run-1"):
+            with pytest.raises(expected, match="run-1"):
                 act()
         broken = database.verify_chain("run-1")
         assert broken is not None

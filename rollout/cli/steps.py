@@ -189,7 +189,12 @@ def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
     stored = database.plan(known.plan_id)
     ours = added_rows(database, known.id)
     if not len(ours):
-        raise UsageError(f"--undo: expected a rollout that added devices, found {known.id} that added none")
+        there = sum(len(applied.adopted) for _, _, applied in database.reader(known.id).applied())
+        raise UsageError(
+            f"--undo: expected a rollout that added devices, found {known.id} that added none"
+            + (f": its {there} devices were members before it" if there else ""),
+            "members that others added stay: take them out in the console, if that is meant" if there else "",
+        )
     check_undo(database, stored.plan, ours)
     plan = undo_plan(stored.plan, ours, created=int(time.time()))
     return database.add_plan(plan, stored.inventory_id, stored.scenario), plan

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from rollout.errors import DatabaseError
+from rollout.errors import DatabaseError, RefusedError
 from rollout.store.database_errors import readable
 from rollout.store.entries import Kept, applied_of, decision_of, point_of, seal_of
 from rollout.values import (
@@ -46,9 +46,18 @@ class Replay:
     holder: str = ""
 
     def take(self, rows: Iterable[Kept]) -> None:
-        """Take up further rows, in order. Raise `DatabaseError` at the first that does not fit."""
+        """Take up further rows, in order. Raise `DatabaseError` at the first that does not fit.
+
+        Where already the first of all does not, `RefusedError`: its seal holds what the rollout was begun with.
+        """
         for row in rows:
             sentence = self.misfit(row)
+            if sentence and row.number == 1:
+                raise RefusedError(
+                    f"{self.name} is not what was begun: its plan, directory, seed, speed or start was changed, "
+                    "or its journal's first row; nothing was sent",
+                    "restore a backup of the database, 'rollout doctor' checks it",
+                )
             if sentence:
                 raise DatabaseError(
                     f"journal of {self.name}, row {row.number}: {sentence}",

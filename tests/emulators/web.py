@@ -147,6 +147,7 @@ def on_loopback(emulator: Emulator, tls: ssl.SSLContext | None = None, port: int
 
     class Door(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: without it each answer takes 40 ms
 
         def handle_one(self) -> None:
             size = int(self.headers.get("content-length") or 0)
