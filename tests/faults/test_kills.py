@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from faults.__main__ import command
 from faults.case import Record, answers_of
 from faults.cases import SCENARIOS
 from faults.chances import Kills
-from faults.invariants import complaints
+from faults.invariants import complaints, signature
+from faults.moments import Moment, Remembered
 
 CHECKPOINTS = {
     f"{when} {what}"
@@ -48,10 +50,7 @@ def check(scenario: str, whole: tuple[Any, ...], *places: int) -> list[str]:
     """Kill at `places` and compare; give where it was killed."""
     chances = Kills(*places)
     record = SCENARIOS[scenario](chances).run()
-    found = complaints(record)
-    again = command(scenario, *places)
-    assert found == [], f"{found}\n{again}"
-    assert end_of(record) == whole, f"killed at {chances.killed_at}: another end\n{again}"
+    check_end(record, whole, f"killed at {chances.killed_at}: {command(scenario, *places)}")
     return chances.killed_at
 
 
@@ -67,29 +66,61 @@ def test_killed_once_anywhere_it_ends_the_same(scenario: str) -> None:
         assert {"before cancel", "after cancel"} <= set(killed)
 
 
-def pairs(scenario: str, firsts: int, most: int) -> int:
-    """Kill at every `firsts`-th checkpoint, and each time again at up to `most` checkpoints of the recovery."""
+def pairs(scenario: str, firsts: int, most: int) -> Iterator[tuple[int, int, Record]]:
+    """Kill at every `firsts`-th checkpoint, and each time again at up to `most` checkpoints of the recovery.
+
+    Gives the places of both kills and the record, checked. What the two kills of a pair share with those of the
+    next one is played once: the way to the first kill, and the recovery up to the second.
+    """
     whole, points = untouched(scenario)
-    cases = 0
     for first in range(0, len(points), firsts):
-        for second in range(most):
-            killed = check(scenario, whole, first, second)
-            cases += 1
-            if len(killed) < 2:
-                break  # the recovery is over: nothing was left to be killed
-    return cases
+        chances = Remembered(first)
+        case = SCENARIOS[scenario](chances)
+        while not chances.killed_at:
+            case._one_session()
+        moments: list[Moment] = []
+        chances.remember = lambda point, case=case, into=moments: into.append(Moment(case, point))  # type: ignore[misc]
+        check_end(case.run(), whole, command(scenario, first))
+        chances.remember = None
+        for second, moment in enumerate(moments[:most]):
+            moment.return_to()
+            record = case.run()
+            check_end(
+                record,
+                whole,
+                f"killed at {points[first]}, {moment.point}: {command(scenario, first, second)}",
+            )
+            yield first, second, record
+
+
+def check_end(record: Record, whole: tuple[Any, ...], again: str) -> None:
+    found = complaints(record)
+    assert found == [], f"{found}\n{again}"
+    assert end_of(record) == whole, f"another end\n{again}"
+
+
+def test_a_moment_is_what_a_kill_leaves() -> None:
+    """Going back to a moment and killing an executor there give the same calls, decisions, ends and members."""
+    compared = 0
+    for scenario in SCENARIOS:
+        for first, second, record in pairs(scenario, 31, 1 << 30):
+            if second % 9 == first % 9:
+                killed = SCENARIOS[scenario](Kills(first, second)).run()
+                assert signature(record) == signature(killed)
+                compared += 1
+    assert compared > 40
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_killed_again_while_it_recovers_it_ends_the_same(scenario: str) -> None:
     """The same with a second kill in the first steps of the recovery, here from every twelfth checkpoint."""
-    assert pairs(scenario, 12, 8) > 40
+    assert sum(1 for _ in pairs(scenario, 12, 8)) > 40
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_pair_of_checkpoints_ends_the_same(scenario: str) -> None:
     """Every checkpoint killed, and after each of them every checkpoint of what then remains."""
-    cases = pairs(scenario, 1, 1 << 30)
+    cases = sum(1 for _ in pairs(scenario, 1, 1 << 30))
     print(f"\n{scenario}: {cases} pairs of kills")
     assert cases > 1_000
