@@ -8,14 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import journals as build
 import pytest
+from emulators.web import FakeTime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import AT, Wall, child, filled, wait_for
 from postgres import fresh_database
 
-from rollout.errors import LeaseError
+from rollout.directory.pace import Pace
+from rollout.directory.requests import Call, get
+from rollout.directory.transport import LostAnswerError, Transport
+from rollout.errors import LeaseError, OutsideError
 from rollout.store import Database, SqlJournal, open_database
 from rollout.store.process import is_surely_dead, mark_of_this_process
 from rollout.values import DeviceOutcomes
@@ -154,6 +159,58 @@ def test_a_check_leaves_time_to_send(database: Database, wall: Wall) -> None:
         wall.at += 25
         journal.check()
         assert database.rollout("run-1").lease.expires - wall.at >= 30
+
+
+def test_what_is_left_of_a_lease_is_known_without_asking(database: Database, wall: Wall) -> None:
+    """From the last renewal on, and nothing is left once it is over."""
+    journal = take(database, "first", wall)
+    assert 59 <= journal.held_s() <= 60
+    wall.at += 25
+    assert 34 <= journal.held_s() <= 35
+    journal.session(AT, "note", "text")
+    assert 59 <= journal.held_s() <= 60
+    wall.at += 61
+    assert journal.held_s() <= 0
+    wall.at -= 3600  # a clock that is set back gives nobody more time
+    assert journal.held_s() <= 60
+
+
+class Leased(FakeTime):
+    """Clocks under a lease of which `left` seconds are left."""
+
+    left = 12.0
+
+    def held_s(self) -> float:
+        return self.left
+
+
+def test_a_write_gets_no_more_time_than_the_lease_has_left() -> None:
+    """Patience beyond the lease is cut; once it is over nothing goes out. Reading needs no lease."""
+    asked: list[tuple[str, float]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append((request.method, request.extensions["timeout"]["read"]))
+        return httpx2.Response(200, json={})
+
+    clock = Leased()
+    transport = Transport(
+        *(Pace(clock), clock),
+        chance=lambda: 0.5,
+        new_id=lambda: "id",
+        timeout_s=600,
+        deadline_s=3600,
+        http=httpx2.MockTransport(answer),
+    )
+    call = Call("POST", "https://cm.example/a", body={})
+    transport.write(call)
+    transport.read(get("https://cm.example/a"))
+    clock.left = 0.0
+    with pytest.raises(OutsideError, match="not sent: the lease must be renewed first") as caught:
+        transport.write(call)
+    assert not isinstance(caught.value, LostAnswerError)
+    transport.read(get("https://cm.example/a"))
+    assert asked == [("POST", 12.0), ("GET", 600), ("GET", 600)]
+    transport.close()
 
 
 def test_an_overdue_holder_goes_on_if_nobody_came(database: Database, wall: Wall) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -67,10 +68,12 @@ class LivelyTime:
     """The machine's clocks for a directory that waits (`rollout.directory.pace.Time`).
 
     alive : called about twice a second while it waits, so that a signal or a lost lease ends a wait of minutes too.
+    held_s : gives the seconds for which nobody else may send.
     """
 
     def __init__(self) -> None:
         self.alive: Callable[[], None] = _nothing
+        self.held_s: Callable[[], float] = _for_ever
 
     def monotonic(self) -> float:
         """Give seconds that never run back."""
@@ -91,6 +94,10 @@ class LivelyTime:
 
 def _nothing() -> None:
     """Nobody is to be asked."""
+
+
+def _for_ever() -> float:
+    return math.inf
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             return progress
         telling = Telling(plan, rollout_id, journal, directory, ways.channels)
         heart = _Heart(journal, directory, asked_to_end, telling)
-        contact.time.alive = heart.look
+        contact.time.alive, contact.time.held_s = heart.look, journal.held_s
         clock = _clock(progress.at, ways, heart, contact)
         journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
         # A pretend world ends at its horizon; the real one goes on for as long as it takes.

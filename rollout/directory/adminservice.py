@@ -7,6 +7,7 @@ A membership is *accepted* when its direct rule exists, *visible* once the site 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,7 +78,8 @@ class AdminServiceDirectory:
         self._why_not: dict[int, str] = {}
         self._known_rules: MembershipRules | None = None
         self._owed = False
-        self._refreshed_at = self._changed_at = 0.0
+        # The session before may have died before it asked for an evaluation: the first look asks where one waits.
+        self._refreshed_at, self._changed_at = -math.inf, 0.0
         self._clock = site.transport.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
 
@@ -157,6 +159,8 @@ class AdminServiceDirectory:
             self._refresh()
         try:
             visible = self._visible(rows)
+            if not self._undoes and self._remind(rows, visible):
+                visible = self._visible(rows)
         except RefusedError as error:
             raise OutsideError(error.message, error.hint) from error
         if self._undoes:
@@ -167,7 +171,6 @@ class AdminServiceDirectory:
             )
         enrolled, failed, code = self._states(rows)
         seen = self._tally.look(at, visible, enrolled, failed, code)
-        self._remind(rows, visible)
         self._notify(visible & self._tally.released & ~enrolled)
         return seen
 
@@ -316,15 +319,17 @@ class AdminServiceDirectory:
         if not answer.ok:
             log.warning("RequestRefresh answered %d; it is tried again", answer.status)
 
-    def _remind(self, rows: IntArray, visible: BoolArray) -> None:
-        """Evaluate again if accepted devices have stayed invisible for long."""
+    def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
+        """Evaluate again if accepted devices have stayed invisible for long; say whether that was asked for."""
         rules = self._rules()
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
-        if waiting and self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s:
+        due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
+        if waiting and due:
             log.warning(
                 "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
             )
             self._refresh()
+        return bool(waiting) and due
 
     def _notify(self, fresh: BoolArray) -> None:
         """Tell new members to fetch their policy, once each, if the settings want it."""

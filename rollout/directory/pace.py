@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -31,6 +32,10 @@ class Time(Protocol):
         """Wait."""
         ...
 
+    def held_s(self) -> float:
+        """Give the seconds for which nobody else may send: what is left of the lease; for ever without one."""
+        ...
+
 
 class SystemTime:
     """The machine's own clocks."""
@@ -46,6 +51,10 @@ class SystemTime:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+    def held_s(self) -> float:
+        """Without a lease: for ever."""
+        return math.inf
 
 
 class Quota:

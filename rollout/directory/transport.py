@@ -1,9 +1,10 @@
 """One call to an outside directory: paced, repeated if that is safe, within a deadline, with its trace in the log.
 
 A read that fails is tried again; a write is never sent again unless no byte of it went out (no connection) or the
-answer says that it was not let in (401, after which the credential is renewed once). A write whose answer was
-lost raises `LostAnswerError`: the caller looks at what happened. Certificates are always verified; redirects to
-another host are refused; nothing of the environment (proxies, netrc) is used.
+answer says that it was not let in (401, after which the credential is renewed once), and it never outlives what is
+left of the lease. A write whose answer was lost raises `LostAnswerError`: the caller looks at what happened.
+Certificates are always verified; redirects to another host are refused; nothing of the environment (proxies, netrc)
+is used.
 """
 
 from __future__ import annotations
@@ -290,6 +291,10 @@ class Transport:
     def _exchange(self, call: Call, url: str, until: float) -> Answer:
         begun = self.clock.monotonic()
         left = until - begun
+        if not call.reads and left > (held := self.clock.held_s()):
+            left = held  # a write ends before another executor may send the same
+            if left <= 0:
+                raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
         if left <= 0:
             raise _LateError(f"no answer within {self._deadline_s:.0f} s")
         headers = dict(call.headers) | {"client-request-id": self._new_id()}
@@ -300,7 +305,7 @@ class Transport:
         )
         response = self._client.send(request, stream=True)
         try:
-            content = self._content(response, until)
+            content = self._content(response, begun + left)
         finally:
             response.close()
         answer = _answer(response, content, call)

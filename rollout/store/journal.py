@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
 
@@ -29,6 +30,13 @@ from rollout.values import (
 )
 
 LEASE_S = 60
+
+
+class _Term(NamedTuple):
+    """When a lease that is renewed now ends: in Unix seconds, and by a clock that nobody can set."""
+
+    until: int
+    until_steady: float
 
 
 class SqlJournal:
@@ -61,9 +69,11 @@ class SqlJournal:
         with access.reading() as connection:
             # A damaged journal is refused before anything is written into it.
             catch_up(connection, run, self._replay)
+        term = self._term()
         with access.writing() as connection:
             self._epoch = lease.take(connection, run, owner, int(now()), lease_s)
             catch_up(connection, run, self._replay)
+        self._held = term
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +104,7 @@ class SqlJournal:
     def check(self) -> None:
         """Raise `LeaseError` if another executor has taken over; renew a lease that is half used up.
 
-        After it nobody can take over for half the lease's time, unless a person releases it.
+        After it nobody can take over for half the lease's time, unless a person releases it: see `held_s`.
         """
         with self._access.reading() as connection:
             info = lease.info_of(lease.read(connection, self._run))
@@ -102,14 +112,19 @@ class SqlJournal:
         if info.expires - self._now() < self._lease_s / 2:
             self.heartbeat()
 
+    def held_s(self) -> float:
+        """Give the seconds for which nobody can take over, by this machine's clocks; less than 0 is over.
+
+        Asks no database, so any thread may call it. A person who releases the lease by hand is not known of.
+        """
+        return min(self._held.until - self._now(), self._held.until_steady - time.monotonic())
+
     def heartbeat(self) -> None:
         """Renew the lease; raise `LeaseError` if another executor has taken over."""
         if self._waiting:
             self._append()
             return
-        with self._access.writing() as connection:
-            if not lease.renew(connection, self._run, self._epoch, self._until()):
-                self._lost(connection)
+        self._renew()
 
     def release(self, why: str = "ended") -> None:
         """Give the lease back; another executor may go on at once. Nothing happens if it is lost."""
@@ -156,25 +171,36 @@ class SqlJournal:
         rows = changed_rows(self._saved, outcomes)
         if not len(rows):
             return 0
+        term = self._term()
         with self._access.writing() as connection:
-            if not lease.renew(connection, self._run, self._epoch, self._until()):
+            if not lease.renew(connection, self._run, self._epoch, term.until):
                 self._lost(connection)
             write_outcomes(connection, self._run, outcomes, rows)
+        self._held = term
         # The world may change its arrays in place.
         self._saved = DeviceOutcomes(outcomes.outcome.copy(), outcomes.at.copy(), outcomes.code.copy())
         return len(rows)
+
+    def _renew(self) -> None:
+        term = self._term()
+        with self._access.writing() as connection:
+            if not lease.renew(connection, self._run, self._epoch, term.until):
+                self._lost(connection)
+        self._held = term
 
     def _append(self, *entries: Entry) -> None:
         """Write what waits, then `entries`, in one transaction."""
         waiting = [Entry("point", one.at, document_of(one)) for one in self._waiting]
         if not waiting and not entries:
             return
+        term = self._term()
         with self._access.writing() as connection:
             new = self._chained([*waiting, *entries])
-            while not lease.advance(connection, self._run, self._epoch, new, self._until()):
+            while not lease.advance(connection, self._run, self._epoch, new, term.until):
                 # Somebody commanded something meanwhile: its rows come first. Or the lease is lost.
                 self._mine(catch_up(connection, self._run, self._replay))
                 new = self._chained([*waiting, *entries])
+        self._held = term
         del self._waiting[: len(waiting)]
         self._replay.take(new)
 
@@ -187,8 +213,8 @@ class SqlJournal:
             number, seal = new[-1].number, new[-1].seal
         return new
 
-    def _until(self) -> int:
-        return int(self._now()) + self._lease_s
+    def _term(self) -> _Term:
+        return _Term(int(self._now()) + self._lease_s, time.monotonic() + self._lease_s)
 
     def _lost(self, connection: Connection) -> None:
         self._mine(lease.info_of(lease.read(connection, self._run)))

@@ -217,6 +217,9 @@ class FakeTime:
             self.slept.append(seconds)
             self._now += seconds
 
+    def held_s(self) -> float:
+        return float("inf")
+
     def pass_(self, seconds: float) -> None:
         """Let time pass without anybody sleeping."""
         with self._lock:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faults.chances import Chances
-from faults.outside import Door, Killed, Look, Time, World
+from faults.outside import Killed, Look, Time, World
 from faults.watched import Hooks, WatchedDirectory, WatchedJournal
 from rollout.cli import clock as clocks
-from rollout.errors import DatabaseError, LeaseError, OutsideError
+from rollout.errors import DatabaseError, LeaseError, OutsideError, RefusedError
 from rollout.loop import Steps, drive
 from rollout.ports import Clock, Journal
 from rollout.values import DAY_S, Applied, Commands, Plan, Progress
@@ -129,7 +129,8 @@ class Case:
             self.record.progress = session.go_on()
         except Killed:
             self.record.ends.append("killed")
-        except (DatabaseError, OutsideError) as error:
+        except (DatabaseError, OutsideError, RefusedError) as error:
+            # Refused: by what a broken directory said. A person starts it again; for ever refused never ends.
             self.record.ends.append(type(error).__name__)
         except LeaseError:
             # Another one took over; it goes on, unless it has ended already.
@@ -149,7 +150,7 @@ class Case:
             other = Session(self)
             self.current = other
             other.go_on(steps=3)
-        except (OutsideError, DatabaseError, StopIteration):
+        except (OutsideError, DatabaseError, RefusedError, StopIteration):
             self.current = None
         finally:
             self.chances.calm = calm
@@ -164,7 +165,8 @@ class Session:
         case.record.sessions += 1
         self.epoch = case.epoch
         world = case.world
-        self.door = Door(world, self.epoch, self.holds_lease)
+        self.sure_until = world.time.true + LEASE_S
+        self.door = world.open_door(self)
         inner = case.shelf.open(self.epoch)
         hooks = Hooks(case.chances, self.point, self.fence, self.commands, self.wrote)
         self.journal = WatchedJournal(inner, hooks, self.door)
@@ -175,7 +177,7 @@ class Session:
         else:
             if not case.server:
                 world.time.skew = 0  # nobody else tells the time: the machine's clock is right when it begins
-            server = (lambda: float(world.time.true)) if case.server else (lambda: None)
+            server = self.door.server_now if case.server else clocks.unknown
             self.clock = clocks.WallClock(world.time.sleep, world.time.wall, world.time.monotonic, server)
         directory = WatchedDirectory(self.door, self.point)
         self.steps: Steps = drive(case.plan, self.journal, directory, case.plan.start + case.horizon_s)
@@ -201,6 +203,11 @@ class Session:
     def fence(self) -> None:
         if self.case.fenced and not self.holds_lease():
             raise LeaseError("another executor has the lease")
+        self.sure_until = self.case.world.time.true + LEASE_S
+
+    def held_s(self) -> float:
+        """Give the seconds for which nobody else can have the lease."""
+        return float(self.sure_until - self.case.world.time.true)
 
     def point(self, name: str) -> None:
         happens = self.case.chances.at(name)

@@ -50,11 +50,13 @@ def held_plan() -> Plan:
     return replace(plan, look_s=8 * HOUR_S, mature_after_s=HOUR_S, straggler_after_s=DAY_S)
 
 
-def quiet_world(plan: Plan, chances: Chances, fails: tuple[int, ...] = ()) -> World:
+def quiet_world(
+    plan: Plan, chances: Chances, fails: tuple[int, ...] = (), outside: Callable[..., World] = World
+) -> World:
     """A world in which nothing goes wrong by itself."""
     mask = np.zeros(len(plan), dtype=np.bool_)
     mask[list(fails)] = True
-    return World(plan, Time(plan.start), chances, mask)
+    return outside(plan, Time(plan.start), chances, mask)
 
 
 def plain(chances: Chances, shelf: Shelf | None = None) -> Case:
@@ -94,15 +96,15 @@ def aborted(chances: Chances, shelf: Shelf | None = None) -> Case:
 SCENARIOS: dict[str, Callable[..., Case]] = {"plain": plain, "held": held, "aborted": aborted}
 
 
-def drawn(seed: int, shelf: Shelf | None = None) -> Case:
-    """Give the rollout of a seed, with everything that goes wrong in it."""
+def drawn(seed: int, shelf: Shelf | None = None, outside: Callable[..., World] = World) -> Case:
+    """Give the rollout of a seed, with everything that goes wrong in it. outside : makes its world."""
     draw = random.Random(f"case {seed}")
     chances = Drawn(seed)
     plan = _plan(draw)
     n = len(plan)
     fails = np.array([draw.random() for _ in range(n)]) < draw.choice((0, 0, 0, 0.05, 0.5))
     superset = np.array([draw.random() for _ in range(n)]) >= 0.1 if draw.random() < 0.2 else None
-    world = World(
+    world = outside(
         plan,
         Time(plan.start - draw.choice((0, 0, HOUR_S))),
         chances,
@@ -114,7 +116,7 @@ def drawn(seed: int, shelf: Shelf | None = None) -> Case:
     if draw.random() < 0.3:
         before = np.array([draw.random() for _ in range(n)]) < 0.1
         world.enter(np.flatnonzero(before if superset is None else before & superset).astype(np.int32), NONE)
-    case = Case(plan, world, chances, shelf or Shelf(), server=draw.random() < 0.8)
+    case = Case(world.plan, world, chances, shelf or Shelf(), server=draw.random() < 0.8)
     _people(draw, case)
     _jumps(draw, case)
     return case

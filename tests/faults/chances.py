@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from rollout.values import DAY_S, HOUR_S
 
 STATUSES = (429, 500, 502, 503, 504, 401, 403, 404)
-SENDING = ("after check", "before apply")
-"""Between these two nobody is stopped for longer than a lease: no lock can call bytes back that are on their way."""
+SENDING = ("after check", "before apply", "before write")
+"""Between these nobody is stopped for longer than a lease: no lock can call bytes back that are on their way."""
 
 
 @dataclass(frozen=True)

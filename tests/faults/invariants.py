@@ -99,6 +99,7 @@ def authority_is_total(record: Record) -> Complaints:
 def nothing_unintended_nothing_lost(record: Record) -> Complaints:
     """5. What is sent was intended, what was intended is sent or answered, nobody is sent who is seen as a member."""
     world, journal = record.world, record.journal
+    yield from world.wrong
     batches = {batch.number: set(batch.rows.tolist()) for batch in journal.batches()}
     for call in world.calls:
         if not call.intended or not set(call.rows) <= batches.get(call.batch, set()):

@@ -23,6 +23,7 @@ from rollout.values import (
 )
 
 if TYPE_CHECKING:
+    from faults.case import Session
     from faults.chances import Chances, Fault
 
 NOBODY: IntArray = np.empty(0, dtype=np.int32)
@@ -153,12 +154,16 @@ class World:
         out[rows] = np.where(done, end, int(Outcome.PENDING))
         return out
 
+    def open_door(self, session: Session) -> Door:
+        """Give the directory as a new session meets it."""
+        return Door(self, session)
+
 
 class Door:
     """A `rollout.ports.Directory` over the world, as one session meets it: it remembers nothing across sessions."""
 
-    def __init__(self, world: World, session: int, holds_lease: Callable[[], bool]) -> None:
-        self._world, self._session, self._holds_lease = world, session, holds_lease
+    def __init__(self, world: World, session: Session) -> None:
+        self._world, self._session = world, session
         self.batch = np.full(len(world.plan), -1, dtype=np.int64)
         self.at = np.full(len(world.plan), -1, dtype=np.int64)
         self.rows_of: dict[int, set[int]] = {}
@@ -189,23 +194,7 @@ class Door:
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         world = self._world
         fault = world.chances.fault("apply")
-        visible = tuple(world.visible(rows).tolist())
-        known = set(rows.tolist()) <= self.rows_of.get(batch, set())
-        kind = fault.kind if fault else ""
-        world.calls.append(
-            Call(
-                world.time.true,
-                self.began,
-                self.woke,
-                self._session,
-                batch,
-                tuple(rows.tolist()),
-                visible,
-                kind,
-                self._holds_lease(),
-                known,
-            )
-        )
+        self.log(batch, rows, fault.kind if fault else "")
         world.sent_by_us.update(rows.tolist())
         may = rows if world.superset is None else rows[world.superset[rows]]
         if fault:
@@ -216,6 +205,33 @@ class Door:
         world.enter(fresh, US)
         self.refused[no] = True
         return Applied(fresh, here, no, ("not in the auto-enrollment collection",) * len(no))
+
+    def log(self, batch: int, rows: IntArray, fault: str) -> None:
+        """Keep what goes out, and what was so at that moment."""
+        world = self._world
+        world.calls.append(
+            Call(
+                at=world.time.true,
+                began=self.began,
+                woke=self.woke,
+                session=self._session.epoch,
+                batch=batch,
+                rows=tuple(rows.tolist()),
+                visible=tuple(world.visible(rows).tolist()),
+                fault=fault,
+                holder=self._session.holds_lease(),
+                intended=set(rows.tolist()) <= self.rows_of.get(batch, set()),
+            )
+        )
+
+    def looked(self, at: int, counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None) -> None:
+        """Keep an observation; without counts it failed."""
+        world = self._world
+        world.looks.append(Look(at, world.time.true, self._session.epoch, counts is not None, counts))
+
+    def server_now(self) -> float | None:
+        """Give the directory's clock."""
+        return float(self._world.time.true)
 
     def _fail(self, fault: Fault, rows: IntArray) -> None:
         """Do what the fault says; return only if the call goes on."""
@@ -237,7 +253,7 @@ class Door:
         try:
             self._trouble("observe")
         except OutsideError:
-            world.looks.append(Look(at, world.time.true, self._session, False, None))
+            self.looked(at, None)
             raise
         strata = world.plan.strata
         counts = np.zeros((int(self.batch.max()) + 1, len(strata.names), OUTCOMES), dtype=np.int64)
@@ -245,7 +261,7 @@ class Door:
         outcome = self.outcomes().outcome[rows]
         seen = outcome >= 0
         np.add.at(counts, (self.batch[rows][seen], strata.codes[rows][seen], outcome[seen]), 1)
-        world.looks.append(Look(at, world.time.true, self._session, True, counts.copy()))
+        self.looked(at, counts.copy())
         return Observation(at, counts, {})
 
     def outcomes(self) -> DeviceOutcomes:
