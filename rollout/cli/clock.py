@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import signal
 import threading
@@ -9,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+PATIENCE_S = 3.5
+"""So long after a signal a call that hangs is ended: with what must still be written then, all within 5 s."""
 
 STEP_S = 0.5
 """A wait is cut into steps of so many seconds: a signal is obeyed after one at the latest."""
@@ -102,19 +106,37 @@ def _for_ever() -> float:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a question; a second one ends at once."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a question; a second one ends at once.
+
+    A question that nobody answered for `PATIENCE_S`, since a call hangs, ends at once too: whatever was under way
+    is then as after a kill, which loses nothing.
+    """
     asked = False
+    late = threading.Timer(PATIENCE_S, _wake_main)
+    late.daemon = True
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
+            late.cancel()
             raise KeyboardInterrupt
         asked = True
+        late.start()
 
     names = [one for one in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, one)]
     before = {one: signal.signal(getattr(signal, one), ask) for one in names}
     try:
         yield lambda: asked
     finally:
+        late.cancel()
         for one, handler in before.items():
             signal.signal(getattr(signal, one), handler)
+
+
+def _wake_main() -> None:
+    """Send the main thread a signal of its own, which ends a call that it hangs in."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +15,7 @@ from rollout.directory import adminservice_requests as ask
 from rollout.directory.collections import Site
 from rollout.directory.paging import Row
 from rollout.directory.requests import Call
+from rollout.directory.together import together
 from rollout.errors import OutsideError
 
 STRIKES: Final = 3
@@ -111,11 +111,7 @@ class MembershipRules:
 
         if self._in_flight == 1:
             return [one(resource) for resource in resources]
-        with ThreadPoolExecutor(self._in_flight) as pool:
-            try:
-                return list(pool.map(one, resources))
-            finally:
-                stop.set()  # an interrupt must not wait for the rest of the chunk
+        return together(one, resources, self._in_flight)
 
     def _send_one(self, call: Call, resource: int) -> _Sent:
         try:

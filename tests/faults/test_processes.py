@@ -175,42 +175,6 @@ def test_processes_killed_often_lose_nothing(kind: str, tmp_path: Path) -> None:
     kill_often(kind, tmp_path, int(os.environ.get("ROLLOUT_TEST_KILLS", "10")), 2)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SIGTERM",
-        pytest.param("SIGINT", marks=pytest.mark.slow),
-        pytest.param("SIGHUP", marks=pytest.mark.slow),
-    ],
-)
-def test_a_signal_ends_it_in_order(name: str, tmp_path: Path) -> None:
-    """Within 5 s, exit 130, the lease given back; the next run goes on."""
-    place = str(tmp_path / "a.db")
-    with planned(place) as database, running(place, "--speed", "3600") as process:
-        begun = time.monotonic()
-        process.send_signal(getattr(signal, name))
-        code, err = ended(process)
-        assert time.monotonic() - begun < 5
-        assert code == 130, err
-        assert "interrupted" in err
-        assert database.rollout().lease.holder == ""
-        check_whole(database)
-
-
-@pytest.mark.slow
-def test_a_second_ctrl_c_ends_at_once_and_is_safe(tmp_path: Path) -> None:
-    """Two signals one after the other: it ends, nothing is lost, the next run finishes."""
-    place = str(tmp_path / "a.db")
-    with planned(place) as database:
-        with running(place, "--speed", "3600") as process:
-            process.send_signal(signal.SIGINT)
-            process.send_signal(signal.SIGINT)
-            assert ended(process)[0] in (130, -signal.SIGINT)
-        check_whole(database)
-        assert run_here(place) == 0
-        assert _is_finished(database)
-
-
 @pytest.mark.slow
 def test_the_second_of_two_runs_exits_7(tmp_path: Path) -> None:
     """Two at once: the second names the first and sends nothing."""
