@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import is_told
 from postgres import fresh_database
 
 from rollout.cli import main, steps
@@ -98,6 +99,7 @@ def running(place: str, *arguments: str, code: str = PLAIN) -> Iterator[subproce
 def ended(process: subprocess.Popen[str], within_s: float = 60) -> tuple[int, str]:
     """Wait for the end; give exit code and stderr."""
     _, err = process.communicate(timeout=within_s)
+    assert not is_told(err.encode()), "a planted secret is in its output"
     return process.returncode, err
 
 
