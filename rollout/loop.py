@@ -8,8 +8,10 @@ it executes, with the engine's `advance` it simulates. There is no second loop.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +109,7 @@ class _Work:
     directory: Directory
     batches: list[Batch] = field(init=False)
     batch_at: list[int] = field(init=False)
+    batch_phase: list[int] = field(init=False)
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
     adopted: IntArray = field(default_factory=lambda: NOBODY)
@@ -118,6 +121,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.batches = list(self.journal.batches())
         self.batch_at = [batch.at for batch in self.batches]
+        self.batch_phase = [batch.phase for batch in self.batches]
         self.released = np.zeros(len(self.plan), dtype=np.bool_)
         for batch in self.batches:
             self.released[batch.rows] = True
@@ -188,7 +192,6 @@ class _Work:
         progress = decision.progress
         batch = self._intended(decision, seen.now) if len(decision.rows) else None
         point = self._point(seen)
-        totals = np.asarray(point.by_phase).sum(axis=0)
         row = DecisionRow(
             number=progress.decisions - 1,
             at=seen.now,
@@ -197,7 +200,7 @@ class _Work:
             batch=batch.number if batch else -1,
             count=len(batch) if batch else 0,
             released=sum(progress.released),
-            totals=tuple(int(one) for one in totals),
+            totals=tuple(map(sum, zip(*point.by_phase, strict=True))),
             verdict=progress.verdict,
             reason=decision.reason,
         )
@@ -206,6 +209,7 @@ class _Work:
             self.directory.follow(batch)
             self.batches.append(batch)
             self.batch_at.append(batch.at)
+            self.batch_phase.append(batch.phase)
             self.open_batches.append(batch.number)
             self.released[batch.rows] = True
 
@@ -224,11 +228,10 @@ class _Work:
         self.last_point = (seen.now, seal)
 
     def _point(self, seen: Seen) -> ProgressPoint:
-        by_phase = np.zeros((len(self.plan.phases), OUTCOMES), dtype=np.int64)
-        # A batch of which nothing was sent yet may be missing from the counts.
-        by_batch = seen.observation.counts[: len(self.batches)].sum(axis=1)
-        np.add.at(by_phase, [batch.phase for batch in self.batches[: len(by_batch)]], by_batch)
-        return ProgressPoint(seen.now, tuple(tuple(int(n) for n in row) for row in by_phase))
+        # The batches of a phase are neighbours. One of which nothing was sent yet may be missing from the counts.
+        bounds = [bisect_left(self.batch_phase, index) for index in range(len(self.plan.phases) + 1)]
+        parts = (seen.observation.of(*pair).sum(axis=0).tolist() for pair in pairwise(bounds))
+        return ProgressPoint(seen.now, tuple(map(tuple, parts)))
 
     def send(self, now: int) -> Generator[int, int, tuple[int, bool]]:
         """Send what is intended, chunk by chunk. Give the present instant, and False to look at once.

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -202,11 +203,16 @@ def _probabilities() -> NDArray[np.float64]:
     return np.clip(steps, 0.5 / BINS, 1 - 0.5 / BINS)
 
 
-def _lognormal(length: LogNormal) -> LongArray:
+@lru_cache(maxsize=1)
+def _scores() -> NDArray[np.float64]:
+    """Give the standard normal quantile of each probability of a table; for thousands of runs they are the same."""
     from statistics import NormalDist
 
-    z = np.array([NormalDist().inv_cdf(p) for p in _probabilities()])
-    seconds = np.maximum(1, np.round(length.median * np.exp(sigma_of(length) * z)))
+    return np.array([NormalDist().inv_cdf(p) for p in _probabilities()])
+
+
+def _lognormal(length: LogNormal) -> LongArray:
+    seconds = np.maximum(1, np.round(length.median * np.exp(sigma_of(length) * _scores())))
     return np.asarray(seconds, dtype=np.int64)
 
 

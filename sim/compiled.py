@@ -18,7 +18,7 @@ from numba import njit, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-SOURCES: Final = ("clients", "compiled", "draws", "kernel", "rows", "service", "spans")
+SOURCES: Final = ("clients", "compiled", "draws", "kernel", "looks", "rows", "service", "spans")
 
 
 def _cache_folder() -> Path:
@@ -54,14 +54,14 @@ def entry(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = before
 
 
-def bare(function: Any, *arguments: Any) -> Callable[..., None]:
+def bare(function: Any, *arguments: Any) -> Callable[..., Any]:
     """Compile an entry for arguments of these types and give its bare call.
 
     numba looks up the types of all arguments at each call, which takes 7 µs here, eight times as long as the call
     of a quiet step itself. The caller vouches that the types never change.
     """
     kind_of: Any = typeof
-    call: Callable[..., None] = function.compile(tuple(kind_of(argument) for argument in arguments))
+    call: Callable[..., Any] = function.compile(tuple(kind_of(argument) for argument in arguments))
     return call
 
 

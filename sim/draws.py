@@ -215,6 +215,7 @@ def _wheel(weights: tuple[float, ...]) -> FlagArray:
     return np.searchsorted(bounds, np.arange(65536), side="right").astype(np.int8)
 
 
+@lru_cache(maxsize=4096)
 def _offset_of(zone: str, start: int) -> int:
     if not zone:
         return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import NOT_RELEASED, OUTCOMES, IntArray, LongArray
+from rollout.values import NOT_RELEASED, OUTCOMES, IntArray, LongArray, Quiet
 from sim.clients import NEVER, hours_in, spec_of
 from sim.draws import Draws, Traits
 from sim.model import Model
@@ -69,8 +69,8 @@ class Simulation(Protocol):
         """Say whether no released device is PENDING."""
         ...
 
-    def marks(self) -> tuple[int, int, int]:
-        """Give devices FAILED, a number that grows with each time-out, and devices PENDING: cheap to compare."""
+    def live_on(self, again: int, end: int, quiet: Quiet) -> int:
+        """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
         ...
 
     def funnel(self) -> Funnel:
@@ -105,7 +105,7 @@ class Engine:
         n_strata: int,
         straggler_after_s: int,
     ) -> None:
-        from sim import kernel
+        from sim import kernel, looks
         from sim import rows as r
         from sim.compiled import bare
 
@@ -121,7 +121,7 @@ class Engine:
         new = np.array(traits.new, dtype=np.bool_)
         self._faults = r.Faults(spec.fault, spec.fault_code, spec.mix_permanent, new)
         self._rows = _rows(r.ROW, draws, strata)
-        tally = np.zeros(r.SCALARS + len(spec.codes), dtype=np.int64)
+        tally = np.zeros(r.SCALARS + len(spec.codes) + n_strata, dtype=np.int64)
         tally[r.NOW] = start - spec.base
         tally[r.MINUTE] = -1
         tally[r.FIRST] = NEVER
@@ -133,13 +133,14 @@ class Engine:
             np.zeros(limit // 60 + 1, dtype=np.int32),
         )
         self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64))
-        self._tally, self._first_code, self._watched, self._still = tally, r.SCALARS, r.WATCHED, r.PENDING
+        self._at = r.NOW
         self._pending = tally[r.PENDING : r.PENDING + 1]
-        self._failed = tally[r.SCALARS :]
+        self._failed = tally[r.SCALARS : r.SCALARS + len(spec.codes)]
         self._now = start
         self._counts = np.zeros((16, n_strata, OUTCOMES), dtype=np.int64)
         self._batches = 0
         self._step = bare(kernel.step, *self._arguments(start, _NOBODY, 0))
+        self._live_on = bare(looks.live_on, *self._places(), 0, 0, 0, tally, 0, 0, 0)
 
     @property
     def now(self) -> int:
@@ -197,25 +198,30 @@ class Engine:
 
     def _arguments(self, until: int, devices: IntArray, batch: int) -> tuple[Any, ...]:
         second = int(until) - self._spec.base
-        return (
-            self._run,
-            self._lists,
-            self._counts,
-            self._rules,
-            self._faults,
-            second,
-            devices,
-            int(batch),
-        )
+        return (*self._places(), self._faults, second, devices, int(batch))
+
+    def _places(self) -> tuple[Any, ...]:
+        return self._run, self._lists, self._counts, self._rules
 
     def settled(self) -> bool:
         """Say whether no released device is PENDING."""
         return int(self._pending[0]) == 0
 
-    def marks(self) -> tuple[int, int, int]:
-        """Give devices FAILED, a number that grows with each time-out, and devices PENDING."""
-        tally = self._tally.tolist()
-        return sum(tally[self._first_code :]), tally[self._watched], tally[self._still]
+    def live_on(self, again: int, end: int, quiet: Quiet) -> int:
+        """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
+        base = self._spec.base
+        stopped: int = self._live_on(
+            *self._places(),
+            int(again) - base,
+            int(end) - base,
+            int(quiet.every),
+            np.array(quiet.failed, dtype=np.int64),  # a copy, as compiled for
+            int(quiet.timed_out),
+            int(quiet.first_batch),
+            int(quiet.settled),
+        )
+        self._now = base + int(self._run.tally[self._at])
+        return base + stopped
 
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""

@@ -32,7 +32,7 @@ def step(
     run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
 ) -> None:
     """Process every event whose second is less than `until`; then release `devices` in that second."""
-    _advance(run, lists, counts, rules, until)
+    advance(run, lists, counts, rules, until)
     for begin in range(0, len(devices), r.BLOCK):
         block = devices[begin : begin + r.BLOCK]
         for place in range(len(block)):
@@ -72,7 +72,8 @@ def _release(
 
 
 @jit
-def _advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+    """Process every event whose second is less than `until`."""
     rows, heads, tally = run.rows, run.heads, run.tally
     watch = _next_watch(rows, lists.order, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
@@ -333,9 +334,17 @@ def _show(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
     if outcome == _PENDING:
         tally[r.PENDING] += 1
     if row.outcome == _FAILED:
-        tally[r.SCALARS + row.seen] -= 1
+        _fail(row, tally, -1)
     row.outcome = outcome
     row.outcome_at = second
+
+
+@jit
+def _fail(row: Any, tally: Any, by: Any) -> None:
+    """Count a device that is FAILED now, or is so no more, by code and by stratum."""
+    tally[r.SCALARS + row.seen] += by
+    tally[len(tally) - 1 - row.stratum] += by
+    tally[r.FAILURES] += 1
 
 
 @jit
@@ -364,7 +373,7 @@ def _reported(
         return
     if going == _FAILED:
         row.seen = row.code
-        tally[r.SCALARS + row.seen] += 1
+        _fail(row, tally, 1)
         if row.permanent >= 0:
             return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)

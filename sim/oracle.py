@@ -18,11 +18,12 @@ import simpy
 from numpy.typing import NDArray
 from simpy.events import EventPriority
 
-from rollout.values import HOUR_S, NOT_RELEASED, OUTCOMES, IntArray, LongArray, Outcome
+from rollout.values import HOUR_S, NOT_RELEASED, OUTCOMES, IntArray, LongArray, Outcome, Quiet
 from sim import clients as c
 from sim import draws as d
 from sim.draws import Draws, Traits, draw
 from sim.load import Funnel, Load, funnel_of, load_of
+from sim.lookout import live_on
 from sim.model import Model
 from sim.presence import Intervals, intervals_of, quantile
 
@@ -115,12 +116,9 @@ class Oracle:
         """Say whether no released device is PENDING."""
         return not bool((self.outcome == Outcome.PENDING).any())
 
-    def marks(self) -> tuple[int, int, int]:
-        """Give devices FAILED, a number that grows with each time-out, and devices PENDING."""
-        failed, silent, pending = (
-            int((self.outcome == one).sum()) for one in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.PENDING)
-        )
-        return failed, silent, pending
+    def live_on(self, again: int, end: int, quiet: Quiet) -> int:
+        """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
+        return live_on(self, again, end, quiet)
 
     def funnel(self) -> Funnel:
         """Give how many devices reached each step, by hour."""

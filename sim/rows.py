@@ -55,7 +55,8 @@ COMPLETED: Final = 5
 POLLS: Final = 6
 THROTTLED: Final = 7
 
-# Scalars that live between calls, at the front of the tally; behind them the devices FAILED by code.
+# Scalars that live between calls, at the front of the tally; behind them the devices FAILED by code, then by
+# stratum, the first stratum last, so that its place follows from the length.
 NOW: Final = 0
 PENDING: Final = 1
 MINUTE: Final = 2  # the clock minute whose capacity is being counted
@@ -64,7 +65,8 @@ OUTAGE_AT: Final = 4  # index of the first outage that has not ended
 FIRST: Final = 5  # second of the first enrollment
 RELEASED: Final = 6  # devices in `order`
 WATCHED: Final = 7  # devices of `order` whose straggler time is over
-SCALARS: Final = 8
+FAILURES: Final = 8  # times that a device became FAILED or ceased to be
+SCALARS: Final = 9
 
 
 BLOCK: Final = 64
@@ -99,7 +101,7 @@ class Faults(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What changes: rows (n,), heads (seconds,), tally (SCALARS + codes,), hours (hours, 8), minutes."""
+    """What changes: rows (n,), heads (seconds,), tally (SCALARS + codes + strata,), hours (hours, 8), minutes."""
 
     rows: NDArray[np.void]
     heads: IntArray

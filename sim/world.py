@@ -21,7 +21,6 @@ from rollout.values import (
     DeviceOutcomes,
     IntArray,
     Observation,
-    Outcome,
     Plan,
     Quiet,
 )
@@ -99,25 +98,7 @@ class World:
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         """Live on, look by look, until one may decide something."""
         end = min(quiet.until, again + self._skip_s // quiet.every * quiet.every)
-        at, marks = again, (-1, -1)
-        while at < end:
-            self.engine.advance(at)
-            failed, silent, pending = self.engine.marks()
-            if quiet.settled and not pending:
-                return at
-            if (failed, silent) != marks:
-                marks = (failed, silent)
-                if self._speaks(quiet):
-                    return at
-            at += quiet.every
-        return max(again, end)
-
-    def _speaks(self, quiet: Quiet) -> bool:
-        counts = self.engine.counts
-        failed = counts[:, :, Outcome.FAILED].sum(axis=0)
-        if failed.sum() >= quiet.failed[-1] or (failed >= quiet.failed[:-1]).any():
-            return True
-        return bool(counts[quiet.first_batch :, :, Outcome.TIMED_OUT].sum() >= quiet.timed_out)
+        return self.engine.live_on(again, max(again, end), quiet)
 
     def outcomes(self) -> DeviceOutcomes:
         """Give the state of each device as of the last observation."""

@@ -7,6 +7,7 @@ disturbs little. Nothing here asserts a time.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -20,11 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from rollout.loop import drive, pump
+from rollout.planning import make_plan
+from rollout.preflight import preflight
 from rollout.values import DAY_S
-from sim.draws import make_draws, traits_like
+from sim.draws import make_draws, traits_like, traits_of
 from sim.engine import Engine, Simulation
+from sim.forecast import world_of
+from sim.journal import MemoryJournal
 from sim.model import Model
 from sim.oracle import Oracle
+from sim.population import generate
+from sim.scenario import load_scenario
+from sim.world import SimClock
 
 START = 1_767_596_400
 DAYS = 14
@@ -127,6 +136,33 @@ def bench_floor(n: int, runs: int) -> None:
     row("the same with 400 strata", taken["stepped, 400 strata"] / taken["all"], "<= 1.3")
 
 
+def bench_closed(n: int, runs: int) -> None:
+    """The whole closed loop of the default scenario against the engine alone with the same releases."""
+    scenario = load_scenario(None)
+    inventory = generate(scenario.fleet.model_copy(update={"clients": n}), 1, START)
+    made = make_plan(inventory, preflight(inventory), scenario.policy, mature_after_s=DAY_S, created=START)
+    plan = dataclasses.replace(made, chunk=n + 1)
+    traits, model = traits_of(inventory.fleet, scenario.model), scenario.model
+
+    def closed() -> tuple[MemoryJournal, int]:
+        world = world_of(plan, traits, model, seed=1, skip_s=model.horizon)
+        journal = MemoryJournal()
+        steps = drive(plan, journal, world, plan.start + model.horizon)
+        return journal, pump(steps, SimClock(plan.start).wait_until).at
+
+    journal, end = closed()
+
+    def alone() -> None:
+        engine = world_of(plan, traits, model, seed=1).engine
+        for batch in journal.batches():
+            engine.release(batch.rows, batch.number, batch.at)
+        engine.advance(end)
+
+    taken = interleaved({"alone": alone, "closed": closed}, runs, time.thread_time)
+    name = f"closed loop / engine alone, {len(plan.strata.names)} strata"
+    row(name, taken["closed"] / taken["alone"], "<= 1.3", f"{len(journal.batches())} batches")
+
+
 def bench_oracle(n: int, runs: int) -> None:
     """The oracle against the engine."""
     taken = interleaved(
@@ -192,6 +228,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{'ratio':<58} {'measured':>9}   target")
     bench_floor(given.clients, given.runs)
+    bench_closed(given.clients, given.runs)
     bench_oracle(min(given.clients, 10_000), max(1, given.runs // 3))
     bench_size(max(1, given.runs // 3))
     bench_workers(given.clients, given.runs)
