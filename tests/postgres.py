@@ -39,6 +39,11 @@ def fresh_database() -> str:
     return url.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
 
 
+def place_of(kind: str, folder: Path) -> str:
+    """Give an empty database: "sqlite", a file in `folder`, or "postgres"."""
+    return str(folder / "a.db") if kind == "sqlite" else fresh_database()
+
+
 @functools.cache
 def server_url() -> str:
     """Give the URL of a server on which databases may be created."""

@@ -15,7 +15,7 @@ from emulators.web import FakeTime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import AT, Wall, child, filled, wait_for
-from postgres import fresh_database
+from postgres import fresh_database, place_of
 
 from rollout.directory.pace import Pace
 from rollout.directory.requests import Call, get
@@ -26,10 +26,6 @@ from rollout.store.process import is_surely_dead, mark_of_this_process
 from rollout.values import DeviceOutcomes
 
 PLACES = ["sqlite", "postgres"]
-
-
-def place_of(kind: str, folder: Path) -> str:
-    return str(folder / "a.db") if kind == "sqlite" else fresh_database()
 
 
 @pytest.fixture(name="wall")

@@ -15,7 +15,7 @@ from rollout.store import lease
 from rollout.store.access import Access
 from rollout.store.entries import Entry, Kept, confirm_entry, decision_entry, kept
 from rollout.store.outcomes import changed_rows, load_outcomes, write_outcomes
-from rollout.store.reader import catch_up
+from rollout.store.reader import Told, catch_up
 from rollout.store.replay import Replay
 from rollout.store.stored import LeaseInfo
 from rollout.values import (
@@ -39,7 +39,7 @@ class _Term(NamedTuple):
     until_steady: float
 
 
-class SqlJournal:
+class SqlJournal(Told):
     """A `rollout.ports.Journal` that survives its process.
 
     Making it takes the lease: `LeaseError` if another executor has it. Each write is one transaction,
@@ -82,18 +82,6 @@ class SqlJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release("interrupted" if error is not None else "ended")
-
-    def progress(self) -> Progress | None:
-        """Give the progress of the last recorded decision, None before the first."""
-        return self._replay.progress
-
-    def batches(self) -> Sequence[Batch]:
-        """Give all intended batches in order of their number."""
-        return tuple(self._replay.batches)
-
-    def confirmed(self, batch: int) -> int:
-        """Say how many devices of a batch, from its front, are confirmed or cancelled."""
-        return self._replay.confirmed[batch]
 
     def commands(self) -> Commands:
         """Give what people ask for at this moment. Raise `LeaseError` if the lease is lost."""
@@ -154,10 +142,6 @@ class SqlJournal:
     def session(self, at: int, kind: str, text: str) -> None:
         """Append a row of the session kind, never compared across runs."""
         self._append(Entry("session", at, {"kind": kind, "text": text}))
-
-    def decisions(self) -> Sequence[DecisionRow]:
-        """Give all decision rows in order."""
-        return tuple(self._replay.decisions)
 
     def points(self) -> Sequence[ProgressPoint]:
         """Give the recorded counts in order of time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, select
@@ -62,21 +63,10 @@ def rows_after(connection: Connection, run: int, after: int, upto: int) -> Itera
         yield Kept(number, kind, at, epoch, batch, body, bytes(packed or b""), seal)
 
 
-class JournalReader:
-    """A journal without a lease. What it says is as of its making or of the last `refresh`.
+class Told(ABC):
+    """What the rows of a journal say, replayed: for the executor who writes them and for whoever reads them."""
 
-    run : number of the rollout. origin : the seal before the first row. devices : in the plan's fleet.
-    """
-
-    def __init__(self, access: Access, run: int, origin: str, devices: int) -> None:
-        self._access, self._run, self._origin, self._devices = access, run, origin, devices
-        self._replay = Replay(f"run-{run}", origin)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look for rows that were written since."""
-        with self._access.reading() as connection:
-            self._lease = catch_up(connection, self._run, self._replay)
+    _replay: Replay
 
     def progress(self) -> Progress | None:
         """Give the progress of the last decision, None before the first."""
@@ -101,6 +91,23 @@ class JournalReader:
     def points(self) -> Sequence[ProgressPoint]:
         """Give the recorded counts in order."""
         return tuple(self._replay.points)
+
+
+class JournalReader(Told):
+    """A journal without a lease. What it says is as of its making or of the last `refresh`.
+
+    run : number of the rollout. origin : the seal before the first row. devices : in the plan's fleet.
+    """
+
+    def __init__(self, access: Access, run: int, origin: str, devices: int) -> None:
+        self._access, self._run, self._origin, self._devices = access, run, origin, devices
+        self._replay = Replay(f"run-{run}", origin)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for rows that were written since."""
+        with self._access.reading() as connection:
+            self._lease = catch_up(connection, self._run, self._replay)
 
     def sessions(self) -> Sequence[tuple[int, str, str]]:
         """Give (Unix seconds, kind, text) of what happened to the executions."""

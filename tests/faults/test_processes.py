@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from canaries import is_told
-from postgres import fresh_database
+from postgres import place_of
 
 from rollout.cli import main, steps
 from rollout.errors import DatabaseError
@@ -115,10 +115,6 @@ def outcome_of(database: Database) -> tuple[Any, ...]:
 def check_whole(database: Database) -> None:
     assert database.check_integrity()[0]
     assert database.verify_chain(database.rollout().id) is None
-
-
-def place_of(kind: str, folder: Path) -> str:
-    return str(folder / "a.db") if kind == "sqlite" else fresh_database()
 
 
 def run_here(place: str) -> int:
