@@ -182,10 +182,11 @@ class Leased(FakeTime):
 
 def test_a_write_gets_no_more_time_than_the_lease_has_left() -> None:
     """Patience beyond the lease is cut; once it is over nothing goes out. Reading needs no lease."""
-    asked: list[tuple[str, float]] = []
+    asked: list[tuple[str, float, float]] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-        asked.append((request.method, request.extensions["timeout"]["read"]))
+        patience = request.extensions["timeout"]
+        asked.append((request.method, patience["connect"], patience["read"]))
         return httpx2.Response(200, json={})
 
     clock = Leased()
@@ -205,7 +206,7 @@ def test_a_write_gets_no_more_time_than_the_lease_has_left() -> None:
         transport.write(call)
     assert not isinstance(caught.value, LostAnswerError)
     transport.read(get("https://cm.example/a"))
-    assert asked == [("POST", 12.0), ("GET", 600), ("GET", 600)]
+    assert asked == [("POST", 4.0, 12.0), ("GET", 600, 600), ("GET", 600, 600)]
     transport.close()
 
 
