@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from rollout import decide
 from rollout.gates import judge
 from rollout.gates.evidence import HaltBoundary, PassBoundary
-from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Outcome
+from rollout.planning import make_plan
+from rollout.preflight import preflight
+from rollout.values import DAY_S, OUTCOMES, EvidenceGate, GatePolicy, Outcome
 from sim.course import steady_course
+from sim.draws import traits_of
+from sim.forecast import simulate_once
 from sim.gatecheck import simulate_gates
+from sim.population import generate
+from sim.scenario import load_scenario
 
+MONDAY = 1_767_596_400
 STRATA, DEVICES, LOOKS = 400, 100_000, 336
 
 
@@ -63,6 +73,33 @@ def run_of_looks() -> Callable[[], None]:
     return work
 
 
+def share_of_a_run() -> tuple[float, float, int]:
+    """Give milliseconds in the gates, milliseconds of the whole simulated run, and its looks, at 400 strata."""
+    scenario = load_scenario(None)
+    inventory = generate(scenario.fleet, 1, MONDAY)
+    made = make_plan(inventory, preflight(inventory), scenario.policy, mature_after_s=DAY_S, created=MONDAY)
+    codes = (np.arange(len(made)) % STRATA).astype(np.int32)
+    strata = replace(made.strata, codes=codes, names=tuple(f"model {index}" for index in range(STRATA)))
+    plan = replace(made, strata=strata, chunk=len(made) + 1)
+    traits = traits_of(inventory.fleet, scenario.model)
+    spent: list[float] = []
+
+    def timed(*args: Any, **named: Any) -> Any:
+        start = time.thread_time()
+        verdict = judge(*args, **named)
+        spent.append(time.thread_time() - start)
+        return verdict
+
+    def once() -> None:
+        spent.clear()
+        simulate_once(plan, traits, scenario.model, seed=1, replication=0)
+
+    kept, decide.judge = decide.judge, timed  # type: ignore[assignment]
+    whole = seconds(once)
+    decide.judge = kept
+    return 1000 * sum(spent), 1000 * whole, len(spent)
+
+
 def characteristic() -> object:
     """Give a table of six rates, 200 runs each, of 20,000 devices in 20 strata."""
     planned = np.full(20, 1000, dtype=np.int64)
@@ -86,6 +123,10 @@ def main() -> None:
     print(f"boundary of PASS, once a process            {1000 * proof:8.1f} ms")
     print(f"one look at {STRATA} strata                     {1e6 * run / LOOKS:8.1f} us")
     print(f"a run of {LOOKS} looks                         {1000 * run:8.1f} ms")
+    gates, simulated, looks = share_of_a_run()
+    print(
+        f"in a simulated run of 100,000: {looks} looks, gates {gates:.1f} of {simulated:.0f} ms, {gates / simulated:.1%}"
+    )
     print(f"operating characteristic, 6 x 200 x 20,000  {seconds(characteristic, 1):8.1f} s")
 
 
