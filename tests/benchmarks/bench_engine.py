@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,31 @@ def bench_oracle(n: int, runs: int) -> None:
     row(f"SimPy oracle / engine, {n} clients", taken["oracle"] / taken["engine"], ">= 80", f"{runs} runs")
 
 
+def bench_blocks(n: int, runs: int) -> None:
+    """What a numpy version in blocks would take at the very least.
+
+    Each attempt depends on those before it in (second, device) through the capacity of its minute and the back-off
+    of the refused, so a block can be no longer than a second. Here each second with a report costs one gather, one
+    sort, one comparison and one scatter, as does each second with an attempt (taken to be as many); nothing of the
+    model is worked out: the true version is slower still.
+    """
+    engine = simulate(n, 1)
+    at = engine.outcome_at[engine.outcome_at > START]
+    order = np.argsort(at, kind="stable")
+    bounds = np.flatnonzero(np.diff(at[order], prepend=-1, append=np.iinfo(np.int64).max)).tolist()
+    state = np.zeros(n, dtype=np.int64)
+
+    def blocks() -> None:
+        for _ in ("attempts", "reports"):
+            for first, last in pairwise(bounds):
+                due = np.sort(order[first:last])
+                accepted = due[state[due] < n]
+                state[accepted] += 1
+
+    taken = interleaved({"engine": lambda: simulate(n, 1), "blocks": blocks}, runs, time.thread_time)
+    row("numpy blocks of a second, at the least / engine", taken["blocks"] / taken["engine"], ">= 8")
+
+
 def bench_size(runs: int) -> None:
     """A million clients against a hundred thousand, and the memory of a million (in a process of its own)."""
     taken = interleaved(
@@ -230,6 +256,7 @@ def main() -> None:
     bench_floor(given.clients, given.runs)
     bench_closed(given.clients, given.runs)
     bench_oracle(min(given.clients, 10_000), max(1, given.runs // 3))
+    bench_blocks(given.clients, given.runs)
     bench_size(max(1, given.runs // 3))
     bench_workers(given.clients, given.runs)
     bench_start()
