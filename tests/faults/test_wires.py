@@ -157,9 +157,9 @@ def test_the_invariants_hold_whatever_goes_wrong_on_the_wire(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_invariants_hold_in_a_thousand_seeds_on_the_wire(kind: str) -> None:
-    """The same for 550 more seeds each."""
-    print(f"\n{kind}: {seeds(kind, 50, 600).total()} faults")
+def test_the_invariants_hold_in_hundreds_of_seeds_on_the_wire(kind: str) -> None:
+    """The same for 300 more seeds each; `python -m faults seeds` runs as many as one likes."""
+    print(f"\n{kind}: {seeds(kind, 50, 350).total()} faults")
 
 
 def caught(kind: str, first: int, last: int) -> str:
