@@ -208,7 +208,6 @@ class Wire(httpx2.BaseTransport):
         world, session = self._world, self._session
         for row in rows:
             world.sent.append((world.time.true, row))
-            world.sent_by_us.add(row)
             if world.is_member[row] and world.by[row] == US:
                 world.wrong.append(f"row {row} was sent twice, at {world.time.true}")
         if rows and not session.holds_lease():
@@ -263,6 +262,8 @@ class WireDoor(Door):
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         self.log(batch, rows, "")
+        # Where a call fails the loop cannot know which of its rows went out: it claims them all.
+        self._world.sent_by_us.update(rows.tolist())
         return self._directory.apply(batch, rows, at)
 
     def observe(self, at: int) -> Observation:
