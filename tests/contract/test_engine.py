@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, OUTCOMES, LongArray, Outcome
+from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, OUTCOMES, LongArray, Outcome, Quiet
 from sim import oracle as oracle_module
 from sim.draws import make_draws, traits_like
 from sim.engine import FAST, Engine, Simulation, make_engine
@@ -294,3 +294,49 @@ def test_nothing_happens_past_the_horizon(kind: Kind) -> None:
     simulation.advance(START + (world.days + 9) * DAY_S)
     assert np.array_equal(simulation.counts[:1], before)
     assert simulation.counts[1].sum(axis=0)[Outcome.PENDING] == 10
+
+
+BOUNDS: tuple[tuple[str, tuple[int, int, int, int], int, bool], ...] = (
+    ("the failures of one stratum", (4, 10**9, 10**9, 10**9), 10**9, False),
+    ("the last stratum", (10**9, 10**9, 3, 10**9), 10**9, False),
+    ("the failures of all", (10**9, 10**9, 10**9, 9), 10**9, False),
+    ("time-outs", (10**9, 10**9, 10**9, 10**9), 5, False),
+    ("nobody pending", (10**9, 10**9, 10**9, 10**9), 10**9, True),
+    ("nothing", (10**9, 10**9, 10**9, 10**9), 10**9, False),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("failed", "timed_out", "settled"), [b[1:] for b in BOUNDS], ids=[b[0] for b in BOUNDS]
+)
+def test_quiet_looks_end_where_plain_stepping_sees_it(
+    kind: Kind, failed: tuple[int, ...], timed_out: int, settled: bool
+) -> None:
+    """Living on stops at the first look at which the counts reach a bound, having seen no event after it."""
+    variant = 0 if settled else 1  # where devices un-enroll, somebody is always pending
+    world = World(seed=5, variant=variant, n=120, batches=3, days=6, straggler_after_s=2 * DAY_S)
+    living, stepping = world.open(kind), world.open(Oracle)
+    for second, batch, rows in world.releases():
+        living.release(rows, batch, second)
+        stepping.release(rows, batch, second)
+    begin, end = living.now + 300, START + 6 * DAY_S
+    quiet = Quiet(end, 1800, np.array(failed), timed_out, first_batch=1, settled=settled)
+    stopped = living.live_on(begin, end, quiet)
+
+    expected = end
+    for look in range(begin, end, 1800):
+        stepping.advance(look)
+        by_stratum = stepping.counts[:, :, Outcome.FAILED].sum(axis=0)
+        if (
+            (by_stratum >= failed[:3]).any()
+            or by_stratum.sum() >= failed[3]
+            or stepping.counts[1:, :, Outcome.TIMED_OUT].sum() >= timed_out
+            or (settled and stepping.counts[:, :, Outcome.PENDING].sum() == 0)
+        ):
+            expected = look
+            break
+    assert stopped == expected
+    assert (stopped == end) == (min(failed) == timed_out == 10**9 and not settled)
+    assert living.now == stepping.now
+    assert np.array_equal(living.counts, stepping.counts)
