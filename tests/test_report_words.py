@@ -66,6 +66,7 @@ def test_json_keys_are_stable() -> None:
     """These keys stay, whatever else is added."""
     wanted = (
         "schema title rollout digest state created as_of zone devices released final standing funnel excluded "
+        "exclusions expected on_plan "
         "runs seed eta_hours eta halt_chance peak_per_hour baseline phases gates failures findings human_steps "
         "batches decisions audit"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli import directories, steps
+from rollout.cli.chores import Chores
 from rollout.cli.clock import LivelyTime, WallClock, interruptible, unknown
 from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
@@ -62,7 +63,8 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         if progress.state.is_final:
             return progress
         telling = Telling(plan, rollout_id, journal, directory, ways.channels)
-        heart = _Heart(journal, directory, asked_to_end, telling)
+        chores = Chores(plan, rollout_id, journal, directory, ways.channels)
+        heart = _Heart(journal, directory, asked_to_end, telling, chores)
         contact.time.alive, contact.time.held_s = heart.look, journal.held_s
         clock = _clock(progress.at, ways, heart, contact)
         journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
@@ -80,6 +82,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             journal.session(clock.now(), "interrupted", owner())
             raise
         finally:
+            chores.stop()
             telling.end()
             journal.save_outcomes(directory.outcomes())
     return progress
@@ -176,10 +179,15 @@ class _Heart:
     """Keeps the lease alive in real time, the devices' outcomes fresh in the directory's, and obeys signals."""
 
     def __init__(
-        self, journal: SqlJournal, directory: Directory, asked_to_end: Callable[[], bool], telling: Telling
+        self,
+        journal: SqlJournal,
+        directory: Directory,
+        asked_to_end: Callable[[], bool],
+        telling: Telling,
+        chores: Chores,
     ) -> None:
         self._journal, self._directory, self._asked_to_end = journal, directory, asked_to_end
-        self._telling = telling
+        self._telling, self._chores = telling, chores
         self._beaten = time.monotonic()
         self._saved = 0
 
@@ -192,6 +200,7 @@ class _Heart:
             self._beaten = time.monotonic()
             self._telling.renewed()
         self._telling.look()
+        self._chores.look()
 
     def sleep(self, seconds: float) -> None:
         """Sleep a short while, alive."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rollout.cli import expectation
+from rollout.cli.exclusions import rows_of
 from rollout.gates import boundary, groups_of
 from rollout.report.facts import (
     PLANNED,
     AuditRow,
     Bands,
+    Expected,
     FailureRow,
     FindingRow,
     Forecast,
@@ -49,6 +52,7 @@ def gather(database: Database, plan_key: str | None, rollout_id: str | None, cre
     decisions = tuple(reader.decisions()) if reader else ()
     told = database.simulations(stored.id)
     final = _final(plan, progress, points, told)
+    findings = database.findings(stored.inventory_id)
     return ReportFacts(
         title=plan.name,
         digest=stored.digest,
@@ -65,11 +69,29 @@ def gather(database: Database, plan_key: str | None, rollout_id: str | None, cre
         load=_load(told) if told else None,
         gates=_gates(plan, points),
         failures=_failures(_codes(reader, told)),
-        findings=_findings(database.findings(stored.inventory_id)),
+        findings=_findings(findings),
         audit=_audit(reader),
         needs=_needs(plan, progress),
         rollout=rollout_id or "",
+        expected=_expected(reader, progress),
+        on_plan=_on_plan(database, rollout_id, progress),
+        excluded=rows_of(plan, findings),
     )
+
+
+def _expected(reader: Any, progress: Progress | None) -> Expected | None:
+    """The latest forecast, while there is something left to forecast."""
+    if reader is None or progress is None or progress.state.is_final:
+        return None
+    return expectation.latest(reader)
+
+
+def _on_plan(database: Database, rollout_id: str | None, progress: Progress | None) -> str:
+    if rollout_id is None or progress is None or progress.state.is_final:
+        return ""
+    from rollout.cli.forecast import verdict_of
+
+    return verdict_of(database, rollout_id)
 
 
 def _final(
@@ -220,7 +242,10 @@ def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
 
 
 def _audit(reader: Any) -> tuple[AuditRow, ...]:
-    return tuple(AuditRow(*row) for row in reader.audit()) if reader is not None else ()
+    """What was decided and asked for; forecasts are neither."""
+    if reader is None:
+        return ()
+    return tuple(AuditRow(*row) for row in reader.audit() if row[2] != expectation.KIND)
 
 
 def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
+from rollout.cli import expectation, steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, iso, say
 from rollout.errors import DatabaseError
@@ -68,7 +68,7 @@ def show_audit(database: Database, target: str | None, *, as_json: bool) -> None
         raise DatabaseError(
             f"journal of {known.id}, row {broken.number}: {broken.sentence}", "restore a backup"
         )
-    rows = database.reader(known.id).audit()
+    rows = [row for row in database.reader(known.id).audit() if row[2] != expectation.KIND]
     if as_json:
         names = ("at", "who", "what", "why")
         told = [dict(zip(names, (iso(at), *rest), strict=True)) for at, *rest in rows]

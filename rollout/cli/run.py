@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 
 from rollout.cli import directories, steps
 from rollout.cli.executing import Ways, embedded, execute
-from rollout.cli.logs import LogFormat, set_up
+from rollout.cli.logs import LogFormat, set_up, tell
 from rollout.cli.notify import Notice
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.telling import Channels
@@ -65,6 +66,17 @@ def run(
             show_default=False,
         ),
     ] = "",
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep a report there up to date, every 30 s at most."),
+    ] = None,
+    forecasts: Annotated[
+        bool,
+        typer.Option(
+            "--forecast/--no-forecast",
+            help="Forecast its end anew beside it, at most every half hour, for status and report.",
+        ),
+    ] = True,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -73,12 +85,14 @@ def run(
 
     Exit 0 finished, 6 held or paused, 8 halted by a gate, 7 another executor has the lease, 130 interrupted.
 
-    Example: rollout run --speed max
+    Example: rollout run --speed max --report report/
     """
     factor = parse_speed(speed)
     directories.check_name(directory)
     if metrics is not None and not metrics.absolute().parent.is_dir():
         raise UsageError(f"--metrics: expected a file in an existing folder, found {metrics}")
+    if report is not None:
+        usable(report)
     if notify:
         Notice(notify)  # a wrong URL is refused before anything is done
     database = steps.open_db(db)
@@ -94,11 +108,13 @@ def run(
         return
     set_up(log_format, verbose)
     rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
-    channels = Channels(metrics, notify)
+    channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
     ways = Ways(
         directory, settings, known, factor, once=once, quiet=as_json, verbose=verbose, channels=channels
     )
     progress = execute(database, stored.id, rollout_id, ways)
+    if report is not None:
+        last_report(database, stored.id, rollout_id, report, quiet=as_json)
     if as_json:
         from rollout.cli.status import document
 
@@ -106,6 +122,29 @@ def run(
     else:
         say(closing(stored.plan, rollout_id, progress))
     judge_end(progress)
+
+
+def usable(folder: Path) -> None:
+    """Make the folder of --report. Raise `UsageError` if that cannot be: nothing has begun yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--report: expected a folder that can be written, found {folder}: {error.strerror}"
+        ) from None
+
+
+def last_report(database: Database, plan_id: str, rollout_id: str, folder: Path, *, quiet: bool) -> None:
+    """Draw the report of what the run has come to. A disk that refuses is a warning: the rollout is done."""
+    from rollout.cli.facts import gather
+    from rollout.report import write_report
+
+    try:
+        write_report(gather(database, plan_id, rollout_id, int(time.time())), folder)
+    except (UsageError, OSError) as error:
+        tell(f"the last report was not written: {error}", level=logging.WARNING)
+    else:
+        say(f"report: {folder / 'report.html'}", as_json=quiet)
 
 
 def same_as_begun(database: Database, plan_id: str, directory: str, seed: int | None) -> int:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
+from rollout.cli import exclusions, expectation, steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, instant, iso, number, say, span, table
-from rollout.values import HOUR_S, Outcome
+from rollout.cli.standing import Looks, Standing
+from rollout.cli.terminal import emit, iso, number, out, say
+from rollout.errors import UsageError
+from rollout.values import HOUR_S, Outcome, Plan, State
 
 if TYPE_CHECKING:
     from rollout.store import Database, LeaseInfo, StoredPlan
-
-RECENT = 8
 
 
 def status(
     rollout: Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")] = None,
     device: Annotated[str, typer.Option(metavar="ID", help="Show one device, by id or name.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every two seconds until it is done.")
+    ] = False,
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all decision rows (JSON lines).")
     ] = None,
@@ -43,39 +47,53 @@ def status(
     if device:
         show_device(database, known.id, device, as_json=as_json)
         return
+    if as_json and watch:
+        raise UsageError(
+            "--json gives one document: expected no --watch beside it",
+            "call it again, or watch without --json",
+        )
     if as_json:
         emit(document(database, known.id))
         return
-    show(database, known.id)
-    while watch:
-        time.sleep(2)
-        say()
-        show(database, known.id)
+    looks = Looks(database, known.id)
+    if watch:
+        from rollout.cli.watching import watch as watch_it
+
+        watch_it(looks)
+        return
+    show(looks)
+
+
+def show(looks: Looks) -> None:
+    """Print the status once."""
+    from rollout.cli.watching import view
+
+    out().print(view(looks.look()))
 
 
 def document(database: Database, rollout_id: str) -> dict[str, Any]:
     """Give the status for scripts."""
-    known = database.rollout(rollout_id)
-    stored = database.plan(known.plan_id)
-    reader = database.reader(known.id)
-    progress = reader.progress()
-    rows = reader.decisions()
-    totals = _totals(database, known.id)
+    now = Looks(database, rollout_id).look()
+    progress = now.progress
     return {
-        "rollout": known.id,
-        "plan": stored.id,
-        "digest": stored.digest,
-        "directory": known.directory,
+        "rollout": now.rollout,
+        "plan": now.plan_id,
+        "digest": now.digest,
+        "directory": now.directory,
         "state": progress.state.value if progress else "not begun",
         "reason": progress.reason if progress else "",
         "at": iso(progress.at) if progress else None,
-        "phase": stored.plan.phases[progress.phase].name if progress else None,
-        "released": sum(progress.released) if progress else 0,
-        "final": final(stored.plan, totals),
-        "decisions": len(rows),
+        "phase": now.plan.phases[progress.phase].name if progress else None,
+        "released": now.released,
+        "final": final(now.plan, now.totals),
+        "goal": {"released": now.goal_released, "enrolled": now.goal_enrolled},
+        "per_hour": {"released": round(now.released_an_hour, 1), "enrolled": round(now.enrolled_an_hour, 1)},
+        "decisions": now.decisions,
         "verdict": progress.verdict if progress else "",
-        "eta": eta(database, known.id),
-        "lease": lease(known.lease),
+        "eta": eta(database, now),
+        "forecast": expectation.document(now.expected) if now.expected else None,
+        "on_plan": now.on_plan,
+        "lease": lease(now.lease),
     }
 
 
@@ -92,80 +110,39 @@ def lease(info: LeaseInfo) -> dict[str, Any] | None:
     }
 
 
-def _totals(database: Database, rollout_id: str) -> list[int]:
-    points = database.reader(rollout_id).points()
-    if not points:
-        return [0] * len(Outcome)
-    return [sum(column) for column in zip(*points[-1].by_phase, strict=True)]
-
-
-def final(plan: Any, totals: list[int]) -> dict[str, int]:
+def final(plan: Plan, totals: Sequence[int]) -> dict[str, int]:
     """Give devices by what became of them; the numbers sum to the inventory."""
     counts = {one.name.lower(): totals[one] for one in Outcome if one is not Outcome.PENDING}
     return {**counts, "pending": plan.planned - sum(counts.values()), "excluded": len(plan) - plan.planned}
 
 
-def eta(database: Database, rollout_id: str) -> dict[str, Any] | None:
-    """Give when it will be done, by the latest simulation of its plan; None if there is none."""
-    known = database.rollout(rollout_id)
-    plan = database.plan(known.plan_id).plan
-    progress = database.reader(known.id).progress()
-    if progress is not None and progress.state.value == "finished":
-        return {"at": iso(progress.at), "hours": (progress.at - plan.start) / HOUR_S, "of": "finished"}
-    told = database.simulations(known.plan_id)
-    if told is None:
+def eta(database: Database, now: Standing) -> dict[str, Any] | None:
+    """Give when it will be done: it is, by its latest forecast, or by its plan's simulation; None if unknown."""
+    start = now.plan.start
+    if now.progress is not None and now.progress.state is State.FINISHED:
+        at = now.progress.at
+        return {"at": iso(at), "hours": (at - start) / HOUR_S, "of": "finished"}
+    if now.is_final:
         return None
-    hours = told["summary"]["eta_hours"]
-    at = {
-        name: iso(plan.start + int(one * HOUR_S)) if one is not None else None for name, one in hours.items()
+    if now.expected is not None:
+        told = expectation.document(now.expected)["done"]
+        p50 = now.expected.done[1]
+        hours = None if math.isinf(p50) else (p50 - start) / HOUR_S
+        return {"at": told["p50"], "p10": told["p10"], "p90": told["p90"], "hours": hours, "of": "forecast"}
+    stored = database.simulations(now.plan_id)
+    if stored is None:
+        return None
+    hours_of = stored["summary"]["eta_hours"]
+    at_of = {
+        name: iso(start + int(one * HOUR_S)) if one is not None else None for name, one in hours_of.items()
     }
-    return {"at": at["p50"], "p10": at["p10"], "p90": at["p90"], "hours": hours["p50"], "of": "simulation"}
-
-
-def show(database: Database, rollout_id: str) -> None:
-    """Print the status."""
-    known = database.rollout(rollout_id)
-    stored = database.plan(known.plan_id)
-    plan, reader = stored.plan, database.reader(known.id)
-    progress = reader.progress()
-    holder = lease(known.lease)
-    points = reader.points()
-    by_phase = points[-1].by_phase if points else [[0] * len(Outcome)] * len(plan.phases)
-    rows = []
-    for index, phase in enumerate(plan.phases):
-        released = progress.released[index] if progress else 0
-        rows.append([phase.name, len(phase), released, *(by_phase[index][one] for one in Outcome)])
-    names = [one.name.lower().replace("_", " ") for one in Outcome]
-    table(["phase", "planned", "released", *names], rows)
-    if progress is None:
-        say(f"rollout {known.id} of plan {stored.id} has not begun")
-        return
-    recent = reader.decisions()[-RECENT:]
-    table(
-        ["when", "state", "released", "why"],
-        [[instant(one.at, plan.zone), one.state.value, one.released, one.reason] for one in recent],
-        title="Last decisions",
-    )
-    say(f"rollout {known.id} (plan {stored.id}, digest {stored.digest[:12]}) is {progress.state.value}")
-    say(f"  {progress.reason}")
-    if progress.state.is_final:
-        pass
-    elif holder is None:
-        say("  nobody executes it now; 'rollout run' goes on")
-    else:
-        until = "overdue since" if holder["overdue"] else "renewed until"
-        say(f"  executed by {holder['holder']} since {holder['since']}, {until} {holder['expires']}")
-    _show_eta(database, known.id)
-
-
-def _show_eta(database: Database, rollout_id: str) -> None:
-    when = eta(database, rollout_id)
-    if when is None:
-        say("  when it will be done: unknown; 'rollout simulate' tells")
-    elif when["of"] == "finished":
-        say(f"  done after {span(when['hours'])}")
-    else:
-        say(f"  expected to be done after {span(when['hours'])}, {when['p10']} … {when['p90']} (simulation)")
+    return {
+        "at": at_of["p50"],
+        "p10": at_of["p10"],
+        "p90": at_of["p90"],
+        "hours": hours_of["p50"],
+        "of": "simulation",
+    }
 
 
 def show_device(database: Database, rollout_id: str, device: str, *, as_json: bool) -> None:
@@ -183,7 +160,8 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         place = int((phase.order == row).argmax()) + 1
         facts |= {"phase": phase.name, "place": place, "of": len(phase)}
     else:
-        facts["excluded"] = plan.exclusion_reasons[int(plan.excluded[row]) - 1]
+        why = exclusions.of_device(plan, row, database.findings(stored.inventory_id))
+        facts |= {"excluded": why.reason, "because": why.sentence, "next_action": why.next_action}
     for batch in reader.batches():
         if (batch.rows == row).any():
             facts |= {"batch": batch.number, "released": iso(batch.at)}

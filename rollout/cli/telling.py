@@ -27,11 +27,19 @@ EVERY_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Where a run tells of itself. metrics : file of figures, None = none. notify : URL, "" = none. quiet : no log."""
+    """Where a run tells of itself.
+
+    metrics : file of figures, None = none. notify : URL, "" = none. quiet : no log. report : folder of a report that
+    is kept up to date, None = none. forecasts : whether its end is forecast anew beside it. db : the database, for
+    the processes that do the last two; "" = neither.
+    """
 
     metrics: Path | None = None
     notify: str = ""
     quiet: bool = False
+    report: Path | None = None
+    forecasts: bool = False
+    db: str = ""
 
 
 class Telling:

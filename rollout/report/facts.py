@@ -194,6 +194,39 @@ class Tuning:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What was forecast of a running rollout, from where it stood.
+
+    as_of : Unix seconds of the look from which it was played on. done, through : (p10, p50, p90) Unix seconds of
+    the end, and of SHARE_THROUGH of the planned devices enrolled; infinite where the simulated time ends before.
+    failed : (p10, p50, p90) devices failed in the end. calibrated : the assumptions were fitted to it first.
+    matched : share of the released devices that stand where these assumptions would have them.
+    """
+
+    as_of: int
+    done: tuple[float, float, float]
+    through: tuple[float, float, float]
+    failed: tuple[int, int, int]
+    halt_chance: float = 0.0
+    calibrated: bool = False
+    matched: float = 1.0
+
+
+SHARE_THROUGH = 0.9
+"""Share of the planned devices that `Expected.through` speaks of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludedRow:
+    """Devices that are not in the plan: its reason as it stands there, how many, what it means, what to do."""
+
+    reason: str
+    count: int
+    sentence: str = ""
+    next_action: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReportFacts:
     """Everything a report says. Parts that are None or empty are left out, and the page says so.
@@ -203,6 +236,8 @@ class ReportFacts:
     was run, of the simulation (median). planned : devices released by the plan's curve. decisions,
     points, judgements, audit : from the journal, in order of time; empty for a plan only.
     needs : sentences, what needs a person now. rollout : id, "" where nothing was run.
+    expected : the latest forecast of the running rollout. on_plan : a sentence, how it stands against the plan's
+    simulation, "" unknown. excluded : who is not in the plan, in words; empty where nobody worded it.
     """
 
     title: str
@@ -226,6 +261,9 @@ class ReportFacts:
     needs: tuple[str, ...] = ()
     tuning: Tuning | None = None
     rollout: str = ""
+    expected: Expected | None = None
+    on_plan: str = ""
+    excluded: tuple[ExcludedRow, ...] = ()
 
     @property
     def executed(self) -> bool:

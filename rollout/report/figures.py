@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rollout.report.facts import FINAL, Forecast, Load, ReportFacts
+from rollout.report.facts import FINAL, Expected, Forecast, Load, ReportFacts
 from rollout.report.standing import enrolled_of, last_look, released_of, standing_of
 from rollout.report.wording import hexcode, iso
 from rollout.values import HOUR_S, Outcome
 
 SCHEMA = 1
 """Raised when a key goes or changes its meaning; new keys may come at any time."""
+
+LEVEL_NAMES = ("p10", "p50", "p90")
 
 
 def json_report(facts: ReportFacts) -> dict[str, Any]:
@@ -36,6 +38,17 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
             "enrolled": facts.funnel.enrolled,
         },
         "excluded": dict(facts.plan.excluded_by_reason()),
+        "exclusions": [
+            {
+                "reason": row.reason,
+                "count": row.count,
+                "sentence": row.sentence,
+                "next_action": row.next_action,
+            }
+            for row in facts.excluded
+        ],
+        "expected": _expected(facts.expected),
+        "on_plan": facts.on_plan,
         **_forecast(facts.forecast, facts.load),
         "phases": phases_of(facts),
         "gates": _gates(facts),
@@ -121,6 +134,7 @@ def _standing(facts: ReportFacts) -> dict[str, Any]:
         "because": standing.because,
         "done": standing.done,
         "done_range": standing.done_range,
+        "done_hours": standing.done_hours,
         "needs": list(standing.needs),
         "enrolled": enrolled_of(facts),
     }
@@ -129,7 +143,7 @@ def _standing(facts: ReportFacts) -> dict[str, Any]:
 def _quantiles(hours: tuple[float, float, float]) -> dict[str, float | None]:
     """Give the hours by name, None where the simulated time ends before."""
     known = (round(float(h), 3) if math.isfinite(h) else None for h in hours)
-    return dict(zip(("p10", "p50", "p90"), known, strict=True))
+    return dict(zip(LEVEL_NAMES, known, strict=True))
 
 
 def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
@@ -162,6 +176,23 @@ def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
         "peak_per_hour": _peak(load),
         "baseline": baseline,
     }
+
+
+def _expected(expected: Expected | None) -> dict[str, Any] | None:
+    if expected is None:
+        return None
+    return {
+        "as_of": iso(expected.as_of),
+        "done": _instants(expected.done),
+        "enrolled_90": _instants(expected.through),
+        "failed": dict(zip(LEVEL_NAMES, expected.failed, strict=True)),
+        "halt_chance": expected.halt_chance,
+        "calibrated": expected.calibrated,
+    }
+
+
+def _instants(instants: tuple[float, float, float]) -> dict[str, str | None]:
+    return {name: None if math.isinf(at) else iso(at) for name, at in zip(LEVEL_NAMES, instants, strict=True)}
 
 
 def _peak(load: Load | None) -> dict[str, int] | None:

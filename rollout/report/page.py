@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 from rollout.report.charts import charts_of
-from rollout.report.facts import ReportFacts
+from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
 from rollout.report.funnel import SENTENCES, STAGES, FunnelBars
 from rollout.report.pictures import Display, draw, pictures_of
@@ -76,9 +76,9 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         },
         charts=charts,
         funnel=_funnel(facts),
-        eta_hours=(figures["eta_hours"] or {}).get("p50"),
+        done_hours=standing.done_hours,
         failed_total=sum(row.count for row in facts.failures),
-        excluded=[(reason, n) for reason, n in facts.plan.excluded_by_reason().items() if n],
+        excluded=_excluded(facts),
         judgements=_judgements(facts),
         failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
         batches=_batches(facts),
@@ -153,6 +153,14 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
     for tile in tiles:
         tile["text"] = count(tile["value"])
     return tiles
+
+
+def _excluded(facts: ReportFacts) -> list[ExcludedRow]:
+    """Give who is not in the plan; where nobody worded it, by the plan's short reasons."""
+    if facts.excluded:
+        return list(facts.excluded)
+    counts = facts.plan.excluded_by_reason()
+    return [ExcludedRow(reason, n) for reason, n in counts.items() if n]
 
 
 def _funnel(facts: ReportFacts) -> list[dict[str, Any]]:

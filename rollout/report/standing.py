@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from rollout.report.facts import FINAL, PLANNED, Forecast, ReportFacts
-from rollout.report.wording import capital, count, duration, moment, percent, when, zone_of
+from rollout.report.facts import FINAL, PLANNED, Expected, Forecast, ReportFacts
+from rollout.report.wording import LATER, capital, count, day, duration, moment, percent, when, zone_of
 from rollout.values import HOUR_S, Outcome, State, Verdict
 
 RISKY_HALT_CHANCE = 0.05
@@ -32,7 +32,8 @@ class Standing:
     """The three answers of the first screen.
 
     tone, headline, because : is it going well, and why. done, done_range : when, in the report's zone.
-    needs : what a person must do now, maybe empty.
+    done_hours : the likely end in hours after the start, None where there is none. needs : what a person must do
+    now, maybe empty.
     """
 
     tone: Tone
@@ -41,13 +42,15 @@ class Standing:
     done: str
     done_range: str
     needs: tuple[str, ...]
+    done_hours: float | None = None
 
 
 def standing_of(facts: ReportFacts) -> Standing:
     """Judge the rollout from its state, its last verdict and its place in the forecast's band."""
     tone, headline, because = _health(facts)
     done, done_range = _done(facts)
-    return Standing(tone, headline, because, done, done_range, tuple(capital(need) for need in facts.needs))
+    needs = tuple(capital(need) for need in facts.needs)
+    return Standing(tone, headline, because, done, done_range, needs, _done_hours(facts))
 
 
 def enrolled_of(facts: ReportFacts) -> int:
@@ -123,6 +126,10 @@ def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
     return _against(facts, facts.forecast)
 
 
+SLACK = 0.002
+"""A few simulated runs of a large fleet hardly differ: so much of the eligible devices apart is still on course."""
+
+
 def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
     """Say where the enrolled devices lie in the forecast's outermost band."""
     at = last_look(facts)
@@ -132,9 +139,10 @@ def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
     )
     now = sum(counts[Outcome.ENROLLED] for counts in facts.points[-1].by_phase)
     against = f"{count(now)} devices are enrolled; the forecast for now was {count(low)} to {count(high)}."
-    if now < low:
+    slack = SLACK * facts.funnel.eligible
+    if now < low - slack:
         return Tone.WATCH, f"Behind the forecast by {count(middle - now)} devices", against
-    if now > high:
+    if now > high + slack:
         return Tone.GOOD, f"Ahead of the forecast by {count(now - middle)} devices", against
     return Tone.GOOD, "On course", against
 
@@ -146,6 +154,8 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
         return f"Done {when(end, zone)}", f"{duration((end - facts.plan.start) / HOUR_S)} after the start"
     if facts.state in (State.HALTED, State.ABORTED):
         return "Not under this plan", "Its state is final; a continuation needs a new plan."
+    if facts.expected is not None:
+        return _expected(facts, facts.expected)
     forecast = facts.forecast
     if forecast is None:
         return "Unknown", "Simulate the plan to get a forecast."
@@ -159,3 +169,32 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
     return capital(when(p50, zone)).rstrip("."), likely
+
+
+def _expected(facts: ReportFacts, expected: Expected) -> tuple[str, str]:
+    """Say when it will be done by the forecast from where it stood."""
+    zone = zone_of(facts.zone)
+    p10, p50, p90 = expected.done
+    first, likely, last = expected.through
+    end = f"8 of 10 ways on end between {moment(p10, zone)} and {moment(p90, zone)}"
+    if day(p10, zone) == day(p90, zone):
+        end = "nearly all ways on end then: the last to be given up are those that stay silent"
+    text = (
+        f"90 % of the devices are enrolled {moment(likely, zone)} "
+        f"({moment(first, zone)} to {moment(last, zone)}); {end}. "
+        f"Forecast from where it stood {moment(expected.as_of, zone)}"
+    )
+    return (LATER.capitalize() if math.isinf(p50) else when(p50, zone)), text
+
+
+def _done_hours(facts: ReportFacts) -> float | None:
+    """Give the hours that `done` names."""
+    if facts.state in (State.FINISHED, State.HALTED, State.ABORTED):
+        return None
+    if facts.expected is not None:
+        hours = (facts.expected.done[1] - facts.plan.start) / HOUR_S
+    elif facts.forecast is not None:
+        hours = facts.forecast.eta_hours[1]
+    else:
+        return None
+    return round(float(hours), 3) if math.isfinite(hours) else None

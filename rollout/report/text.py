@@ -34,6 +34,7 @@ def text_report(facts: ReportFacts) -> str:
         _head(facts, standing),
         _funnel(facts),
         _final(facts),
+        _excluded(facts),
         _forecast(facts),
         _phases(facts),
         _gates(facts),
@@ -52,6 +53,8 @@ def _head(facts: ReportFacts, standing: Standing) -> list[str]:
         *_wrap(f"{SIGN[standing.tone]} {standing.headline}. {standing.because}".rstrip(), "Going well?   "),
         *_wrap(f"{standing.done}. {standing.done_range}".rstrip(), "Done when?    "),
     ]
+    if facts.on_plan:
+        lines += _wrap(f"Against the simulation: {facts.on_plan}.", " " * 14)
     needs = standing.needs or ("Nothing right now.",)
     for index, need in enumerate(needs):
         lines += _wrap(printable(need), "Needs you?    " if index == 0 else " " * 14)
@@ -81,6 +84,17 @@ def _final(facts: ReportFacts) -> list[str]:
     lines += [f"  {word:<34} {count(n):>11}" for word, n in rows]
     total = sum(int(facts.final.get(key, 0)) for key in FINAL)
     return [*lines, f"  {'together':<34} {count(total):>11} of {count(facts.devices)}"]
+
+
+def _excluded(facts: ReportFacts) -> list[str]:
+    lines: list[str] = []
+    for row in facts.excluded[:FAILURES]:
+        lines += _wrap(printable(f"{row.reason}. {row.sentence}"), f"  {count(row.count):>8}  ")
+        lines += _wrap(printable(row.next_action), " " * 12)
+    rest = len(facts.excluded) - FAILURES
+    if rest > 0:
+        lines.append(f"  and {rest} further reasons, all in report.json")
+    return ["NOT IN THE PLAN, AND WHAT TO DO", *lines] if lines else []
 
 
 def _forecast(facts: ReportFacts) -> list[str]:
