@@ -23,9 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.exit_code == 1 or "-vv" in arguments:
             _trace(error)
         return _fail(arguments, int(error.exit_code), error.message, error.hint)
-    except KeyboardInterrupt as stop:
-        hint = str(stop) or "nothing is lost; run the command again"
-        return _fail(arguments, Exit.INTERRUPTED, "interrupted", hint)
+    except KeyboardInterrupt:
+        return _fail(arguments, Exit.INTERRUPTED, "interrupted", "nothing is lost; run the command again")
     except BrokenPipeError:
         # The reader of our output went away (head, less): no fault of anybody's.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -102,9 +102,8 @@ def run_app(arguments: Sequence[str]) -> int:
         message = error.format_message().replace("\n", " ")
         hint = f"see 'rollout {verb} --help'" if verb in VERBS else "see 'rollout --help'"
         raise UsageError(message, hint) from None
-    except typer.Abort as abort:
-        # What the interrupted verb says about it stands in the interrupt that typer has wrapped.
-        raise KeyboardInterrupt(*getattr(abort.__cause__, "args", ())) from None
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     if code == 130:
         raise KeyboardInterrupt
     return int(code or 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rollout.cli import expectation
 from rollout.cli.standing import Looks, Standing, executor
 from rollout.cli.terminal import instant, number, out, say
+from rollout.errors import Exit, RolloutError
 from rollout.values import Outcome, State
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ def watch(looks: Looks, sleep: Callable[[float], None] = time.sleep) -> None:
         else:
             _lines(looks, sleep)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("only the watching has ended: the rollout goes on as it did") from None
+        raise WatchEndedError("watching has ended", "the rollout goes on as it did") from None
+
+
+class WatchEndedError(RolloutError):
+    """A person has seen enough."""
+
+    exit_code = Exit.INTERRUPTED
 
 
 def _live(looks: Looks, sleep: Callable[[float], None]) -> None:
