@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rollout.cli import expectation
-from rollout.cli.terminal import span
+from rollout.cli.terminal import iso, span
 from rollout.report.facts import Expected
 from rollout.values import DAY_S, HOUR_S, DecisionRow, LongArray, Outcome, Plan, Progress, ProgressPoint
 
@@ -162,17 +162,5 @@ def executor(info: LeaseInfo) -> str:
     """Say who executes it."""
     if not info.holder:
         return "nobody executes it now; 'rollout run' goes on"
-    since = int(time.time()) - info.since
-    if not info.is_taken(time.time()):
-        return f"{info.holder} has given no sign of life since {_clock(info.expires)}"
-    return f"executed by {info.holder}, for {_span(since)}"
-
-
-def _clock(at: int) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at))
-
-
-def _span(seconds: int) -> str:
-    if seconds < 120:
-        return f"{max(0, seconds)} s"
-    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    until = "renewed until" if info.is_taken(time.time()) else "overdue since"
+    return f"executed by {info.holder} since {iso(info.since)}, {until} {iso(info.expires)}"
