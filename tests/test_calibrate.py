@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from scipy.stats import beta
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
 from rollout.values import DeviceOutcomes, Outcome
-from sim.calibrate import HIGH, LOW, calibrate, fitted, model_document, natural, posterior
+from sim.calibrate import HIGH, LOW, _failures, calibrate, fitted, model_document, natural, posterior
 from sim.model import Model
 from sim.pilot import LEAST, known_until, pilot_of
 from sim.robustness import assumed
@@ -27,12 +28,20 @@ FEW = (200, 250)
 @pytest.mark.slow
 @pytest.mark.parametrize(("hours", "days"), [(24, 7), (72, 7), (120, 14)])
 def test_a_planted_window_is_recovered_from_500_devices(hours: int, days: int) -> None:
-    """24h, 72h, 5d: the median within 10 %, and the preset named. One world each: bench_calibrate counts many."""
-    pilot = planted_pilot(assumed(base_model(0.05), {"window": hours * 3600}), 78, days)
-    found = calibrate(pilot, base_model(0.01), worlds=(300, 400))
-    assert found.estimates["window"].median == pytest.approx(hours, rel=0.1)
-    assert found.preset == {24: "24h", 72: "72h", 120: "5d"}[hours]
-    assert found.model.clients.window == hours * 3600
+    """24h, 72h, 5d, three seeds fixed beforehand: the median within 10 % in two of them, the interval too.
+
+    In 15 planted worlds the error's p90 was 4.3 %, so one world misses 10 % with a chance below a tenth, and two
+    of three with less than 3 %; a 90 % interval misses twice in three with the same chance.
+    """
+    near, held, named = [], [], []
+    for seed in (77, 78, 79):
+        pilot = planted_pilot(assumed(base_model(0.05), {"window": hours * 3600}), seed, days)
+        found = calibrate(pilot, base_model(0.01), worlds=(300, 400))
+        window = found.estimates["window"]
+        near.append(window.median == pytest.approx(hours, rel=0.1))
+        held.append(hours in window)
+        named.append(found.preset == {24: "24h", 72: "72h", 120: "5d"}[hours])
+    assert min(sum(near), sum(held), sum(named)) >= 2, (near, held, named)
 
 
 @pytest.mark.slow
@@ -71,6 +80,29 @@ def test_the_failure_rate_is_counted_with_jeffreys_interval() -> None:
     assert sum(rates) == pytest.approx(one.median, rel=1e-3)
     mended = [code for code in found.model.clients.failures if not code.permanent]
     assert mended == [code for code in base_model(0.01).clients.failures if not code.permanent]
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.2])
+def test_no_counting_of_500_devices_knows_a_failure_rate_better(rate: float) -> None:
+    """The estimate's error is that of counting, sqrt(r (1 - r) / n), the least an unbiased one can have.
+
+    Ten per cent at one standard deviation therefore asks for r >= 1 / 6 with 500 devices: at 2 % the error is
+    a third of the rate whatever the method, at 20 % it is 9 %.
+    """
+    model = base_model(rate)
+    pilot = planted_pilot(model, 1, 7)
+    rng = np.random.default_rng(int(1000 * rate))
+    drawn = rng.binomial(500, rate, 400)
+    found = {}
+    for count in set(drawn.tolist()):
+        told = np.arange(500) < count
+        counted = replace(pilot, failed=told, ended_at=np.full(500, pilot.now), code=told * 0x80180018)
+        found[count] = _failures(counted, model)[0].median
+    wrong = [found[count] / rate - 1 for count in drawn.tolist()]
+    least = np.sqrt((1 - rate) / (rate * 500))
+    assert np.std(wrong) <= 1.1 * least
+    assert abs(np.mean(wrong)) <= 0.25 * least
+    assert (least <= 0.1) == (rate >= 1 / 6)
 
 
 def test_calibration_repeats_itself_with_any_number_of_workers() -> None:
@@ -146,7 +178,9 @@ def test_outcomes_are_known_until_they_were_saved_only() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_closes_the_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_closes_the_circle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Run a pilot in another world than was assumed, calibrate, and plan with what was found."""
     from rollout.cli import main
 
@@ -170,9 +204,14 @@ window = "72h"
     steps = (["inventory", "--from", "scenario", "truth.toml"], ["preflight"], ["plan", "truth.toml"])
     for arguments in (*steps, ["approve", "--by", "Kim"], ["run", "--speed", "max"]):
         assert main([*arguments, "--db", "x.db"]) == 0
-    assert main(["calibrate", "--db", "x.db", "--workers", "2"]) == 0
+    capsys.readouterr()
+    assert main(["calibrate", "--db", "x.db", "--workers", "2", "--json"]) == 0
     found = Path("calibrated.toml").read_text()
     window_s = parse_duration(tomllib.loads(found)["model"]["clients"]["window"])
-    assert window_s / 3600 == pytest.approx(72, rel=0.2)  # one pilot of 476; it had been planned so
+    # One pilot, one draw: how near is test_a_planted_window's business; here, that what was fitted is written.
+    told = json.loads(capsys.readouterr().out)
+    interval = told["estimates"]["window"]
+    assert told["preset"] or interval["low"] <= window_s / 3600 <= interval["high"]
+    assert not told["preset"] or window_s == parse_duration(told["preset"])
     assert found.startswith("# Calibrated to")
     assert main(["plan", "calibrated.toml", "--db", "x.db"]) == 0
