@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from rollout.durations import format_duration
 from rollout.pacing.curve import UTILISATION
 from rollout.planning.planner import default_phases
@@ -96,6 +98,33 @@ class Space:
         if self.tries_pilot:
             more["pilot"] = trial.suggest_int("pilot", 100, 2000, log=True)
         return Candidate(mode, round(hours, 1), step_s, **more)
+
+    def near(self, one: Candidate, other: Candidate, rng: np.random.Generator) -> dict[str, Any]:
+        """Give what an optimizer would choose for one like `one`, towards `other` or a little away from it."""
+        way = rng.uniform(-0.5, 1.0)
+        wide = 3.0 if rng.random() < 0.4 else 1.0
+
+        def moved(name: str, low: float, high: float, spread: float) -> float:
+            here = getattr(one, name) or high
+            there = (getattr(other, name) or high) if one.mode == other.mode or name == "hours" else here
+            return float(
+                np.clip(here ** (1 - way) * there**way * np.exp(rng.normal(0, wide * spread)), low, high)
+            )
+
+        step = STEPS_S.index(one.step_s) + (int(rng.integers(-1, 2)) if rng.random() < 0.4 else 0)
+        out: dict[str, Any] = {
+            "mode": one.mode,
+            "hours": moved("hours", FASTEST_H, self.slowest_h, 0.02),
+            "step": int(np.clip(step, 0, len(STEPS_S) - 1)),
+        }
+        if one.mode == "ramp":
+            out |= {"slow": moved("slow", 2.0, 32.0, 0.2), "factor": moved("factor", 1.5, 4.0, 0.1)}
+            out["rung"] = moved("rung", 0.005, 0.2, 0.2)
+        elif one.mode == "auto":
+            out["in_flight"] = moved("in_flight", 0.02, 1.0, 0.1)
+        if self.tries_pilot:
+            out["pilot"] = round(moved("pilot", 100, 2000, 0.1))
+        return out
 
 
 def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot: bool) -> Space:

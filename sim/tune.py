@@ -2,8 +2,9 @@
 
 An optimizer (Optuna's multi-objective TPE) asks for candidates in batches of a fixed size and is told their
 scores in the order in which it asked: so the result depends on seed and number of trials, and not on the
-workers. A candidate that its first run shows to be hopeless is not run again. `budget_s` ends the search by the
-clock instead: then the number of trials, and with it the result, is the machine's.
+workers. All batches but each FRESH-th look around the front instead: between neighbours, widest gap first.
+A candidate that its first run shows to be hopeless is not run again. `budget_s` ends the search by the clock
+instead: then the number of trials, and with it the result, is the machine's.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from rollout.errors import UsageError
 from rollout.values import Inventory, Plan
-from sim.candidates import AS_WRITTEN, FASTEST_H, Candidate, Space, space_of
+from sim.candidates import AS_WRITTEN, FASTEST_H, SLOWEST_H, Candidate, Space, space_of
 from sim.evaluation import NEVER_H, Evaluate, Job, Result, Score, Task, score_of
 from sim.robustness import Robustness, robustness
 from sim.scaling import SMALL, scale_down
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 8
 """Candidates asked for at once. Not the number of workers: that must not change the result."""
+FRESH: Final = 6
+"""Each FRESH-th batch is the optimizer's own; the others look between neighbours on the front."""
 RUNS: Final = 3
 """Replications of a candidate that is not hopeless."""
 HOPELESS: Final = 1.15
@@ -182,6 +188,11 @@ def _search(
             size = min(BATCH, (effort.trials or 1_000_000) - len(tried))
             if not tried:
                 _straight_lines(study, space)
+            elif len(tried) == BATCH:
+                _other_modes(study, space)
+            elif len(tried) // BATCH % FRESH:
+                for near in between(front_of(tried, targets), space, evaluate.job.seed, len(tried), size):
+                    study.enqueue_trial(near)
             asked = [study.ask() for _ in range(size)]
             candidates = [space.ask(trial) for trial in asked]
             if not tried:
@@ -205,6 +216,38 @@ def _straight_lines(study: Study, space: Space) -> None:
     for index in range(BATCH - 1):
         hours = FASTEST_H * (space.slowest_h / FASTEST_H) ** (index / (BATCH - 2))
         study.enqueue_trial({"mode": "duration", "hours": hours, "step": 1})
+
+
+def _other_modes(study: Study, space: Space) -> None:
+    """Then ramps and budgets in the middle of their space: each mode is seen at all speeds."""
+    for index in range(BATCH):
+        hours = FASTEST_H * (space.slowest_h / FASTEST_H) ** (index / (BATCH - 1))
+        ramp = {"mode": "ramp", "slow": 8.0, "factor": 2.2, "rung": 0.03}
+        told = {"mode": "auto", "in_flight": 0.3} if index % 3 == 2 else ramp
+        study.enqueue_trial({"hours": hours, "step": 1, **told})
+
+
+def between(front: Sequence[Tried], space: Space, seed: int, round_: int, count: int) -> list[dict[str, Any]]:
+    """Give candidates, as the optimizer writes them, between or near neighbours on a front, widest gap first.
+
+    The gap is the area between two neighbours that a better plan might win. Repeats from seed and round.
+    """
+    rng = np.random.default_rng((seed, round_))
+    paced = [one for one in front if one.candidate.mode]
+    if not paced:
+        return []
+    pairs = list(pairwise(paced)) or [(paced[0], paced[0])]
+    gaps = [(b.score.hours - a.score.hours) * (a.score.peak - b.score.peak) for a, b in pairs]
+    order = sorted(range(len(pairs)), key=lambda at: (-gaps[at], at))
+    out = []
+    for index in range(count):
+        one, other = pairs[order[index % len(order)]]
+        if index % 8 < (4 if space.slowest_h < SLOWEST_H else 1):
+            one, other = pairs[-1][::-1]  # a deadline's gentlest plan is at the slow end, or beyond
+        elif rng.random() < 0.5:
+            one, other = other, one
+        out.append(space.near(one.candidate, other.candidate, rng))
+    return out
 
 
 def _objectives(score: Score) -> tuple[float, float]:

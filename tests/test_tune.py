@@ -20,7 +20,7 @@ from rollout.policy import load_policy
 from rollout.preflight import preflight
 from rollout.values import Inventory, Plan
 from sim.candidates import AS_WRITTEN, Candidate, document_of, policy_of
-from sim.evaluation import NEVER_H, Evaluate, Job, Score, Task
+from sim.evaluation import NEVER_H, Evaluate, Figures, Job, Result, Score, Task, score_of
 from sim.population import generate
 from sim.robustness import ASSUMPTIONS, Robustness, assumed
 from sim.robustness import Tried as Changed
@@ -263,6 +263,61 @@ def test_the_bad_world_counts_devices_of_the_full_fleet() -> None:
         evaluate(Task(Candidate("duration", hours, 3600), (0,))).exposed_p90 for hours in (4.0, 200.0)
     )
     assert 0 < slow <= fast <= plan.planned
+
+
+class Planted:
+    """Workers that know the answer: two objectives in closed form, best at a step of 2 h and a ramp from 1/8."""
+
+    def map(self, function: Any, items: Any) -> list[Any]:
+        """Score candidates; the evaluator is passed over."""
+        del function
+        return [self.result(one.candidate) for one in items]
+
+    @staticmethod
+    def result(one: Candidate) -> Result:
+        """Give hours and peak of a candidate."""
+        hours = 24 + one.hours * (1.0 + 0.1 * abs(math.log(max(1, one.step_s) / 7200)))
+        waste = 1.3
+        if one.mode == "ramp":
+            waste = 1.0 + 0.1 * math.log(one.slow / 8) ** 2 + 0.1 * math.log(one.factor / 2) ** 2
+            waste += 0.05 * math.log(one.rung / 0.05) ** 2
+        elif one.mode == "auto":
+            waste = 1.1 + 0.2 * math.log((one.in_flight or 1.0) / 0.3) ** 2
+        hours, peak = round(hours, 4), round(1e4 / max(one.hours, 1.0) * waste, 4)
+        return Result((Figures(hours, hours, peak, 0.0, False),))
+
+
+def _by_luck(found: Job, count: int, seed: int) -> list[Score]:
+    from benchmarks.bench_tune import random_candidate
+
+    rng = np.random.default_rng(seed)
+    return [
+        score_of([Planted.result(random_candidate(found.space, rng))], found.targets) for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_planted_optimum_is_nearly_found(seed: int) -> None:
+    """Under a deadline: within 10 % of the best peak of 10,000 random plans, with 240 of its own.
+
+    Over two seeds it was 0.8 % below and 6.3 % above: 2 % is not reached every time.
+    """
+    found = job(Targets(finish_within_h=100), seed=seed)
+    chosen = tune(found, Effort(trials=240, runs=1), Planted(), look_around=False).choice.score
+    within = [one for one in _by_luck(found, 10_000, seed) if one.hours <= 100]
+    best = min(within, key=lambda one: one.peak)
+    assert chosen.peak <= 1.1 * best.peak
+    assert chosen.hours <= 100
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_front_is_worth_nearly_ten_times_as_much_luck(seed: int) -> None:
+    """A hundred plans dominate 99 % at least of the area that a thousand random ones do (0.9986, 0.9992)."""
+    found = job(seed=seed)
+    tried = [one.score for one in tune(found, Effort(trials=100, runs=1), Planted(), look_around=False).tried]
+    luck = _by_luck(found, 1000, seed)
+    reference = (1.05 * max(one.hours for one in luck), 1.05 * max(one.peak for one in luck))
+    assert hypervolume(tried, reference) >= 0.99 * hypervolume(luck, reference)
 
 
 def test_a_budget_of_time_ends_the_search() -> None:
