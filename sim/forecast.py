@@ -6,9 +6,7 @@ draws: everybody targeted at once (automatic enrollment "All"), with only the cl
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +27,7 @@ from sim.draws import Traits, make_draws, traits_of
 from sim.engine import Simulation, make_engine
 from sim.journal import MemoryJournal
 from sim.model import Model
+from sim.workers import silent, workers_of
 from sim.world import SimClock, World
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
@@ -217,11 +216,8 @@ def simulate(
     """
     # Chunks exist so that a person's command takes effect between them; here nobody commands.
     job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
-    pairs = []
-    for pair in _map(job, range(runs), workers):
-        pairs.append(pair)
-        if progress is not None:
-            progress(len(pairs))
+    with workers_of(min(workers, runs)) as pool:
+        pairs = pool.map(job, range(runs), progress or silent)
     return Forecast(
         digest=plan.digest,
         start=plan.start,
@@ -247,28 +243,6 @@ class _Job:
             simulate_once(*arguments, seed=self.seed, replication=replication, keep_decisions=keep),
             simulate_baseline(*arguments, seed=self.seed, replication=replication),
         )
-
-
-def _map(job: _Job, replications: Sequence[int], workers: int) -> Iterator[tuple[RunResult, RunResult]]:
-    if workers <= 1 or len(replications) <= 1:
-        yield from map(job, replications)
-        return
-    # Spawned, not forked: numba's threads and a forked child do not go together.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(job,)) as pool:
-        yield from pool.map(_work, replications)
-
-
-_JOB: list[_Job] = []
-
-
-def _keep(job: _Job) -> None:
-    """Give a worker process its job once, instead of with each run."""
-    _JOB[:] = [job]
-
-
-def _work(replication: int) -> tuple[RunResult, RunResult]:
-    return _JOB[0](replication)
 
 
 def _figures(runs: Sequence[RunResult]) -> dict[str, object]:

@@ -24,20 +24,35 @@ TRIES: Final = 3
 """How often a piece of work is begun anew whose worker died."""
 
 
+def silent(_: int) -> None:
+    """Tell nobody."""
+
+
 class Workers(Protocol):
     """Something that does independent pieces of work."""
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Give the result of each item, in their order. `function` and items are picklable."""
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+    ) -> list[Result]:
+        """Give the result of each item, in their order. `function` and items are picklable.
+
+        told : called with the number of results each time that one more is there.
+        """
         ...
 
 
 class Here:
     """This process does all of it, one after the other."""
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+    ) -> list[Result]:
         """Give the result of each item, in their order."""
-        return [function(item) for item in items]
+        results = []
+        for item in items:
+            results.append(function(item))
+            told(len(results))
+        return results
 
 
 class Pool:
@@ -50,7 +65,9 @@ class Pool:
         self._make = make
         self._executor = make()
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+    ) -> list[Result]:
         """Give the result of each item, in their order.
 
         Raise an `OutsideError` if workers die again and again.
@@ -60,7 +77,7 @@ class Pool:
             missing = [index for index in range(len(items)) if index not in done]
             if not missing:
                 break
-            self._go(function, items, missing, done)
+            self._go(function, items, missing, done, told)
         if len(done) < len(items):
             raise OutsideError(
                 f"expected {len(items)} results, found {len(done)}: workers died {TRIES} times",
@@ -74,11 +91,13 @@ class Pool:
         items: Sequence[Item],
         missing: Sequence[int],
         done: dict[int, Result],
+        told: Callable[[int], None],
     ) -> None:
         try:
             futures = [(index, self._executor.submit(function, items[index])) for index in missing]
             for index, future in futures:
                 done[index] = future.result()
+                told(len(done))
         except BrokenProcessPool:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = self._make()
