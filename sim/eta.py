@@ -8,6 +8,7 @@ windows. Each future has its own draw of the calibrated assumptions, so the inte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -44,7 +45,7 @@ from sim.workers import Here, Workers
 from sim.world import SimClock, World
 
 RUNS: Final = 20
-ROUNDS: Final = 10
+ROUNDS: Final = 40
 """How often a device's chance is drawn anew until it stands where it really stands."""
 SHARE: Final = 0.9
 
@@ -153,14 +154,24 @@ def eta_of(
 
 
 def _instants(values: Sequence[int]) -> tuple[int | None, int | None, int | None]:
-    at = np.array([value if value >= 0 else np.inf for value in values])
-    p10, p50, p90 = np.quantile(at, [0.1, 0.5, 0.9], method="inverted_cdf")
-    return tuple(int(one) if np.isfinite(one) else None for one in (p10, p50, p90))  # type: ignore[return-value]
+    found = _foreseen([value if value >= 0 else math.inf for value in values])
+    return tuple(int(one) if math.isfinite(one) else None for one in found)  # type: ignore[return-value]
 
 
 def _counts(values: Sequence[int]) -> tuple[int, int, int]:
-    p10, p50, p90 = np.quantile(np.array(values), [0.1, 0.5, 0.9], method="inverted_cdf")
+    p10, p50, p90 = _foreseen(values)
     return int(p10), int(p50), int(p90)
+
+
+def _foreseen(values: Sequence[float]) -> tuple[float, float, float]:
+    """Give p10, p50 and p90 such that the truth, one more draw like the n `values`, lies between with 80 %.
+
+    It falls into each of the n + 1 gaps between them with the same chance: p10 is the value of rank 0.1 (n + 1),
+    p90 that of rank 0.9 (n + 1), rounded outwards. The plain quantiles of 20 values hold the truth in 76 % only.
+    """
+    ranked, n = sorted(values), len(values)
+    tail = max(1, math.floor((n + 1) / 10))
+    return ranked[tail - 1], ranked[(n - 1) // 2], ranked[n - tail]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

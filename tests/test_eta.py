@@ -60,10 +60,12 @@ def plan_and_fleet(devices: int = 600) -> tuple[Plan, Fleet]:
 
 
 @cache
-def truth_of(window_s: int = 86_400, seed: int = 3, devices: int = 600) -> Truth:
+def truth_of(
+    window_s: int = 86_400, seed: int = 3, devices: int = 600, online: float = 1.0, lag: float = 1.0
+) -> Truth:
     """Run a rollout in a world of its own, and keep where it stood on the way."""
     plan, fleet = plan_and_fleet(devices)
-    model = assumed(MODEL, {"window": window_s})
+    model = assumed(MODEL, {"window": window_s, "online": online, "lag": lag})
     world = world_of(plan, traits_of(fleet, model), model, seed=seed, replication=7)
     journal, clock = MemoryJournal(), SimClock(plan.start)
     steps = drive(plan, journal, world, plan.start + model.horizon)
@@ -115,7 +117,7 @@ def test_the_interval_holds_the_truth_and_narrows_on_the_way() -> None:
     truth = truth_of()
     widths = []
     for share in (0.1, 0.5):
-        found = eta_of(plan, fleet, MODEL, truth.standing[share], runs=12)
+        found = eta_of(plan, fleet, MODEL, truth.standing[share], runs=60)
         assert found is not None
         low, middle, high = found.through
         assert low is not None
