@@ -30,8 +30,9 @@ FEW = (200, 250)
 def test_a_planted_window_is_recovered_from_500_devices(hours: int, days: int) -> None:
     """24h, 72h, 5d, three seeds fixed beforehand: the median within 10 % in two of them, the interval too.
 
-    With as many worlds as the product plays; with fewer the intervals come out too narrow. In 15 planted worlds the error's p90 was 4.3 %, so one world misses 10 % with a chance below a tenth, and two
-    of three with less than 3 %; a 90 % interval misses twice in three with the same chance.
+    With as many worlds as the product plays; with fewer the intervals come out too narrow. In 15 planted worlds the
+    error's p90 was 4.3 %, so one world misses 10 % with a chance below a tenth, and two of three with less than
+    3 %; a 90 % interval misses twice in three with the same chance.
     """
     near, held, named = [], [], []
     for seed in (77, 78, 79):
