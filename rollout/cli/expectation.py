@@ -12,15 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rollout.cli.terminal import instant, iso, number
-from rollout.report.facts import Expected
+from rollout.report.facts import LEVEL_NAMES, Expected
 
 if TYPE_CHECKING:
     from rollout.store import JournalReader
 
 KIND = "forecast"
 """Kind of the journal's session rows that hold one."""
-
-LEVELS = ("p10", "p50", "p90")
 
 
 def latest(reader: JournalReader) -> Expected | None:
@@ -44,7 +42,7 @@ def text_of(told: Mapping[str, Any]) -> str:
 
 def of_document(told: Mapping[str, Any]) -> Expected:
     """Read the `eta` of `rollout forecast --json`. Raise `KeyError`, `TypeError` or `ValueError` if it is none."""
-    low, middle, high = (int(told["failed"][level]) for level in LEVELS)
+    low, middle, high = (int(told["failed"][level]) for level in LEVEL_NAMES)
     return Expected(
         as_of=int(datetime.fromisoformat(told["now"]).timestamp()),
         done=_instants(told["done"]),
@@ -59,27 +57,14 @@ def of_document(told: Mapping[str, Any]) -> Expected:
 def _instants(told: Mapping[str, str | None]) -> tuple[float, float, float]:
     first, middle, last = (
         math.inf if told[level] is None else datetime.fromisoformat(str(told[level])).timestamp()
-        for level in LEVELS
+        for level in LEVEL_NAMES
     )
     return first, middle, last
 
 
 def document(expected: Expected) -> dict[str, Any]:
     """Give it for scripts: instants UTC ISO 8601, None = not within the simulated time."""
-    return {
-        "as_of": iso(expected.as_of),
-        "done": _quantiles(expected.done),
-        "enrolled_90": _quantiles(expected.through),
-        "failed": dict(zip(LEVELS, expected.failed, strict=True)),
-        "halt_chance": expected.halt_chance,
-        "calibrated": expected.calibrated,
-    }
-
-
-def _quantiles(instants: tuple[float, float, float]) -> dict[str, str | None]:
-    return {
-        level: None if math.isinf(at) else iso(int(at)) for level, at in zip(LEVELS, instants, strict=True)
-    }
+    return expected.document(iso)
 
 
 def lines(expected: Expected, zone: str) -> list[tuple[str, str]]:

@@ -6,8 +6,10 @@ Instants are Unix seconds UTC, counts are devices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ AnyCounts = NDArray[np.int64] | NDArray[np.float64]
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """The usual quantile levels of a forecast."""
+
+LEVEL_NAMES = ("p10", "p50", "p90")
+"""How the three figures of an interval of 8 in 10 are named for scripts."""
 
 PLANNED = "planned"
 """State of a report about a plan that has not been run."""
@@ -199,7 +204,7 @@ class Expected:
     """What was forecast of a running rollout, from where it stood.
 
     as_of : Unix seconds of the look from which it was played on. done, through : (p10, p50, p90) Unix seconds of
-    the end, and of SHARE_THROUGH of the planned devices enrolled; infinite where the simulated time ends before.
+    the end, and of 90 % of the planned devices enrolled; infinite where the simulated time ends before.
     failed : (p10, p50, p90) devices failed in the end. calibrated : the assumptions were fitted to it first.
     matched : share of the released devices that stand where these assumptions would have them.
     """
@@ -212,9 +217,21 @@ class Expected:
     calibrated: bool = False
     matched: float = 1.0
 
+    def document(self, iso: Callable[[int], str]) -> dict[str, Any]:
+        """Give it for scripts. iso : writes an instant; None stands for one that is not within the simulated time."""
 
-SHARE_THROUGH = 0.9
-"""Share of the planned devices that `Expected.through` speaks of."""
+        def named(instants: tuple[float, float, float]) -> dict[str, str | None]:
+            told = (None if math.isinf(at) else iso(int(at)) for at in instants)
+            return dict(zip(LEVEL_NAMES, told, strict=True))
+
+        return {
+            "as_of": iso(self.as_of),
+            "done": named(self.done),
+            "enrolled_90": named(self.through),
+            "failed": dict(zip(LEVEL_NAMES, self.failed, strict=True)),
+            "halt_chance": self.halt_chance,
+            "calibrated": self.calibrated,
+        }
 
 
 @dataclass(frozen=True, slots=True)

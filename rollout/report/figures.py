@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rollout.report.facts import FINAL, Expected, Forecast, Load, ReportFacts
+from rollout.report.facts import FINAL, LEVEL_NAMES, Forecast, Load, ReportFacts
 from rollout.report.standing import enrolled_of, last_look, released_of, standing_of
 from rollout.report.wording import hexcode, iso
 from rollout.values import HOUR_S, Outcome
 
 SCHEMA = 1
 """Raised when a key goes or changes its meaning; new keys may come at any time."""
-
-LEVEL_NAMES = ("p10", "p50", "p90")
 
 
 def json_report(facts: ReportFacts) -> dict[str, Any]:
@@ -47,7 +45,7 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
             }
             for row in facts.excluded
         ],
-        "expected": _expected(facts.expected),
+        "expected": facts.expected.document(iso) if facts.expected else None,
         "on_plan": facts.on_plan,
         **_forecast(facts.forecast, facts.load),
         "phases": phases_of(facts),
@@ -176,23 +174,6 @@ def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
         "peak_per_hour": _peak(load),
         "baseline": baseline,
     }
-
-
-def _expected(expected: Expected | None) -> dict[str, Any] | None:
-    if expected is None:
-        return None
-    return {
-        "as_of": iso(expected.as_of),
-        "done": _instants(expected.done),
-        "enrolled_90": _instants(expected.through),
-        "failed": dict(zip(LEVEL_NAMES, expected.failed, strict=True)),
-        "halt_chance": expected.halt_chance,
-        "calibrated": expected.calibrated,
-    }
-
-
-def _instants(instants: tuple[float, float, float]) -> dict[str, str | None]:
-    return {name: None if math.isinf(at) else iso(at) for name, at in zip(LEVEL_NAMES, instants, strict=True)}
 
 
 def _peak(load: Load | None) -> dict[str, int] | None:
