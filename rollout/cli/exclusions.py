@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cache
 
 from rollout.report.facts import ExcludedRow
 from rollout.values import UNKNOWN, Finding, Plan
 
-if TYPE_CHECKING:
-    from rollout.store import Database, StoredPlan
 
-OTHER = {
-    "already co-managed": ("It is in Intune and ConfigMgr already.", "Nothing."),
-    "not enrolled yet": (
-        "Only enrolled devices can have a workload moved.",
-        "Enroll it first; the next plan of this workload takes it in.",
-    ),
-    "the workload is at Intune already": ("Its workload was moved before.", "Nothing."),
-    "excluded by the policy": (
-        "The scenario names it under [rollout] exclude.",
-        "Take it off that list to let it go.",
-    ),
-    "in no phase": (
-        "No phase of the scenario takes it.",
-        "Add a phase that takes it, or one that takes all the rest.",
-    ),
-    "released before": ("The rollout that this plan continues released it.", "Nothing."),
-    "not added by this rollout": ("It was a member before, or never one: it stays as it is.", "Nothing."),
-}
-"""Reasons that are no rule's: what they mean, what to do."""
+@cache
+def others() -> dict[str, tuple[str, str]]:
+    """Give the reasons that are no rule's: what each means, what to do.
 
+    Their names are loaded late: most commands start without planning.
+    """
+    from rollout.planning.change import NOT_OURS, RELEASED_BEFORE
+    from rollout.planning.exclusions import BY_POLICY, COMANAGED, MOVED, NOT_ENROLLED
+    from rollout.planning.planner import NO_PHASE
 
-def worded(database: Database, stored: StoredPlan) -> tuple[ExcludedRow, ...]:
-    """Give the exclusions of a stored plan, the largest first, worded by its inventory's findings."""
-    return rows_of(stored.plan, database.findings(stored.inventory_id))
+    return {
+        COMANAGED: ("It is in Intune and ConfigMgr already.", "Nothing."),
+        NOT_ENROLLED: (
+            "Only enrolled devices can have a workload moved.",
+            "Enroll it first; the next plan of this workload takes it in.",
+        ),
+        MOVED: ("Its workload was moved before.", "Nothing."),
+        BY_POLICY: (
+            "The scenario names it under [rollout] exclude.",
+            "Take it off that list to let it go.",
+        ),
+        NO_PHASE: (
+            "No phase of the scenario takes it.",
+            "Add a phase that takes it, or one that takes all the rest.",
+        ),
+        RELEASED_BEFORE: ("The rollout that this plan continues released it.", "Nothing."),
+        NOT_OURS: ("It was a member before, or never one: it stays as it is.", "Nothing."),
+    }
 
 
 def rows_of(plan: Plan, findings: Sequence[Finding]) -> tuple[ExcludedRow, ...]:
@@ -47,7 +49,7 @@ def rows_of(plan: Plan, findings: Sequence[Finding]) -> tuple[ExcludedRow, ...]:
 
 def _row(reason: str, count: int, finding: Finding | None) -> ExcludedRow:
     if finding is None:
-        return ExcludedRow(reason, count, *OTHER.get(reason, ("", "")))
+        return ExcludedRow(reason, count, *others().get(reason, ("", "")))
     example = "" if count == 1 else "for example: "
     return ExcludedRow(reason, count, f"{example}{finding.sentence}", finding.next_action)
 
