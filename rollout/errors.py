@@ -15,6 +15,7 @@ A message says what was expected, what was found and where; ``hint`` says what t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 
 
@@ -57,9 +58,13 @@ class UsageError(RolloutError):
 
 
 class OutsideError(RolloutError):
-    """The directory or the network cannot be reached."""
+    """The directory or the network cannot be reached.
+
+    never_sent : of the rows of a `Directory.apply` or `withdraw` that failed, those that surely did not go out.
+    """
 
     exit_code = Exit.OUTSIDE
+    never_sent: Collection[int] = ()
 
 
 class RefusedError(RolloutError):

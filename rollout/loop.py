@@ -283,15 +283,22 @@ class _Work:
             if self._is_stopped():
                 return None
             self.journal.check()
-            before, self.unsure = self.unsure, np.concatenate([self.unsure, missing])
-            answer = self.directory.apply(batch.number, missing, now)
-            self.unsure = before
+            answer = self._apply(batch, missing, now)
         found = np.concatenate([present, answer.adopted]) if len(answer.adopted) else present
         # Whom we may have sent before is ours; of the others somebody else was faster.
         adopted = _without(found, self.unsure)
         ours = _without(found, adopted)
         accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
         return Applied(accepted, adopted, answer.rejected, answer.reasons)
+
+    def _apply(self, batch: Batch, missing: IntArray, now: int) -> Applied:
+        """Send; after a call that failed, whom it may have reached is unsure."""
+        try:
+            return self.directory.apply(batch.number, missing, now)
+        except OutsideError as error:
+            reached = _without(missing, np.asarray(list(error.never_sent), dtype=np.int32))
+            self.unsure = np.concatenate([self.unsure, reached])
+            raise
 
     def _wait(self, now: int, error: OutsideError) -> int:
         """When to try again after a lost answer: doubling, at most one look's distance."""

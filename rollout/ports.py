@@ -104,7 +104,8 @@ class Directory(Protocol):
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Make `rows` members. Adding a member twice changes nothing.
 
-        Raise `OutsideError` when the answer is lost: the caller looks again before it sends again.
+        Raise `OutsideError` when the answer is lost: the caller looks again before it sends again. Rows that it
+        does not name in `never_sent` may have gone out.
         """
         ...
 

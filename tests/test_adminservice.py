@@ -311,8 +311,9 @@ def test_after_a_lost_answer_the_rest_of_the_chunk_waits_for_the_loop() -> None:
     """Nobody is sent after a doubt: the loop looks, then sends the missing ones; nobody twice."""
     it = site()
     it.emulator.faults.append(Fault("AddMembershipRule", skip=1, drop=True))
-    with pytest.raises(OutsideError):
+    with pytest.raises(OutsideError) as failed:
         it.directory.apply(0, rows(0, 1, 2, 3), it.now)
+    assert failed.value.never_sent == [2, 3]
     present = it.directory.members(rows(0, 1, 2, 3))
     assert present.tolist() == [0]
     it.directory.apply(0, rows(1, 2, 3), it.now)

@@ -252,10 +252,20 @@ def test_a_lost_answer_is_for_the_loop_to_look_up() -> None:
     it = tenant(chunk=20)
     it.emulator.faults.append(Fault("PATCH", lose=True))
     everybody = np.arange(20, dtype=np.int32)
-    with pytest.raises(OutsideError, match="may have happened"):
+    with pytest.raises(OutsideError, match="may have happened") as failed:
         it.directory.apply(0, everybody, it.now)
+    assert not failed.value.never_sent
     assert it.directory.members(everybody).tolist() == everybody.tolist()
     assert len(it.emulator.writes()) == 1
+
+
+def test_whom_a_failed_change_never_reached_is_named() -> None:
+    """The first twenty of forty are lost: the other twenty never went out."""
+    it = tenant(chunk=40)
+    it.emulator.faults.append(Fault("PATCH", drop=True))
+    with pytest.raises(OutsideError) as failed:
+        it.directory.apply(0, np.arange(40, dtype=np.int32), it.now)
+    assert failed.value.never_sent == list(range(20, 40))
 
 
 @pytest.mark.parametrize("happened", [True, False])

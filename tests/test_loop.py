@@ -170,6 +170,25 @@ def test_a_lost_answer_is_looked_up_and_nothing_is_sent_twice() -> None:
     assert [kind for _, kind, _ in journal.sessions].count("unanswered") == 2
 
 
+def test_a_person_who_adds_whom_a_failed_call_never_reached_was_faster() -> None:
+    """A call fails after its first row, then a person adds its second: the first may be ours, the second is not."""
+    plan = make_plan()
+    directory, journal = PromptDirectory(plan), MemoryJournal()
+    first, second, *_ = everybody = plan.phases[0].order.tolist()
+    trouble = OutsideError("no answer")
+    trouble.never_sent = everybody[1:]
+    directory.troubles, directory.lost = [trouble], False
+
+    def hook(_now: int) -> None:
+        if not directory.troubles and not directory.sent:
+            directory.is_member[[first, second]] = True
+
+    assert run(plan, directory, journal, hook).state is State.FINISHED
+    answers = [applied for _, _, applied in journal.applied]
+    assert first in np.concatenate([one.accepted for one in answers])
+    assert second in np.concatenate([one.adopted for one in answers])
+
+
 def test_a_refused_call_is_tried_again() -> None:
     """An addition that did not happen is sent again after a while."""
     plan = make_plan()

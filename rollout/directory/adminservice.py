@@ -144,7 +144,13 @@ class AdminServiceDirectory:
         todo = [row for row in rows.tolist() if row not in rejected]
         if any(not rules.is_done(int(self._resource[row]), inside) for row in todo):
             self._owed, self._changed_at = True, self._clock.monotonic()
-        refused = rules.change(self._named(todo), inside)
+        try:
+            refused = rules.change(self._named(todo), inside)
+        except OutsideError as error:
+            error.never_sent = [
+                row for row in rows.tolist() if int(self._resource[row]) not in rules.gone_out
+            ]
+            raise
         rejected |= {row: refused[one] for row in todo if (one := int(self._resource[row])) in refused}
         if self._owed and len(rows) < self._plan.chunk:
             self._refresh()  # a chunk that is not full ends its batch

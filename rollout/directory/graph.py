@@ -123,7 +123,12 @@ class GraphDirectory:
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
         row_of = {self._objects[row]: row for row in rows.tolist() if row not in rejected}
-        refused = self._links().change(list(row_of), inside)
+        links = self._links()
+        try:
+            refused = links.change(list(row_of), inside)
+        except OutsideError as error:
+            error.never_sent = [row for row in rows.tolist() if self._objects[row] not in links.gone_out]
+            raise
         rejected |= {row_of[one]: why for one, why in refused.items()}
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
         return Applied(rows[~np.isin(rows, out)], NOBODY, out, tuple(rejected[row] for row in out.tolist()))

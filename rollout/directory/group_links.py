@@ -12,7 +12,7 @@ from typing import Final
 from rollout.directory import graph_requests as ask
 from rollout.directory.entra import Tenant, batch_answers, retry_after, said
 from rollout.directory.requests import Call
-from rollout.directory.transport import Answer, AnswerError
+from rollout.directory.transport import Answer, AnswerError, LostAnswerError
 from rollout.errors import OutsideError
 
 TRIES: Final = 6
@@ -20,7 +20,10 @@ MANY: Final = 10
 
 
 class GroupLinks:
-    """The members of one group, to be changed. counts_members : what a write of 20 costs of the quota, 20 or 1."""
+    """The members of one group, to be changed. counts_members : what a write of 20 costs of the quota, 20 or 1.
+
+    gone_out : the devices of the last change whose write may have reached the tenant.
+    """
 
     def __init__(
         self, tenant: Tenant, group_id: str, *, undoes: bool = False, counts_members: bool = False
@@ -28,6 +31,7 @@ class GroupLinks:
         self._tenant = tenant
         self._group = group_id
         self._counts_members = counts_members
+        self.gone_out: set[str] = set()
 
     def calls(self, object_ids: Sequence[str], inside: bool) -> list[Call]:
         """Give the writes that put `object_ids` in (or out), if none of them is refused."""
@@ -42,6 +46,7 @@ class GroupLinks:
 
     def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:
         """Send; gives those that the tenant refuses, with reasons."""
+        self.gone_out.clear()
         refused: dict[str, str] = {}
         for some in _chunks(object_ids):
             if inside:
@@ -59,7 +64,7 @@ class GroupLinks:
     def _add(self, some: list[str]) -> dict[str, str]:
         for attempt in range(TRIES):
             call = ask.bind(self._tenant.root, self._group, some)
-            answer = self._tenant.transport.write(call, units=len(some) if self._counts_members else 1)
+            answer = self._write(call, some, units=len(some) if self._counts_members else 1)
             if answer.ok:
                 return {}
             if answer.status in (400, 404):
@@ -72,6 +77,15 @@ class GroupLinks:
             f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
         )
 
+    def _write(self, call: Call, some: Sequence[str], units: float = 1.0) -> Answer:
+        try:
+            answer = self._tenant.transport.write(call, units=units)
+        except LostAnswerError:
+            self.gone_out.update(some)
+            raise
+        self.gone_out.update(some)
+        return answer
+
     def _missing(self, some: list[str]) -> list[str]:
         inside = self._tenant.members_among(self._group, some)
         return [one for one in some if one not in inside]
@@ -83,7 +97,7 @@ class GroupLinks:
                 return {}
             calls = [ask.add_one(self._tenant.root, self._group, one) for one in some]
             batch = ask.batch(self._tenant.root, calls)
-            answer = self._tenant.transport.write(batch, units=len(some))
+            answer = self._write(batch, some, units=len(some))
             if not answer.ok:
                 self._wait_or_raise(batch, answer, attempt)
                 some = self._missing(some)
@@ -121,7 +135,7 @@ class GroupLinks:
     def _remove(self, one: str) -> dict[str, str]:
         for attempt in range(TRIES):
             call = ask.remove_one(self._tenant.root, self._group, one)
-            answer = self._tenant.transport.write(call)
+            answer = self._write(call, [one])
             if answer.ok:
                 return {}
             if answer.status == 404:

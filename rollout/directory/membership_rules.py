@@ -16,6 +16,7 @@ from rollout.directory.collections import Site
 from rollout.directory.paging import Row
 from rollout.directory.requests import Call
 from rollout.directory.together import together
+from rollout.directory.transport import LostAnswerError
 from rollout.errors import OutsideError
 
 STRIKES: Final = 3
@@ -35,7 +36,10 @@ class _Sent:
 
 
 class MembershipRules:
-    """The rules of a collection as we know them. In all methods `inside` says whether a device shall have one."""
+    """The rules of a collection as we know them. In all methods `inside` says whether a device shall have one.
+
+    gone_out : the devices of the last change whose write may have reached the site.
+    """
 
     def __init__(self, site: Site, collection_id: str, in_flight: int) -> None:
         self._site = site
@@ -44,6 +48,7 @@ class MembershipRules:
         self._rules: dict[int, Row] = {}
         self._in_doubt = True
         self._strikes: dict[int, int] = {}
+        self.gone_out: set[int] = set()
 
     def settle(self) -> None:
         """Read the rules, at the beginning and whenever a write left a doubt."""
@@ -70,6 +75,10 @@ class MembershipRules:
         Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
         nor refused, or if so many are refused that it must have another cause.
         """
+        self.gone_out.clear()
+        return self._change(names, inside)
+
+    def _change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
         resources = [one for one in names if not self.is_done(one, inside)]
         sent = dict(zip(resources, self._send(resources, names, inside), strict=True))
         for resource, one in sent.items():
@@ -93,7 +102,7 @@ class MembershipRules:
             raise OutsideError(troubled[0], "the loop looks and sends again")
         # What was in doubt has happened; those who waited for it are sent now.
         waited = {one: names[one] for one in left if one not in refused}
-        return refused | (self.change(waited, inside) if waited else {})
+        return refused | (self._change(waited, inside) if waited else {})
 
     def _send(self, resources: Sequence[int], names: Mapping[int, str], inside: bool) -> list[_Sent]:
         """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
@@ -117,7 +126,10 @@ class MembershipRules:
         try:
             answer = self._site.transport.write(call)
         except OutsideError as error:
+            if isinstance(error, LostAnswerError):
+                self.gone_out.add(resource)
             return _Sent(text=error.message)
+        self.gone_out.add(resource)
         if answer.ok:
             value = answer.data.get("ReturnValue", 0) if isinstance(answer.data, dict) else 0
             return _Sent(ok=True) if value == 0 else _Sent(refused=True, text=f"ReturnValue {value}")

@@ -182,6 +182,8 @@ class Wire(httpx2.BaseTransport):
         asked = asked_of(request.method, str(request.url), headers, request.read())
         kind = "write" if world.emulator.is_write(asked) else "read"
         self._session.point(f"before {kind}")
+        rows = world.added_by(asked) if kind == "write" else []
+        world.sent_by_us.update(rows)
         fault = world.chances.fault("apply" if kind == "write" else "observe")
         if fault and fault.seconds:
             self._slow(request, fault)
@@ -189,7 +191,7 @@ class Wire(httpx2.BaseTransport):
             return self._response(_refusal(fault, kind))
         if fault and fault.kind == "partial":
             raise httpx2.ReadError("connection reset before it was served", request=request)
-        self._watch(world.added_by(asked) if kind == "write" else [])
+        self._watch(rows)
         reply = world.emulator.answer(asked)
         self._session.point(f"after {kind}")
         if fault and fault.kind == "lost":
@@ -262,8 +264,6 @@ class WireDoor(Door):
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         self.log(batch, rows, "")
-        # Where a call fails the loop cannot know which of its rows went out: it claims them all.
-        self._world.sent_by_us.update(rows.tolist())
         return self._directory.apply(batch, rows, at)
 
     def observe(self, at: int) -> Observation:
