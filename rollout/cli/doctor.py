@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -110,7 +109,7 @@ def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None
 
     with open_database(db, create=False) as database:
         holder = database.rollout(rollout_id).lease.holder
-        released = database.release_lease(rollout_id, by or user(), int(time.time()))
+        released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:
         emit({"rollout": rollout_id, "released": released, "holder": holder})
     elif released:

@@ -56,7 +56,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
     plan = setting.stored.plan
     with (
         _opened(database, setting, rollout_id, ways) as (directory, contact),
-        database.journal(rollout_id, owner=owner(), now=time.time) as journal,
+        database.journal(rollout_id, owner=owner()) as journal,
         interruptible() as asked_to_end,
     ):
         progress = journal.progress() or begin(plan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,9 +24,10 @@ class Standing:
     """A rollout at a look of its journal.
 
     progress : None before the first decision. by_phase : (phase, outcome) released devices. recent : the last
-    decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation, have
-    by `as_of`; None where unknown. released_an_hour, enrolled_an_hour : over the last day of the directory's time,
-    nights and weekends with it. expected : the latest forecast; on_plan : a sentence, "" unknown.
+    decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation,
+    have by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
+    released_an_hour, enrolled_an_hour : over the last day of the directory's time, nights and weekends with it.
+    expected : the latest forecast; on_plan : a sentence, "" unknown.
     """
 
     rollout: str
@@ -37,6 +37,7 @@ class Standing:
     plan: Plan
     progress: Progress | None
     lease: LeaseInfo
+    is_overdue: bool
     by_phase: tuple[tuple[int, ...], ...]
     recent: tuple[DecisionRow, ...]
     decisions: int
@@ -87,6 +88,7 @@ class Looks:
         self._is_fresh = False
         progress, points = self._reader.progress(), self._reader.points()
         decisions = self._reader.decisions()
+        lease = self._reader.lease()
         nothing = ((0,) * len(Outcome),) * len(self._plan.phases)
         is_final = progress is not None and progress.state.is_final
         released, enrolled = rates(points, progress.at) if progress is not None else (0.0, 0.0)
@@ -97,7 +99,8 @@ class Looks:
             directory=self._known.directory,
             plan=self._plan,
             progress=progress,
-            lease=self._reader.lease(),
+            lease=lease,
+            is_overdue=bool(lease.holder) and not lease.is_taken(self._database.now()),
             by_phase=tuple(tuple(row) for row in points[-1].by_phase) if points else nothing,
             recent=tuple(decisions[-RECENT:]),
             decisions=len(decisions),
@@ -158,9 +161,9 @@ def _sum(point: ProgressPoint, *outcomes: Outcome) -> int:
     return sum(sum(row[one] for one in outcomes) if outcomes else sum(row) for row in point.by_phase)
 
 
-def executor(info: LeaseInfo) -> str:
+def executor(info: LeaseInfo, is_overdue: bool) -> str:
     """Say who executes it."""
     if not info.holder:
         return "nobody executes it now; 'rollout run' goes on"
-    until = "renewed until" if info.is_taken(time.time()) else "overdue since"
+    until = "overdue since" if is_overdue else "renewed until"
     return f"executed by {info.holder} since {iso(info.since)}, {until} {iso(info.expires)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,20 +92,19 @@ def document(database: Database, rollout_id: str) -> dict[str, Any]:
         "eta": eta(database, now),
         "forecast": expectation.document(now.expected) if now.expected else None,
         "on_plan": now.on_plan,
-        "lease": lease(now.lease),
+        "lease": lease(now.lease, now.is_overdue),
     }
 
 
-def lease(info: LeaseInfo) -> dict[str, Any] | None:
+def lease(info: LeaseInfo, is_overdue: bool) -> dict[str, Any] | None:
     """Say who executes it, since when, and until when that is valid unless renewed; None for nobody."""
     if not info.holder:
         return None
-    overdue = not info.is_taken(time.time())
     return {
         "holder": info.holder,
         "since": iso(info.since),
         "expires": iso(info.expires),
-        "overdue": overdue,
+        "overdue": is_overdue,
     }
 
 
@@ -121,7 +119,8 @@ def eta(database: Database, now: Standing) -> dict[str, Any] | None:
     start = now.plan.start
     if now.progress is not None and now.progress.state is State.FINISHED:
         at = now.progress.at
-        return {"at": iso(at), "hours": (at - start) / HOUR_S, "of": "finished"}
+        told = dict.fromkeys(("at", "p10", "p90"), iso(at))
+        return {**told, "hours": (at - start) / HOUR_S, "of": "finished"}
     if now.is_final:
         return None
     if now.expected is not None:

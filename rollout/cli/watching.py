@@ -112,7 +112,7 @@ def _head(now: Standing) -> RenderableType:
     text.append(f"\n  {now.progress.reason}\n")
     text.append(f"  as of {instant(now.as_of, now.plan.zone)}")
     if not now.is_final:
-        text.append(f"; {executor(now.lease)}")
+        text.append(f"; {executor(now.lease, now.is_overdue)}")
     return text
 
 

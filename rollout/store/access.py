@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from rollout.errors import DatabaseError, UsageError
@@ -30,6 +30,8 @@ STALLED_S = 20.0
 """How long a stalled process may keep its transaction, and with it everybody else, on PostgreSQL."""
 
 CONNECT_S = 10.0
+
+_SERVER_NOW = text("SELECT extract(epoch FROM clock_timestamp())")
 
 MAGIC = b"SQLite format 3\x00"
 
@@ -75,6 +77,13 @@ class Access:
             connection.begin(),
         ):
             yield connection
+
+    def now(self) -> float:
+        """Give Unix seconds by the clock that all executors share: a server's own, or this machine's."""
+        if self.is_sqlite:
+            return time.time()
+        with self.reading() as connection:
+            return float(connection.execute(_SERVER_NOW).scalar_one())
 
     def close(self) -> None:
         """Close all connections."""

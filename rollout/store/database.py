@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from rollout.store.membership import SqlMembershipLog
 from rollout.store.migration import bring_up_to_date
 from rollout.store.reader import JournalReader, first_break
 from rollout.store.rollouts import Rollouts
+from rollout.store.server_time import ServerTime
 from rollout.store.stored import ChainBreak, StoredPlan, StoredRollout
 from rollout.store.vault import Vault
 from rollout.values import Finding, Inventory, Plan
@@ -137,15 +137,28 @@ class Database:
         return self._rollouts.all()
 
     def journal(
-        self, rollout_id: str, *, owner: str, lease_s: int = LEASE_S, now: Callable[[], float] = time.time
+        self, rollout_id: str, *, owner: str, lease_s: int = LEASE_S, now: Callable[[], float] | None = None
     ) -> SqlJournal:
         """Take the lease of a rollout and give its journal for writing.
 
+        now : the clock of the lease, Unix seconds; by default the one that all executors share.
         Raise `LeaseError` naming the holder if it is taken, `DatabaseError` or `RefusedError` if the journal
         is not what was written; then nothing was changed.
         """
         run, origin, devices = self._rollouts.origin(rollout_id)
-        return SqlJournal(self._access, run, origin, devices, owner=owner, now=now, lease_s=lease_s)
+        if now is not None:
+            return SqlJournal(self._access, run, origin, devices, owner=owner, now=now, lease_s=lease_s)
+        clock = ServerTime(self._access.now)
+        return SqlJournal(
+            self._access,
+            run,
+            origin,
+            devices,
+            owner=owner,
+            now=clock.now,
+            carried=clock.carried,
+            lease_s=lease_s,
+        )
 
     def reader(self, rollout_id: str | None = None) -> JournalReader:
         """Give the journal of a rollout for reading, as of this moment."""
@@ -206,9 +219,13 @@ class Database:
                 return False, f"journal of {one.id}, row {broken.number}: {broken.sentence}"
         return True, f"every row fits its seal ({len(rollouts)} rollouts)"
 
+    def now(self) -> float:
+        """Give Unix seconds by the clock by which leases end: the server's own, on SQLite this machine's."""
+        return self._access.now()
+
     def check_lease(self, now: float | None = None) -> tuple[bool, str]:
         """Say who holds which lease; a lease that is overdue is no fault, the next executor takes it."""
-        moment = time.time() if now is None else now
+        moment = self.now() if now is None else now
         taken = [one for one in self.rollouts() if one.lease.holder]
         if not taken:
             return True, "nobody holds a lease"

@@ -47,7 +47,8 @@ class SqlJournal(Told):
     heartbeat. Reads are answered from the replayed rows: this executor is the only one who writes them,
     but for commands, for which `commands` looks each time.
 
-    now : gives real Unix seconds, for the lease only. Use it as a context manager: leaving it releases the lease.
+    now : gives real Unix seconds, for the lease only. carried : the same without asking a database.
+    Use it as a context manager: leaving it releases the lease.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class SqlJournal(Told):
         *,
         owner: str,
         now: Callable[[], float],
+        carried: Callable[[], float] | None = None,
         lease_s: int = LEASE_S,
     ) -> None:
         self._access, self._run, self._devices = access, run, devices
-        self._now, self._lease_s = now, lease_s
+        self._now, self._carried, self._lease_s = now, carried or now, lease_s
         self._replay = Replay(f"run-{run}", origin)
         self._saved: DeviceOutcomes | None = None
         self._waiting: list[ProgressPoint] = []
@@ -105,7 +107,7 @@ class SqlJournal(Told):
 
         Asks no database, so any thread may call it. A person who releases the lease by hand is not known of.
         """
-        return min(self._held.until - self._now(), self._held.until_steady - time.monotonic())
+        return min(self._held.until - self._carried(), self._held.until_steady - time.monotonic())
 
     def heartbeat(self) -> None:
         """Renew the lease; raise `LeaseError` if another executor has taken over."""
