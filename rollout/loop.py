@@ -12,13 +12,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.decide import NOBODY, begin, decide, is_step_due, may_send
 from rollout.errors import OutsideError
-from rollout.ports import Directory, Journal
+from rollout.ports import Directory, Journal, Record
 from rollout.values import (
     HOUR_S,
     NOT_RELEASED,
@@ -41,6 +42,7 @@ from rollout.values import (
 )
 
 Steps = Generator[int, int, Progress]
+R = TypeVar("R", bound=Record)
 
 
 def pump(
@@ -96,27 +98,33 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
     return progress
 
 
-@dataclass(slots=True)
-class _Work:
-    """What one session of the loop holds: caches of what the journal knows, nothing more.
+def foresee(plan: Plan, record: Record, directory: Directory, now: int) -> tuple[Decision, IntArray]:
+    """Give what the next look would decide, and whom it would send then. Nothing is written or sent.
 
-    adopted : of the rows about to be intended, those that are members already.
-    unsure : those of the next chunk that may have been sent, by a session that died or a call without an answer.
+    Those who were intended before and are unsent go first. Raise what `drive` raises, and `OutsideError`.
     """
+    directory.prepare(plan)
+    known = _Known(plan, record, directory)
+    directory.restore(known.batches)
+    progress = record.progress() or begin(plan)
+    decision = decide(plan, progress, known.seen(progress, now, directory.observe(now), record.commands()))
+    if decision.progress.state is not State.RUNNING:
+        return decision, NOBODY
+    return decision, known.unsent() if known.open_batches else decision.rows
+
+
+@dataclass(slots=True)
+class _Known(Generic[R]):
+    """What the journal says of a rollout, kept in step with it: a cache, nothing more."""
 
     plan: Plan
-    journal: Journal
+    journal: R
     directory: Directory
     batches: list[Batch] = field(init=False)
     batch_at: list[int] = field(init=False)
     batch_phase: list[int] = field(init=False)
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
-    adopted: IntArray = field(default_factory=lambda: NOBODY)
-    unsure: IntArray = field(default_factory=lambda: NOBODY)
-    failures: int = 0
-    last_look: Observation | None = None
-    last_point: tuple[int, bytes] = (0, b"")
 
     def __post_init__(self) -> None:
         self.batches = list(self.journal.batches())
@@ -126,33 +134,18 @@ class _Work:
         for batch in self.batches:
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
-        if self.open_batches:
-            batch = self.batches[self.open_batches[0]]
-            upto = self.journal.confirmed(batch.number)
-            self.unsure = _without(batch.rows[upto : upto + self.plan.chunk], batch.adopted)
 
-    def look(self, progress: Progress, now: int) -> Seen:
-        """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
-        commands = self.journal.commands()
+    def seen(self, progress: Progress, now: int, observation: Observation, commands: Commands) -> Seen:
+        """Give what `decide` goes by at a look."""
         return Seen(
             now=now,
-            observation=self._observe(now),
+            observation=observation,
             gone=self._gone(commands),
             batch_at=self.batch_at,
             commands=commands,
             in_flight=self._in_flight(progress, now),
             unsent=len(self.open_batches),
         )
-
-    def _observe(self, now: int) -> Observation:
-        try:
-            self.last_look = self.directory.observe(now)
-        except OutsideError as error:
-            self.journal.session(now, "unreadable", error.message)
-            last = self.last_look
-            counts = last.counts if last else _nothing(len(self.batches), self.plan)
-            return Observation(now, counts, last.failed_codes if last else {}, readable=False)
-        return self.last_look
 
     def _gone(self, commands: Commands) -> BoolArray:
         if not commands.excluded:
@@ -169,6 +162,48 @@ class _Work:
         flying = self.released & ((outcome == NOT_RELEASED) | (outcome == Outcome.PENDING))
         levels = int(self.plan.budget_codes.max(initial=0)) + 1
         return np.bincount(self.plan.budget_codes[flying], minlength=levels).astype(np.int64)
+
+    def unsent(self) -> IntArray:
+        """Give those who are intended and not confirmed, in their order."""
+        batches = [self.batches[number] for number in self.open_batches]
+        return np.concatenate([one.rows[self.journal.confirmed(one.number) :] for one in batches])
+
+
+@dataclass(slots=True)
+class _Work(_Known[Journal]):
+    """What one session of the loop holds.
+
+    adopted : of the rows about to be intended, those that are members already.
+    unsure : those of the next chunk that may have been sent, by a session that died or a call without an answer.
+    """
+
+    adopted: IntArray = field(default_factory=lambda: NOBODY)
+    unsure: IntArray = field(default_factory=lambda: NOBODY)
+    failures: int = 0
+    last_look: Observation | None = None
+    last_point: tuple[int, bytes] = (0, b"")
+
+    def __post_init__(self) -> None:
+        _Known.__post_init__(self)
+        if self.open_batches:
+            batch = self.batches[self.open_batches[0]]
+            upto = self.journal.confirmed(batch.number)
+            self.unsure = _without(batch.rows[upto : upto + self.plan.chunk], batch.adopted)
+
+    def look(self, progress: Progress, now: int) -> Seen:
+        """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
+        commands = self.journal.commands()
+        return self.seen(progress, now, self._observe(now), commands)
+
+    def _observe(self, now: int) -> Observation:
+        try:
+            self.last_look = self.directory.observe(now)
+        except OutsideError as error:
+            self.journal.session(now, "unreadable", error.message)
+            last = self.last_look
+            counts = last.counts if last else _nothing(len(self.batches), self.plan)
+            return Observation(now, counts, last.failed_codes if last else {}, readable=False)
+        return self.last_look
 
     def possible(self, decision: Decision, progress: Progress, now: int) -> Decision:
         """Put a release off while the batch before it is unsent, or nobody can say who is a member already.

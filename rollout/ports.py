@@ -23,12 +23,8 @@ from rollout.values import (
 )
 
 
-class Journal(Protocol):
-    """The append-only record of one rollout: intentions, confirmations, observations, decisions.
-
-    Everything that the loop knows comes from here, so a killed loop loses nothing.
-    Every writing method raises `LeaseError` and writes nothing once the lease is lost.
-    """
+class Record(Protocol):
+    """What was recorded of one rollout: enough to know what the next look would do."""
 
     def progress(self) -> Progress | None:
         """Give the progress of the last recorded decision, None before the first."""
@@ -43,8 +39,24 @@ class Journal(Protocol):
         ...
 
     def commands(self) -> Commands:
-        """Give what people ask for at this moment; read afresh at each call."""
+        """Give what people ask for at this moment; read afresh at each call by whoever writes the journal."""
         ...
+
+    def decisions(self) -> Sequence[DecisionRow]:
+        """Give all decision rows in order."""
+        ...
+
+    def points(self) -> Sequence[ProgressPoint]:
+        """Give the recorded counts in order of time."""
+        ...
+
+
+class Journal(Record, Protocol):
+    """The append-only record of one rollout: intentions, confirmations, observations, decisions.
+
+    Everything that the loop knows comes from here, so a killed loop loses nothing.
+    Every writing method raises `LeaseError` and writes nothing once the lease is lost.
+    """
 
     def check(self) -> None:
         """Raise `LeaseError` if another executor has taken over. Called right before anything is sent."""
@@ -68,14 +80,6 @@ class Journal(Protocol):
 
     def session(self, at: int, kind: str, text: str) -> None:
         """Append a row of the session kind (resume, error, alert): never compared across runs."""
-        ...
-
-    def decisions(self) -> Sequence[DecisionRow]:
-        """Give all decision rows in order."""
-        ...
-
-    def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts in order of time."""
         ...
 
 

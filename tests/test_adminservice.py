@@ -283,6 +283,20 @@ def test_an_evaluation_that_got_lost_is_asked_for_again() -> None:
     assert it.emulator.refreshes == 1
 
 
+def test_who_only_looks_asks_for_no_evaluation() -> None:
+    """Though one is due."""
+    it = site()
+    it.emulator.faults.append(Fault("RequestRefresh", reply=Reply(201, {"ReturnValue": 0})))
+    it.directory.apply(0, rows(0, 1), it.now)
+    it.time.pass_(1801)
+    it.directory.only_look()
+    before = len(it.emulator.writes())
+    it.directory.observe(it.now)
+    assert len(it.emulator.writes()) == before
+    with pytest.raises(RefusedError, match="only looks"):
+        it.directory.apply(0, rows(2), it.now)
+
+
 def test_a_device_outside_the_limiting_collection_is_rejected() -> None:
     """It would never become a member: rejected with this reason, nothing is sent for it."""
     it = site(bare=True)

@@ -10,7 +10,7 @@ import pytest
 from building import make_plan
 from emulators.adminservice import TARGET, AdminService
 from emulators.people import Prompt, make_fleet
-from emulators.web import on_loopback
+from emulators.web import Fault, on_loopback
 
 from rollout.cli import main
 from rollout.pacing import staircase
@@ -82,6 +82,39 @@ def test_the_dry_run_prints_the_requests_and_sends_none(
     assert "nothing was changed" in shown
     assert writes(site) == []
     assert members(site) == 0
+
+
+def test_a_dry_run_of_a_rollout_under_way_changes_nothing(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No notice to new members goes out; a paused one would send nobody."""
+    main(["approve", "--by", "Kim"])
+    main(["run", "--directory", "adminservice", "--once"])
+    with Path("directory.toml").open("a") as file:
+        file.write("notify = true\n")
+    before = len(writes(site))
+    assert main(["run", "--directory", "adminservice", "--dry-run"]) == 0
+    main(["pause", "--reason", "lunch"])
+    capsys.readouterr()
+    assert main(["run", "--directory", "adminservice", "--dry-run"]) == 0
+    assert "0 requests; nothing was changed" in capsys.readouterr().out
+    assert len(writes(site)) == before
+
+
+def test_what_a_failed_call_left_is_foreseen_and_goes_out_with_the_next_run(site: AdminService, capsys: pytest.CaptureFixture[str]) -> None:
+    """The dry run shows the unsent rest of a batch; `--once` sends it and ends, though nothing new is due."""
+    main(["approve", "--by", "Kim"])
+    site.faults.append(Fault("AddMembershipRule", skip=5, drop=True))
+    main(["run", "--directory", "adminservice", "--once"])
+    done = members(site)
+    assert 0 < done < 10
+    capsys.readouterr()
+    main(["run", "--directory", "adminservice", "--dry-run"])
+    shown = capsys.readouterr().out
+    assert f"{10 - done // 4 * 4} devices that were released before go out first" in shown
+    assert shown.count("AdminService.AddMembershipRule") == 10 - done
+    assert main(["run", "--directory", "adminservice", "--once"]) == 0
+    assert members(site) == 10
 
 
 def test_once_puts_the_pilot_into_the_collection(

@@ -9,7 +9,7 @@ import pytest
 from building import MONDAY, PromptDirectory, make_plan
 
 from rollout.errors import LeaseError, OutsideError
-from rollout.loop import drive, pump
+from rollout.loop import drive, foresee, pump
 from rollout.values import DAY_S, HOUR_S, Budgets, Commands, Outcome, PhaseEnd, Plan, Progress, State, Window
 from sim.journal import MemoryJournal
 
@@ -187,6 +187,23 @@ def test_a_person_who_adds_whom_a_failed_call_never_reached_was_faster() -> None
     answers = [applied for _, _, applied in journal.applied]
     assert first in np.concatenate([one.accepted for one in answers])
     assert second in np.concatenate([one.adopted for one in answers])
+
+
+def test_what_is_foreseen_is_what_happens() -> None:
+    """At each of the first looks whom the loop then sends was foreseen, without a write; who is excluded is not."""
+    plan = make_plan()
+    directory, journal = PromptDirectory(plan), MemoryJournal()
+    journal.commands_now = Commands(excluded=tuple(plan.phases[0].order[1:3].tolist()))
+    foreseen: list[tuple[int, ...]] = []
+
+    def hook(now: int) -> None:
+        _, rows = foresee(plan, journal, directory, now)
+        foreseen.append(tuple(rows.tolist()))
+
+    assert run(plan, directory, journal, hook).state is State.FINISHED
+    batches = [tuple(batch.rows.tolist()) for batch in journal.batches()]
+    assert set(batches) <= set(foreseen)
+    assert len(batches) > 2
 
 
 def test_a_refused_call_is_tried_again() -> None:

@@ -64,10 +64,12 @@ def opened(
     settings: Path,
     rollout_id: str | None,
     clock: Time | None = None,
+    *,
+    only_look: bool = False,
 ) -> Iterator[Real]:
     """Open a real directory for a stored plan; nothing is sent before its `prepare`.
 
-    clock : what it waits with; the machine's by default.
+    clock : what it waits with; the machine's by default. only_look : nothing may be changed through it.
     Raise a `RefusedError` if the policy is for another cloud than the settings.
     """
     from rollout.directory.opening import open_directory
@@ -92,6 +94,8 @@ def opened(
         superset=policy.auto_enrollment if staged else "",
         clock=clock,
     )
+    if only_look:
+        directory.only_look()
     try:
         yield directory
     finally:

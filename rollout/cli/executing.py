@@ -156,14 +156,14 @@ def _waiter(
 
     identity : asked once, after the loop's first contact; a later session must meet the same site or tenant.
     """
-    before = len(journal.decisions())
+    before = _done(journal)
     to_ask = [identity] if identity is not None else []
 
     def wait_until(at: int) -> int:
         heart.look()
         while to_ask:
             journal.session(clock.now(), directories.IDENTITY, to_ask.pop()())
-        if ways.once and at > clock.now() and len(journal.decisions()) > before:
+        if ways.once and at > clock.now() and _done(journal) > before:
             raise _OneDecisionError
         heart.save(clock.now())
         return clock.wait_until(at)
@@ -171,8 +171,13 @@ def _waiter(
     return wait_until
 
 
+def _done(journal: SqlJournal) -> int:
+    """Count what was decided and what was sent: `--once` ends after more of either."""
+    return len(journal.decisions()) + sum(journal.confirmed(one.number) for one in journal.batches())
+
+
 class _OneDecisionError(Exception):
-    """`--once` has had its decision."""
+    """`--once` has had its decision, or has sent what an earlier one left."""
 
 
 class _Heart:

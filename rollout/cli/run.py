@@ -7,26 +7,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from rollout.cli import directories, steps
-from rollout.cli.executing import Ways, embedded, execute
+from rollout.cli.executing import Ways, execute
 from rollout.cli.logs import LogFormat, set_up, tell
 from rollout.cli.notify import Notice
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.preview import preview, preview_real
 from rollout.cli.telling import Channels
-from rollout.cli.terminal import emit, instant, iso, number, say
-from rollout.decide import begin, decide
+from rollout.cli.terminal import emit, instant, number, say
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
-from rollout.undo import is_undo
-from rollout.values import Decision, Plan, Progress, Seen, State
+from rollout.values import Plan, Progress, State
 
 if TYPE_CHECKING:
-    from rollout.ports import Directory
     from rollout.store import Database
-
-SHOWN = 20
 
 
 def run(
@@ -200,64 +195,3 @@ def judge_end(progress: Progress) -> None:
         raise HeldError(f"{progress.state.value}: {progress.reason}", hint)
     if progress.state is State.ABORTED:
         raise HeldError(progress.reason, "an aborted rollout stays so; plan anew")
-
-
-def preview_real(database: Database, plan_key: str, name: str, settings: Path, *, as_json: bool) -> None:
-    """Print the exact requests of the next look's batch. Reads only; no request that changes anything is sent."""
-    setting = steps.world_of_plan(database, plan_key)
-    plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
-    with directories.opened(database, setting, name, settings, known) as real:
-        directory = directories.seen_as(setting, real)
-        directory.prepare(plan)
-        decision = _next_decision(database, known, plan, directory, max(directories.now(), plan.start))
-        calls = real.plan_requests(decision.rows)
-        if as_json:
-            emit(
-                {
-                    "reason": decision.reason,
-                    "requests": [call.document() for call in calls],
-                    "notes": list(real.notes),
-                }
-            )
-            return
-        for sentence in real.notes:
-            say(sentence)
-        say(decision.reason)
-        for call in calls:
-            say(str(call))
-        say(f"{len(calls)} requests; nothing was changed")
-
-
-def _next_decision(
-    database: Database, known: str | None, plan: Plan, directory: Directory, now: int
-) -> Decision:
-    """Give what the next look would decide at `now`."""
-    reader = database.reader(known) if known else None
-    progress = (reader.progress() if reader else None) or begin(plan)
-    batches = reader.batches() if reader else ()
-    directory.restore(batches)
-    gone = np.zeros(len(plan), dtype=np.bool_)
-    for batch in batches:
-        gone[batch.rows] = True
-    return decide(plan, progress, Seen(now, directory.observe(now), gone, [batch.at for batch in batches]))
-
-
-def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
-    """Say what the next look would decide, with nothing written or sent."""
-    setting = steps.world_of_plan(database, plan_key)
-    plan = setting.stored.plan
-    known = database.rollout_of(setting.stored.id)
-    progress = (database.reader(known).progress() if known else None) or begin(plan)
-    directory = embedded(setting, seed, database.membership_log(known) if known else None)
-    decision = _next_decision(database, known, plan, directory, progress.at)
-    names = [str(plan.ids[row]) for row in decision.rows]
-    if as_json:
-        emit({"at": iso(progress.at), "reason": decision.reason, "devices": names})
-        return
-    say(f"{instant(progress.at, plan.zone)}: {decision.reason}")
-    verb = "take out" if is_undo(plan) else "add"
-    for name in names[:SHOWN]:
-        say(f"  would {verb} {name}, collection '{plan.collection}'")
-    if len(names) > SHOWN:
-        say(f"  … and {number(len(names) - SHOWN)} more")
-    say(f"next look: {instant(decision.look_again, plan.zone)}; nothing was sent")

@@ -223,6 +223,10 @@ class AdminServiceDirectory:
         """Give the site's clock, Unix seconds; None before its first answer."""
         return self.site.transport.server_now()
 
+    def only_look(self) -> None:
+        """From now on nothing that changes anything goes out."""
+        self.site.transport.reads_only = True
+
     def close(self) -> None:
         """Close all connections."""
         self.site.transport.close()
@@ -330,7 +334,7 @@ class AdminServiceDirectory:
         rules = self._rules()
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
-        if waiting and due:
+        if waiting and due and not self.site.transport.reads_only:
             log.warning(
                 "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
             )
@@ -340,7 +344,7 @@ class AdminServiceDirectory:
     def _notify(self, fresh: BoolArray) -> None:
         """Tell new members to fetch their policy, once each, if the settings want it."""
         rows = np.flatnonzero(fresh & ~self._notified)
-        if not self.settings.notify or not len(rows):
+        if not self.settings.notify or not len(rows) or self.site.transport.reads_only:
             return
         self._notified[rows] = True
         call = ask.notify(self.site.root, self.target().id, [int(one) for one in self._resource[rows]])

@@ -193,6 +193,10 @@ class GraphDirectory:
         """Give the tenant's clock, Unix seconds; None before its first answer."""
         return self.tenant.transport.server_now()
 
+    def only_look(self) -> None:
+        """From now on nothing that changes anything goes out."""
+        self.tenant.transport.reads_only = True
+
     def close(self) -> None:
         """Close all connections."""
         self.tenant.transport.close()

@@ -22,7 +22,7 @@ import httpx2
 from rollout.directory.pace import Pace, Time
 from rollout.directory.requests import Call
 from rollout.directory.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
-from rollout.errors import OutsideError, UsageError
+from rollout.errors import OutsideError, RefusedError, UsageError
 
 log = logging.getLogger("rollout.directory")
 
@@ -152,6 +152,7 @@ class Transport:
         self.auth = auth
         self.pace = pace
         self.clock = clock
+        self.reads_only = False
         self.alerts: list[str] = []
         self.skew_s: float | None = None
         self._told: tuple[float, float] | None = None
@@ -200,8 +201,11 @@ class Transport:
     def write(self, call: Call, units: float = 1.0) -> Answer:
         """Make a changing call once and give the answer, whatever it says.
 
-        Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out.
+        Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
+        and `RefusedError` where only reads may.
         """
+        if self.reads_only:
+            raise RefusedError(f"{call.method} {shown(call.url)}: not sent: this only looks")
         until = self.clock.monotonic() + self._deadline_s
         attempt = 0
         while True:

@@ -1,0 +1,76 @@
+"""`rollout run --dry-run`: what the next look would do, with nothing written or sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rollout.cli import directories, steps
+from rollout.cli.executing import embedded
+from rollout.cli.terminal import emit, instant, iso, number, say
+from rollout.decide import begin
+from rollout.loop import foresee
+from rollout.undo import is_undo
+
+if TYPE_CHECKING:
+    from rollout.ports import Record
+    from rollout.store import Database
+    from rollout.values import Decision, IntArray
+
+SHOWN = 20
+
+
+def preview_real(database: Database, plan_key: str, name: str, settings: Path, *, as_json: bool) -> None:
+    """Print the exact requests of what would be sent next. No request that changes anything goes out."""
+    setting = steps.world_of_plan(database, plan_key)
+    plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
+    with directories.opened(database, setting, name, settings, known, only_look=True) as real:
+        now = max(directories.now(), plan.start)
+        decision, rows = foresee(plan, _record(database, known), directories.seen_as(setting, real), now)
+        calls = real.plan_requests(rows)
+        if as_json:
+            requests = [call.document() for call in calls]
+            emit({"reason": decision.reason, "requests": requests, "notes": list(real.notes)})
+            return
+        for sentence in real.notes:
+            say(sentence)
+        say(_sentence(decision, rows))
+        for call in calls:
+            say(str(call))
+        say(f"{len(calls)} requests; nothing was changed")
+
+
+def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
+    """Say what the next look would decide in the embedded directory."""
+    setting = steps.world_of_plan(database, plan_key)
+    plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
+    record = _record(database, known)
+    at = (record.progress() or begin(plan)).at
+    directory = embedded(setting, seed, database.membership_log(known) if known else None)
+    decision, rows = foresee(plan, record, directory, at)
+    names = [str(plan.ids[row]) for row in rows]
+    if as_json:
+        emit({"at": iso(at), "reason": decision.reason, "devices": names})
+        return
+    say(f"{instant(at, plan.zone)}: {_sentence(decision, rows)}")
+    verb = "take out" if is_undo(plan) else "add"
+    for name in names[:SHOWN]:
+        say(f"  would {verb} {name}, collection '{plan.collection}'")
+    if len(names) > SHOWN:
+        say(f"  … and {number(len(names) - SHOWN)} more")
+    say(f"next look: {instant(decision.look_again, plan.zone)}; nothing was sent")
+
+
+def _sentence(decision: Decision, rows: IntArray) -> str:
+    """Say what the look decides; where an earlier batch is unsent, that comes first."""
+    if len(rows) and not np.array_equal(rows, decision.rows):
+        return f"{number(len(rows))} devices that were released before go out first; then: {decision.reason}"
+    return decision.reason
+
+
+def _record(database: Database, rollout_id: str | None) -> Record:
+    from sim.journal import MemoryJournal
+
+    return database.reader(rollout_id) if rollout_id else MemoryJournal()
