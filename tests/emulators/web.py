@@ -123,8 +123,14 @@ def asked_of(method: str, url: str, headers: dict[str, str], content: bytes) -> 
     options = {
         name.removeprefix("$"): value for name, value in parse_qsl(parts.query, keep_blank_values=True)
     }
-    body = json.loads(content) if content else None
-    return Asked(method, unquote(parts.path), options, headers, body, url)
+    return Asked(method, unquote(parts.path), options, headers, _body(headers, content), url)
+
+
+def _body(headers: dict[str, str], content: bytes) -> Any:
+    """Read JSON, or a form, of which each name has one value."""
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(content.decode()))
+    return json.loads(content) if content else None
 
 
 def in_process(emulator: Emulator) -> httpx2.MockTransport:
