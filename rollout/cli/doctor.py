@@ -77,7 +77,7 @@ def _outside(db: str, name: str, settings: Path) -> list[Check]:
     with open_database(db, create=False) as database:
         setting = steps.world_of_plan(database, None)
         known = database.rollout_of(setting.stored.id)
-        with directories.opened(database, setting, name, settings, known) as real:
+        with directories.opened(database, setting, name, settings, known, only_look=True) as real:
             from rollout.directory.checking import checks
 
             found = [Check(*one) for one in checks(real)]
