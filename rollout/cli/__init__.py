@@ -16,7 +16,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. No traceback reaches a user, unless -vv asks for it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     from rollout.cli.app import run_app
+    from rollout.cli.terminal import begin
 
+    begin()
     try:
         return run_app(arguments)
     except RolloutError as error:

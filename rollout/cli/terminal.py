@@ -44,17 +44,33 @@ def note(text: str) -> None:
     err().print(text, markup=False, soft_wrap=True)
 
 
+_is_emitted = False
+"""Whether this command has printed its document."""
+
+
+def begin() -> None:
+    """A command begins: it has printed no document yet."""
+    global _is_emitted
+    _is_emitted = False
+
+
 def emit(document: dict[str, Any]) -> None:
     """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes."""
+    global _is_emitted
     sys.stdout.write(
         json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     )
     sys.stdout.flush()
+    _is_emitted = True
 
 
 def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
-    """Print an error: one line, and what to do in a second one."""
-    if as_json:
+    """Print an error: one line, and what to do in a second one.
+
+    With --json it is the document, unless the verb has printed its own already (a run that was held, a missed
+    target): two documents on stdout are none.
+    """
+    if as_json and not _is_emitted:
         emit({"error": {"code": code, "message": message, "hint": hint}})
         return
     sys.stderr.write(f"rollout: {message}\n")
