@@ -97,10 +97,11 @@ def _counts(text: str) -> list[int]:
 
 
 def document(case: Case) -> dict[str, Any]:
-    """Give a case for scripts; what is infinite is null."""
+    """Give a case for scripts, durations in hours; what is infinite is null."""
     from dataclasses import asdict
 
     told = asdict(case)
+    told |= {"window_hours": told.pop("window_s") / HOUR_S, "deadline_hours": told.pop("deadline_h")}
     told["says"] = case.sentence()
     needed = case.needed
     told["needed_per_hour"] = needed.per_hour if needed else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 KIND = "forecast"
 """Kind of the journal's session rows that hold one."""
 
+_OLD_NAMES = {"now": "as_of", "through": "enrolled_90"}
+"""What older journals call them."""
+
 
 def latest(reader: JournalReader) -> Expected | None:
     """Give the latest forecast in a journal, None if there is none that can be read."""
@@ -42,11 +45,12 @@ def text_of(told: Mapping[str, Any]) -> str:
 
 def of_document(told: Mapping[str, Any]) -> Expected:
     """Read the `eta` of `rollout forecast --json`. Raise `KeyError`, `TypeError` or `ValueError` if it is none."""
+    told = {_OLD_NAMES.get(name, name): value for name, value in told.items()}
     low, middle, high = (int(told["failed"][level]) for level in LEVEL_NAMES)
     return Expected(
-        as_of=int(datetime.fromisoformat(told["now"]).timestamp()),
+        as_of=int(datetime.fromisoformat(told["as_of"]).timestamp()),
         done=_instants(told["done"]),
-        through=_instants(told["through"]),
+        through=_instants(told["enrolled_90"]),
         failed=(low, middle, high),
         halt_chance=float(told["halt_chance"]),
         calibrated=bool(told["calibrated"]),

@@ -134,11 +134,12 @@ def verdict_of(database: Database, rollout: str) -> str:
 
 
 def document(found: Eta) -> dict[str, Any]:
-    """Give it for scripts: instants as UTC ISO 8601."""
+    """Give it for scripts: instants as UTC ISO 8601, under the names that status and report have for them."""
     told = found.document()
-    for name in ("done", "through"):
+    told |= {"as_of": iso(told.pop("now")), "enrolled_90": told.pop("through")}
+    for name in ("done", "enrolled_90"):
         told[name] = {level: iso(at) if at is not None else None for level, at in told[name].items()}
-    return {**told, "now": iso(found.now)}
+    return told
 
 
 def show(rollout: str, zone: str, found: Eta, verdict: str) -> None:

@@ -14,6 +14,7 @@ from rollout.cli.options import DEFAULT_DB, Db, Json, Out, Seed, Verbose
 from rollout.cli.terminal import bar, emit, say, span, table
 from rollout.durations import parse_duration
 from rollout.errors import TargetMissedError, UsageError
+from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
     from rollout.values import Inventory, Plan
@@ -166,10 +167,17 @@ def _row(found: Tuning, number: int) -> dict[str, Any]:
     one = found.tried[number]
     return {
         "number": one.number,
-        **one.candidate.facts(),
+        **_pacing(one.candidate),
         "says": one.candidate.sentence(),
         **_score(one.score),
     }
+
+
+def _pacing(candidate: Candidate) -> dict[str, Any]:
+    """Give a candidate's fields for scripts: durations in hours."""
+    facts = candidate.facts()
+    step_s = facts.pop("step_s")
+    return {**facts, "step_hours": step_s / HOUR_S}
 
 
 def _score(score: Score) -> dict[str, Any]:
@@ -193,7 +201,7 @@ def _score(score: Score) -> dict[str, Any]:
 
 def _robust(one: Any) -> dict[str, Any]:
     return {
-        "candidate": one.candidate.facts(),
+        "candidate": _pacing(one.candidate),
         "tried": [
             {"assumption": tried.assumption, "value": tried.value, **_score(tried.score)}
             for tried in one.tried

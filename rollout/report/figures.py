@@ -147,6 +147,8 @@ def _quantiles(hours: tuple[float, float, float]) -> dict[str, float | None]:
 def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
     if forecast is None:
         return {
+            "runs": None,
+            "seed": None,
             "eta_hours": None,
             "eta": None,
             "halt_chance": None,

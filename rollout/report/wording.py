@@ -31,8 +31,8 @@ def local(at: float, zone: tzinfo) -> datetime:
 
 
 def iso(at: float) -> str:
-    """Give the instant as UTC ISO-8601, e.g. ``2026-11-02T07:00:00+00:00``."""
-    return datetime.fromtimestamp(int(at), tz=UTC).isoformat()
+    """Give the instant as UTC ISO-8601, e.g. ``2026-11-02T07:00:00Z``."""
+    return datetime.fromtimestamp(int(at), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def count(value: float) -> str:
