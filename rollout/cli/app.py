@@ -23,6 +23,7 @@ from rollout.cli import (
     preflight,
     report,
     run,
+    schema,
     simulate,
     status,
     tune,
@@ -64,6 +65,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "workloads": workloads.workloads,
     "client": client.client,
     "doctor": doctor.doctor,
+    "schema": schema.schema,
 }
 
 for name, verb in VERBS.items():
