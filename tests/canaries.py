@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulators.graph import TOKEN
+from sqlalchemy import create_engine, inspect, text
 
 from rollout.directory.settings import SECRETS
 
@@ -107,6 +108,22 @@ def in_database(path: Path) -> list[str]:
                     f"{path}: {table}.{name}" for name, value in zip(names, row, strict=True) if _holds(value)
                 ]
     return found
+
+
+def on_server(url: str) -> list[str]:
+    """Give the columns of a PostgreSQL database in which a canary stands. url : as SQLAlchemy takes it."""
+    engine = create_engine(url)
+    try:
+        found = []
+        for table in inspect(engine).get_table_names():
+            with engine.connect() as connection:
+                rows = connection.execute(text(f'SELECT * FROM "{table}"'))
+                found += [
+                    f"{table}.{name}" for row in rows for name, value in row._mapping.items() if _holds(value)
+                ]
+        return found
+    finally:
+        engine.dispose()
 
 
 def _looked_at(path: Path) -> sqlite3.Connection:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
-from canaries import Watch, planted
+from canaries import Watch, on_server, planted
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,6 +15,8 @@ def _planted() -> Iterator[None]:
     """Every source of a secret has a canary, in all tests."""
     with planted():
         yield
+        leaks = [place for url in postgres.MADE for place in on_server(url)]
+        assert not leaks, f"a planted secret was found in PostgreSQL: {', '.join(leaks)}"
 
 
 @pytest.fixture(name="watch")

@@ -12,9 +12,9 @@ import itertools
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +23,24 @@ import pytest
 
 START_S = 60
 _NUMBERS = itertools.count(1)
+MADE: list[str] = []
+"""The databases of this process, for who searches them."""
+
+_END_WITH_ME = """
+import os, pathlib, shutil, signal, sys, time
+sys.stdin.read()
+data, folder = map(pathlib.Path, sys.argv[1:])
+pid_file = data / "postmaster.pid"
+try:
+    # Between the tests and the server stands runuser, so the signal goes to the server itself: fast shutdown.
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+    while pid_file.exists():
+        time.sleep(0.05)
+except (FileNotFoundError, ProcessLookupError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+"""Ends the server when its standard input does: also where the tests were killed."""
 
 
 def fresh_database() -> str:
@@ -36,7 +54,9 @@ def fresh_database() -> str:
     name = f"test_{os.getpid()}_{secrets.token_hex(3)}_{next(_NUMBERS)}"
     with psycopg.connect(_conninfo(url.render_as_string(hide_password=False)), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return url.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+    made = url.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+    MADE.append(made)
+    return made
 
 
 def place_of(kind: str, folder: Path) -> str:
@@ -125,7 +145,7 @@ def _start() -> str:
             cwd=folder,
             start_new_session=True,  # a Ctrl-C at the terminal is for the tests, not for the server
         )
-    atexit.register(_stop, server, data, folder)
+    atexit.register(_stop, server, _watcher(data, folder))
     url = f"postgresql://rollout:{password}@127.0.0.1:{port}/postgres"
     _wait(url, server, folder / "log")
     return url
@@ -152,13 +172,17 @@ def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
             return
 
 
-def _stop(server: subprocess.Popen[bytes], data: Path, folder: Path) -> None:
-    pid_file = data / "postmaster.pid"
-    if pid_file.exists():
-        # Between us and the server stands runuser, so the signal goes to the server itself: fast shutdown.
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+def _watcher(data: Path, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _END_WITH_ME, str(data), str(folder)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _stop(server: subprocess.Popen[bytes], watcher: subprocess.Popen[bytes]) -> None:
+    watcher.communicate(timeout=30)
     server.wait(timeout=30)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _conninfo(url: str) -> str:

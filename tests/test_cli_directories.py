@@ -101,7 +101,9 @@ def test_a_dry_run_of_a_rollout_under_way_changes_nothing(
     assert len(writes(site)) == before
 
 
-def test_what_a_failed_call_left_is_foreseen_and_goes_out_with_the_next_run(site: AdminService, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_failed_call_left_goes_out_with_the_next_run(
+    site: AdminService, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The dry run shows the unsent rest of a batch; `--once` sends it and ends, though nothing new is due."""
     main(["approve", "--by", "Kim"])
     site.faults.append(Fault("AddMembershipRule", skip=5, drop=True))

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
-from canaries import CANARY, SOURCES, Watch
+from canaries import CANARY, SOURCES, Watch, on_server
 from journals import raw
 from postgres import fresh_database
+from sqlalchemy import create_engine, text
 from test_cli import QUICK, Cli, _cli  # noqa: F401  # the fixture
 
 from rollout.cli import steps
@@ -354,6 +356,21 @@ def test_the_search_finds_a_secret_wherever_it_is_told(
     assert {"stdout", "log"} <= set(found)
     for place in ("rollout.db", "rollout.db: entry.body", "rollout.db: plan.body", "figures.prom"):
         assert any(one.endswith(place) for one in found), place
+
+
+def test_a_secret_in_a_row_of_a_server_is_found() -> None:
+    """In plain text and compressed; the search goes over every database at the end of all tests."""
+    url = fresh_database()
+    postgres.MADE.remove(url)
+    with open_database(url) as database:
+        steps.plan_scenario(database, parse_scenario(QUICK, "quick"))
+    assert on_server(url) == []
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE plan SET body = :it"), {"it": zlib.compress(CANARY.encode(), 1)})
+        connection.execute(text("UPDATE inventory SET digest = :it"), {"it": CANARY})
+    engine.dispose()
+    assert set(on_server(url)) == {"plan.body", "inventory.digest"}
 
 
 def test_the_password_of_a_server_appears_nowhere(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
