@@ -257,6 +257,11 @@ class AdminService(Faulty):
             self.world.enter(self.row_of[resource], self.now())
         return Reply(201, {"@odata.context": f"{ROOT}/wmi/$metadata#__PARAMETERS", "ReturnValue": 0})
 
+    def shown_members(self, collection: str) -> set[int]:
+        """Give the resources that a collection shows as members now."""
+        self._evaluate()
+        return self.collections[collection].members
+
     def _evaluate(self) -> None:
         for one in self.collections.values():
             if one.due is not None and one.due <= self.now():

@@ -46,7 +46,7 @@ def settings_of(kind: str) -> DirectorySettings:
     trustme.CA().cert_pem.write_to_path(str(file))
     if kind == "graph":
         ours = GraphSettings(
-            tenant_id=TENANT, root=ROOT, group=GROUP, confirmed_pilot_by="Kim", ca_file=str(file)
+            tenant_id=TENANT, root=ROOT, group=GROUP, confirmed_pilot_by="Kim", in_flight=1, ca_file=str(file)
         )
         return DirectorySettings(graph=ours)
     return DirectorySettings(
@@ -126,6 +126,14 @@ class WireWorld(World):
                 self.emulator.target.rules.pop(int(self.fleet.resource_ids[row]), None)
                 self.emulator.target.members.discard(int(self.fleet.resource_ids[row]))
         super().leave(rows)
+
+    def visible(self, rows: IntArray) -> IntArray:
+        """Those of `rows` that the emulator shows as members: a later addition may put an evaluation off."""
+        seen = super().visible(rows)
+        if self.kind == "graph":
+            return seen
+        shown = self.emulator.shown_members(TARGET)
+        return np.asarray([row for row in seen.tolist() if self.fleet.resource_ids[row] in shown], np.int32)
 
     def open_door(self, session: Session) -> Door:
         """Give a new client of the directory: what a new process has."""
