@@ -110,14 +110,22 @@ def tenant(
     identity: str = "",
     bare: bool = False,
     token: Token | None = None,
+    clock: FakeTime | None = None,
+    call_s: float = 0,
     **keys: Any,
 ) -> Setting:
-    """A tenant with its directory, prepared unless `bare`. keys : of the settings."""
+    """A tenant with its directory, prepared unless `bare`. call_s : what each call takes. keys : of the settings."""
     fleet, made = fleet_plan(n, chunk=chunk)
     made = plan or made
-    it = Setting(made, fleet, FakeTime(), None, None)
+    it = Setting(made, fleet, clock or FakeTime(), None, None)
     it.emulator = Graph(fleet, world(made, fleet) if world else Prompt(n), lambda: it.now, page)
-    known = {"tenant_id": TENANT, "root": ROOT, "group": GROUP, "confirmed_pilot_by": "Kim"} | keys
+    known = {
+        "tenant_id": TENANT,
+        "root": ROOT,
+        "group": GROUP,
+        "confirmed_pilot_by": "Kim",
+        "in_flight": 1,
+    } | keys
     settings = DirectorySettings(graph=GraphSettings(**known))
     it.directory = open_directory(
         "graph",
@@ -125,7 +133,7 @@ def tenant(
         made,
         fleet,
         clock=it.time,
-        http=in_process(it.emulator),
+        http=in_process(it.emulator, lambda: it.time.sleep(call_s) if call_s else None),
         identity=identity,
         credential=token or Token(),
         chance=lambda: 0.5,

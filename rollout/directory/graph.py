@@ -65,6 +65,7 @@ class GraphDirectory:
         self._plan, self._fleet, self._expected, self._copied = plan, fleet, identity, copied
         self._undoes = plan.action.startswith("undo:")
         self._group: Group | None = None
+        self._known_links: GroupLinks | None = None
         self._tally = Tally(plan)
         self._objects: list[str] = [""] * len(plan)
         self._ids = [str(one) for one in fleet.ids.tolist()]
@@ -186,8 +187,9 @@ class GraphDirectory:
 
     def sending_s(self, devices: int) -> float:
         """Estimate how long it takes to send so many devices within the quota."""
-        cost = self._links().cost(devices, inside=not self._undoes)
-        return self.tenant.transport.pace.eta_s(-(-devices // ask.LINKS), cost)
+        inside = not self._undoes
+        calls = -(-devices // ask.LINKS) if inside else devices
+        return self.tenant.transport.pace.eta_s(calls, self._links().cost(devices, inside))
 
     def server_now(self) -> float | None:
         """Give the tenant's clock, Unix seconds; None before its first answer."""
@@ -257,8 +259,12 @@ class GraphDirectory:
     # Membership and enrollment.
 
     def _links(self) -> GroupLinks:
-        counts = self.settings.write_counts == "member"
-        return GroupLinks(self.tenant, self.target().id, counts_members=counts)
+        if self._known_links is None:
+            counts = self.settings.write_counts == "member"
+            self._known_links = GroupLinks(
+                self.tenant, self.target().id, counts_members=counts, at_once=self.settings.in_flight
+            )
+        return self._known_links
 
     def _inside(self, rows: IntArray) -> BoolArray:
         """Say who of `rows` is a member: all pages where that is fewer calls, else one by one in batches."""

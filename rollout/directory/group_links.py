@@ -1,36 +1,54 @@
-"""Changing the members of one group: 20 in a write, one after the other, singly where one of the 20 is bad.
+"""Changing the members of one group: 20 in a write, some writes at once, singly where one of the 20 is bad.
 
 After a throttling answer or a server error the 20 are looked at before anything is sent again: the change may have
-happened. A lost answer ends it with `OutsideError`; the loop looks, then sends what is missing.
+happened. A lost answer ends it with `OutsideError`; the loop looks, then sends what is missing. Writes that are under
+way then are waited for, and none begins: what is raised leaves nothing behind that could still go out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rollout.directory import graph_requests as ask
 from rollout.directory.entra import Tenant, batch_answers, retry_after, said
 from rollout.directory.requests import Call
+from rollout.directory.together import together
 from rollout.directory.transport import Answer, AnswerError, LostAnswerError
-from rollout.errors import OutsideError
+from rollout.errors import OutsideError, RolloutError
+
+log = logging.getLogger("rollout.directory")
 
 TRIES: Final = 6
 MANY: Final = 10
 
 
+class _CrowdedError(Exception):
+    """The tenant wants one write at a time. left : devices that are still to be sent."""
+
+    def __init__(self, left: list[str]) -> None:
+        super().__init__()
+        self.left = left
+
+
 class GroupLinks:
     """The members of one group, to be changed. counts_members : what a write of 20 costs of the quota, 20 or 1.
 
-    gone_out : the devices of the last change whose write may have reached the tenant.
+    at_once : writes under way at a time; 1 for good after a 409, with which a tenant refuses two writes to one group
+    at the same time. gone_out : the devices of the last change whose write may have reached the tenant.
     """
 
     def __init__(
-        self, tenant: Tenant, group_id: str, *, undoes: bool = False, counts_members: bool = False
+        self, tenant: Tenant, group_id: str, *, counts_members: bool = False, at_once: int = 1
     ) -> None:
         self._tenant = tenant
         self._group = group_id
         self._counts_members = counts_members
+        self._over = threading.Event()
+        self._is_crowd = False
+        self.at_once = at_once
         self.gone_out: set[str] = set()
 
     def calls(self, object_ids: Sequence[str], inside: bool) -> list[Call]:
@@ -47,19 +65,67 @@ class GroupLinks:
     def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:
         """Send; gives those that the tenant refuses, with reasons."""
         self.gone_out.clear()
-        refused: dict[str, str] = {}
-        for some in _chunks(object_ids):
-            if inside:
-                refused |= self._add(list(some))
-            else:
-                for one in some:
-                    refused |= self._remove(one)
+        self._over.clear()
+        parts = [list(some) for some in _chunks(object_ids)] if inside else [[one] for one in object_ids]
+        refused = self._send(self._add if inside else self._remove, parts)
         if len(refused) >= MANY and 2 * len(refused) > len(object_ids):
             raise OutsideError(
                 f"the tenant refuses {len(refused)} of {len(object_ids)} devices: {next(iter(refused.values()))}",
                 "nobody was rejected for it",
             )
         return refused
+
+    def _send(self, send: Callable[[list[str]], dict[str, str]], parts: list[list[str]]) -> dict[str, str]:
+        """Send the parts, some at once; what a 409 left over one after the other."""
+        refused: dict[str, str] = {}
+        if self.at_once > 1:
+            told, parts = self._together(send, parts)
+            refused |= told
+        for part in parts:
+            refused |= send(part)
+        return refused
+
+    def _together(
+        self, send: Callable[[list[str]], dict[str, str]], parts: list[list[str]]
+    ) -> tuple[dict[str, str], list[list[str]]]:
+        """Send some parts at once. Gives who is refused, and what is still to be sent after a 409.
+
+        After trouble no part begins; it is raised once all that began have ended.
+        """
+        troubles: list[RolloutError] = []
+        left: list[list[str]] = []
+
+        def one(part: list[str]) -> dict[str, str]:
+            if self._over.is_set():
+                return {}
+            if self.at_once == 1:
+                left.append(part)
+                return {}
+            try:
+                return send(part)
+            except _CrowdedError as crowded:
+                log.info("group %s: 409; one write at a time from now on", self._group)
+                self.at_once = 1
+                left.append(crowded.left)
+            except RolloutError as error:
+                self._over.set()
+                troubles.append(error)
+            return {}
+
+        self._is_crowd = True
+        try:
+            told = together(one, parts, self.at_once, self._stay_alive)
+        finally:
+            self._is_crowd = False
+            self._over.set()
+        if troubles:
+            raise troubles[0]
+        self._over.clear()
+        return {row: why for some in told for row, why in some.items()}, left
+
+    def _stay_alive(self) -> None:
+        """Let the clock renew the lease and obey signals, as it does in each of its waits."""
+        self._tenant.transport.clock.sleep(0.001)
 
     def _add(self, some: list[str]) -> dict[str, str]:
         for attempt in range(TRIES):
@@ -73,11 +139,22 @@ class GroupLinks:
             some = self._missing(some)
             if not some:
                 return {}
-        raise OutsideError(
+            self._make_room(answer, some)
+        raise self._hopeless()
+
+    def _make_room(self, answer: Answer, left: list[str]) -> None:
+        """After a 409 beside other writes leave it to the end, when nobody else writes."""
+        if answer.status == 409 and self._is_crowd:
+            raise _CrowdedError(left)
+
+    def _hopeless(self) -> OutsideError:
+        return OutsideError(
             f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
         )
 
     def _write(self, call: Call, some: Sequence[str], units: float = 1.0) -> Answer:
+        if self._over.is_set():
+            raise OutsideError(f"group {self._group}: not sent: another write met trouble")
         try:
             answer = self._tenant.transport.write(call, units=units)
         except LostAnswerError:
@@ -117,9 +194,7 @@ class GroupLinks:
                 return refused
             if refused:
                 return refused | self._one_by_one(some)
-        raise OutsideError(
-            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
-        )
+        raise self._hopeless()
 
     def _must_exist(self) -> None:
         """A 404 may mean the device or the group: only the first is a refusal."""
@@ -132,7 +207,8 @@ class GroupLinks:
                 ) from error
             raise
 
-    def _remove(self, one: str) -> dict[str, str]:
+    def _remove(self, some: list[str]) -> dict[str, str]:
+        (one,) = some
         for attempt in range(TRIES):
             call = ask.remove_one(self._tenant.root, self._group, one)
             answer = self._write(call, [one])
@@ -146,9 +222,8 @@ class GroupLinks:
             self._wait_or_raise(call, answer, attempt)
             if self._missing([one]):
                 return {}
-        raise OutsideError(
-            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
-        )
+            self._make_room(answer, [one])
+        raise self._hopeless()
 
     def _wait_or_raise(self, call: Call, answer: Answer, attempt: int) -> None:
         """After throttling or a server error wait and go on; anything else is for the loop and for people."""

@@ -133,7 +133,7 @@ class _Tools:
             need("azure.identity" if find_spec("azure") else "azure", "graph")
             credential = graph_credential(settings, self._environ)
         quota = Quota(settings.writes, settings.writes_window_s)
-        pace = Pace(self._clock, in_flight=4, reads=Quota(READS, 10.0), writes=quota)
+        pace = Pace(self._clock, in_flight=settings.in_flight, reads=Quota(READS, 10.0), writes=quota)
         secrets = tuple(self._environ.get(name, "") for name in SECRETS)
         auth = Bearer(credential, CLOUDS[settings.cloud].scope, self._clock, secrets)
         return self._transport(settings, pace, auth, ())

@@ -101,11 +101,22 @@ class Quota:
         self.wait_s(now, 0.0)
         return self._used / self.limit
 
-    def eta_s(self, now: float, units: float) -> float:
-        """Estimate how long it takes to spend `units` more."""
+    def eta_s(self, now: float, units: float, unit_s: float) -> float:
+        """Estimate how long it takes to spend `units` more, window after window, each spent as fast as it opens.
+
+        unit_s : what one takes where the quota does not hold it up.
+        """
         self.wait_s(now, 0.0)
-        free = self.limit * self.share - self._used
-        return 0.0 if units <= free else (units - max(0.0, free)) / (self.limit * self.share) * self.seconds
+        allowed = max(1.0, self.limit * self.share)
+        windows = max(0, math.ceil(units / allowed) - 1)
+        rest = units - windows * allowed
+        over, wait = self._used + rest - allowed, 0.0
+        for at, spent in self._spent:
+            if over <= 1e-9:
+                break
+            over -= spent
+            wait = at + self.seconds + SLACK_S - now
+        return windows * (self.seconds + SLACK_S) + max(wait, rest * unit_s)
 
 
 class Pace:
@@ -128,7 +139,9 @@ class Pace:
         self.reads = reads
         self._clock = clock
         self._gap = 1 / per_second if per_second else 0.0
+        self._in_flight = in_flight
         self._slots = threading.BoundedSemaphore(in_flight)
+        self._call_s = 0.0
         self._lock = threading.Lock()
         self._next = 0.0
         self._held_until = 0.0
@@ -139,7 +152,14 @@ class Pace:
         with self._slots:
             while (wait := self._claim(self.reads if reads else self.writes, units)) > 0:
                 self._clock.sleep(wait)
+            begun = self._clock.monotonic()
             yield
+            self._measure(self._clock.monotonic() - begun)
+
+    def _measure(self, seconds: float) -> None:
+        """Keep what a call takes, of late."""
+        with self._lock:
+            self._call_s += (seconds - self._call_s) / 8 if self._call_s else seconds
 
     def _claim(self, quota: Quota | None, units: float) -> float:
         with self._lock:
@@ -167,10 +187,15 @@ class Pace:
                 quota.ease(self._clock.monotonic())
 
     def eta_s(self, calls: int, units: float) -> float:
-        """Estimate how long so many writes take; `units` is what they cost of the quota."""
+        """Estimate how long so many writes take; `units` is what they cost of the quota.
+
+        By the quota's windows, and by what a call took of late.
+        """
         with self._lock:
-            quota = self.writes.eta_s(self._clock.monotonic(), units) if self.writes else 0.0
-        return max(calls * self._gap, quota)
+            sending = calls * max(self._gap, self._call_s / self._in_flight)
+            if self.writes is None or not calls:
+                return sending
+            return max(sending, self.writes.eta_s(self._clock.monotonic(), units, sending / units))
 
     def headroom(self) -> float:
         """Give the share of the write quota that is free now; 1 without a quota."""

@@ -155,6 +155,8 @@ class GraphSettings(_Reach):
     group : id or name of the target; the plan's name by default.
     credential : secret (in ROLLOUT_GRAPH_CLIENT_SECRET), certificate (certificate_file, its password in
         ROLLOUT_GRAPH_CERTIFICATE_PASSWORD), device_code, managed_identity or workload_identity.
+    in_flight : writes under way at once; one after the other from the first 409 on, with which a tenant refuses
+        two writes to one group at the same time.
     writes, writes_window_s : the quota that we keep (Microsoft: 3,000 writes in 150 s an app).
     write_counts : whether a write of 20 members counts as one ("request") or as 20 ("member"). Microsoft does
         not say; where it throttles us below our own count, we halve our pace and come back slowly.
@@ -169,6 +171,7 @@ class GraphSettings(_Reach):
         "secret"
     )
     certificate_file: str = ""
+    in_flight: int = Field(default=5, ge=1, le=16)
     writes: int = Field(default=3000, ge=1, le=3000)
     writes_window_s: float = Field(default=150, gt=0)
     write_counts: Literal["request", "member"] = "request"

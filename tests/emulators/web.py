@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx2
 
+from rollout.directory.together import NAME
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -133,10 +135,14 @@ def _body(headers: dict[str, str], content: bytes) -> Any:
     return json.loads(content) if content else None
 
 
-def in_process(emulator: Emulator) -> httpx2.MockTransport:
-    """Give a transport that calls the emulator directly: fast, for large fleets."""
+def in_process(emulator: Emulator, delay: Callable[[], None] = lambda: None) -> httpx2.MockTransport:
+    """Give a transport that calls the emulator directly: fast, for large fleets.
+
+    delay : called before each request, by its own thread; it may sleep.
+    """
 
     def handle(request: httpx2.Request) -> httpx2.Response:
+        delay()
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             reply = emulator.answer(asked_of(request.method, str(request.url), headers, request.read()))
@@ -230,6 +236,38 @@ class FakeTime:
         """Let time pass without anybody sleeping."""
         with self._lock:
             self._now += seconds
+
+
+class TeamTime(FakeTime):
+    """The same for calls made at once: the clock moves when each of their threads sleeps, to where the first wakes.
+
+    A thread that computes stops it; one that waits for another thing than this clock would stop it for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self._until: dict[int, float] = {}
+
+    def sleep(self, seconds: float) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            end = self._until[me] = self._now + seconds
+            self.slept.append(seconds)
+            while self._now < end:
+                if self._all_sleep():
+                    self._now = min(one for one in self._until.values() if one > self._now)
+                    self._changed.notify_all()
+                else:
+                    self._changed.wait(0.001)  # a thread that ends tells nobody
+            del self._until[me]
+
+    def pass_(self, seconds: float) -> None:
+        raise AssertionError("time passes only where somebody sleeps")
+
+    def _all_sleep(self) -> bool:
+        team = [one.ident for one in threading.enumerate() if one.name == NAME]
+        return all(one is not None and self._until.get(one, 0.0) > self._now for one in team)
 
 
 def main() -> None:
