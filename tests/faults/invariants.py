@@ -37,7 +37,7 @@ def one_batch_each(record: Record) -> Complaints:
 def never_ahead(record: Record) -> Complaints:
     """2. Never more released than curve, step, windows and budgets allow; true time counts, not a wall clock."""
     plan = record.plan
-    begun = {0: plan.start} | {row.phase: row.at for row in _begins(record)}
+    begun = {0: plan.start} | {row.phase: row.at for row, _ in _begins(record)}
     done = [0] * len(plan.phases)
     for batch in record.journal.batches():
         phase = plan.phases[batch.phase]
@@ -187,7 +187,7 @@ def only_the_holder_acts(record: Record) -> Complaints:
 def no_gate_is_skipped(record: Record) -> Complaints:
     """9. A phase begins only after the one before was released, soaked and judged good by the counts of that look."""
     plan, journal = record.plan, record.journal
-    for row in _begins(record):
+    for row, look in _begins(record):
         before = [one for one in range(row.phase) if any(batch.phase == one for batch in journal.batches())]
         if not before:
             continue
@@ -197,7 +197,6 @@ def no_gate_is_skipped(record: Record) -> Complaints:
             yield f"phase {row.phase} began before '{phase.name}' had soaked"
         if "approved" in row.reason:
             continue
-        look = _look_at(record, row.at)
         if look is None or look.counts is None:
             yield f"phase {row.phase} began without a look"
         elif phase.end is PhaseEnd.GATE and _verdict(record, look, mine, row.at) is not Verdict.PASS:
@@ -251,11 +250,11 @@ def complaints(record: Record) -> list[str]:
 
 
 def _begins(record: Record):  # type: ignore[no-untyped-def]
-    return [
-        row
-        for row in record.journal.decisions()
-        if row.reason.startswith("phase '") and " begins " in row.reason
-    ]
+    """Each decision that begins a phase, with the look that it was made on: a clock set back gives others its time."""
+    rows = record.journal.decisions()
+    for row, (_, _, look) in zip(rows, record.intended_at, strict=False):
+        if row.reason.startswith("phase '") and " begins " in row.reason:
+            yield row, look if look is not None and look.readable else None
 
 
 def _released_at(record: Record):  # type: ignore[no-untyped-def]
@@ -265,10 +264,6 @@ def _released_at(record: Record):  # type: ignore[no-untyped-def]
     for row, (_, _, look) in zip(rows, record.intended_at, strict=False):
         if row.batch >= 0 and look is not None:
             yield batches[row.batch], look
-
-
-def _look_at(record: Record, at: int):  # type: ignore[no-untyped-def]
-    return next((look for look in reversed(record.world.looks) if look.at == at and look.readable), None)
 
 
 def _verdict(record: Record, look, mine: list[Batch], now: int) -> Verdict:  # type: ignore[no-untyped-def]
