@@ -51,3 +51,26 @@ def test_what_a_call_raises_is_raised_and_no_further_call_is_made() -> None:
     go_on.set()
     time.sleep(0.05)
     assert len(begun) <= 4
+
+
+def test_whoever_waits_looks_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a call lasts, the waiting thread is called again and again; what it raises ends the waiting."""
+    monkeypatch.setattr("rollout.directory.together.LOOK_S", 0.005)
+    go_on, looks, begun = threading.Event(), [0], []
+
+    def look() -> None:
+        assert threading.current_thread() is threading.main_thread()
+        looks[0] += 1
+        if looks[0] == 3:
+            raise KeyboardInterrupt
+
+    def call(one: int) -> None:
+        begun.append(one)
+        go_on.wait(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        together(call, range(9), 2, look)
+    go_on.set()
+    time.sleep(0.05)
+    assert looks[0] == 3
+    assert len(begun) == 2

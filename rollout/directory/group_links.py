@@ -96,8 +96,6 @@ class GroupLinks:
         left: list[list[str]] = []
 
         def one(part: list[str]) -> dict[str, str]:
-            if self._over.is_set():
-                return {}
             if self.at_once == 1:
                 left.append(part)
                 return {}
@@ -115,6 +113,9 @@ class GroupLinks:
         self._is_crowd = True
         try:
             told = together(one, parts, self.at_once, self._stay_alive)
+        except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
+            self._tenant.transport.pace.end()
+            raise
         finally:
             self._is_crowd = False
             self._over.set()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from rollout.errors import OutsideError
+
 SLACK_S: Final = 2.0
 """Windows are kept this much longer than asked: the other side counts arrivals, we count departures."""
 
@@ -145,10 +147,11 @@ class Pace:
         self._lock = threading.Lock()
         self._next = 0.0
         self._held_until = 0.0
+        self._ended = False
 
     @contextmanager
     def turn(self, *, reads: bool, units: float = 1.0) -> Iterator[None]:
-        """Wait for our turn; the call is made inside."""
+        """Wait for our turn; the call is made inside. Raise `OutsideError` if all has ended meanwhile."""
         with self._slots:
             while (wait := self._claim(self.reads if reads else self.writes, units)) > 0:
                 self._clock.sleep(wait)
@@ -163,6 +166,8 @@ class Pace:
 
     def _claim(self, quota: Quota | None, units: float) -> float:
         with self._lock:
+            if self._ended:
+                raise OutsideError("not sent: it was interrupted")
             now = self._clock.monotonic()
             wait = max(self._next, self._held_until) - now
             if quota is not None:
@@ -178,6 +183,10 @@ class Pace:
         """Let nobody go for so long: the other side asked for it."""
         with self._lock:
             self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def end(self) -> None:
+        """Let nobody go any more, also of those who wait already."""
+        self._ended = True
 
     def throttled(self, *, reads: bool) -> None:
         """Take note of a throttling answer."""

@@ -57,7 +57,10 @@ class Quota:
 
 
 class Graph(Faulty):
-    """The emulator. page : rows a page. quota : of writes, None = none. counts_members : a write of 20 counts 20."""
+    """The emulator. page : rows a page. quota : of writes, None = none. counts_members : a write of 20 counts 20.
+
+    crowd : says whether another change of members is under way, to which this one gets a 409.
+    """
 
     def __init__(self, fleet: Fleet, world: World, now: Callable[[], int], page: int = 999) -> None:
         super().__init__()
@@ -73,7 +76,7 @@ class Graph(Faulty):
         self.batch_items = 0
         self._managed_at = -1
         self._managed_rows: list[dict[str, Any]] = []
-        self.latency: Callable[[], None] = lambda: None
+        self.crowd: Callable[[], bool] = lambda: False
 
     @property
     def target(self) -> Grouped:
@@ -89,7 +92,6 @@ class Graph(Faulty):
         return method != "GET" and not path.endswith("checkMemberGroups")
 
     def serve(self, asked: Asked) -> Reply:
-        self.latency()
         if asked.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return _error(401, "InvalidAuthenticationToken", "Access token has expired or is not yet valid.")
         base = f"{urlsplit(asked.url).scheme}://{urlsplit(asked.url).netloc}"
@@ -133,6 +135,8 @@ class Graph(Faulty):
                 self.throttled += 1
                 headers = {"Retry-After": f"{wait:.3f}"}
                 return _error(429, "TooManyRequests", "Too many requests", headers)
+        if self._changes(asked.method, path) and self.crowd():
+            return _error(409, "Request_Conflict", "Another change of this object is under way.")
         try:
             return self._route(asked, path, base)
         except (FilterError, KeyError) as error:
