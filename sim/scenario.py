@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class Scenario:
     targets: Targets
     text: str
 
+    def with_clients(self, clients: int) -> Scenario:
+        """Give the same scenario over a fleet of another size, made up."""
+        return replace(self, fleet=self.fleet.model_copy(update={"clients": clients}))
+
 
 DEFAULT_TEXT = """\
 # The default: 100,000 clients. A pilot of 500 within office hours, then everybody at a pace that the
@@ -95,13 +99,14 @@ window = "24h"
 """The same as scenarios/default.toml (a test holds that): the demo runs where no file lies beside it."""
 
 
-def load_scenario(path: Path | None) -> Scenario:
+def load_scenario(path: Path | str | None = None) -> Scenario:
     """Read a scenario file; None gives the built-in default.
 
     Raise `UsageError` with file, key, what was expected and what was found.
     """
     if path is None:
         return parse_scenario(DEFAULT_TEXT, "default")
+    path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

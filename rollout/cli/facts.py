@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,49 +46,72 @@ INF = float("inf")
 def gather(database: Database, plan_key: str | None, rollout_id: str | None, created: int) -> ReportFacts:
     """Give the facts of a rollout, or of a plan alone where `rollout_id` is None."""
     stored = database.plan(plan_key)
-    plan = stored.plan
-    reader = database.reader(rollout_id) if rollout_id else None
-    progress = reader.progress() if reader else None
-    points = tuple(reader.points()) if reader else ()
-    decisions = tuple(reader.decisions()) if reader else ()
     told = database.simulations(stored.id)
-    final = _final(plan, progress, points, told)
-    findings = database.findings(stored.inventory_id)
+    facts = facts_of_plan(stored.plan, database.findings(stored.inventory_id), told, created)
+    return facts if rollout_id is None else _executed(facts, database, rollout_id, told)
+
+
+def facts_of_plan(
+    plan: Plan, findings: Sequence[Finding], told: dict[str, Any] | None, created: int
+) -> ReportFacts:
+    """Give the facts of a plan before its execution. told : its simulation as it is stored."""
+    final = _final(plan, None, (), told)
     return ReportFacts(
         title=plan.name,
-        digest=stored.digest,
+        digest=plan.digest,
         zone=plan.zone,
         created=created,
         plan=plan,
-        state=progress.state.value if progress else PLANNED,
+        state=PLANNED,
         final=final,
         funnel=_funnel(plan, final),
         planned=_planned(plan),
-        decisions=decisions,
-        points=points,
+        decisions=(),
+        points=(),
         forecast=_forecast(told) if told else None,
         load=_load(told) if told else None,
+        gates=(),
+        failures=_failures(_codes(None, told)),
+        findings=_findings(findings),
+        audit=(),
+        needs=_needs(plan, None),
+        excluded=rows_of(plan, findings),
+    )
+
+
+def _executed(
+    facts: ReportFacts, database: Database, rollout_id: str, told: dict[str, Any] | None
+) -> ReportFacts:
+    """Add what a rollout's journal says."""
+    plan, reader = facts.plan, database.reader(rollout_id)
+    progress, points = reader.progress(), tuple(reader.points())
+    final = _final(plan, progress, points, told)
+    return replace(
+        facts,
+        state=progress.state.value if progress else PLANNED,
+        final=final,
+        funnel=_funnel(plan, final),
+        decisions=tuple(reader.decisions()),
+        points=points,
         gates=_gates(plan, points),
         failures=_failures(_codes(reader, told)),
-        findings=_findings(findings),
         audit=_audit(reader),
         needs=_needs(plan, progress),
-        rollout=rollout_id or "",
+        rollout=rollout_id,
         expected=_expected(reader, progress),
         on_plan=_on_plan(database, rollout_id, progress),
-        excluded=rows_of(plan, findings),
     )
 
 
 def _expected(reader: Any, progress: Progress | None) -> Expected | None:
     """The latest forecast, while there is something left to forecast."""
-    if reader is None or progress is None or progress.state.is_final:
+    if progress is None or progress.state.is_final:
         return None
     return expectation.latest(reader)
 
 
-def _on_plan(database: Database, rollout_id: str | None, progress: Progress | None) -> str:
-    if rollout_id is None or progress is None or progress.state.is_final:
+def _on_plan(database: Database, rollout_id: str, progress: Progress | None) -> str:
+    if progress is None or progress.state.is_final:
         return ""
     from rollout.cli.forecast import verdict_of
 
@@ -243,8 +267,6 @@ def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
 
 def _audit(reader: Any) -> tuple[AuditRow, ...]:
     """What was decided and asked for; forecasts are neither."""
-    if reader is None:
-        return ()
     return tuple(AuditRow(*row) for row in reader.audit() if row[2] != expectation.KIND)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
+from sim import MADE_UP_AT as MADE_UP_AT
 
 if TYPE_CHECKING:
     from rollout.policy import Policy
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from sim.forecast import Forecast
     from sim.model import Model
     from sim.scenario import Scenario, Targets
-
-SAMPLE = 2_000
-"""Devices with which the modelled latency is measured before planning."""
 
 
 def open_db(db: str) -> Database:
@@ -34,14 +32,10 @@ def open_db(db: str) -> Database:
 
 def read_scenario(path: Path | None, clients: int | None = None) -> Scenario:
     """Read a scenario file, None for the built-in default; `clients` overrides the fleet's size."""
-    from dataclasses import replace
-
     from sim.scenario import load_scenario
 
     scenario = load_scenario(path)
-    if clients is None:
-        return scenario
-    return replace(scenario, fleet=scenario.fleet.model_copy(update={"clients": clients}))
+    return scenario if clients is None else scenario.with_clients(clients)
 
 
 def generate_inventory(scenario: Scenario, seed: int, taken: int) -> Inventory:
@@ -95,56 +89,23 @@ def check_inventory(
 
 
 def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
-    """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
+    """Give the modelled 95th percentile from release to outcome, seconds; see `sim.planning.latency_p95`."""
+    from sim.planning import latency_p95 as measured
 
-    A sample of the fleet is released at once in a world with the scenario's assumptions. Devices without
-    an outcome after `straggler_after_s` do not count: stragglers have their own limit.
-    """
-    import numpy as np
-
-    from rollout.values import IntArray, Outcome
-    from sim.draws import make_draws, traits_of
-    from sim.engine import make_engine
-
-    few = fleet.take(np.linspace(0, len(fleet) - 1, min(SAMPLE, len(fleet))).astype(np.int32))
-    traits = traits_of(few, model)
-    draws = make_draws(model, traits, seed=0, replication=0, start=start, horizon_s=model.horizon)
-    rows: IntArray = np.arange(len(few), dtype=np.int32)
-    engine = make_engine(
-        model,
-        traits,
-        draws,
-        start=start,
-        strata=np.zeros_like(rows),
-        n_strata=1,
-        straggler_after_s=straggler_after_s,
-    )
-    engine.release(rows, 0, start)
-    engine.advance(start + straggler_after_s)
-    settled = (engine.outcome == Outcome.ENROLLED) | (engine.outcome == Outcome.FAILED)
-    if not settled.any():
-        return straggler_after_s
-    hour = 3600
-    latency = float(np.quantile(engine.outcome_at[settled] - start, 0.95, method="inverted_cdf"))
-    return int(-(-latency // hour) * hour)
+    return measured(fleet, model, start, straggler_after_s)
 
 
 def plan_inventory(
     database: Database, scenario: Scenario, inventory_id: str | None, created: int | None = None
 ) -> tuple[str, Plan]:
     """Plan the stored inventory under the scenario's policy; give the plan's id with it."""
-    from rollout.planning.planner import make_plan
+    from sim.planning import plan_inventory as planned
 
-    wish = scenario.policy.preflight
-    known, inventory, findings = check_inventory(
-        database, inventory_id, stale_days=wish.stale_days, off=wish.off
-    )
+    known = database.inventory_id(inventory_id)
     moment = int(time.time()) if created is None else created
-    mature = None
-    if scenario.policy.mature_after is None:
-        mature = latency_p95(inventory.fleet, scenario.model, moment, scenario.policy.straggler_after)
-    plan = make_plan(inventory, findings, scenario.policy, mature_after_s=mature, created=moment)
-    return database.add_plan(plan, known, scenario.text), plan
+    made = planned(scenario, database.inventory(known), moment)
+    database.add_findings(known, made.findings)
+    return database.add_plan(made.plan, known, scenario.text), made.plan
 
 
 def plan_rest(
@@ -264,19 +225,13 @@ def workers_here(asked: int | None) -> int:
 
 
 def plan_scenario(database: Database, scenario: Scenario) -> str:
-    """Make the scenario's fleet up, store and plan it; give the plan's id.
+    """Make the scenario's fleet up, store and plan it; give the plan's id."""
+    from sim.planning import plan_scenario as planned
 
-    The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
-    give equal plans, whatever seed they are simulated with.
-    """
-    start = scenario.policy.start
-    moment = int(start.timestamp()) - 3600 if start is not None else MADE_UP_AT
-    inventory = generate_inventory(scenario, 1, moment)
-    return plan_inventory(database, scenario, database.add_inventory(inventory), moment)[0]
-
-
-MADE_UP_AT = 1799625600
-"""Monday 11 January 2027 00:00 UTC: when a generated fleet is planned, if the policy names no start."""
+    made = planned(scenario)
+    known = database.add_inventory(made.inventory)
+    database.add_findings(known, made.findings)
+    return database.add_plan(made.plan, known, scenario.text)
 
 
 def targets_of(world: World, scenario: Scenario | None) -> Targets:

@@ -1,0 +1,89 @@
+"""From a scenario to a plan that can be simulated: the fleet made up or given, looked over, and planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rollout.planning.planner import make_plan
+from rollout.preflight import STALE_DAYS, preflight
+from rollout.values import HOUR_S, Finding, Fleet, IntArray, Inventory, Outcome, Plan
+from sim import MADE_UP_AT
+from sim.draws import make_draws, traits_of
+from sim.engine import make_engine
+from sim.model import Model
+from sim.population import generate
+from sim.scenario import Scenario
+
+SAMPLE = 2_000
+"""Devices with which the modelled latency is measured before planning."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """A plan with all that it came from. model : the scenario's assumptions about clients and service."""
+
+    inventory: Inventory
+    findings: tuple[Finding, ...]
+    plan: Plan
+    model: Model
+
+    @property
+    def fleet(self) -> Fleet:
+        """The devices, one a row; a plan's rows are its rows."""
+        return self.inventory.fleet
+
+
+def plan_scenario(scenario: Scenario) -> Planned:
+    """Make the scenario's fleet up and plan it.
+
+    The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
+    give equal plans, whatever seed they are simulated with. Raise `RefusedError` if it cannot be planned.
+    """
+    start = scenario.policy.start
+    moment = int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
+    return plan_inventory(scenario, generate(scenario.fleet, 1, moment), moment)
+
+
+def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Planned:
+    """Look an inventory over and plan it under the scenario's policy.
+
+    created : Unix seconds, the moment of planning. Raise `RefusedError` if it cannot be planned.
+    """
+    policy = scenario.policy
+    stale_days = STALE_DAYS if policy.preflight.stale_days is None else policy.preflight.stale_days
+    findings = preflight(inventory, stale_days=stale_days, off=policy.preflight.off)
+    mature = None
+    if policy.mature_after is None:
+        mature = latency_p95(inventory.fleet, scenario.model, created, policy.straggler_after)
+    plan = make_plan(inventory, findings, policy, mature_after_s=mature, created=created)
+    return Planned(inventory, findings, plan, scenario.model)
+
+
+def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
+    """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
+
+    A sample of the fleet is released at once in a world with the scenario's assumptions. Devices without
+    an outcome after `straggler_after_s` do not count: stragglers have their own limit.
+    """
+    few = fleet.take(np.linspace(0, len(fleet) - 1, min(SAMPLE, len(fleet))).astype(np.int32))
+    traits = traits_of(few, model)
+    draws = make_draws(model, traits, seed=0, replication=0, start=start, horizon_s=model.horizon)
+    rows: IntArray = np.arange(len(few), dtype=np.int32)
+    engine = make_engine(
+        model,
+        traits,
+        draws,
+        start=start,
+        strata=np.zeros_like(rows),
+        n_strata=1,
+        straggler_after_s=straggler_after_s,
+    )
+    engine.release(rows, 0, start)
+    engine.advance(start + straggler_after_s)
+    settled = (engine.outcome == Outcome.ENROLLED) | (engine.outcome == Outcome.FAILED)
+    if not settled.any():
+        return straggler_after_s
+    latency = float(np.quantile(engine.outcome_at[settled] - start, 0.95, method="inverted_cdf"))
+    return int(-(-latency // HOUR_S) * HOUR_S)
