@@ -205,12 +205,19 @@ def test_the_doctor_looks_at_a_tenant_and_writes_nothing(tenant: Bench) -> None:
 def test_the_dry_run_shows_the_first_batch_and_sends_no_write(tenant: Bench) -> None:
     """One PATCH with the five devices that the first look releases; the next look sends exactly that."""
     tenant.call("doctor", "--directory", "graph")
+    own = Path("directory.toml").read_text()
     shown = json.loads(tenant.run("--dry-run", "--json"))
-    assert tenant.writes() == 0
-    assert tenant.members() == []
     (planned,) = shown["requests"]
     assert len(planned["body"]["members@odata.bind"]) == 5
     assert any("confirmed by Kim" in note for note in shown["notes"])
+    assert "1 requests, about 0 s to send; nothing was changed" in tenant.run("--dry-run")
+    with Path("directory.toml").open("a") as settings:
+        settings.write('writes = 1\nwrites_window_s = 58\nwrite_counts = "member"\n')
+    # One member a minute, the first at once.
+    assert "1 requests, about 4 minutes to send" in tenant.run("--dry-run")
+    assert tenant.writes() == 0
+    assert tenant.members() == []
+    Path("directory.toml").write_text(own)
     tenant.run("--once")
     assert tenant.emulator.writes() == [(planned["method"], planned["url"], planned["body"])]
 

@@ -39,7 +39,13 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
         say(_sentence(decision, rows))
         for call in calls:
             say(str(call))
-        say(f"{len(calls)} requests; nothing was changed")
+        takes = f", {_duration(real.sending_s(len(rows)))} to send" if calls else ""
+        say(f"{len(calls)} requests{takes}; nothing was changed")
+
+
+def _duration(seconds: float) -> str:
+    """Write how long sending takes for a person."""
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes"
 
 
 def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
