@@ -58,10 +58,14 @@ def ask(*arguments: str) -> tuple[int, str, str]:
 
 
 class World:
-    """A small fleet and a rollout of it, in which every verb has printed its documents."""
+    """A small fleet and a rollout of it, in which every verb has printed its documents.
+
+    report_json : the file that `report` wrote beside its document.
+    """
 
     def __init__(self) -> None:
         self.printed: list[Printed] = []
+        self.report_json = ""
 
     def ask(self, name: str, *arguments: str, code: int = 0) -> None:
         """Run a verb with --json and keep what it printed."""
@@ -135,6 +139,7 @@ def _done(world: World) -> None:
     world.ask("no forecast", "forecast", "--runs", "1", "--workers", "1")
     world.ask("calibration", "calibrate", "--workers", "1")
     world.ask("report", "report", "--out", "done")
+    world.report_json = Path("done", "report.json").read_text(encoding="utf-8")
     world.ask("audit", "report", "--audit")
     world.ask("standing", "enrollment")
     world.ask("change", "enrollment", "--from", "none", "--to", "pilot")

@@ -19,6 +19,7 @@ from documents_world import World, ask, made
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from rollout.cli import terminal
 from rollout.cli.app import app
 from rollout.cli.documents import FORMS, adapter_of
 from rollout.cli.documents.base import INSTANT
@@ -304,6 +305,27 @@ def test_times_are_utc_and_numbers_are_numbers(world: World) -> None:
                 assert not re.fullmatch(r"[-+]?\d+(\.\d+)?", text), f"{one.name} {path}: {text}"
             if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d", text):
                 assert re.match(INSTANT, text), f"{one.name} {path}: {text}"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_never_printed(
+    world: World, capsys: pytest.CaptureFixture[str], value: float
+) -> None:
+    """NaN and infinity are no JSON: neither printed nor read."""
+    document = copy.deepcopy(world.of("simulation").document)
+    document["halt_chance"] = value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        terminal.emit(document)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValidationError):
+        adapter_of_("simulate").validate_json(json.dumps(document))
+
+
+def test_report_json_is_the_document(world: World) -> None:
+    """The file holds the same keys, but for the list of files."""
+    document = world.of("report").document
+    assert document.pop("written")
+    assert json.loads(world.report_json) == document
 
 
 @pytest.mark.parametrize("name", ["paused", "aborted", "missed target"])
