@@ -276,12 +276,25 @@ WRONG = {
     "a folder": (["inventory", "--from", "."], 2, "."),
     "missing scenario": (["simulate", "nowhere.toml"], 2, "nowhere.toml"),
     "no inventory yet": (["plan"], 2, "rollout inventory"),
-    "no rollout yet": (["status"], 2, "run-1"),
+    "no rollout yet": (["status"], 2, "expected a rollout's database, found none at rollout.db"),
+    "nothing to watch": (["status", "--watch"], 2, "rollout.db"),
+    "nothing to report": (["report"], 2, "rollout inventory"),
+    "nothing to stop": (["pause"], 2, "rollout.db"),
+    "nothing to approve": (["approve", "--by", "Kim"], 2, "--db"),
+    "nothing to undo": (["plan", "--undo", "run-1"], 2, "rollout.db"),
+    "nothing to exclude from": (["exclude", "PC-1"], 2, "rollout.db"),
+    "nothing to calibrate": (["calibrate", "run-1"], 2, "rollout.db"),
+    "nothing to forecast": (["forecast"], 2, "rollout.db"),
+    "nothing to look over": (["preflight"], 2, "rollout.db"),
+    "no plan to simulate": (["simulate", "plan-1"], 2, "rollout.db"),
+    "no plan for a gate": (["gate", "simulate", "plan-1"], 2, "rollout.db"),
+    "no site to ask": (["doctor", "--directory", "graph"], 2, "rollout.db"),
+    "wrong date": (["inventory", "--from", "quick.toml", "--taken", "soon"], 2, "--taken"),
     "bad speed": (["run", "--speed", "fast"], 2, "--speed"),
     "bad runs": (["simulate", "--runs", "0"], 2, "runs"),
     "bad workers": (["simulate", "quick.toml", "--workers", "0"], 2, "--workers"),
     "no name": (["approve"], 2, "--by"),
-    "unknown plan": (["run", "plan-9"], 2, "plan-9"),
+    "no plan to run": (["run", "plan-9"], 2, "rollout.db"),
 }
 
 
@@ -291,6 +304,7 @@ def test_a_wrong_input_is_one_clear_line(cli: Cli, case: str) -> None:
     arguments, code, needle = WRONG[case]
     answer = cli(*arguments)
     assert answer.code == code
+    assert [one.name for one in Path.cwd().iterdir()] == ["quick.toml"], "something was left behind"
     assert needle in answer.err
     assert answer.err.startswith("rollout: ")
     assert len(answer.err.splitlines()) <= 2
@@ -326,6 +340,8 @@ def test_a_bad_scenario_names_file_key_and_value(cli: Cli, case: str) -> None:
     assert answer.code == 2
     assert "bad.toml" in answer.err
     assert needle in answer.err
+    assert len(answer.err.splitlines()) <= 2
+    assert not Path("rollout.db").exists()
 
 
 def test_a_refused_import_leaves_the_database_as_it_was(cli: Cli) -> None:

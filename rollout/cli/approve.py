@@ -15,7 +15,7 @@ from rollout.errors import UsageError
 
 def approve(
     digest: Annotated[
-        str | None, typer.Argument(help="Plan id or digest; the latest plan by default.")
+        str | None, typer.Argument(help="Plan id or digest, the latest by default; with --gate the rollout.")
     ] = None,
     by: By = "",
     gate: Annotated[
@@ -37,7 +37,7 @@ def approve(
     if gate:
         from rollout.cli.control import give
 
-        give(database, None, "approve-gate", by=by, reason=reason, phase=gate, as_json=as_json)
+        give(database, digest, "approve-gate", by=by, reason=reason, phase=gate, as_json=as_json)
         return
     stored = database.plan(digest)
     database.approve(stored.id, by, now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
+from rollout.cli.choosing import to_command
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import RefusedError, UsageError
@@ -69,10 +70,10 @@ def exclude(
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """
     database = steps.open_db(db)
-    known = database.rollout(rollout)
+    known = to_command(database, rollout)
     plan = database.plan(known.plan_id)
     rows = find_devices(database, plan.inventory_id, devices)
-    give(database, rollout, "exclude", by=by, reason=reason, rows=rows, as_json=as_json)
+    give(database, known.id, "exclude", by=by, reason=reason, rows=rows, as_json=as_json)
 
 
 def find_devices(database: Database, inventory_id: str, devices: list[str]) -> tuple[int, ...]:
@@ -103,7 +104,7 @@ def give(
     as_json: bool = False,
 ) -> None:
     """Write a command into the journal, where the executor reads it before its next chunk."""
-    known = database.rollout(rollout)
+    known = to_command(database, rollout)
     plan = database.plan(known.plan_id).plan
     progress = database.reader(known.id).progress()
     if progress is not None and progress.state.is_final:

@@ -35,7 +35,7 @@ def demo(
     """
     begun = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    database = steps.open_db(str(_fresh(out / "demo.db")))
+    database = steps.open_db(str(_fresh(out / "demo.db")), create=True)
     document = _chain(database, clients, seed, runs, out, quiet=as_json)
     document["seconds"] = round(time.monotonic() - begun, 1)
     if as_json:

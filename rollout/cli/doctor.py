@@ -72,9 +72,7 @@ def doctor(
 
 def _outside(db: str, name: str, settings: Path) -> list[Check]:
     """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
-    from rollout.store import open_database
-
-    with open_database(db, create=False) as database:
+    with steps.open_db(db) as database:
         setting = steps.world_of_plan(database, None)
         known = database.rollout_of(setting.stored.id)
         with directories.opened(database, setting, name, settings, known, only_look=True) as real:
@@ -105,9 +103,8 @@ def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
 def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:
     """Let another executor go on at once; kept in the journal with who did it."""
     from rollout.cli.control import user
-    from rollout.store import open_database
 
-    with open_database(db, create=False) as database:
+    with steps.open_db(db) as database:
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:

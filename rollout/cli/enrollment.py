@@ -67,13 +67,16 @@ def enrollment(
         _unenroll(unenroll, as_json=as_json)
         return
     if before is not None and after is not None:
-        _change(steps.open_db(db), transition(before, after), as_json=as_json)
+        _change(steps.open_db(db) if steps.has_db(db) else None, transition(before, after), as_json=as_json)
         return
     if file is not None:
         from rollout.directory.comanagement_export import read_comanagement
 
         standing = count_states(map(read_state, read_comanagement(file, REQUIRED)))
         _show(standing, f"the site's export {file.name}", as_json=as_json)
+        return
+    if not steps.has_db(db):
+        _show_changes(as_json=as_json)
         return
     database = steps.open_db(db)
     for known in reversed(database.rollouts()):
@@ -218,8 +221,8 @@ def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
     return member, done
 
 
-def _change(database: Database, change: Transition, *, as_json: bool) -> None:
-    groups = groups_of(database)
+def _change(database: Database | None, change: Transition, *, as_json: bool) -> None:
+    groups = groups_of(database) if database else None
     fits = change.fits(groups)
     if as_json:
         emit(_change_document(change, groups))

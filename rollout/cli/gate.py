@@ -48,8 +48,7 @@ def gate(
 
     if what != "simulate":
         raise UsageError(f"expected 'rollout gate simulate', found 'rollout gate {what}'")
-    database = steps.open_db(db)
-    scenario, key = steps.resolve_target(database, target, None)
+    database, scenario, key = steps.resolve_target(db, target, None)
     plan = steps.world_of_plan(database, key, scenario).stored.plan
     if bad and bad not in plan.strata.names:
         raise UsageError(

@@ -67,7 +67,7 @@ def inventory(
             raise UsageError("--clients belongs to --from scenario, found exports")
         reading = steps.Reading(_instant(taken), encoding, allow_rejected, day_first)
         made = _imported(sources, reading, rejected, quiet=as_json)
-    database = steps.open_db(db)
+    database = steps.open_db(db, create=True)
     known = database.add_inventory(made)
     if as_json:
         emit(_document(known, made))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import directories, steps
+from rollout.cli.choosing import check_alone
 from rollout.cli.executing import Ways, execute
 from rollout.cli.logs import LogFormat, set_up, tell
 from rollout.cli.notify import Notice
@@ -93,6 +94,7 @@ def run(
     database = steps.open_db(db)
     stored = database.plan(digest)
     known = same_as_begun(database, stored.id, directory, seed)
+    check_alone(database, stored, directory)
     if directory != directories.EMBEDDED:
         directories.check_allowed(stored, directory, speed)
         if dry_run:

@@ -46,8 +46,8 @@ def simulate(
 
     Example: rollout simulate scenarios/default.toml --runs 20
     """
-    database = steps.open_db(db)
-    scenario, key = steps.resolve_target(database, target, clients)
+    processes = steps.workers_here(workers)
+    database, scenario, key = steps.resolve_target(db, target, clients)
     world = steps.world_of_plan(database, key, scenario)
     with bar("simulating", runs, quiet=as_json) as moving:
         known, forecast = steps.simulate_plan(
@@ -55,7 +55,7 @@ def simulate(
             world,
             seed=seed,
             runs=runs,
-            workers=steps.workers_here(workers),
+            workers=processes,
             keep_decisions=decisions is not None,
             progress=moving.to,
         )

@@ -23,11 +23,24 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario, Targets
 
 
-def open_db(db: str) -> Database:
-    """Open (or make) the journal's database."""
+def open_db(db: str, *, create: bool = False) -> Database:
+    """Open the journal's database; with `create` it is made where there is none.
+
+    Raise `UsageError` if there is none: who only looks leaves no empty file behind.
+    """
     from rollout.store import open_database
 
+    if not create and not has_db(db):
+        raise UsageError(
+            f"expected a rollout's database, found none at {db}: nothing was planned here yet",
+            "begin with 'rollout inventory', go to the folder where you did, or name the file with --db",
+        )
     return open_database(db)
+
+
+def has_db(db: str) -> bool:
+    """Whether there is a database: a file, or a server that tells when it is asked."""
+    return "://" in db or Path(db).exists()
 
 
 def read_scenario(path: Path | None, clients: int | None = None) -> Scenario:
@@ -243,15 +256,18 @@ def targets_of(world: World, scenario: Scenario | None) -> Targets:
 
 
 def resolve_target(
-    database: Database, target: str | None, clients: int | None
-) -> tuple[Scenario | None, str | None]:
-    """Give (scenario, plan key) of a target that is a TOML file, a plan id or a digest.
+    db: str, target: str | None, clients: int | None
+) -> tuple[Database, Scenario | None, str | None]:
+    """Give (database, scenario, plan key) of a target that is a TOML file, a plan id or a digest.
 
     A scenario is planned here, on a fleet that is made up. None is the latest plan, or the default
     scenario where there is none.
     """
     is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
-    if not is_file and (target is not None or (clients is None and database.has_plans())):
-        return None, target
+    if target is not None and not is_file:
+        return open_db(db), None, target
+    if target is None and clients is None and has_db(db) and (database := open_db(db)).has_plans():
+        return database, None, None
     scenario = read_scenario(Path(target) if target else None, clients)
-    return scenario, plan_scenario(database, scenario)
+    database = open_db(db, create=True)
+    return database, scenario, plan_scenario(database, scenario)
