@@ -321,6 +321,13 @@ def test_what_is_no_number_is_never_printed(
         adapter_of_("simulate").validate_json(json.dumps(document))
 
 
+def test_a_paused_rollout_is_told_as_of_its_last_look(world: World) -> None:
+    """Nothing is decided while it is paused, and looks go on: goal and rate are of that look, not of the decision."""
+    before, paused = world.of("once").document, world.of("paused").document
+    assert paused["released"] == before["released"] < paused["goal"]["released"]
+    assert paused["at"] > before["at"]
+
+
 def test_report_json_is_the_document(world: World) -> None:
     """The file holds the same keys, but for the list of files."""
     document = world.of("report").document

@@ -23,9 +23,10 @@ RECENT = 8
 class Standing:
     """A rollout at a look of its journal.
 
-    progress : None before the first decision. by_phase : (phase, outcome) released devices. recent : the last
-    decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation,
-    have by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
+    progress : None before the first decision. as_of : Unix seconds of the last look that saw something, by the
+    directory's clock; the plan's start before the first. by_phase : (phase, outcome) released devices.
+    recent : the last decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its
+    simulation, have by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
     released_an_hour, enrolled_an_hour : over the last day of the directory's time, nights and weekends with it.
     expected : the latest forecast; on_plan : a sentence, "" unknown.
     """
@@ -36,6 +37,7 @@ class Standing:
     directory: str
     plan: Plan
     progress: Progress | None
+    as_of: int
     lease: LeaseInfo
     is_overdue: bool
     by_phase: tuple[tuple[int, ...], ...]
@@ -47,11 +49,6 @@ class Standing:
     enrolled_an_hour: float
     expected: Expected | None
     on_plan: str
-
-    @property
-    def as_of(self) -> int:
-        """Unix seconds of the last look, by the directory's clock; the plan's start before the first."""
-        return self.progress.at if self.progress is not None else self.plan.start
 
     @property
     def released(self) -> int:
@@ -91,7 +88,8 @@ class Looks:
         lease = self._reader.lease()
         nothing = ((0,) * len(Outcome),) * len(self._plan.phases)
         is_final = progress is not None and progress.state.is_final
-        released, enrolled = rates(points, progress.at) if progress is not None else (0.0, 0.0)
+        as_of = _as_of(self._plan, progress, points)
+        released, enrolled = rates(points, as_of)
         return Standing(
             rollout=self._known.id,
             plan_id=self._known.plan_id,
@@ -99,12 +97,13 @@ class Looks:
             directory=self._known.directory,
             plan=self._plan,
             progress=progress,
+            as_of=as_of,
             lease=lease,
             is_overdue=bool(lease.holder) and not lease.is_taken(self._database.now()),
             by_phase=tuple(tuple(row) for row in points[-1].by_phase) if points else nothing,
             recent=tuple(decisions[-RECENT:]),
             decisions=len(decisions),
-            goal_released=self._goal_released(progress),
+            goal_released=self._goal_released(as_of) if progress is not None else None,
             goal_enrolled=self._goal_enrolled(points),
             released_an_hour=released,
             enrolled_an_hour=enrolled,
@@ -112,11 +111,9 @@ class Looks:
             on_plan="" if is_final else self._on_plan(points),
         )
 
-    def _goal_released(self, progress: Progress | None) -> int | None:
-        if progress is None:
-            return None
+    def _goal_released(self, as_of: int) -> int:
         at, count = self._goal
-        return int(count[np.searchsorted(at, progress.at, side="right") - 1]) if len(at) else None
+        return int(count[np.searchsorted(at, as_of, side="right") - 1])
 
     def _goal_enrolled(self, points: Sequence[ProgressPoint]) -> int | None:
         if self._told is None or not points:
@@ -132,6 +129,12 @@ class Looks:
         from sim.eta import on_plan
 
         return on_plan(self._told, points[-1].at, _sum(points[-1], Outcome.ENROLLED), span)
+
+
+def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint]) -> int:
+    """Give when it was last looked at: a rollout that is held or paused decides nothing, and looks go on."""
+    seen = [*([progress.at] if progress is not None else []), *(point.at for point in points[-1:])]
+    return max(seen, default=plan.start)
 
 
 def _goal(plan: Plan) -> tuple[LongArray, LongArray]:

@@ -81,7 +81,7 @@ def document(database: Database, rollout_id: str) -> dict[str, Any]:
         "directory": now.directory,
         "state": progress.state.value if progress else "not begun",
         "reason": progress.reason if progress else "",
-        "at": iso(progress.at) if progress else None,
+        "at": iso(now.as_of) if progress else None,
         "phase": now.plan.phases[progress.phase].name if progress else None,
         "released": now.released,
         "final": final(now.plan, now.totals),

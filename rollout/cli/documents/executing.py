@@ -63,7 +63,9 @@ class Status(Document):
     directory: str = told("Where it is executed: embedded, adminservice or graph.")
     state: State | Literal["not begun"] = told("running, held, paused, halted, aborted, finished, not begun.")
     reason: str = told('Why, the last decision\'s sentence; "" before the first.')
-    at: Instant | None = told("UTC instant of the last decision, by the directory's clock; null before it.")
+    at: Instant | None = told(
+        "UTC instant of the last look, by the directory's clock; null before the first."
+    )
     phase: str | None = told("The phase under way; null before the first decision.")
     released: Count = told("Devices released so far.")
     final: Final = told("Devices by what became of them so far.")
