@@ -30,8 +30,10 @@ class Token:
     def __init__(self, *tokens: str) -> None:
         self.tokens = list(tokens) or [TOKEN]
         self.calls = 0
+        self.claims: list[Any] = []
 
-    def get_token(self, *_scopes: str, **_options: Any) -> Any:
+    def get_token(self, *_scopes: str, **options: Any) -> Any:
+        self.claims.append(options.get("claims"))
         token = self.tokens[min(self.calls, len(self.tokens) - 1)]
         self.calls += 1
         return SimpleNamespace(token=token, expires_on=1 << 40)

@@ -19,6 +19,7 @@ from opened import SITE_URL, Setting, Token, rows, site, tenant
 from rollout.cli.clock import LivelyTime
 from rollout.directory import graph_requests as ask
 from rollout.directory.checking import checks
+from rollout.directory.credentials import ANEW
 from rollout.directory.entra import batch_answers
 from rollout.directory.opening import open_directory
 from rollout.directory.outcomes import failure_code, is_comanaged
@@ -319,6 +320,44 @@ def test_a_group_that_was_deleted_rejects_nobody() -> None:
         it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
     with pytest.raises(OutsideError):
         it.directory.tenant.members(GROUP)
+
+
+def test_a_deleted_group_is_not_an_empty_one() -> None:
+    """Asked one by one nobody is a member of a group that is gone: unreadable, and no write goes out."""
+    it = tenant(chunk=20)
+    it.directory.apply(0, np.arange(20, dtype=np.int32), it.now)
+    before = len(it.emulator.writes())
+    del it.emulator.groups[GROUP]
+    with pytest.raises(OutsideError, match="is gone"):
+        it.directory.observe(it.now + 60)
+    with pytest.raises(OutsideError, match="is gone"):
+        it.directory.members(rows(1, 2))
+    with pytest.raises(OutsideError, match="is gone"):
+        it.directory.plan_requests(rows(1, 2))
+    assert len(it.emulator.writes()) == before
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        (
+            'Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="',
+            '{"access_token":{}}',
+        ),
+        ('Bearer claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ"', '{"access_token":{}}'),
+        ('Bearer claims="!"', ANEW),
+        ('Bearer claims="bm8gSlNPTg=="', ANEW),
+        ("", ANEW),
+    ],
+)
+def test_a_refused_token_is_asked_for_anew_and_not_from_the_cache(header: str, claims: str) -> None:
+    """With the claims that the tenant wants, or one that every token fulfills; the first was asked for without."""
+    token = Token("canary-token-1", "canary-token-2")
+    it = tenant(chunk=20, token=token, bare=True)
+    it.emulator.tokens = set(token.tokens)
+    it.emulator.faults.append(Fault("GET", reply=error(401, WWW_Authenticate=header)))
+    it.directory.identity()
+    assert token.claims == [None, claims]
 
 
 def test_an_expired_token_is_renewed_in_the_middle() -> None:

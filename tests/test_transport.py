@@ -383,7 +383,9 @@ def test_a_canary_secret_is_in_no_log_error_or_repr(caplog: pytest.LogCaptureFix
 def test_an_expired_token_is_renewed_once_and_the_call_goes_through() -> None:
     """401, a fresh token, success: also for a write, since a request that was not let in changed nothing."""
     tokens = iter(("old", "new"))
-    credential = SimpleNamespace(get_token=lambda *_: SimpleNamespace(token=next(tokens), expires_on=1 << 40))
+    credential = SimpleNamespace(
+        get_token=lambda *_, **__: SimpleNamespace(token=next(tokens), expires_on=1 << 40)
+    )
     used: list[str] = []
 
     def serve(request: httpx2.Request) -> httpx2.Response:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
+import re
 import threading
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 
 EARLY_S: Final = 300.0
 """A token is renewed so long before it ends."""
+
+ANEW: Final = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+"""A claim that every token fulfills. Asked for claims, a credential does not give what it keeps in its cache: there
+the token that was refused lives on for an hour."""
 
 
 class Credential(Protocol):
@@ -63,18 +70,19 @@ class Bearer(httpx2.Auth):
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == 401:
-            request.headers["Authorization"] = f"Bearer {self._fresh(token)}"
+            claims = _challenge(response.headers.get("www-authenticate", "")) or ANEW
+            request.headers["Authorization"] = f"Bearer {self._fresh(token, claims)}"
             yield request
 
     def peek(self) -> str:
         """Give the token in use, "" before the first; for its claims only, never to be shown."""
         return self._token
 
-    def _fresh(self, refused: str) -> str:
+    def _fresh(self, refused: str, claims: str | None = None) -> str:
         with self._lock:
             if not self._token or self._token == refused or self._clock.wall() > self._until - EARLY_S:
                 try:
-                    got = self._credential.get_token(self._scope)
+                    got = self._credential.get_token(self._scope, claims=claims)
                 except Exception as error:  # each kind of credential raises its own
                     text = _first_line(error)
                     for secret in self._secrets:
@@ -84,6 +92,18 @@ class Bearer(httpx2.Auth):
                     ) from None
                 self._token, self._until = got.token, float(got.expires_on)
             return self._token
+
+
+def _challenge(header: str) -> str:
+    """Read the claims that a service asks of the next token (continuous access evaluation), "" if it asks none."""
+    match = re.search(r'claims="([A-Za-z0-9+/_=-]+)"', header)
+    if match is None:
+        return ""
+    try:
+        claims = base64.b64decode(match[1].replace("-", "+").replace("_", "/") + "==").decode()
+        return claims if isinstance(json.loads(claims), dict) else ""
+    except ValueError:
+        return ""
 
 
 def _first_line(error: Exception) -> str:

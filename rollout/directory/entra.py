@@ -129,7 +129,10 @@ class Tenant:
         raise OutsideError(f"members of {group_id}: expected a count, found {data!r}")
 
     def members_among(self, group_id: str, object_ids: Sequence[str]) -> set[str]:
-        """Give those of `object_ids` that are members; sees all writes. A device that is gone is no member."""
+        """Give those of `object_ids` that are members; sees all writes. A device that is gone is no member.
+
+        Raise `OutsideError` if the group is gone: nobody is in it then, and nothing must be concluded from that.
+        """
         out: set[str] = set()
         calls = [ask.is_member(self.root, one, group_id) for one in object_ids]
         for one, answer, call in zip(object_ids, self.batched(calls), calls, strict=True):
@@ -142,7 +145,20 @@ class Tenant:
                 raise OutsideError("checkMemberGroups: expected a list, found something else")
             if any(str(hit).lower() == group_id.lower() for hit in hits):
                 out.add(one)
+        if object_ids and not out:
+            self.must_exist(group_id)
         return out
+
+    def must_exist(self, group_id: str) -> None:
+        """Raise `OutsideError` if the group is gone."""
+        try:
+            self.transport.read(ask.group(self.root, group_id))
+        except AnswerError as error:
+            if error.status == 404:
+                raise OutsideError(
+                    f"group {group_id} is gone", "was it deleted? the rollout waits"
+                ) from error
+            raise
 
     def batched(self, calls: Sequence[Call]) -> Iterator[Answer]:
         """Make reading calls 20 at a time; each is judged by itself and repeated while it is throttled."""

@@ -16,7 +16,7 @@ from rollout.directory import graph_requests as ask
 from rollout.directory.entra import Tenant, batch_answers, retry_after, said
 from rollout.directory.requests import Call
 from rollout.directory.together import together
-from rollout.directory.transport import Answer, AnswerError, LostAnswerError
+from rollout.directory.transport import Answer, LostAnswerError
 from rollout.errors import OutsideError, RolloutError
 
 log = logging.getLogger("rollout.directory")
@@ -189,24 +189,13 @@ class GroupLinks:
             left = set(self._missing(list(bad)))
             refused = {one: said(bad[one]) for one in bad if one in left and bad[one].status in (400, 404)}
             some = [one for one in bad if one in left and one not in refused]
-            if refused:
-                self._must_exist()
+            if refused:  # a 404 may mean the device or the group: only the first is a refusal
+                self._tenant.must_exist(self._group)
             if not some:
                 return refused
             if refused:
                 return refused | self._one_by_one(some)
         raise self._hopeless()
-
-    def _must_exist(self) -> None:
-        """A 404 may mean the device or the group: only the first is a refusal."""
-        try:
-            self._tenant.transport.read(ask.group(self._tenant.root, self._group))
-        except AnswerError as error:
-            if error.status == 404:
-                raise OutsideError(
-                    f"group {self._group} is gone", "was it deleted? the rollout waits"
-                ) from error
-            raise
 
     def _remove(self, some: list[str]) -> dict[str, str]:
         (one,) = some
@@ -216,7 +205,7 @@ class GroupLinks:
             if answer.ok:
                 return {}
             if answer.status == 404:
-                self._must_exist()
+                self._tenant.must_exist(self._group)
                 return {}  # it is out already
             if answer.status == 400:
                 return {one: said(answer)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -23,6 +24,7 @@ class MachineTime:
         self._now = float(begin)
         self._end = begin + days * DAY_S
         self._lock = threading.Lock()
+        self.alarms: list[tuple[float, Callable[[], None]]] = []
         for name in ("time", "monotonic"):
             patch.setattr(time, name, self.now)
         patch.setattr(time, "clock_gettime", lambda _which: self.now())
@@ -39,3 +41,10 @@ class MachineTime:
             self._now += seconds
             if seconds >= 1:
                 self._now = math.floor(self._now)
+        for alarm in [one for one in self.alarms if one[0] <= self._now]:
+            self.alarms.remove(alarm)
+            alarm[1]()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Let something happen in so many seconds, in the thread that sleeps then."""
+        self.alarms.append((self._now + seconds, action))

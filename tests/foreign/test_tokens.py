@@ -68,6 +68,23 @@ def test_a_client_secret_becomes_a_token(
     assert "canary" not in caplog.text
 
 
+def test_a_token_that_is_refused_before_its_time_is_not_taken_from_the_cache(
+    tokens: tuple[Tokens, str, str],
+) -> None:
+    """The tenant revokes what lasts for an hour more: the token server is asked again, and the call goes through."""
+    fleet, _ = fleet_plan(20)
+    emulator = Graph(fleet, Prompt(20), now=lambda: 0)
+    emulator.tokens = {ISSUED}
+    with on_loopback(emulator) as origin:
+        directory = opened(f"{origin}/v1.0", tokens[1], tokens[2], SECRET)
+        assert directory.identity() == TENANT
+        tokens[0].issued = "canary-another"
+        emulator.tokens = {"canary-another"}
+        assert directory.identity() == TENANT
+        directory.close()
+    assert ["claims" in form for form in tokens[0].asked] == [False, True]
+
+
 def test_a_wrong_secret_is_one_clear_line_without_it(
     tokens: tuple[Tokens, str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
