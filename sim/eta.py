@@ -20,6 +20,7 @@ from rollout.loop import drive, pump
 from rollout.values import (
     HOUR_S,
     NOT_RELEASED,
+    ON_COURSE,
     Applied,
     Batch,
     Commands,
@@ -346,19 +347,21 @@ def _row(progress: Progress, batch: Batch | None) -> DecisionRow:
 def on_plan(
     told: Mapping[str, Any] | None, now: int, enrolled: int, zone_hours: Callable[[float], str]
 ) -> str:
-    """Say whether what is enrolled lies within the band of the plan's stored simulation.
+    """Say whether what is enrolled lies within the outermost band of the plan's stored simulation, or nearly so.
 
-    told : the simulation as it is stored (`start`, `enrolled` with quantiles and values by hour), None if there
-    is none. zone_hours : writes a number of hours.
+    told : the simulation as it is stored (`start`, `enrolled` with quantiles and values by hour, `summary`), None if
+    there is none. zone_hours : writes a number of hours.
     """
     if told is None:
         return "no simulation of this plan to compare with; 'rollout simulate' makes one"
     bands = told["enrolled"]
     levels, values = list(bands["quantiles"]), np.asarray(bands["values"])
     hour = min(max(0, (now - told["start"]) // HOUR_S - 1), values.shape[1] - 1)
-    low, middle, high = (values[levels.index(level), hour] for level in (0.1, 0.5, 0.9))
+    low, middle, high = (values[one, hour] for one in (0, levels.index(0.5), -1))
+    final = told["summary"]["final"]
+    slack = ON_COURSE * (sum(final.values()) - final["excluded"])
     band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
-    if low <= enrolled <= high:
+    if low - slack <= enrolled <= high + slack:
         return f"on plan: {band} enrolled"
     curve = values[levels.index(0.5)]
     then = int(np.searchsorted(curve, enrolled))

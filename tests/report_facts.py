@@ -11,6 +11,7 @@ from rollout.report.facts import (
     LEVELS,
     AuditRow,
     Bands,
+    Expected,
     FailureRow,
     FindingRow,
     Forecast,
@@ -125,6 +126,13 @@ def make_bands(size: float, start_h: float, days: float) -> Bands:
         weights = np.exp(-np.arange(240) / delay)
         rows.append(0.985 * np.convolve(released, weights / weights.sum())[: len(released)])
     return Bands(grid(), LEVELS, np.sort(np.stack(rows), axis=0))
+
+
+def make_expected() -> Expected:
+    """A forecast from where the rollout stood on its fifth day."""
+    done = tuple(float(START + hours * HOUR_S) for hours in (250, 262, 300))
+    through = tuple(float(START + hours * HOUR_S) for hours in (190, 205, 230))
+    return Expected(START + 5 * DAY_S, done, through, (800, 950, 1200), 0.0, True, 0.97)  # type: ignore[arg-type]
 
 
 def make_forecast() -> Forecast:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rollout.report.facts import FINAL, PLANNED, Expected, Forecast, ReportFacts
 from rollout.report.wording import LATER, capital, count, day, duration, moment, percent, when, zone_of
-from rollout.values import HOUR_S, Outcome, State, Verdict
+from rollout.values import HOUR_S, ON_COURSE, Outcome, State, Verdict
 
 RISKY_HALT_CHANCE = 0.05
 """Above this share of halted runs a plan that was not started yet is not called well."""
@@ -126,10 +126,6 @@ def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
     return _against(facts, facts.forecast)
 
 
-SLACK = 0.002
-"""A few simulated runs of a large fleet hardly differ: so much of the eligible devices apart is still on course."""
-
-
 def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
     """Say where the enrolled devices lie in the forecast's outermost band."""
     at = last_look(facts)
@@ -139,7 +135,7 @@ def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
     )
     now = sum(counts[Outcome.ENROLLED] for counts in facts.points[-1].by_phase)
     against = f"{count(now)} devices are enrolled; the forecast for now was {count(low)} to {count(high)}."
-    slack = SLACK * facts.funnel.eligible
+    slack = ON_COURSE * facts.funnel.eligible
     if now < low - slack:
         return Tone.WATCH, f"Behind the forecast by {count(middle - now)} devices", against
     if now > high + slack:

@@ -47,6 +47,7 @@ from rollout.values.plan import (
     Window,
 )
 from rollout.values.progress import (
+    ON_COURSE,
     Batch,
     Commands,
     Decision,
@@ -66,6 +67,7 @@ __all__ = [
     "FLAGS",
     "HOUR_S",
     "NOT_RELEASED",
+    "ON_COURSE",
     "OUTCOMES",
     "TIMES",
     "UNKNOWN",

@@ -9,6 +9,9 @@ from enum import StrEnum
 from rollout.values.fleet import BoolArray, IntArray, LongArray
 from rollout.values.outcome import Observation
 
+ON_COURSE = 0.002
+"""A few simulated runs of a large fleet hardly differ: so much of its devices outside the band is on course."""
+
 
 class State(StrEnum):
     """State of a rollout. HALTED, ABORTED and FINISHED are final for a digest."""

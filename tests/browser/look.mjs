@@ -14,14 +14,14 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-async function open(file, { width = 1280, height = 900, dark = false, scripts = true } = {}) {
+async function open(file, { width = 1280, height = 900, dark = false, scripts = true, touch = false } = {}) {
   const page = await browser.newPage();
   const seen = { errors: [], requests: [] };
   page.on("console", (m) => ["error", "warn"].includes(m.type()) && seen.errors.push(m.text()));
   page.on("pageerror", (e) => seen.errors.push(String(e)));
   page.on("request", (r) => seen.requests.push(r.url().split(":")[0]));
   await page.setJavaScriptEnabled(scripts);
-  await page.setViewport({ width, height });
+  await page.setViewport({ width, height, hasTouch: touch, isMobile: touch });
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }]);
   await page.setOfflineMode(true);
   await page.goto(pathToFileURL(file), { waitUntil: "load" });
@@ -74,12 +74,24 @@ async function live(page) {
   return { hover, toggled, changed, whole, zoomed, back, home, right, plus: await scale() };
 }
 
+async function touched(page) {
+  const chart = await page.$('figure[data-chart="forecast"]');
+  await chart.scrollIntoView();
+  const over = await (await chart.$(".u-over")).boundingBox();
+  await page.touchscreen.tap(over.x + over.width * 0.45, over.y + over.height / 2);
+  await new Promise((r) => setTimeout(r, 400));
+  return chart.evaluate((f) => ({
+    readout: f.querySelector(".readout").textContent,
+    values: [...f.querySelectorAll(".keys .value")].map((v) => v.textContent),
+  }));
+}
+
 const report = {};
 for (const one of pages) {
   const [name, file] = one.split("=");
   const result = { views: {} };
   for (const [view, options] of Object.entries({
-    light: {}, dark: { dark: true }, phone: { width: 360, height: 740 }, wide: { width: 1920, height: 1080 }, bare: { scripts: false },
+    light: {}, dark: { dark: true }, phone: { width: 360, height: 740, touch: true }, wide: { width: 1920, height: 1080 }, bare: { scripts: false },
   })) {
     const { page, seen } = await open(file, options);
     await page.screenshot({ path: `${out}/${name}-${view}.png`, fullPage: true });
@@ -97,6 +109,7 @@ for (const one of pages) {
       if (await page.$('figure[data-chart="forecast"]')) result.live = await live(page);
       result.pdf = (await page.pdf({ path: `${out}/${name}.pdf`, format: "A4" })).length;
     }
+    if (view === "phone" && (await page.$('figure[data-chart="forecast"]'))) result.touched = await touched(page);
     await page.close();
   }
   report[name] = result;

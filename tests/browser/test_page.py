@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from report_facts import make_facts, make_tuning, nasty_facts
+from report_facts import make_expected, make_facts, make_tuning, nasty_facts
 
 from rollout.report import ReportFacts, json_report, write_report
 
@@ -59,6 +60,7 @@ FACTS: dict[str, ReportFacts] = {
     "running": make_facts(tuning=make_tuning()),
     "planned": make_facts("planned"),
     "nasty": nasty_facts(),
+    "forecast anew": replace(make_facts(), expected=make_expected()),
 }
 
 
@@ -99,7 +101,7 @@ def test_key_figures_equal_the_json(seen: dict[str, Any], name: str) -> None:
     wanted = {"devices": figures["devices"], **figures["final"]}
     assert {key: value for key, (value, _) in seen[name]["tiles"].items()} == wanted
     assert {key: int(text.replace(",", "")) for key, (_, text) in seen[name]["tiles"].items()} == wanted
-    assert seen[name]["eta"] == figures["eta_hours"]["p50"]
+    assert seen[name]["eta"] == figures["standing"]["done_hours"]
 
 
 @pytest.mark.parametrize("name", FACTS)
@@ -126,6 +128,13 @@ def test_hover_shows_values(seen: dict[str, Any]) -> None:
     hover = seen["running"]["live"]["hover"]
     assert "Nov" in hover["readout"]
     assert all(any(c.isdigit() for c in value) for value in hover["values"])
+
+
+def test_a_touch_shows_values_too(seen: dict[str, Any]) -> None:
+    """A tap on a phone does what hovering does elsewhere."""
+    touched = seen["running"]["touched"]
+    assert "Nov" in touched["readout"]
+    assert all(any(c.isdigit() for c in value) for value in touched["values"])
 
 
 def test_series_can_be_switched_off(seen: dict[str, Any]) -> None:
