@@ -287,6 +287,7 @@ WRONG = {
     "nothing to forecast": (["forecast"], 2, "rollout.db"),
     "nothing to look over": (["preflight"], 2, "rollout.db"),
     "no plan to simulate": (["simulate", "plan-1"], 2, "rollout.db"),
+    "no time to fail": (["gate", "simulate", "quick.toml", "--fail-hours", "0"], 2, "--fail-hours"),
     "no plan for a gate": (["gate", "simulate", "plan-1"], 2, "rollout.db"),
     "no site to ask": (["doctor", "--directory", "graph"], 2, "rollout.db"),
     "wrong date": (["inventory", "--from", "quick.toml", "--taken", "soon"], 2, "--taken"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,8 @@ def gate(
     check = simulate_plan_gates(
         plan,
         rates=_rates(rates),
-        fail_s=fail_hours * HOUR_S,
-        enroll_s=enroll_hours * HOUR_S,
+        fail_s=_seconds("--fail-hours", fail_hours),
+        enroll_s=_seconds("--enroll-hours", enroll_hours),
         bad=bad,
         good_rate=_share("--good-rate", good_rate),
         runs=runs,
@@ -79,6 +80,12 @@ def _rates(text: str) -> list[float]:
         return [_share("--rates", float(one)) for one in text.split(",")]
     except ValueError:
         raise UsageError(f"--rates: expected percents such as {RATES}, found '{text}'") from None
+
+
+def _seconds(option: str, hours: float) -> float:
+    if not 0 < hours < math.inf:
+        raise UsageError(f"{option}: expected hours above 0, found {hours:g}")
+    return hours * HOUR_S
 
 
 def _share(option: str, percent: float) -> float:
