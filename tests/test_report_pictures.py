@@ -13,6 +13,7 @@ from report_facts import (
     START,
     N,
     make_bands,
+    make_expected,
     make_facts,
     make_forecast,
     make_load,
@@ -124,6 +125,15 @@ def test_fan_marks_the_interval_of_the_end(facts: ReportFacts) -> None:
     ends = [tuple(np.asarray(line.get_xdata())) for line in ax.lines]
     assert (START + 291 * HOUR_S, START + 318 * HOUR_S) in ends
     assert "done, 8 of 10 runs: Sat 14 Nov to Sun 15 Nov" in words(ax)
+
+
+def test_fan_marks_the_end_that_the_headline_names(facts: ReportFacts) -> None:
+    """Where it was forecast anew the bar is that interval, not the one from before the start."""
+    anew = replace(facts, expected=make_expected())
+    fan = ForecastFan.of(anew)
+    assert fan is not None
+    assert fan.eta == make_expected().done
+    assert fan.span_words() == "done, 8 of 10 runs: Thu 12 Nov to Sat 14 Nov"
 
 
 def test_fan_holds_the_released_number_to_the_end(facts: ReportFacts) -> None:

@@ -45,7 +45,12 @@ class ForecastFan:
         if forecast is None:
             return None
         at, seen = actual_of(facts, Outcome.ENROLLED)
-        p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
+        # The headline names the latest forecast of the end, so the bar does.
+        p10, p50, p90 = (
+            facts.expected.done
+            if facts.expected is not None
+            else (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
+        )
         stamp = Stamp(facts.zone, facts.digest, f"{forecast.runs} runs, seed {forecast.seed}")
         planned = _held(facts.planned, int(forecast.enrolled.at[-1]))
         return cls(forecast.enrolled, (p10, p50, p90), facts.funnel.eligible, at, seen, planned, stamp)
