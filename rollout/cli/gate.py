@@ -49,6 +49,8 @@ def gate(
 
     if what != "simulate":
         raise UsageError(f"expected 'rollout gate simulate', found 'rollout gate {what}'")
+    tried, good = _rates(rates), _share("--good-rate", good_rate)
+    fail_s, enroll_s = _seconds("--fail-hours", fail_hours), _seconds("--enroll-hours", enroll_hours)
     database, scenario, key = steps.resolve_target(db, target, None)
     plan = steps.world_of_plan(database, key, scenario).stored.plan
     if bad and bad not in plan.strata.names:
@@ -58,11 +60,11 @@ def gate(
         )
     check = simulate_plan_gates(
         plan,
-        rates=_rates(rates),
-        fail_s=_seconds("--fail-hours", fail_hours),
-        enroll_s=_seconds("--enroll-hours", enroll_hours),
+        rates=tried,
+        fail_s=fail_s,
+        enroll_s=enroll_s,
         bad=bad,
-        good_rate=_share("--good-rate", good_rate),
+        good_rate=good,
         runs=runs,
         seed=seed,
     )
