@@ -267,6 +267,20 @@ def test_demo_accounts_for_every_client(cli: Cli) -> None:
     assert Path(answer.json["report"]).is_file()
 
 
+def test_who_is_left_out_is_said_in_words(cli: Cli) -> None:
+    """plan and demo give each reason with what it means, not a rule's number alone; the counts add up."""
+    cli("inventory", "--from", "scenario", "--clients", "3000")
+    made = cli("plan").out
+    lines = [line for line in made.splitlines() if line.startswith("not in the plan: ")]
+    counts = [int(line.split()[4].replace(",", "")) for line in lines]
+    excluded = cli("plan", "--json").json["excluded"]
+    assert counts == sorted((n for n in excluded.values() if n), reverse=True)
+    assert all(len(line.split(", ", 1)[1]) > 20 and line.endswith(".") for line in lines), lines
+    demo = cli("demo", "--clients", "3000", "--runs", "1").out
+    assert f"{sum(counts)} may not go" in demo
+    assert lines[0].split(", ", 1)[1].split(",")[0].split(":")[0] in demo
+
+
 WRONG = {
     "no verb": (["fly"], 2, "unknown verb 'fly'"),
     "near verb": (["simulat"], 2, "unknown verb"),

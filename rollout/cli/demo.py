@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli import steps
+from rollout.cli.exclusions import rows_of, worded
 from rollout.cli.options import Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, err, number, say, span
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sim.forecast import Forecast
 
 RUNS = 10
+
+REASONS = 3
+"""So many reasons why devices may not go are told."""
 
 
 def demo(
@@ -66,9 +70,11 @@ def _chain(
     plan_id = steps.plan_scenario(database, scenario)
     stored = database.plan(plan_id)
     plan = stored.plan
-    left_out = {reason: n for reason, n in plan.excluded_by_reason().items() if n}
+    left_out = rows_of(plan, database.findings(stored.inventory_id))
     tell("inventory", f"{number(len(plan))} clients in {stored.inventory_id}, made up")
-    tell("preflight", f"{number(sum(left_out.values()))} may not go ({', '.join(left_out) or 'none'})")
+    tell("preflight", f"{number(sum(one.count for one in left_out))} may not go; the most frequent reasons:")
+    for one in left_out[:REASONS]:
+        tell("", f"{number(one.count)}: {worded(one)}")
     phases = ", ".join(f"{one.name} {number(len(one))}" for one in plan.phases)
     tell("plan", f"{plan_id}: {phases}; digest {plan.digest[:12]}")
     forecast = _simulate(database, plan_id, seed, runs, quiet)

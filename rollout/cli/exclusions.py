@@ -9,6 +9,9 @@ from rollout.report.facts import ExcludedRow
 from rollout.values import UNKNOWN, Finding, Plan
 
 
+EXAMPLE = "for example: "
+
+
 @cache
 def others() -> dict[str, tuple[str, str]]:
     """Give the reasons that are no rule's: what each means, what to do.
@@ -50,8 +53,14 @@ def rows_of(plan: Plan, findings: Sequence[Finding]) -> tuple[ExcludedRow, ...]:
 def _row(reason: str, count: int, finding: Finding | None) -> ExcludedRow:
     if finding is None:
         return ExcludedRow(reason, count, *others().get(reason, ("", "")))
-    example = "" if count == 1 else "for example: "
+    example = "" if count == 1 else EXAMPLE
     return ExcludedRow(reason, count, f"{example}{finding.sentence}", finding.next_action)
+
+
+def worded(row: ExcludedRow) -> str:
+    """Say a reason in one line: its short form, and what it means where that says more."""
+    between = ", " if row.count > 1 and row.sentence.startswith(EXAMPLE) else ": "
+    return row.reason + between + row.sentence if row.sentence else row.reason
 
 
 def of_device(plan: Plan, row: int, findings: Sequence[Finding]) -> ExcludedRow:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
+from rollout.cli.exclusions import rows_of, worded
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, instant, iso, note, number, say, span, table
 from rollout.errors import UsageError
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rollout.report import ExcludedRow
     from rollout.store import Database
     from rollout.values import Plan
 
@@ -69,7 +73,8 @@ def plan(
     if as_json:
         emit(document(known, made))
         return
-    show(known, made, verbose)
+    findings = database.findings(database.plan(known).inventory_id)
+    show(known, made, rows_of(made, findings), verbose)
 
 
 def _explain(database: Database, device: str, *, as_json: bool) -> None:
@@ -118,7 +123,7 @@ def document(known: str, made: Plan) -> dict[str, object]:
     }
 
 
-def show(known: str, made: Plan, verbose: int = 0) -> None:
+def show(known: str, made: Plan, left_out: Sequence[ExcludedRow], verbose: int = 0) -> None:
     """Print the plan's summary with its human steps."""
     from rollout.planning import feasibility, nominal_batches
 
@@ -133,9 +138,8 @@ def show(known: str, made: Plan, verbose: int = 0) -> None:
         rows.append([phase.name, phase.source, len(phase), len(at), first, last, ends])
     table(["phase", "from", "devices", "batches", "first release", "last release", "ends"], rows)
     _show_batches(made, batches, verbose)
-    for reason, count in made.excluded_by_reason().items():
-        if count:
-            say(f"not in the plan: {number(count)} devices, {reason}")
+    for row in left_out:
+        say(f"not in the plan: {number(row.count)} device{'s' if row.count > 1 else ''}, {worded(row)}")
     if made.windows:
         say("windows: " + "; ".join(str(one) for one in made.windows))
     for one in made.freezes:
