@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,55 @@ def test_a_run_keeps_its_forecast(cli: Cli) -> None:
             made = chores.Chores(plan, "run-1", journal, some, Channels(quiet=True))
             made._keep_forecast(json.dumps({"eta": TOLD, "on_plan": "on plan"}))
         assert expectation.latest(database.reader("run-1")) is not None
+
+
+class Reports(threading.Thread):
+    """Reads a report again and again while it is drawn anew: each form of it that was seen, whole or not."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.path, self.over = path, threading.Event()
+        self.seen: list[dict[str, Any]] = []
+        self.broken = 0
+
+    def run(self) -> None:
+        before = ""
+        while not self.over.wait(0.05):
+            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            if text == before:
+                continue
+            before = text
+            try:
+                self.seen.append(json.loads(text))
+            except ValueError:
+                self.broken += 1
+
+
+@pytest.mark.slow
+def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real processes beside a real run of half a minute: several reports, each whole, and several forecasts,
+    which the later reports show. None of them changes a decision."""
+    monkeypatch.setattr(chores, "REPORT_S", 1.0)
+    monkeypatch.setattr(chores, "FORECAST_S", 1.0)
+    monkeypatch.setattr(chores, "FORECAST_FIRST_S", 0.0)
+    monkeypatch.setattr("rollout.cli.beside.REST", 0.2)
+    cli("simulate", "quick.toml", "--runs", "2", "--workers", "1", "--decisions", "simulated.jsonl")
+    reports = Reports(Path("live/report.json"))
+    reports.start()
+    answer = cli("run", "--speed", "15000", "--report", "live")
+    reports.over.set()
+    reports.join()
+    assert answer.code == 0
+    with open_database("rollout.db") as database:
+        reader = database.reader("run-1")
+        kept = [text for _, kind, text in reader.sessions() if kind == expectation.KIND]
+        decisions = [json.loads(json.dumps(asdict(row))) for row in reader.decisions()]
+    assert len(kept) >= 2
+    assert "forecast: 90 % enrolled" in answer.err
+    assert reports.broken == 0
+    looks = [one["as_of"] for one in reports.seen]
+    assert len(set(looks)) >= 3
+    assert looks == sorted(looks)
+    assert any(one["expected"] for one in reports.seen)
+    assert reports.seen[-1]["state"] == "finished"
+    assert decisions == [json.loads(line) for line in Path("simulated.jsonl").read_text().splitlines()]
