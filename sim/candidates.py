@@ -8,20 +8,20 @@ leaves it, and is the only one that a budget may slow down: the planner refuses 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rollout.durations import format_duration
 from rollout.pacing.curve import UTILISATION
 from rollout.planning.planner import default_phases
 from rollout.policy import PhasePolicy, Policy, load_policy
-from rollout.values import HOUR_S, Plan
+from rollout.values import HOUR_S, IntArray, Plan
 
-if TYPE_CHECKING:
-    from optuna.trial import Trial
+FloatArray = NDArray[np.float64]
 
 MODES: Final = ("duration", "ramp", "auto")
 STEPS_S: Final = (1800, 3600, 7200, 14400, 28800)
@@ -69,6 +69,58 @@ AS_WRITTEN: Final = Candidate()
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """One thing that may vary: values from low to high on a grid, even in ratios where `log`.
+
+    From `top` on a value is `high`. A share says how much of the way from low to high a value lies.
+    """
+
+    name: str
+    low: float
+    high: float
+    grid: float
+    log: bool = False
+    top: float = np.inf
+
+    def value(self, share: FloatArray | np.float64) -> FloatArray:
+        """Give the value of the grid that is nearest to a share."""
+        wide = self.high - self.low
+        exact = self.low * (self.high / self.low) ** share if self.log else self.low + wide * share
+        value = np.clip(np.round(np.round(exact / self.grid) * self.grid, 3), self.low, self.high)
+        return np.where(value >= self.top, self.high, value)
+
+    def share(self, value: FloatArray | np.float64) -> FloatArray:
+        """Give the share at which a value lies."""
+        inside = np.clip(value, self.low, self.high)
+        if self.log:
+            out: FloatArray = np.log(inside / self.low) / np.log(self.high / self.low)
+        else:
+            out = (inside - self.low) / (self.high - self.low)
+        return out
+
+    def least(self, share: FloatArray) -> FloatArray:
+        """Give the share that one step of the grid makes there."""
+        here = self.value(share)
+        out: FloatArray = np.maximum(
+            self.share(here + self.grid) - self.share(here), self.share(here) - self.share(here - self.grid)
+        )
+        return out
+
+
+_AXES: Final = (
+    Axis("step", 0, len(STEPS_S) - 1, 1),
+    Axis("slow", 2, 32, 1, log=True),
+    Axis("factor", 1.5, 4.0, 0.1),
+    Axis("rung", 0.005, 0.2, 0.001, log=True),
+    Axis("in_flight", 0.02, 1.0, 0.001, log=True, top=0.9),  # so wide a budget is none
+    Axis("pilot", 100, 2000, 1, log=True),
+)
+NAMES: Final = ("hours", *(axis.name for axis in _AXES))
+"""What may vary; `step` counts in `STEPS_S`."""
+_OWN: Final = {"duration": (), "ramp": ("slow", "factor", "rung"), "auto": ("in_flight",)}
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """What may be tried with a scenario.
 
@@ -82,49 +134,51 @@ class Space:
     slowest_h: float
     tries_pilot: bool
 
-    def ask(self, trial: Trial) -> Candidate:
-        """Let an optimizer choose."""
-        mode = trial.suggest_categorical("mode", MODES)
-        hours = trial.suggest_float("hours", FASTEST_H, self.slowest_h, log=True)
-        step_s = STEPS_S[trial.suggest_int("step", 0, len(STEPS_S) - 1)]
-        more: dict[str, Any] = {}
-        if mode == "ramp":
-            more["slow"] = round(trial.suggest_float("slow", 2.0, 32.0, log=True))
-            more["factor"] = round(trial.suggest_float("factor", 1.5, 4.0), 1)
-            more["rung"] = round(trial.suggest_float("rung", 0.005, 0.2, log=True), 3)
-        elif mode == "auto":
-            budget = round(trial.suggest_float("in_flight", 0.02, 1.0, log=True), 3)
-            more["in_flight"] = budget if budget < 0.9 else 0.0
-        if self.tries_pilot:
-            more["pilot"] = trial.suggest_int("pilot", 100, 2000, log=True)
-        return Candidate(mode, round(hours, 1), step_s, **more)
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What may vary, in the order of `NAMES`."""
+        return (Axis("hours", FASTEST_H, self.slowest_h, 0.1, log=True), *_AXES)
 
-    def near(self, one: Candidate, other: Candidate, rng: np.random.Generator) -> dict[str, Any]:
-        """Give what an optimizer would choose for one like `one`, towards `other` or a little away from it."""
-        way = rng.uniform(-0.5, 1.0)
-        wide = 3.0 if rng.random() < 0.4 else 1.0
+    def own(self, mode: str) -> tuple[bool, ...]:
+        """Say of each axis whether it means something in a mode."""
+        names = {"hours", "step", *_OWN[mode], *(("pilot",) if self.tries_pilot else ())}
+        return tuple(name in names for name in NAMES)
 
-        def moved(name: str, low: float, high: float, spread: float) -> float:
-            here = getattr(one, name) or high
-            there = (getattr(other, name) or high) if one.mode == other.mode or name == "hours" else here
-            return float(
-                np.clip(here ** (1 - way) * there**way * np.exp(rng.normal(0, wide * spread)), low, high)
-            )
+    def snap(self, modes: IntArray, shares: FloatArray) -> FloatArray:
+        """Move places of the unit cube onto the grid; the middle on axes that a mode has not.
 
-        step = STEPS_S.index(one.step_s) + (int(rng.integers(-1, 2)) if rng.random() < 0.4 else 0)
-        out: dict[str, Any] = {
-            "mode": one.mode,
-            "hours": moved("hours", FASTEST_H, self.slowest_h, 0.02),
-            "step": int(np.clip(step, 0, len(STEPS_S) - 1)),
+        modes : (n,) indices into `MODES`. shares : (n, axes).
+        """
+        own = np.array([self.own(mode) for mode in MODES])[modes]
+        grid = np.stack([axis.share(axis.value(shares[:, at])) for at, axis in enumerate(self.axes)], axis=1)
+        return np.where(own, grid, 0.5)
+
+    def at(self, mode: str, shares: Sequence[float]) -> Candidate:
+        """Give the candidate at a place of the unit cube."""
+        told: dict[str, Any] = {
+            axis.name: float(axis.value(np.float64(share)))
+            for axis, share, own in zip(self.axes, shares, self.own(mode), strict=True)
+            if own
         }
-        if one.mode == "ramp":
-            out |= {"slow": moved("slow", 2.0, 32.0, 0.2), "factor": moved("factor", 1.5, 4.0, 0.1)}
-            out["rung"] = moved("rung", 0.005, 0.2, 0.2)
-        elif one.mode == "auto":
-            out["in_flight"] = moved("in_flight", 0.02, 1.0, 0.1)
-        if self.tries_pilot:
-            out["pilot"] = round(moved("pilot", 100, 2000, 0.1))
-        return out
+        for name in {"slow", "pilot"} & told.keys():
+            told[name] = int(told[name])
+        if told.get("in_flight") == 1.0:
+            told["in_flight"] = 0.0
+        return Candidate(mode, step_s=STEPS_S[int(told.pop("step"))], **told)
+
+    def place(self, candidate: Candidate) -> list[float]:
+        """Give the place of a candidate in the unit cube; the middle on axes that its mode has not."""
+        return [
+            float(axis.share(np.float64(_value(candidate, axis)))) if own else 0.5
+            for axis, own in zip(self.axes, self.own(candidate.mode), strict=True)
+        ]
+
+
+def _value(candidate: Candidate, axis: Axis) -> float:
+    if axis.name == "step":
+        return STEPS_S.index(candidate.step_s)
+    value: float = getattr(candidate, axis.name)
+    return value or axis.high  # no budget is the widest one
 
 
 def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot: bool) -> Space:

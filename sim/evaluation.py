@@ -76,6 +76,11 @@ class Score:
 
     def misses(self, targets: Targets) -> dict[str, float]:
         """Give the targets that it misses, each with the share by which it does."""
+        over = {name: share - 1.0 for name, share in self.ratios(targets).items()}
+        return {name: min(share, 9.0) for name, share in over.items() if share > 0}
+
+    def ratios(self, targets: Targets) -> dict[str, float]:
+        """Give each target's figure as a share of its limit."""
         pairs = {
             "finish_within_h": (self.done_p90, targets.finish_within_h),
             "peak_per_hour": (self.peak_p90, targets.peak_per_hour),
@@ -83,8 +88,7 @@ class Score:
             "halt_chance": (self.halt_chance, targets.halt_chance),
             "exposed": (self.exposed_p90, float(targets.exposed)),
         }
-        over = {name: found / limit - 1.0 for name, (found, limit) in pairs.items() if limit > 0}
-        return {name: min(share, 9.0) for name, share in over.items() if share > 0}
+        return {name: found / limit for name, (found, limit) in pairs.items() if limit > 0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,15 +1,19 @@
-"""The optimizer against ten times as much luck: `python bench_tune.py [TRIALS] [SEEDS] [DEVICES]`.
+"""The search against ten times as much luck.
 
-Same evaluator, same draws. Prints the hypervolume that the tuning's front dominates, that of random search with as
-many and with ten times as many candidates, and how near the chosen plan comes to the best that luck found under a
-target for the end.
+`bench_tune.py closed --seeds 200 211`: closed forms with a planted answer, of the same cost for both: the front of
+100 plans against 1,000 random ones; the gentlest plan under a deadline, and a plan that is best in both figures,
+each of 240 plans against the best there is and the best of 10,000 random ones.
+
+`bench_tune.py real --seeds 1 5 [--seconds 60 | --trials 600] [--workers 2]`: a scenario's own evaluator; random
+search has ten times the seconds, or the plans, and stops hopeless ones as early. Areas are taken up to two corners
+(see `closed_tunings.corners`). A row is printed as soon as its seed is done.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,79 +21,134 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from test_tune import START, TEXT
+from closed_tunings import Planted, Well, by_luck, corners, random_candidate
+from test_tune import job
 
 from rollout.planning.planner import make_plan
 from rollout.preflight import preflight
-from sim.candidates import MODES, STEPS_S, Candidate, Space
-from sim.evaluation import NEVER_H, Evaluate, Job, Score, Task, score_of
+from sim import MADE_UP_AT
+from sim.evaluation import Evaluate, Job, Score
+from sim.front import Tried, hypervolume
 from sim.population import generate
-from sim.scenario import Targets, parse_scenario
-from sim.tune import Effort, hypervolume, job_of, tune
+from sim.scenario import Targets, load_scenario
+from sim.tune import BATCH, Effort, job_of, score_all, tune
 from sim.workers import Workers, workers_of
 
-
-def job_for(devices: int, seed: int) -> Job:
-    """Give a small scenario's job, scaled down to so many devices."""
-    scenario = parse_scenario(TEXT, "small")
-    inventory = generate(scenario.fleet, 1, START)
-    plan = make_plan(inventory, preflight(inventory), scenario.policy, mature_after_s=None, created=START)
-    return job_of(scenario, plan, inventory, seed=seed, least=devices)
+DEFAULT = Path(__file__).parent.parent.parent / "scenarios" / "default.toml"
 
 
-def random_candidate(space: Space, rng: np.random.Generator) -> Candidate:
-    """Draw from the same space as the optimizer."""
-
-    def between(low: float, high: float) -> float:
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-    mode = MODES[rng.integers(len(MODES))]
-    one = Candidate(mode, round(between(4.0, space.slowest_h), 1), STEPS_S[rng.integers(len(STEPS_S))])
-    if mode == "ramp":
-        return replace(
-            one,
-            slow=round(between(2, 32)),
-            factor=round(rng.uniform(1.5, 4), 1),
-            rung=round(between(0.005, 0.2), 3),
-        )
-    if mode == "auto":
-        budget = round(between(0.02, 1.0), 3)
-        return replace(one, in_flight=budget if budget < 0.9 else 0.0)
-    return one
+def areas(ours: list[Score], luck: list[Score]) -> list[float]:
+    """Give our area as a share of luck's, for each corner."""
+    return [hypervolume(ours, corner) / hypervolume(luck, corner) for corner in corners(ours, luck).values()]
 
 
-def luck(job: Job, trials: int, seed: int, hands: Workers) -> list[Score]:
-    """Score random candidates."""
-    rng = np.random.default_rng(seed)
-    tasks = [Task(random_candidate(job.space, rng), (0,)) for _ in range(trials)]
-    return [score_of([one], Targets()) for one in hands.map(Evaluate(job), tasks)]
+def closed(first: int, last: int) -> None:
+    """Print a row a seed, then medians and worst."""
+    head = ("seed", "far", "near", "deadline: peak", "hours", "luck's peak", "both: hours", "peak", "luck's")
+    print("".join(f"{one:>15}" for one in head))
+    rows = []
+    for seed in range(first, last + 1):
+        rows.append([*_front(seed), *_deadline(seed), *_both(seed)])
+        _print(seed, rows[-1])
+    _print("median", list(np.median(rows, axis=0)))
+    worst = np.array(rows)
+    _print("worst", [*worst[:, :2].min(axis=0), *worst[:, 2:].max(axis=0)])
 
 
-def main(trials: int, seeds: int, devices: int) -> None:
-    """Compare over some seeds."""
-    with workers_of(2) as hands:
-        print("seed  tuned/random x10  tuned/random x1  front  peak against best of luck under a deadline")
-        for seed in range(seeds):
-            begun = time.monotonic()
-            job = job_for(devices, seed)
-            found = [one.score for one in tune(job, Effort(trials, runs=1), hands, look_around=False).tried]
-            by_luck = luck(job, 10 * trials, seed, hands)
-            able = [one for one in (*found, *by_luck) if one.hours < NEVER_H]
-            reference = (1.05 * max(one.hours for one in able), 1.05 * max(one.peak for one in able))
-            volume = partial(hypervolume, reference=reference)
-            within = float(np.quantile([one.done_p90 for one in able], 0.3))
-            told = replace(job, targets=Targets(finish_within_h=within))
-            chosen = tune(told, Effort(trials, runs=1), hands, look_around=False).choice.score
-            best = min(one.peak for one in by_luck if one.done_p90 <= within)
-            print(
-                f"{seed:4}  {volume(found) / volume(by_luck):16.4f}  "
-                f"{volume(found) / volume(by_luck[:trials]):15.4f}  {len(found):5}  "
-                f"{chosen.peak:.0f} against {best:.0f} ({chosen.peak / best - 1:+.1%}) within {within:.0f} h  "
-                f"[{time.monotonic() - begun:.0f} s]",
-                flush=True,
+def _print(name: object, row: list[float]) -> None:
+    cells = [f"{one:15.4f}" for one in row[:2]] + [f"{one:+15.2%}" for one in row[2:]]
+    print(f"{name!s:>15}" + "".join(cells), flush=True)
+
+
+def _front(seed: int) -> list[float]:
+    planted, told = Planted(seed), job(seed=seed)
+    tried = tune(told, Effort(100, runs=1), planted, look_around=False).tried
+    assert planted.asked == len(tried) <= 100
+    return areas([one.score for one in tried], by_luck(planted, told.space, 1000, seed))
+
+
+def _deadline(seed: int) -> list[float]:
+    planted, told = Planted(seed), job(Targets(finish_within_h=100), seed=seed)
+    found = tune(told, Effort(240, runs=1), planted, look_around=False)
+    assert planted.asked == len(found.tried) <= 240
+    luck = [one.peak for one in by_luck(planted, told.space, 10_000, seed) if one.hours <= 100]
+    best, chosen = 1e4 / 76, found.choice.score
+    return [chosen.peak / best - 1, chosen.hours / 100 - 1, min(luck) / best - 1]
+
+
+def _both(seed: int) -> list[float]:
+    told = job(seed=seed)
+    well = Well(seed, told.space)
+    found = tune(told, Effort(240, runs=1), well, look_around=False)
+    luck = by_luck(well, told.space, 10_000, seed)
+    chosen = found.choice.score
+    return [
+        chosen.hours / 100 - 1,
+        chosen.peak / 1000 - 1,
+        min(max(one.hours / 100, one.peak / 1000) for one in luck) - 1,
+    ]
+
+
+def real(scenario: Path, first: int, last: int, seconds: float, trials: int, workers: int) -> None:
+    """Print a row a seed: both areas, and what each side did."""
+    told = load_scenario(scenario)
+    fleet = generate(told.fleet, 1, MADE_UP_AT - 3600)
+    plan = make_plan(fleet, preflight(fleet), told.policy, mature_after_s=None, created=MADE_UP_AT - 3600)
+    print("seed   far     near    plans tried  runs  seconds   random plans  runs  seconds")
+    for seed in range(first, last + 1):
+        work = job_of(told, plan, fleet, seed=seed)
+        with workers_of(workers) as hands:
+            score_all(
+                Evaluate(work), [random_candidate(work.space, np.random.default_rng(0))] * 4, [], hands, 3
             )
+            begun = time.monotonic()
+            found = tune(work, Effort(trials, seconds), hands, look_around=False)
+            ours, took = [one.score for one in found.tried], time.monotonic() - begun
+            begun = time.monotonic()
+            luck = _luck(work, 10 * trials, 10 * seconds, hands, seed)
+            lucky = time.monotonic() - begun
+        far, near = areas(ours, luck)
+        runs = [sum(one.runs for one in scores) for scores in (ours, luck)]
+        print(
+            f"{seed:4}  {far:.4f}  {near:.4f}  {len(ours):11}  {runs[0]:4}  {took:7.0f}  {len(luck):13}  "
+            f"{runs[1]:4}  {lucky:7.0f}",
+            flush=True,
+        )
+
+
+def _luck(work: Job, trials: int, seconds: float, hands: Workers, seed: int) -> list[Score]:
+    """Score random plans as the search scores its own, until plans or seconds are used up."""
+    rng, end = np.random.default_rng(seed), time.monotonic() + seconds
+    draw = partial(random_candidate, work.space, rng)
+    tried: list[Tried] = []
+    while len(tried) < trials if trials else time.monotonic() < end:
+        size = min(8 * BATCH, trials - len(tried) if trials else 8 * BATCH)
+        asked = [draw() for _ in range(size)]
+        scores = score_all(Evaluate(work), asked, tried, hands, Effort().runs)
+        tried += [Tried(len(tried) + at, *pair) for at, pair in enumerate(zip(asked, scores, strict=True))]
+    return [one.score for one in tried]
+
+
+def main() -> None:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("closed", "real"))
+    parser.add_argument("--seeds", nargs=2, type=int, default=(200, 211), metavar=("FIRST", "LAST"))
+    parser.add_argument(
+        "--seconds", type=float, default=0.0, help="of the search; random search has ten times as many"
+    )
+    parser.add_argument("--trials", type=int, default=0, help="plans of the search, in place of seconds")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--scenario", type=Path, default=DEFAULT)
+    told = parser.parse_args()
+    if told.what == "closed":
+        closed(*told.seeds)
+    else:
+        seconds = told.seconds or (0.0 if told.trials else 60.0)
+        real(told.scenario, *told.seeds, seconds, told.trials, told.workers)
 
 
 if __name__ == "__main__":
-    given = [int(one) for one in sys.argv[1:]]
-    main(*(given + [60, 5, 1000][len(given) :]))
+    main()
