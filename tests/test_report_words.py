@@ -74,8 +74,8 @@ def test_json_keys_are_stable() -> None:
     assert set(wanted.split()) <= set(figures)
     assert set(figures["final"]) == set(FINAL)
     assert set(figures["eta_hours"]) == {"p10", "p50", "p90"}
-    assert figures["failures"][0].keys() == {"code", "name", "class", "count", "next_action"}
-    assert figures["findings"][0].keys() == {"rule", "severity", "count", "sentence", "next_action"}
+    assert figures["failures"][0].keys() == {"code", "name", "class", "devices", "next_action"}
+    assert figures["findings"][0].keys() == {"rule", "severity", "devices", "sentence", "next_action"}
     json.dumps(figures, allow_nan=False)
 
 

@@ -108,7 +108,7 @@ def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:
-        emit({"rollout": rollout_id, "released": released, "holder": holder})
+        emit({"rollout": rollout_id, "released": released, "holder": holder or None})
     elif released:
         say(f"the lease of {rollout_id} was taken away from {holder}; 'rollout run' may go on")
     else:

@@ -8,7 +8,6 @@ from functools import cache
 from rollout.report.facts import ExcludedRow
 from rollout.values import UNKNOWN, Finding, Plan
 
-
 EXAMPLE = "for example: "
 
 

@@ -144,6 +144,13 @@ def eta(database: Database, now: Standing) -> dict[str, Any] | None:
     }
 
 
+OF_A_DEVICE = (
+    *("phase", "place", "of", "excluded", "because", "next_action"),
+    *("batch", "released_at", "outcome", "since", "code", "name"),
+)
+"""What is told of a device in this order, each where there is something to tell."""
+
+
 def show_device(database: Database, rollout_id: str, device: str, *, as_json: bool) -> None:
     """Print what is known of one device: phase, place in the order, batch, outcome."""
     from rollout.cli.control import find_devices
@@ -152,7 +159,7 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
     stored = database.plan(known.plan_id)
     plan, reader = stored.plan, database.reader(known.id)
     row = find_devices(database, stored.inventory_id, [device])[0]
-    facts: dict[str, Any] = {"device": str(plan.ids[row]), "rollout": known.id, "phase": None, "place": None}
+    facts: dict[str, Any] = {"device": str(plan.ids[row]), "rollout": known.id, **dict.fromkeys(OF_A_DEVICE)}
     index = int(plan.phase_of[row])
     if index >= 0:
         phase = plan.phases[index]
@@ -163,7 +170,7 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         facts |= {"excluded": why.reason, "because": why.sentence, "next_action": why.next_action}
     for batch in reader.batches():
         if (batch.rows == row).any():
-            facts |= {"batch": batch.number, "released": iso(batch.at)}
+            facts |= {"batch": batch.number, "released_at": iso(batch.at)}
     outcomes = reader.outcomes()
     if outcomes is not None and outcomes.outcome[row] >= 0:
         outcome = Outcome(int(outcomes.outcome[row]))
@@ -180,6 +187,8 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
     if told["unknown_bits"]:
         facts["unknown bits"] = ", ".join(map(str, told["unknown_bits"]))
     for name, value in facts.items():
+        if value is None:
+            continue
         say(f"{name.replace('_', ' '):>20}: {number(value) if isinstance(value, int) else value}")
 
 

@@ -19,7 +19,7 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "title": facts.title,
-        "rollout": facts.rollout,
+        "rollout": facts.rollout or None,
         "digest": facts.digest,
         "state": facts.state,
         "created": iso(facts.created),
@@ -39,7 +39,7 @@ def json_report(facts: ReportFacts) -> dict[str, Any]:
         "exclusions": [
             {
                 "reason": row.reason,
-                "count": row.count,
+                "devices": row.count,
                 "sentence": row.sentence,
                 "next_action": row.next_action,
             }
@@ -104,7 +104,7 @@ def _failures(facts: ReportFacts) -> list[dict[str, Any]]:
             "code": hexcode(row.code),
             "name": row.name,
             "class": row.kind,
-            "count": row.count,
+            "devices": row.count,
             "next_action": row.next_action,
         }
         for row in facts.failures
@@ -116,7 +116,7 @@ def _findings(facts: ReportFacts) -> list[dict[str, Any]]:
         {
             "rule": row.rule,
             "severity": str(row.severity),
-            "count": row.count,
+            "devices": row.count,
             "sentence": row.sentence,
             "next_action": row.next_action,
         }

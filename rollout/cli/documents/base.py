@@ -19,11 +19,6 @@ def told(text: str, name: str | None = None) -> Any:
     return Field(description=text, alias=name)
 
 
-def perhaps(text: str) -> Any:
-    """Say what a field means that is left out where there is nothing to tell."""
-    return Field(default=None, description=text)
-
-
 class Plainly(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 

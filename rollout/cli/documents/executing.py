@@ -14,7 +14,6 @@ from rollout.cli.documents.base import (
     Hours,
     Instant,
     Rate,
-    perhaps,
     told,
 )
 from rollout.cli.documents.comanagement import Flags
@@ -86,18 +85,18 @@ class DeviceStatus(Document):
     rollout: str = told("The rollout's id.")
     phase: str | None = told("Its phase; null if it is not in the plan.")
     place: Count | None = told("Its place in the phase's order, from 1; null if it is not in the plan.")
-    of: Count = perhaps("Devices of the phase. Only of a device in the plan.")
-    excluded: str = perhaps("Why it is not in the plan. Only of such a device.")
-    because: str = perhaps("What that means. Only of a device that is not in the plan.")
-    next_action: str = perhaps("What a person does. Only of a device that is not in the plan or failed.")
-    batch: Count = perhaps("Number of its batch. Only of a released device.")
-    released: Instant = perhaps("UTC instant of its release. Only of a released device.")
-    outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] = perhaps(
-        "What became of it. Only of a released device."
+    of: Count | None = told("Devices of the phase; null if it is not in the plan.")
+    excluded: str | None = told("Why it is not in the plan; null if it is.")
+    because: str | None = told("What that means; null if it is in the plan.")
+    next_action: str | None = told("What a person does: about an exclusion or a failure; null for nothing.")
+    batch: Count | None = told("Number of its batch; null before its release.")
+    released_at: Instant | None = told("UTC instant of its release; null before.")
+    outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] | None = told(
+        "What became of it; null before its release."
     )
-    since: Instant | None = perhaps("UTC instant of that; null while pending. Only of a released device.")
-    code: Code = perhaps("The last failure code. Only where there is one.")
-    name: str = perhaps("The code's symbolic name. Only where there is a code.")
+    since: Instant | None = told("UTC instant of that; null while pending.")
+    code: Code | None = told("The last failure code; null for none.")
+    name: str | None = told("The code's symbolic name; null without a code.")
     workloads: Flags = told("Who manages its workloads.")
 
 
@@ -154,4 +153,4 @@ class LeaseReleased(Document):
 
     rollout: str = told("The rollout's id.")
     released: bool = told("Whether there was a lease.")
-    holder: str = told('Who had it; "" for nobody.')
+    holder: str | None = told("Who had it; null for nobody.")

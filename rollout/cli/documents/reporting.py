@@ -58,7 +58,7 @@ class Exclusion(Document):
     """Devices that are not in the plan, for one reason."""
 
     reason: str = told("The reason as it stands in the plan.")
-    count: Count = told("Devices.")
+    devices: Count = told("How many there are.")
     sentence: str = told("What it means.")
     next_action: str = told("What a person does about it.")
 
@@ -109,7 +109,7 @@ class ReportFailure(Document):
     code: Code = told("The code.")
     name: str = told('Its symbolic name; "" unknown.')
     kind: FailureClass = told("What a retry can do about it.", "class")
-    count: Count = told("Devices.")
+    devices: Count = told("How many there are.")
     next_action: str = told("What a person does about it.")
 
 
@@ -118,7 +118,7 @@ class ReportFinding(Document):
 
     rule: str = told("The rule's id.")
     severity: Severity = told("What it means for the plan.")
-    count: Count = told("Devices; 0 where it is about no device.")
+    devices: Count = told("How many it hits; 0 where it is about no device.")
     sentence: str = told("What was found, of the first of them.")
     next_action: str = told("What a person does about it.")
 
@@ -137,7 +137,7 @@ class Report(Document):
 
     schema_: int = told("Raised when a key goes or changes its meaning.", "schema")
     title: str = told("The plan's name.")
-    rollout: str = told('The rollout\'s id; "" for a plan alone.')
+    rollout: str | None = told("The rollout's id; null for a plan alone.")
     digest: Digest = told("The plan's digest.")
     state: str = told("The rollout's state, or planned for a plan alone.")
     created: Instant = told("UTC instant at which the report was made.")
