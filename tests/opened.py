@@ -68,12 +68,13 @@ def site(
     chunk: int = 10,
     identity: str = "",
     bare: bool = False,
+    clock: FakeTime | None = None,
     **keys: Any,
 ) -> Setting:
     """A site with its directory, prepared unless `bare`. keys : of the settings."""
     fleet, made = fleet_plan(n, chunk=chunk)
     made = plan or made
-    it = Setting(made, fleet, FakeTime(), None, None)
+    it = Setting(made, fleet, clock or FakeTime(), None, None)
     it.emulator = AdminService(
         fleet, world(made, fleet) if world else Prompt(n), lambda: it.now, evaluation_s, page_max
     )

@@ -395,6 +395,48 @@ def test_a_collection_that_was_deleted_is_an_outside_error() -> None:
         it.directory.apply(0, rows(1), it.now)
 
 
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_a_collection_that_is_deleted_under_way_stops_the_chunk_at_its_first_404(in_flight: int) -> None:
+    """Only what was under way beside it meets a 404, too; nobody is rejected, and whom it never reached is named."""
+    it = site(60, chunk=60, in_flight=in_flight)
+    everybody = np.arange(60, dtype=np.int32)
+    kept, answer, adds, missed = it.emulator.target, it.emulator.answer, [0], [0]
+
+    def served(asked: Any) -> Reply:
+        is_add = asked.path.endswith("AddMembershipRule")
+        adds[0] += is_add
+        if adds[0] == 6:
+            it.emulator.collections.pop(TARGET, None)
+        reply: Reply = answer(asked)
+        missed[0] += is_add and reply.status == 404
+        return reply
+
+    it.emulator.answer = served
+    with pytest.raises(OutsideError, match=TARGET) as failed:
+        it.directory.apply(0, everybody, it.now)
+    assert len(kept.rules) == 5
+    assert 1 <= missed[0] <= in_flight
+    assert len(failed.value.never_sent) == 60 - 5 - missed[0]
+    it.emulator.answer = answer
+    it.emulator.collections[TARGET] = kept
+    left = np.setdiff1d(everybody, it.directory.members(everybody)).astype(np.int32)
+    assert it.directory.apply(0, left, it.now).accepted.tolist() == list(range(5, 60))
+
+
+def test_some_bad_ids_cost_a_small_look_each_and_stop_nobody() -> None:
+    """The collection is there: the devices with a 404 are rejected, the others are in; rules are read once more."""
+    it = site(40, chunk=40, in_flight=8)
+    it.directory.members(rows(0))
+    it.emulator.asked.clear()
+    it.emulator.gone = {FIRST_RESOURCE + 4, FIRST_RESOURCE + 30}
+    applied = it.directory.apply(0, np.arange(40, dtype=np.int32), it.now)
+    assert applied.rejected.tolist() == [4, 30]
+    assert len(applied.accepted) == 38
+    read = [asked for asked in it.emulator.asked if asked.method == "GET"]
+    assert [asked.path.endswith("SMS_Collection") for asked in read].count(True) == 2
+    assert len(read) == 3
+
+
 def test_writes_run_side_by_side_and_all_arrive() -> None:
     """Eight in flight over threads: each device once."""
     it = site(in_flight=8, chunk=40)

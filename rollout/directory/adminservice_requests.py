@@ -39,6 +39,12 @@ def collection(root: str, collection_id: str) -> Call:
     return get(address(root, f"wmi/SMS_Collection{key(collection_id)}"))
 
 
+def collection_exists(root: str, collection_id: str) -> Call:
+    """Ask for a collection's id alone: its rules may be megabytes."""
+    where = f"CollectionID eq {literal(collection_id)}"
+    return get(address(root, "wmi/SMS_Collection", filter=where, select="CollectionID"))
+
+
 def page(root: str, what: str, id_field: str, after: int, where: str = "", select: str = "") -> Call:
     """Ask for the next rows of a class after an id, in order of the id.
 

@@ -121,6 +121,12 @@ class Site:
         direct = (one for one in rules if field_of(one, "ResourceID") is not None)
         return {number_of(one, "ResourceID", "CollectionRules"): one for one in direct}
 
+    def must_exist(self, collection_id: str) -> None:
+        """Raise `OutsideError` if the collection is gone."""
+        data = self.transport.read(ask.collection_exists(self.root, collection_id))
+        if not rows_of(data, "SMS_Collection"):
+            raise OutsideError(f"collection {collection_id} is gone", "was it deleted? the rollout waits")
+
     def members(self, collection_id: str) -> set[int]:
         """Give the ResourceIDs of all visible members."""
         where, what = ask.members_where(collection_id), "SMS_FullCollectionMembership"

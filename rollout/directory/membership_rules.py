@@ -2,6 +2,7 @@
 
 One call a device, some at once. A write is never repeated here: after anything but success the rules are read
 again, and what is not there then is either refused for good or left to the loop, which looks and sends again.
+A 404 may mean the device or the collection: before anything else is sent the collection is looked for.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class MembershipRules:
         self._rules: dict[int, Row] = {}
         self._in_doubt = True
         self._strikes: dict[int, int] = {}
+        self._look = threading.Lock()
+        self._over = threading.Event()
         self.gone_out: set[int] = set()
 
     def settle(self) -> None:
@@ -106,19 +109,18 @@ class MembershipRules:
 
     def _send(self, resources: Sequence[int], names: Mapping[int, str], inside: bool) -> list[_Sent]:
         """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
-        if not resources:
-            return []
-        stop = threading.Event()
+        self._over.clear()
 
         def one(resource: int) -> _Sent:
-            if stop.is_set():
-                return _Sent()
+            with self._look:  # who looks for the collection lets nobody begin
+                if self._over.is_set():
+                    return _Sent()
             sent = self._send_one(self.call(resource, names[resource], inside), resource)
             if not sent.ok and not sent.refused:
-                stop.set()
+                self._over.set()
             return sent
 
-        if self._in_flight == 1:
+        if self._in_flight == 1 or not resources:
             return [one(resource) for resource in resources]
         return together(one, resources, self._in_flight)
 
@@ -134,11 +136,25 @@ class MembershipRules:
             value = answer.data.get("ReturnValue", 0) if isinstance(answer.data, dict) else 0
             return _Sent(ok=True) if value == 0 else _Sent(refused=True, text=f"ReturnValue {value}")
         text = answer.error(call).message
+        if answer.status == 404:
+            return self._not_found(text)
         if answer.status == 500:
             # One device may be what the provider stumbles over; a provider that is down refuses all.
             self._strikes[resource] = self._strikes.get(resource, 0) + 1
             return _Sent(refused=self._strikes[resource] >= STRIKES, text=text)
-        return _Sent(refused=answer.status in (400, 404, 409), text=text)
+        return _Sent(refused=answer.status in (400, 409), text=text)
+
+    def _not_found(self, text: str) -> _Sent:
+        """Tell a device that is gone, which is refused, from a collection that is, after which nobody is sent."""
+        with self._look:
+            if self._over.is_set():
+                return _Sent(text=text)
+            try:
+                self._site.must_exist(self._collection)
+            except OutsideError as error:
+                self._over.set()
+                return _Sent(text=error.message)
+        return _Sent(refused=True, text=text)
 
     def _take_in(self, resource: int, name: str, inside: bool) -> None:
         self._strikes.pop(resource, None)
