@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,11 @@ from emulators.people import FIRST_RESOURCE, Prompt
 from emulators.web import Fault, Reply
 from opened import Setting, fleet_plan, rows, site
 
+from rollout.cli.clock import LivelyTime
 from rollout.directory.adminservice_requests import MACHINE_POLICY, delete_rule, notify
 from rollout.directory.checking import checks
 from rollout.directory.outcomes import comanagement_state, instant_of
+from rollout.directory.together import NAME
 from rollout.errors import OutsideError, RefusedError
 from rollout.undo import UndoDirectory
 from rollout.values import DAY_S, Batch, Outcome
@@ -435,6 +438,28 @@ def test_some_bad_ids_cost_a_small_look_each_and_stop_nobody() -> None:
     read = [asked for asked in it.emulator.asked if asked.method == "GET"]
     assert [asked.path.endswith("SMS_Collection") for asked in read].count(True) == 2
     assert len(read) == 3
+
+
+def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads wait; the main thread looks after lease and signals, and may end it for all."""
+    monkeypatch.setattr("rollout.directory.together.LOOK_S", 0.02)
+    clock, looks = LivelyTime(), [0]
+    it = site(60, chunk=60, clock=clock, in_flight=3, per_second=200)  # type: ignore[arg-type]
+    it.directory.members(rows(0))
+
+    def alive() -> None:
+        looks[0] += 1
+        if looks[0] == 8:
+            raise KeyboardInterrupt
+
+    clock.alive = alive
+    it.directory.site.transport.pace.hold(1.0)
+    with pytest.raises(KeyboardInterrupt):
+        it.directory.apply(0, np.arange(60, dtype=np.int32), it.now)
+    for one in [one for one in threading.enumerate() if one.name == NAME]:
+        one.join(5)
+    assert looks[0] == 8
+    assert not it.emulator.writes()
 
 
 def test_writes_run_side_by_side_and_all_arrive() -> None:

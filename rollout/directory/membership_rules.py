@@ -8,7 +8,7 @@ A 404 may mean the device or the collection: before anything else is sent the co
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -122,7 +122,17 @@ class MembershipRules:
 
         if self._in_flight == 1 or not resources:
             return [one(resource) for resource in resources]
-        return together(one, resources, self._in_flight)
+        return self._together(one, resources)
+
+    def _together(self, one: Callable[[int], _Sent], resources: Sequence[int]) -> list[_Sent]:
+        transport = self._site.transport
+        try:
+            # In its waits the clock renews the lease and obeys signals.
+            return together(one, resources, self._in_flight, lambda: transport.clock.sleep(0.001))
+        except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
+            self._over.set()
+            transport.pace.end()
+            raise
 
     def _send_one(self, call: Call, resource: int) -> _Sent:
         try:
