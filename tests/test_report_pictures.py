@@ -29,7 +29,7 @@ from rollout.report.funnel import FunnelBars
 from rollout.report.gates import GateTimeline
 from rollout.report.load import LoadCurve
 from rollout.report.phases import MOST as MOST_LINES
-from rollout.report.phases import PhaseProgress
+from rollout.report.phases import PhaseProgress, _steepest
 from rollout.report.pictures import KINDS, Display, draw, pictures_of
 from rollout.report.style import DARK, LIGHT, ROLES, Theme
 from rollout.report.tuning import TuningFront
@@ -125,6 +125,24 @@ def test_fan_marks_the_interval_of_the_end(facts: ReportFacts) -> None:
     ends = [tuple(np.asarray(line.get_xdata())) for line in ax.lines]
     assert (START + 291 * HOUR_S, START + 318 * HOUR_S) in ends
     assert "done, 8 of 10 runs: Sat 14 Nov to Sun 15 Nov" in words(ax)
+
+
+def test_what_is_released_by_plan_climbs_in_steps(facts: ReportFacts) -> None:
+    """Between two batches nobody is released: no slope that nobody would see in the directory."""
+    fan = ForecastFan.of(facts)
+    assert fan is not None
+    (dotted,) = [
+        line for line in fan.plot().lines if line.get_linestyle() == ":" or line.get_drawstyle() != "default"
+    ]
+    assert dotted.get_drawstyle() == "steps-post"
+
+
+def test_a_phase_is_named_where_its_line_climbs() -> None:
+    """Not beside a plateau: there the name would lie on the line."""
+    at = np.arange(100, dtype=np.int64)
+    values = np.where(at < 40, 25.0, np.where(at < 50, 25.0 + 3.0 * (at - 40), 55.0))
+    assert 40 <= _steepest(at, values, 30.0) < 50
+    assert _steepest(at, np.zeros(100), 90.0) == 99
 
 
 def test_fan_marks_the_end_that_the_headline_names(facts: ReportFacts) -> None:

@@ -127,7 +127,9 @@ def _fan(fan: ForecastFan) -> Chart:
     chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
     chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)
     chart.line("forecast, median", fan.bands.at, fan.bands.level(0.5), "ours", dash=DASHED)
-    chart.line("released by plan", fan.planned.at, fan.planned.count, "muted", dash=DOTTED, width=1.3)
+    chart.line(
+        "released by plan", fan.planned.at, fan.planned.count, "muted", dash=DOTTED, width=1.3, step=True
+    )
     chart.line("actual", fan.actual_at, fan.actual, "ink", step=True, width=2.6)
     return chart
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST = 6
 """Lines that can be told apart; more phases are drawn as one line a kind: the largest, and the others."""
 
+REACH = 15.0
+"""A name may stand so many percent above or below the height that is its own."""
+
 STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (10, 3)))
 
 
@@ -97,13 +100,21 @@ class PhaseProgress:
             if not len(at):
                 continue
             goal = min(heights[place], 0.9 * float(values[-1]))
-            index = min(int(np.searchsorted(values, goal)), len(at) - 1)
+            index = _steepest(at, values, goal)
             now = float(line.actual[-1]) if len(line.actual) else float(values[-1])
             text = f"{brief(line.name)}: {percent(now, 100)} of {count(line.devices)}"
             x = float(at[index])
             options = style.side_of(ax, x)
             offset = (16, 0) if options["ha"] == "left" else (-16, 0)
             style.label(ax, x, float(values[index]), text, colour, **{**options, "offset": offset})
+
+
+def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
+    """Give where a line climbs most within REACH of a height: beside a plateau the name would lie on the line."""
+    near = np.flatnonzero(np.abs(values - goal) <= REACH)
+    if len(near) < 2:
+        return min(int(np.searchsorted(values, goal)), len(at) - 1)
+    return int(near[np.argmax(np.gradient(values, at)[near])])
 
 
 def _groups(sizes: list[int]) -> list[tuple[int, ...]]:
