@@ -45,6 +45,11 @@ OFFICE: Final = 12
 """Hours of a release day."""
 
 
+def many(count: int, what: str) -> str:
+    """Write a count with its noun."""
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What a fleet needs by arithmetic alone.
@@ -64,6 +69,14 @@ class Need:
     connections: dict[str, int]
     window_rate: float
     deadline_rate: float
+
+    def gateway_words(self) -> str:
+        """Say which instances, gateways and connection points serve the internet clients, by VM size."""
+        return " or ".join(
+            f"{count} × {name} in {many(self.gateways[name], 'gateway')} with "
+            f"{many(self.connections[name], 'connection point')}"
+            for name, count in self.instances.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +122,9 @@ class Case:
     def sentence(self) -> str:
         """Say what to buy, and where queueing makes it worse than arithmetic."""
         need, played = self.need, self.needed
-        instances = ", ".join(f"{count} × {name}" for name, count in need.instances.items())
         text = (
-            f"{self.devices:,} devices in {self.deadline_h / 24:g} days: {need.points} management points "
-            f"({need.primaries} primary site{'s' if need.primaries > 1 else ''}); {instances} for "
-            f"{need.internet:,} internet clients; "
+            f"{self.devices:,} devices in {self.deadline_h / 24:g} days: {many(need.points, 'management point')} "
+            f"({many(need.primaries, 'primary site')}); for {need.internet:,} internet clients {need.gateway_words()}; "
         )
         if need.primaries > 1:
             text += "a central administration site above them; "

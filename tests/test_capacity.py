@@ -60,6 +60,16 @@ def test_no_part_is_asked_to_bear_more_than_its_limit(devices: int, share: float
         need_of(devices, 0, 0.0, share)
 
 
+def test_gateways_and_their_connection_points_are_said() -> None:
+    """16 instances at most in a gateway, one connection point for four of them, at least two."""
+    need = need_of(250_000, DAY_S, 336.0, 1.0)
+    assert need.gateway_words() == (
+        "42 × A2_v2 in 3 gateways with 11 connection points or 25 × A4_v2 in 2 gateways with 7 connection points"
+    )
+    few = need_of(5_000, DAY_S, 336.0, 1.0)
+    assert few.gateway_words().startswith("1 × A2_v2 in 1 gateway with 2 connection points")
+
+
 def test_queueing_asks_for_more_than_arithmetic() -> None:
     """Devices come in the same hours: the arithmetic rate misses a deadline that a larger one keeps."""
     case = sweep(MODEL, [Question(20_000, DAY_S, 8 * 24.0, START, 1)])[0]
