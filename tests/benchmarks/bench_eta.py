@@ -38,7 +38,7 @@ def main(worlds: int, first: int) -> None:
         for share in SHARES:
             now = truth.standing[share]
             pilot = pilot_of(plan, fleet, MODEL, now.batches, now.outcomes, now.known_until)
-            fitted = calibrate(pilot, MODEL, seed=world, worlds=(200, 200))
+            fitted = calibrate(pilot, MODEL, seed=world)
             eta = eta_of(plan, fleet, MODEL, now, fitted, seed=world)
             assert eta is not None
             for name, interval, came in (
