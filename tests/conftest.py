@@ -8,6 +8,7 @@ from pathlib import Path
 import postgres
 import pytest
 from canaries import Watch, on_server, planted
+from command_line import QUICK, Cli, calling
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,3 +52,13 @@ def _no_secret_is_told(
     watch.saw("log", caplog.text)
     leaks = watch.leaks(folder)
     assert not leaks, f"a planted secret was found in {', '.join(leaks)}"
+
+
+@pytest.fixture(name="cli")
+def _cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Cli]:
+    """Run a command in a folder of its own, which holds quick.toml."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick.toml").write_text(QUICK)
+    yield from calling(capsys)

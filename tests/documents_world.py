@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from test_cli import QUICK
+from command_line import QUICK
 
 from rollout.cli import expectation, main, terminal
 from rollout.store import open_database

@@ -2,84 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import QUICK, Cli
 
-from rollout.cli import main
 from rollout.cli.app import VERBS
 
 ROOT = Path(__file__).parent.parent
 EXPORTS = [
     str(ROOT / "scenarios" / "data" / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")
 ]
-QUICK = """\
-[rollout]
-name = "quick"
-look_every = "1h"
-straggler_after = "3d"
-mature_after = "1d"
-[rollout.gate.evidence]
-p_ok = 0.05
-p_bad = 0.2
-[[rollout.phases]]
-name = "pilot"
-devices = 100
-pacing = { mode = "duration", duration = "2h" }
-soak = "1d"
-[[rollout.phases]]
-name = "all"
-pacing = { mode = "duration", duration = "8h" }
-[fleet]
-clients = 600
-[model]
-horizon = "20d"
-[model.clients]
-window = "immediate"
-"""
-
-
-@dataclass
-class Answer:
-    """What a command gave: exit code, stdout, stderr."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Answer]
-
-
-@pytest.fixture(name="cli")
-def _cli(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
-    """Run a command in a folder of its own, which holds quick.toml."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "quick.toml").write_text(QUICK)
-    from rollout.cli import terminal
-
-    def run(*arguments: str) -> Answer:
-        terminal.out.cache_clear()
-        terminal.err.cache_clear()
-        capsys.readouterr()
-        code = main(arguments)
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    yield run
-    terminal.out.cache_clear()
-    terminal.err.cache_clear()
 
 
 def test_the_whole_path_runs_and_each_step_finds_the_one_before(cli: Cli) -> None:

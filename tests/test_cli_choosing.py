@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from building import make_plan
+from command_line import QUICK, Answer, Cli
 from emulators.people import make_fleet
-from test_cli import QUICK, Answer, Cli
-from test_cli import _cli as _cli
 
 from rollout.store import open_database
 from rollout.values import Inventory, texts

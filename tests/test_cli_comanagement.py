@@ -6,14 +6,11 @@ import csv
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import Answer, Cli
 
-from rollout.cli import main
 from sim.population import Problems
 
 ROOT = Path(__file__).parent.parent
@@ -58,43 +55,6 @@ def move(workload: str = "compliance", more: str = "", confirmed: tuple[str, ...
 
 def enroll(more: str = "") -> str:
     return ENROLL.replace("@more@", more)
-
-
-@dataclass
-class Answer:
-    """What a command gave: exit code, stdout, stderr."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Answer]
-
-
-@pytest.fixture(name="cli")
-def _cli(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
-    """Run a command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    from rollout.cli import terminal
-
-    def run(*arguments: str | Path) -> Answer:
-        terminal.out.cache_clear()
-        terminal.err.cache_clear()
-        capsys.readouterr()
-        code = main([str(one) for one in arguments])
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    yield run
-    terminal.out.cache_clear()
-    terminal.err.cache_clear()
 
 
 def planned(cli: Cli, text: str) -> Answer:

@@ -19,10 +19,10 @@ from typing import Any
 import postgres
 import pytest
 from canaries import CANARY, SOURCES, Watch, on_server
+from command_line import QUICK, Cli
 from journals import raw
 from postgres import fresh_database
 from sqlalchemy import create_engine, text
-from test_cli import QUICK, Cli, _cli  # noqa: F401  # the fixture
 
 from rollout.cli import steps
 from rollout.cli.metrics import Figures, text_of, write_metrics

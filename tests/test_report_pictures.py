@@ -143,6 +143,7 @@ def test_a_phase_is_named_where_its_line_climbs() -> None:
     values = np.where(at < 40, 25.0, np.where(at < 50, 25.0 + 3.0 * (at - 40), 55.0))
     assert 40 <= _steepest(at, values, 30.0) < 50
     assert _steepest(at, np.zeros(100), 90.0) == 99
+    assert 40 <= _steepest(np.repeat(at, 2)[:100], np.repeat(values, 2)[:100], 30.0) <= 99
 
 
 def test_fan_marks_the_end_that_the_headline_names(facts: ReportFacts) -> None:

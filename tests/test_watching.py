@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import Cli, _cli  # noqa: F401  # the fixture
+from command_line import Cli
 
 from rollout.cli import chores, expectation
 from rollout.cli.beside import Beside, Chore

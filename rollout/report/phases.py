@@ -114,7 +114,9 @@ def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)
-    return int(near[np.argmax(np.gradient(values, at)[near])])
+    # Two looks may have the same instant.
+    climbs = np.append(np.diff(values) / np.maximum(np.diff(at), 1), 0.0)
+    return int(near[np.argmax(climbs[near])])
 
 
 def _groups(sizes: list[int]) -> list[tuple[int, ...]]:
