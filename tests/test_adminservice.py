@@ -403,27 +403,28 @@ def test_a_collection_that_is_deleted_under_way_stops_the_chunk_at_its_first_404
     """Only what was under way beside it meets a 404, too; nobody is rejected, and whom it never reached is named."""
     it = site(60, chunk=60, in_flight=in_flight)
     everybody = np.arange(60, dtype=np.int32)
-    kept, answer, adds, missed = it.emulator.target, it.emulator.answer, [0], [0]
+    kept, serve, adds, missed = it.emulator.target, it.emulator.serve, [0], [0]
 
     def served(asked: Any) -> Reply:
         is_add = asked.path.endswith("AddMembershipRule")
         adds[0] += is_add
         if adds[0] == 6:
             it.emulator.collections.pop(TARGET, None)
-        reply: Reply = answer(asked)
+        reply: Reply = serve(asked)
         missed[0] += is_add and reply.status == 404
         return reply
 
-    it.emulator.answer = served
+    it.emulator.serve = served
     with pytest.raises(OutsideError, match=TARGET) as failed:
         it.directory.apply(0, everybody, it.now)
     assert len(kept.rules) == 5
     assert 1 <= missed[0] <= in_flight
     assert len(failed.value.never_sent) == 60 - 5 - missed[0]
-    it.emulator.answer = answer
+    it.emulator.serve = serve
     it.emulator.collections[TARGET] = kept
     left = np.setdiff1d(everybody, it.directory.members(everybody)).astype(np.int32)
-    assert it.directory.apply(0, left, it.now).accepted.tolist() == list(range(5, 60))
+    assert it.directory.apply(0, left, it.now).accepted.tolist() == left.tolist()
+    assert len(kept.rules) == 60
 
 
 def test_some_bad_ids_cost_a_small_look_each_and_stop_nobody() -> None:
@@ -591,6 +592,136 @@ def test_many_devices_are_read_by_pages_and_few_by_ids() -> None:
     it.directory.apply(0, np.arange(450, dtype=np.int32)[:449], it.now)
     it.now += 3600
     assert it.directory.observe(it.now).counts.sum(axis=(0, 1)).tolist() == [0, 449, 0, 0, 0]
+
+
+# Short answers to a question for a few devices.
+
+MEMBERS, STATES = "GET .*FullCollectionMembership$", "GET .*ComanagementState$"
+
+
+def failing(n: int = 6) -> Setting:
+    """A site with that many members, all of which failed, after a look."""
+    it = site(world=lambda plan, _fleet: Prompt(len(plan), code=lambda _row: 0x80180018))
+    it.directory.apply(0, np.arange(n, dtype=np.int32), it.now)
+    it.now += 3600
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: n}
+    it.emulator.asked.clear()
+    return it
+
+
+def read(it: Setting) -> list[str]:
+    """Give what was read since, by the ends of the paths."""
+    kinds = [asked.path.rpartition("wmi/")[2].removeprefix("SMS_") for asked in it.emulator.asked]
+    it.emulator.asked.clear()
+    return kinds
+
+
+def test_a_look_at_a_few_devices_costs_nothing_more_as_long_as_all_are_there() -> None:
+    """One answer for members and one for states; no counts."""
+    it = failing()
+    it.directory.observe(it.now)
+    assert read(it) == ["FullCollectionMembership", "Client_ComanagementState"]
+
+
+@pytest.mark.parametrize("which", [MEMBERS, STATES])
+def test_a_short_answer_is_counted_and_asked_for_again(which: str) -> None:
+    """Half of the six are missing once: a count and a second answer, and nobody's failure is hidden."""
+    it = failing()
+    it.emulator.faults.append(Fault(which, after=halved))
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
+    assert len(read(it)) == 4
+
+
+@pytest.mark.parametrize("which", [MEMBERS, STATES])
+def test_an_answer_that_stays_short_is_unreadable(which: str) -> None:
+    """As long as it is short nothing is concluded; then the look is the old one."""
+    it = failing()
+    it.emulator.faults.append(Fault(which, times=4, after=halved))
+    for _ in range(2):
+        with pytest.raises(OutsideError, match="a short answer: 1 rows of 3"):
+            it.directory.observe(it.now)
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
+
+
+@pytest.mark.parametrize("which", [MEMBERS, STATES])
+def test_a_new_session_does_not_believe_a_short_answer_either(which: str) -> None:
+    """It knows of nobody who was there before: at its first look everybody who is missing is counted."""
+    it = failing()
+    later = site(plan=it.plan)
+    later.emulator.collections, later.emulator.world = it.emulator.collections, it.emulator.world
+    later.now = it.now
+    later.directory.restore([Batch(0, 0, it.now - 3600, np.arange(6, dtype=np.int32), NOBODY)])
+    later.emulator.faults.append(Fault(which, times=2, after=halved))
+    with pytest.raises(OutsideError, match="a short answer: 1 rows of 3"):
+        later.directory.observe(it.now)
+    assert later.directory.observe(it.now).failed_codes == {0x80180018: 6}
+
+
+def test_new_members_that_are_always_left_out_are_found_in_the_end() -> None:
+    """Nobody has seen them yet, so that they are missing is no surprise; each half hour it is one."""
+    it = failing()
+    it.emulator.faults.append(Fault(MEMBERS, times=99, after=lambda reply: without(reply, 6, 7)))
+    it.directory.apply(1, rows(6, 7), it.now)
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
+    it.time.pass_(1801)
+    with pytest.raises(OutsideError, match="a short answer: 0 rows of 2"):
+        it.directory.observe(it.now)
+
+
+def without(reply: Reply, *numbers: int) -> Reply:
+    """Leave devices out of an answer."""
+    hidden = {FIRST_RESOURCE + one for one in numbers}
+    value = [row for row in reply.data["value"] if row["ResourceID"] not in hidden]
+    return replace(reply, data=reply.data | {"value": value})
+
+
+def test_who_was_taken_out_is_believed_after_one_count() -> None:
+    """A person took two devices out: counted once, and no more from then on."""
+    it = failing()
+    for resource in (FIRST_RESOURCE, FIRST_RESOURCE + 1):
+        it.emulator.target.members.discard(resource)
+        del it.emulator.target.rules[resource]
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
+    assert read(it).count("FullCollectionMembership/$count") == 1
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
+    assert len(read(it)) == 2
+
+
+def test_a_class_that_does_not_count_is_asked_for_each_who_is_missing() -> None:
+    """Without /$count three single questions take its place."""
+    it = failing()
+    it.emulator.faults.append(Fault("count", times=9, reply=error(404)))
+    it.emulator.faults.append(Fault(MEMBERS, after=halved))
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
+    assert read(it).count("FullCollectionMembership") == 4
+
+
+def test_an_answer_in_two_pages_is_read_whole() -> None:
+    """Should a provider cut even such an answer and name the next page, that is followed."""
+    it = failing()
+    found = it.emulator.answer
+
+    def paged(asked: Any) -> Reply:
+        if not asked.path.endswith("Membership") or "skip" in asked.options:
+            reply: Reply = found(asked)
+            return reply
+        link = {"@odata.nextLink": f"{asked.url}&$skip=4"}
+        whole = found(asked)
+        return replace(whole, data=whole.data | {"value": whole.data["value"][:4]} | link)
+
+    it.emulator.answer = paged
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
+
+
+def test_an_undo_believes_no_short_answer() -> None:
+    """A member that is only missing in an answer is not out."""
+    it = failing(4)
+    undo = UndoDirectory(it.plan, it.directory)
+    undo.follow(Batch(0, 0, it.now, rows(0, 1), NOBODY))
+    undo.apply(0, rows(0, 1), it.now)
+    it.emulator.target.members |= {FIRST_RESOURCE, FIRST_RESOURCE + 1}  # its evaluation is not done
+    it.emulator.faults.append(Fault(MEMBERS, after=lambda reply: without(reply, 0)))
+    assert undo.observe(it.now).counts.sum(axis=(0, 1)).tolist() == [2, 0, 0, 0, 0]
 
 
 # Doctor.

@@ -17,7 +17,7 @@ from rollout.directory import site_checks
 from rollout.directory.collections import Collection, Site
 from rollout.directory.membership_rules import MembershipRules
 from rollout.directory.outcomes import comanagement_state
-from rollout.directory.paging import Row, field_of
+from rollout.directory.paging import field_of
 from rollout.directory.requests import Call
 from rollout.directory.settings import AdminServiceSettings
 from rollout.directory.tally import Tally
@@ -39,7 +39,9 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read."""
+"""Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read. A class counts its
+rows; an answer to ids does not say that it is short: whoever was there before and is missing now is counted, and at the
+first look and each `refresh_again_s` everybody who is missing."""
 
 QUIET_S = 30.0
 """After so long without a change, an evaluation that is owed is asked for."""
@@ -82,6 +84,9 @@ class AdminServiceDirectory:
         self._refreshed_at, self._changed_at = -math.inf, 0.0
         self._clock = site.transport.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
+        # Who was visible, and who had a state, at the last look: that they are missing now is confirmed first.
+        self._seen, self._told = self._mask(()), self._mask(())
+        self._thorough_at = -math.inf
 
     # What the loop asks for.
 
@@ -163,19 +168,22 @@ class AdminServiceDirectory:
         rows = np.flatnonzero(self._tally.released & (self._resource >= 0)).astype(np.int32)
         if self._owed:
             self._refresh()
+        thorough = self._clock.monotonic() - self._thorough_at >= self.settings.refresh_again_s
         try:
-            visible = self._visible(rows)
+            visible = self._visible(rows, thorough)
             if not self._undoes and self._remind(rows, visible):
                 visible = self._visible(rows)
         except RefusedError as error:
             raise OutsideError(error.message, error.hint) from error
         if self._undoes:
+            self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
             out = self._tally.released & ~visible
             nothing = np.zeros(len(self._plan), dtype=np.bool_)
             return self._tally.look(
                 at, self._tally.released, out, nothing, np.zeros(len(self._plan), np.int64)
             )
-        enrolled, failed, code = self._states(rows)
+        enrolled, failed, code = self._states(rows, thorough)
+        self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
         seen = self._tally.look(at, visible, enrolled, failed, code)
         self._notify(visible & self._tally.released & ~enrolled)
         return seen
@@ -255,7 +263,7 @@ class AdminServiceDirectory:
         for row in planned.tolist():
             resource = int(self._fleet.resource_ids[row])
             one = resource if resource >= 0 else entra.get(str(self._fleet.ids[row]), -1)
-            why = _mismatch(devices.get(one), str(self._fleet.ids[row]))
+            why = site_checks.mismatch(devices.get(one), str(self._fleet.ids[row]))
             if why:
                 unknown.append(f"{self._fleet.names[row]}: {why}")
                 self._why_not[row] = why
@@ -298,16 +306,19 @@ class AdminServiceDirectory:
         self._known_rules.settle()
         return self._known_rules
 
-    def _visible(self, rows: IntArray) -> BoolArray:
-        target = self.target().id
-        resources = self._resource[rows]
+    def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:
+        """Say who is a visible member. thorough : confirm all who are missing, not only who was there before."""
+        target, resources = self.target().id, self._resource[rows].tolist()
         if len(rows) > SCAN_ABOVE:
             found = self.site.members(target)
         else:
-            found = self.site.members_among(target, [int(one) for one in resources])
-        return self._mask(
-            [row for row, one in zip(rows.tolist(), resources.tolist(), strict=True) if one in found]
-        )
+            found = self.site.members_among(target, resources, self._expected_of(rows, self._seen, thorough))
+        inside = self._mask([row for row, one in zip(rows.tolist(), resources, strict=True) if one in found])
+        self._seen[rows] = inside[rows]
+        return inside
+
+    def _expected_of(self, rows: IntArray, before: BoolArray, thorough: bool) -> set[int]:
+        return set(self._resource[rows if thorough else rows[before[rows]]].tolist())
 
     def _mask(self, rows: Sequence[int]) -> BoolArray:
         out = np.zeros(len(self._plan), dtype=np.bool_)
@@ -358,27 +369,18 @@ class AdminServiceDirectory:
 
     # States.
 
-    def _states(self, rows: IntArray) -> tuple[BoolArray, BoolArray, LongArray]:
-        resources = self._resource[rows]
-        few = len(rows) <= SCAN_ABOVE
-        found = self.site.states([int(one) for one in resources] if few else None)
+    def _states(self, rows: IntArray, thorough: bool) -> tuple[BoolArray, BoolArray, LongArray]:
+        resources = self._resource[rows].tolist()
+        if len(rows) > SCAN_ABOVE:
+            found = self.site.states()
+        else:
+            found = self.site.states(resources, self._expected_of(rows, self._told, thorough))
         enrolled, failed = self._mask(()), self._mask(())
         code = np.zeros(len(self._plan), dtype=np.int64)
-        for row, resource in zip(rows.tolist(), resources.tolist(), strict=True):
+        for row, resource in zip(rows.tolist(), resources, strict=True):
             record = found.get(resource)
+            self._told[row] = record is not None
             if record is not None:
                 state = comanagement_state(record, self._workload_bit)
                 enrolled[row], failed[row], code[row] = state.enrolled, state.failed, state.code
         return enrolled, failed, code
-
-
-def _mismatch(device: Row | None, device_id: str) -> str:
-    """Say why a site's record is not the planned device; "" if it is."""
-    if device is None:
-        return "the site has no such resource"
-    theirs = str(field_of(device, "AADDeviceID") or "").lower()
-    if theirs and ":" not in device_id and theirs != device_id:
-        return "the resource is another device in Entra now (re-imaged?)"
-    if field_of(device, "Obsolete") == 1 or field_of(device, "Decommissioned") == 1:
-        return "the record is obsolete"
-    return ""

@@ -73,16 +73,20 @@ def members_where(collection_id: str) -> str:
     return f"CollectionID eq {literal(collection_id)}"
 
 
+def some_of(resources: Sequence[int]) -> str:
+    """Give the filter of up to 20 devices."""
+    return any_of("ResourceID", [str(one) for one in resources])
+
+
 def members_among(root: str, collection_id: str, resources: Sequence[int]) -> Call:
     """Ask which of up to 20 devices are members; empty until the site has evaluated the collection."""
-    some = any_of("ResourceID", [str(one) for one in resources])
-    where = f"{members_where(collection_id)} and ({some})"
+    where = f"{members_where(collection_id)} and ({some_of(resources)})"
     return get(address(root, "wmi/SMS_FullCollectionMembership", filter=where, select="ResourceID"))
 
 
 def states_among(root: str, resources: Sequence[int]) -> Call:
     """Ask for the co-management state of up to 20 devices."""
-    where = any_of("ResourceID", [str(one) for one in resources])
+    where = some_of(resources)
     return get(address(root, "wmi/SMS_Client_ComanagementState", filter=where, select=STATE))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rollout.directory import adminservice_requests as ask
-from rollout.directory.paging import Row, after_id, field_of, number_of, rows_of
+from rollout.directory.paging import Row, after_id, among, field_of, number_of, rows_of
 from rollout.directory.transport import AnswerError, Transport
 from rollout.errors import OutsideError, RefusedError
 
 COLLECTION_ID: Final = re.compile(r"[A-Z0-9]{3}[0-9A-F]{5}")
-AT_ONCE: Final = 20
 DEVICE_COLLECTION: Final = 2
 READ, MODIFY = 1, 2
 """Bits of __QUALIFIER_SECURITYVERBS: what the account may do with an object."""
@@ -139,32 +138,43 @@ class Site:
             )
         )
 
-    def members_among(self, collection_id: str, resources: Sequence[int]) -> set[int]:
-        """Give those of `resources` that are visible members."""
-        out: set[int] = set()
-        for some in _chunks(resources):
-            data = self.transport.read(ask.members_among(self.root, collection_id, some))
-            found = {number_of(row, "ResourceID", "members") for row in rows_of(data, "members")}
-            if not found <= set(some):
-                raise OutsideError("members: the site gave devices that were not asked for")
-            out |= found
-        return out
+    def members_among(
+        self, collection_id: str, resources: Sequence[int], expected: Container[int] = ()
+    ) -> set[int]:
+        """Give those of `resources` that are visible members. expected : those whose absence is confirmed."""
+        where, what = ask.members_where(collection_id), "SMS_FullCollectionMembership"
+        return set(
+            among(
+                self.transport,
+                lambda some: ask.members_among(self.root, collection_id, some),
+                lambda some: ask.count(self.root, what, f"{where} and ({ask.some_of(some)})"),
+                resources,
+                expected,
+                "ResourceID",
+            )
+        )
 
-    def states(self, resources: Sequence[int] | None = None) -> dict[int, Row]:
-        """Give the co-management states by ResourceID: of all devices, or of some."""
+    def states(self, resources: Sequence[int] | None = None, expected: Container[int] = ()) -> dict[int, Row]:
+        """Give the co-management states by ResourceID: of all devices, or of some.
+
+        expected : those of `resources` whose absence is confirmed.
+        """
+        what = "SMS_Client_ComanagementState"
         if resources is None:
-            what = "SMS_Client_ComanagementState"
             return after_id(
                 self.transport,
                 lambda after: ask.page(self.root, what, "ResourceID", after, select=ask.STATE),
                 ask.count(self.root, what),
                 "ResourceID",
             )
-        out: dict[int, Row] = {}
-        for some in _chunks(resources):
-            rows = rows_of(self.transport.read(ask.states_among(self.root, some)), "states")
-            out |= {number_of(row, "ResourceID", "states"): row for row in rows}
-        return out
+        return among(
+            self.transport,
+            lambda some: ask.states_among(self.root, some),
+            lambda some: ask.count(self.root, what, ask.some_of(some)),
+            resources,
+            expected,
+            "ResourceID",
+        )
 
     def devices(self) -> dict[int, Row]:
         """Give all devices of the site by ResourceID."""
@@ -204,8 +214,3 @@ class Site:
 
 def _list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
-
-
-def _chunks(resources: Sequence[int]) -> Iterable[list[int]]:
-    for start in range(0, len(resources), AT_ONCE):
-        yield [int(one) for one in resources[start : start + AT_ONCE]]

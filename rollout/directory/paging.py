@@ -1,8 +1,9 @@
-"""Lists that come in pages. A list that is short, loops or repeats is an error, never "the rest is done"."""
+"""Lists that come in pages, or of a few ids. A list that is short, loops or repeats is an error, never "the rest is
+done"."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Final
 
 from rollout.directory.requests import Call, get
@@ -11,6 +12,8 @@ from rollout.errors import OutsideError
 
 Row = dict[str, Any]
 PAGES_MAX: Final = 20_000
+AT_ONCE: Final = 20
+"""The most ids that one filter names."""
 
 
 def rows_of(data: Any, what: str) -> list[Row]:
@@ -59,6 +62,57 @@ def linked(transport: Transport, first: Call) -> Iterator[Row]:
         seen.add(link)
         call = get(link, *first.headers)
     raise OutsideError(f"{shown(first.url)}: more than {PAGES_MAX} pages")
+
+
+def among(
+    transport: Transport,
+    rows: Callable[[list[int]], Call],
+    count: Callable[[list[int]], Call],
+    ids: Sequence[int],
+    expected: Container[int],
+    id_field: str,
+) -> dict[int, Row]:
+    """Give the rows of some ids, asked for 20 at a time.
+
+    rows, count : ask for the rows of up to 20 ids, and for how many there are.
+    expected : ids that are believed to be missing only if the class counts none of them, either. Where it does not
+    count, each is asked for by itself. As long as nobody is missing this costs nothing.
+
+    Raise `OutsideError` if fewer rows come than are counted, or some that nobody asked for.
+    """
+    found = [row for some in _chunks(ids) for row in _rows_among(transport, rows(some), some, id_field)]
+    there = {number_of(row, id_field, "rows") for row in found}
+    missing = [one for one in ids if one in expected and one not in there]
+    for some in _chunks(missing):
+        found += _confirmed(transport, rows, count(some), some, id_field)
+    return {number_of(row, id_field, "rows"): row for row in found}
+
+
+def _confirmed(
+    transport: Transport, rows: Callable[[list[int]], Call], count: Call, some: list[int], id_field: str
+) -> list[Row]:
+    """Give the rows of ids that were missing in an answer; mostly there are none."""
+    expected = _count(transport, count)
+    if expected is None:
+        return [row for one in some for row in _rows_among(transport, rows([one]), [one], id_field)]
+    found = _rows_among(transport, rows(some), some, id_field) if expected else []
+    if len(found) < expected:
+        raise OutsideError(
+            f"{shown(count.url).partition('?')[0]}: a short answer: {len(found)} rows of {expected}",
+            "nothing was concluded from it; look at the provider's SMS_REST_PROVIDER.log",
+        )
+    return found
+
+
+def _rows_among(transport: Transport, call: Call, some: list[int], id_field: str) -> list[Row]:
+    found = list(linked(transport, call))
+    if not {number_of(row, id_field, shown(call.url)) for row in found} <= set(some):
+        raise OutsideError(f"{shown(call.url)}: it gave devices that were not asked for")
+    return found
+
+
+def _chunks(ids: Sequence[int]) -> list[list[int]]:
+    return [[int(one) for one in ids[start : start + AT_ONCE]] for start in range(0, len(ids), AT_ONCE)]
 
 
 def after_id(transport: Transport, page: Callable[[int], Call], count: Call, id_field: str) -> dict[int, Row]:

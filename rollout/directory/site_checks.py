@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rollout.directory.collections import DEVICE_COLLECTION, MODIFY, Collection, Site, Target
+from rollout.directory.paging import Row, field_of
 from rollout.directory.settings import AdminServiceSettings
 from rollout.directory.transport import AnswerError
 from rollout.errors import RefusedError
@@ -74,3 +75,15 @@ def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -
 def _is_all(target: Target) -> bool:
     name = target.name.lower()
     return target.collection.startswith("SMS") and "autoenroll" in name.replace(" ", "")
+
+
+def mismatch(device: Row | None, device_id: str) -> str:
+    """Say why a site's record is not the planned device; "" if it is."""
+    if device is None:
+        return "the site has no such resource"
+    theirs = str(field_of(device, "AADDeviceID") or "").lower()
+    if theirs and ":" not in device_id and theirs != device_id:
+        return "the resource is another device in Entra now (re-imaged?)"
+    if field_of(device, "Obsolete") == 1 or field_of(device, "Decommissioned") == 1:
+        return "the record is obsolete"
+    return ""

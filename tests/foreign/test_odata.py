@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,6 +153,10 @@ def session(it: Any) -> Iterator[tuple[str, str, Any, dict[str, str]]]:
     if hasattr(it.directory, "tenant"):
         it.directory.tenant.members(GROUP)
         it.directory.tenant.transport.write(graph_ask.add_one(ROOT, GROUP, it.emulator.object_of[9]))
+    if hasattr(it.directory, "site"):
+        it.directory.site.must_exist(TARGET)
+        for ask_among in (partial(it.directory.site.members_among, TARGET), it.directory.site.states):
+            assert not ask_among([5, 6], {5, 6})  # nobody there: counted
     it.directory.withdraw(0, rows(1), it.now)
     seen: set[tuple[str, str]] = set()
     for asked in it.emulator.asked:
@@ -174,6 +179,7 @@ def test_every_request_to_the_site_is_understood(site_judge: Judge) -> None:
     for method, url, body, headers in sent:
         status, answer = site_judge.answer(method, url, body, headers)
         assert 200 <= status < 300, f"{method} {url} {body}: {status} {answer!r}"
+    assert sum("$count" in url and "ResourceID%20eq%205" in url for _, url, _, _ in sent) == 2
     assert {name for name, _ in site_judge.actions} >= {"AddMembershipRule", "RequestRefresh"}
 
 
