@@ -10,6 +10,7 @@ does not share the surrogate's beliefs. Nothing is tried twice, nor what can onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import log
 from typing import Final
 
 import numpy as np
@@ -102,10 +103,10 @@ class Search:
         if not len(modes):
             return
         told = self._expected(front, modes, places, rng)
-        met = front[0].score.violation(self._targets) <= 0
+        least = min(self._missed(one.score) for one in front)
         while len(out) < count and told.left.any():
-            if not met:
-                best = told.most_likely()
+            if least > 0:
+                best = told.nearer(least)
             elif self._targets.finish_within_h and len(out) % 2:
                 best = told.gentlest()
             else:
@@ -126,7 +127,10 @@ class Search:
         return [one for one in self._tried if one.candidate.mode]
 
     def _pool(self, front: Sequence[Tried], rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-        parents = [one for one in front if one.candidate.mode] or self._paced
+        # Each mode's own front, too: the mode that is behind may only lack the right shape.
+        each = [[one for one in self._paced if one.candidate.mode == mode] for mode in MODES]
+        own = [one for mine in each if mine for one in front_of(mine, self._targets)]
+        parents = [*(one for one in front if one.candidate.mode), *own]
         modes = np.array([MODES.index(one.candidate.mode) for one in parents], dtype=np.int32)
         places = np.array([self._space.place(one.candidate) for one in parents])
         return self._new(*around(self._space, modes, places, rng))
@@ -139,31 +143,34 @@ class Search:
 
     def _worlds(
         self, able: Sequence[Tried], modes: IntArray, places: FloatArray, rng: np.random.Generator
-    ) -> tuple[FloatArray, BoolArray]:
-        """Draw what places may score: hours and peak (worlds, n, 2), and whether all targets are met (worlds, n)."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """Draw what places may score: hours and peak (worlds, n, 2), and how far targets are missed (worlds, n)."""
         known = [*able[:OLD], *able[OLD:][-KNOWN:]]
         kinds = np.array([MODES.index(one.candidate.mode) for one in known], dtype=np.int32)
         at = np.array([self._space.place(one.candidate) for one in known])
-        points, kept = [], np.ones((WORLDS, len(modes)), dtype=bool)
+        points, missed = [], np.zeros((WORLDS, len(modes)))
         for name, figures in self._teach(known):
             surrogate = self._surrogates.setdefault(name, Surrogate(len(NAMES)))
             surrogate.fit(at, kinds, figures, rng, CLIMB[len(able) > EARLY])
             mean, doubt = surrogate.predict(places, modes)
-            drawn = mean + doubt * rng.normal(size=kept.shape)
+            drawn = mean + doubt * rng.normal(size=missed.shape)
             if name in ("hours", "peak"):
                 points.append(np.exp(np.minimum(drawn, 50.0)))
             else:
-                kept &= drawn <= 0
-        return np.stack(points, axis=2), kept
+                missed += np.maximum(drawn, 0)
+        return np.stack(points, axis=2), missed
+
+    def _missed(self, score: Score) -> float:
+        """Say by how much targets are missed, as surrogates learn it."""
+        return sum(log(max(1.0, min(share, WORST))) for share in score.ratios(self._targets).values())
 
     def _teach(self, known: Sequence[Tried]) -> list[tuple[str, FloatArray]]:
         """Give what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
         hours, peak = np.log(_figures(known)).T
         out = [("hours", hours), ("peak", peak)]
-        ratios = [one.score.ratios(self._targets) for one in known]
-        for name in ratios[0]:
-            shares = np.array([one[name] for one in ratios])
-            out.append((name, np.log(np.clip(shares, 1 / WORST, WORST))))
+        shares = [one.score.ratios(self._targets) for one in known]
+        for name in shares[0]:
+            out.append((name, np.log(np.clip([one[name] for one in shares], 1 / WORST, WORST))))
         return out
 
 
@@ -200,20 +207,21 @@ class Plateaus:
 class Expected:
     """What a pool of candidates is expected to gain: the mean over worlds in which each has drawn its figures.
 
-    points : (worlds, n, 2) hours and peak. kept : (worlds, n) whether all targets are met. front : (k, 2), the
-    fastest first. corner : up to where its area counts.
+    points : (worlds, n, 2) hours and peak. missed : (worlds, n) by how much targets are missed,
+    0 = all are met. front : (k, 2), the fastest first. corner : up to where its area counts.
     """
 
-    def __init__(self, points: FloatArray, kept: BoolArray, front: FloatArray, corner: FloatArray) -> None:
-        self._points, self._kept, self._corner = points, kept, corner
+    def __init__(self, points: FloatArray, missed: FloatArray, front: FloatArray, corner: FloatArray) -> None:
+        self._points, self._missed, self._corner = points, missed, corner
+        self._kept = missed <= 0
         self._fronts = [front] * len(points)
-        self._areas = np.zeros(kept.shape)
+        self._areas = np.zeros(missed.shape)
         self._measure(range(len(points)))
         self.left: BoolArray = np.ones(points.shape[1], dtype=bool)
 
-    def most_likely(self) -> int:
-        """Take the one that most likely meets all targets."""
-        return self._take(self._kept.mean(axis=0))
+    def nearer(self, least: float) -> int:
+        """Take the one that is expected to miss targets by less than `least`, and by how much less."""
+        return self._take(np.maximum(least - self._missed, 0).mean(axis=0))
 
     def gentlest(self) -> int:
         """Take the one that is expected to lower the front's lowest peak most."""

@@ -301,7 +301,18 @@ def check_both(seed: int) -> None:
     assert 1000 <= chosen.peak <= 1020
 
 
-CHECKS = pytest.mark.parametrize("check", [check_front, check_deadline, check_both])
+def check_narrow(seed: int) -> None:
+    """Two targets that only plans within 3 % of the best keep together: one that keeps them is found and chosen."""
+    planted = Planted(seed)
+    targets = Targets(finish_within_h=60, peak_per_hour=1.03 * 1e4 / 36)
+    chosen = tune(
+        job(targets, seed=seed), Effort(trials=240, runs=1), planted, look_around=False
+    ).choice.score
+    assert planted.asked == 240
+    assert not chosen.misses(targets)
+
+
+CHECKS = pytest.mark.parametrize("check", [check_front, check_deadline, check_both, check_narrow])
 
 
 @CHECKS
