@@ -147,7 +147,7 @@ def _finish(look: Look, judgement: Judgement) -> Decision:
     patience = look.progress.last_release + look.plan.straggler_after_s
     if look.flying and look.seen.now <= patience:
         return _stay(look, "all are released; waiting for the last outcomes", judgement)
-    done = "have left" if look.plan.action.startswith("undo:") else "are enrolled"
+    done = "have left" if look.plan.is_undo else "are enrolled"
     text = f"finished: {look.progress.enrolled} of {released} released devices {done}"
     return _turn(look, State.FINISHED, text, judgement)
 

@@ -24,14 +24,6 @@ from rollout.values import (
     Quiet,
 )
 
-UNDO = "undo:"
-"""How the action of a plan begins that takes another one back."""
-
-
-def is_undo(plan: Plan) -> bool:
-    """Whether a plan takes devices out of its collection."""
-    return plan.action.startswith(UNDO)
-
 
 class UndoDirectory:
     """A `rollout.ports.Directory` that takes devices out of the collection of another one.

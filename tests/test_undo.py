@@ -7,7 +7,7 @@ from building import MONDAY, make_plan
 
 from rollout.loop import drive, pump
 from rollout.planning.change import undo_plan
-from rollout.undo import UndoDirectory, is_undo
+from rollout.undo import UndoDirectory
 from rollout.values import DAY_S, Outcome, State
 from sim.journal import MemoryJournal
 from sim.world import Collection, SimClock
@@ -17,7 +17,8 @@ def test_the_last_ones_leave_first_and_others_stay() -> None:
     """Only what we added leaves, in the reverse order of release; adopted members stay."""
     ours = np.array([3, 1, 4, 15, 9], dtype=np.int32)
     plan = undo_plan(make_plan(), ours, created=MONDAY)
-    assert is_undo(plan)
+    assert plan.is_undo
+    assert plan.action_undone == "enroll"
     members = np.arange(20, dtype=np.int32)
     collection, journal = Collection(members, len(plan)), MemoryJournal()
     progress = pump(

@@ -12,7 +12,7 @@ import typer
 
 from rollout.cli import steps
 from rollout.errors import RefusedError, UsageError
-from rollout.undo import UndoDirectory, is_undo
+from rollout.undo import UndoDirectory
 
 if TYPE_CHECKING:
     from rollout.directory.adminservice import AdminServiceDirectory
@@ -111,7 +111,7 @@ def known_identity(database: Database, rollout_id: str | None) -> str:
 def seen_as(setting: steps.World, directory: Real) -> Directory:
     """Give the directory as the loop meets it: the other way round for an undo."""
     plan = setting.stored.plan
-    return UndoDirectory(plan, directory) if is_undo(plan) else directory
+    return UndoDirectory(plan, directory) if plan.is_undo else directory
 
 
 def now() -> int:

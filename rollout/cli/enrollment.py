@@ -80,9 +80,9 @@ def enrollment(
         return
     database = steps.open_db(db)
     for known in reversed(database.rollouts()):
-        action = database.plan(known.plan_id).plan.action
-        if not action.startswith("undo:"):
-            _show(standing_of(database, known.id), f"rollout {known.id} ({action})", as_json=as_json)
+        plan = database.plan(known.plan_id).plan
+        if not plan.is_undo:
+            _show(standing_of(database, known.id), f"rollout {known.id} ({plan.action})", as_json=as_json)
             return
     _show_changes(as_json=as_json)
 
@@ -216,7 +216,7 @@ def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
             told = database.reader(known.id).outcomes()
             member |= (told.outcome >= 0) & (told.outcome != Outcome.REJECTED)
             done |= told.outcome == Outcome.ENROLLED
-        elif plan.action == "undo:enroll":
+        elif plan.action_undone == "enroll":
             member[left_rows(database, known.id)] = False
     return member, done
 

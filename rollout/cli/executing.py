@@ -18,7 +18,7 @@ from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
 from rollout.decide import begin
 from rollout.loop import drive, pump
-from rollout.undo import UndoDirectory, is_undo
+from rollout.undo import UndoDirectory
 from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def embedded(
     between any two looks, so none is skipped.
     """
     plan = setting.stored.plan
-    if is_undo(plan):
+    if plan.is_undo:
         import numpy as np
 
         from sim.world import Collection

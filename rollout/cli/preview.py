@@ -12,7 +12,6 @@ from rollout.cli.executing import embedded
 from rollout.cli.terminal import emit, instant, iso, number, say
 from rollout.decide import begin
 from rollout.loop import foresee
-from rollout.undo import is_undo
 
 if TYPE_CHECKING:
     from rollout.ports import Record
@@ -61,7 +60,7 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
         emit({"at": iso(at), "reason": decision.reason, "devices": names})
         return
     say(f"{instant(at, plan.zone)}: {_sentence(decision, rows)}")
-    verb = "take out" if is_undo(plan) else "add"
+    verb = "take out" if plan.is_undo else "add"
     for name in names[:SHOWN]:
         say(f"  would {verb} {name}, collection '{plan.collection}'")
     if len(names) > SHOWN:

@@ -36,7 +36,7 @@ def staged_devices(database: Database) -> dict[str, set[str]]:
         if plan.action.startswith("workload:"):
             by_digest[plan.digest] = known.id
             out[known.id] = set(plan.ids[added_rows(database, known.id)].tolist())
-        elif plan.action.startswith("undo:workload:") and plan.continues in by_digest:
+        elif plan.action_undone.startswith("workload:") and plan.continues in by_digest:
             out[by_digest[plan.continues]] -= set(plan.ids[left_rows(database, known.id)].tolist())
     return out
 

@@ -202,7 +202,7 @@ def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) 
 
     comanaged, flags = flags_of(database.inventory(stored.inventory_id).fleet, row)
     action = stored.plan.action
-    enrolled = done and not action.startswith("undo:")
+    enrolled = done and not stored.plan.is_undo
     site_version = steps.policy_of(stored).site_version or None
     document = flags_document(flags, 1 if enrolled else comanaged, site_version)
     if enrolled and action.startswith("workload:"):

@@ -20,6 +20,7 @@ from rollout.planning.timetable import HORIZON_S, make_timetable
 from rollout.policy import PhasePolicy, Policy
 from rollout.values import (
     HOUR_S,
+    UNDO,
     Budgets,
     Finding,
     Fleet,
@@ -143,7 +144,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int) -> Plan:
     return replace(
         plan,
         name=f"undo {plan.name}",
-        action=f"undo:{plan.action}",
+        action=UNDO + plan.action,
         start=start,
         phases=(undo, Phase(TAIL, "late arrivers", order[:0], spread(0), HOUR_S, 0, gate)),
         windows=(),

@@ -65,8 +65,14 @@ class ForecastFan:
             lower, upper = self.bands.level(low), self.bands.level(high)
             ax.fill_between(at, lower, upper, color=theme.ours, alpha=alpha, linewidth=0)
         ax.plot(at, self.bands.level(0.5), color=theme.ours, linewidth=1.6, linestyle=style.DASHED)
-        style_of = {"color": theme.muted, "linewidth": 1.1, "linestyle": style.DOTTED}
-        ax.step(self.planned.at, self.planned.count, where="post", **style_of)
+        ax.plot(
+            self.planned.at,
+            self.planned.count,
+            color=theme.muted,
+            linewidth=1.1,
+            linestyle=style.DOTTED,
+            drawstyle="steps-post",
+        )
         ax.plot(self.actual_at, self.actual, color=theme.ink, linewidth=2.4, solid_capstyle="round")
         end = float(max(at[-1], self.planned.at[-1] if len(self.planned.at) else at[-1]))
         style.time_axis(ax, float(at[0]), end, zone)

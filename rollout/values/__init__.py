@@ -32,6 +32,7 @@ from rollout.values.outcome import (
 from rollout.values.plan import (
     DAY_S,
     HOUR_S,
+    UNDO,
     WHOLE,
     Budgets,
     Calendar,
@@ -70,6 +71,7 @@ __all__ = [
     "ON_COURSE",
     "OUTCOMES",
     "TIMES",
+    "UNDO",
     "UNKNOWN",
     "WHOLE",
     "Applied",

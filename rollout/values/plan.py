@@ -15,6 +15,9 @@ from rollout.values.fleet import IntArray, LongArray, TextArray
 HOUR_S = 3600
 DAY_S = 86400
 
+UNDO = "undo:"
+"""How the action of a plan begins that takes another one back."""
+
 WHOLE = 1_000_000_000
 """The fraction 1 of a curve: fractions are integers in parts of WHOLE, so that floors are exact."""
 
@@ -229,6 +232,16 @@ class Plan:
     zone_calendars: tuple[Calendar, ...] = ()
     zone_codes: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     continues: str = ""
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether it takes devices out of its collection: the way back of another plan."""
+        return self.action.startswith(UNDO)
+
+    @property
+    def action_undone(self) -> str:
+        """The action that it is the way back of, "" for a plan that puts devices in."""
+        return self.action.removeprefix(UNDO) if self.is_undo else ""
 
     def __len__(self) -> int:
         return len(self.ids)
