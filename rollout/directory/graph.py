@@ -36,6 +36,10 @@ log = logging.getLogger("rollout.directory")
 SCAN_ABOVE = 400
 """Up to so many devices are asked for one by one, 20 in a batch; above it the whole list is read."""
 
+LASTS_S = 60.0
+"""So long a look at who is no member yet serves for the chunks to come. Who is added by others in between is found by
+the write, which a member makes fail, as between any look and its write."""
+
 VANISHED_MAX = 200
 """So many devices may vanish from Intune between two looks; each is asked for once more. More is a short list."""
 
@@ -71,6 +75,7 @@ class GraphDirectory:
         self._ids = [str(one) for one in fleet.ids.tolist()]
         self._enrolled_at = np.full(len(plan), -1, dtype=np.int64)
         self._size = 0
+        self._absent_at = np.full(len(plan), -np.inf)
 
     # What the loop asks for.
 
@@ -106,8 +111,15 @@ class GraphDirectory:
         self._tally.enter(batch.rows, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are members now."""
-        return np.asarray(rows[self._inside(rows)[rows]], dtype=np.int32)
+        """Give those of `rows` that are members now; who was none a moment ago is not asked for again."""
+        now = self.tenant.transport.clock.monotonic()
+        asked = rows[now - self._absent_at[rows] > LASTS_S]
+        if not len(asked):
+            return NOBODY
+        inside, is_all = self._inside(asked)
+        looked = slice(None) if is_all else asked
+        self._absent_at[looked] = np.where(inside[looked], -np.inf, now)
+        return np.asarray(asked[inside[asked]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Add `rows`. Raise `OutsideError` where it stays unclear what happened."""
@@ -125,10 +137,12 @@ class GraphDirectory:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
         row_of = {self._objects[row]: row for row in rows.tolist() if row not in rejected}
         links = self._links()
+        self._absent_at[rows] = -np.inf
         try:
             refused = links.change(list(row_of), inside)
         except OutsideError as error:
             error.never_sent = [row for row in rows.tolist() if self._objects[row] not in links.gone_out]
+            self._absent_at[:] = -np.inf
             raise
         rejected |= {row_of[one]: why for one, why in refused.items()}
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
@@ -138,7 +152,7 @@ class GraphDirectory:
         """Read membership, Intune's devices and its failed enrollments."""
         released = self._tally.released
         rows = np.flatnonzero(released & np.array([bool(one) for one in self._objects])).astype(np.int32)
-        visible = self._inside(rows)
+        visible, _ = self._inside(rows)
         nobody, code = np.zeros(len(self._plan), dtype=np.bool_), np.zeros(len(self._plan), dtype=np.int64)
         enrolled = self._enrolled(rows)
         self._enrolled_at[enrolled] = at
@@ -266,19 +280,23 @@ class GraphDirectory:
             )
         return self._known_links
 
-    def _inside(self, rows: IntArray) -> BoolArray:
-        """Say who of `rows` is a member: all pages where that is fewer calls, else one by one in batches."""
+    def _inside(self, rows: IntArray) -> tuple[BoolArray, bool]:
+        """Say who of `rows` is a member, and whether that holds for all devices of the plan.
+
+        One by one in batches; all pages of the group where that is fewer calls, or need not wait for the quota.
+        """
         group = self.target().id
-        known = [row for row in rows.tolist() if self._objects[row]]
-        out = np.zeros(len(self._plan), dtype=np.bool_)
-        if len(known) > ask.LINKS * (self._size // 999 + 2):
+        known = [self._objects[row] for row in rows.tolist() if self._objects[row]]
+        is_small = len(known) > ask.LINKS * (self._size // 999 + 2)
+        if is_small or not self.tenant.transport.pace.bears(ask.CHECK_UNITS * len(known)):
             found = self.tenant.members(group)
             self._size = len(found)
-        else:
-            found = self.tenant.members_among(group, [self._objects[row] for row in known])
-            self._size = max(self._size, len(found))
-        out[[row for row in known if self._objects[row] in found]] = True
-        return out
+            return np.array([one in found for one in self._objects], dtype=np.bool_), True
+        found = self.tenant.members_among(group, known)
+        self._size = max(self._size, len(found))
+        out = np.zeros(len(self._plan), dtype=np.bool_)
+        out[[row for row in rows.tolist() if self._objects[row] in found]] = True
+        return out, False
 
     def _enrolled(self, rows: IntArray) -> BoolArray:
         before = self._tally.enrolled

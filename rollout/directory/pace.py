@@ -139,9 +139,9 @@ class Pace:
     ) -> None:
         self.writes = writes
         self.reads = reads
+        self.in_flight = in_flight
         self._clock = clock
         self._gap = 1 / per_second if per_second else 0.0
-        self._in_flight = in_flight
         self._slots = threading.BoundedSemaphore(in_flight)
         self._call_s = 0.0
         self._lock = threading.Lock()
@@ -201,10 +201,15 @@ class Pace:
         By the quota's windows, and by what a call took of late.
         """
         with self._lock:
-            sending = calls * max(self._gap, self._call_s / self._in_flight)
+            sending = calls * max(self._gap, self._call_s / self.in_flight)
             if self.writes is None or not calls:
                 return sending
             return max(sending, self.writes.eta_s(self._clock.monotonic(), units, sending / units))
+
+    def bears(self, units: float) -> bool:
+        """Say whether so many units of the quota of reads may be spent without waiting."""
+        with self._lock:
+            return self.reads is None or self.reads.wait_s(self._clock.monotonic(), units) == 0.0
 
     def headroom(self) -> float:
         """Give the share of the write quota that is free now; 1 without a quota."""

@@ -4,9 +4,10 @@ done"."""
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from rollout.directory.requests import Call, get
+from rollout.directory.requests import Call
 from rollout.directory.transport import AnswerError, Transport, origin, shown
 from rollout.errors import OutsideError
 
@@ -60,7 +61,7 @@ def linked(transport: Transport, first: Call) -> Iterator[Row]:
         if link in seen:
             raise OutsideError(f"{shown(first.url)}: the list loops: a page comes twice")
         seen.add(link)
-        call = get(link, *first.headers)
+        call = replace(first, url=link)
     raise OutsideError(f"{shown(first.url)}: more than {PAGES_MAX} pages")
 
 

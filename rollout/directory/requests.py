@@ -19,6 +19,7 @@ class Call:
 
     url : absolute. headers : besides those that every request has (authorization, accept, request id).
     body : a JSON object, None for no body. reads : whether repeating it can change nothing outside.
+    units : what a reading one costs of the quota of reads.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     body: Mapping[str, object] | None = None
     reads: bool = False
+    units: float = 1.0
 
     @property
     def content(self) -> bytes | None:

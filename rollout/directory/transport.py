@@ -231,7 +231,7 @@ class Transport:
         attempt = 0
         while True:
             try:
-                answer = self._once(call, until, 1.0)
+                answer = self._once(call, until, call.units)
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
                 if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
                     self._stand_in()

@@ -57,7 +57,8 @@ class Quota:
 
 
 class Graph(Faulty):
-    """The emulator. page : rows a page. quota : of writes, None = none. counts_members : a write of 20 counts 20.
+    """The emulator. page : rows a page. quota, reads : of writes, and of reads in resource units, None = none.
+    counts_members : a write of 20 counts 20.
 
     crowd : says whether another change of members is under way, to which this one gets a 409.
     """
@@ -71,6 +72,7 @@ class Graph(Faulty):
         self.gone: set[str] = set()
         self.groups = {GROUP: Grouped(GROUP, "Intune Auto Enrollment")}
         self.quota: Quota | None = None
+        self.reads: Quota | None = None
         self.counts_members = False
         self.throttled = 0
         self.batch_items = 0
@@ -128,13 +130,10 @@ class Graph(Faulty):
 
     def _single(self, asked: Asked, base: str) -> Reply:
         path = asked.path.removeprefix("/v1.0/")
-        if self._changes(asked.method, path) and self.quota is not None:
-            units = len((asked.body or {}).get("members@odata.bind", [0])) if self.counts_members else 1
-            wait = self.quota.wait_s(units)
-            if wait > 0:
-                self.throttled += 1
-                headers = {"Retry-After": f"{wait:.3f}"}
-                return _error(429, "TooManyRequests", "Too many requests", headers)
+        wait = self._wait_s(asked, path)
+        if wait > 0:
+            self.throttled += 1
+            return _error(429, "TooManyRequests", "Too many requests", {"Retry-After": f"{wait:.3f}"})
         if self._changes(asked.method, path) and self.crowd():
             return _error(409, "Request_Conflict", "Another change of this object is under way.")
         try:
@@ -143,6 +142,16 @@ class Graph(Faulty):
             return _error(400, "Request_UnsupportedQuery", f"not supported: {error}")
         except ContractError as error:
             return _error(400, "Request_BadRequest", str(error))
+
+    def _wait_s(self, asked: Asked, path: str) -> float:
+        """Give how long a quota makes a request wait."""
+        if self._changes(asked.method, path):
+            units = len((asked.body or {}).get("members@odata.bind", [0])) if self.counts_members else 1
+            return self.quota.wait_s(units) if self.quota else 0.0
+        units = 4 if path.endswith("checkMemberGroups") else 3 if path.endswith("/members") else 1
+        if "select" in asked.options:
+            units = max(1, units - 1)
+        return self.reads.wait_s(units) if self.reads else 0.0
 
     def _route(self, asked: Asked, path: str, base: str) -> Reply:
         match asked.method, path.split("/"):

@@ -126,7 +126,7 @@ def troubled(kind: str, names: list[str], every: int) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_that_is_lost_costs_nothing(kind: str) -> None:
     """The answer to each request in turn is lost after it was done: same members, same decisions, nobody sent twice."""
-    assert troubled(kind, ["lost after it was done"], 1) > 30
+    assert troubled(kind, ["lost after it was done"], 1) >= 30
 
 
 @pytest.mark.slow
