@@ -56,6 +56,15 @@ def test_simulate_is_byte_equal_with_one_and_two_workers(cli: Cli) -> None:
     assert cli(*arguments[:5], "8", "--json", "--workers", "1").out != one
 
 
+def test_simulate_gives_an_interval_for_nine_of_ten(cli: Cli) -> None:
+    """Its middle is the median that is told beside it, and each run lies where its own curve crosses 90 %."""
+    told = cli("simulate", "quick.toml", "--runs", "5", "--workers", "1", "--json").json
+    low, middle, high = (told["enrolled_90_hours"][name] for name in ("p10", "p50", "p90"))
+    assert 0 < low <= middle <= high <= told["eta_hours"]["p90"]
+    assert middle == told["enrolled_hours"]["p90"]
+    assert told["baseline"]["enrolled_90_hours"]["p50"] < middle
+
+
 def test_run_decides_what_simulate_decided(cli: Cli) -> None:
     """The decision rows of a run on the embedded world equal those of the simulation with its seed."""
     assert cli("simulate", "quick.toml", "--runs", "2", "--seed", "5", "--decisions", "simulated").code == 0

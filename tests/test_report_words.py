@@ -130,6 +130,20 @@ def test_a_risky_plan_is_not_called_well() -> None:
     assert standing_of(risky).tone == Tone.WATCH
 
 
+def test_a_plan_says_when_nine_of_ten_are_enrolled() -> None:
+    """The end is when the last silent one is given up, which hardly differs between runs: 90 % says more."""
+    facts = make_facts("planned")
+    assert facts.forecast is not None
+    told = replace(facts.forecast, through_hours=(190.0, 200.0, 225.0), eta_hours=(300.0, 300.5, 301.0))
+    said = standing_of(replace(facts, forecast=told)).done_range
+    assert said == (
+        "90 % of the devices are enrolled Tue 10 Nov 17:00 (Tue 10 Nov 07:00 to Wed 11 Nov 18:00); "
+        "nearly all runs end then: the last to be given up are those that stay silent"
+    )
+    assert json_report(replace(facts, forecast=told))["enrolled_90_hours"]["p90"] == 225.0
+    assert json_report(facts)["enrolled_90_hours"] is None
+
+
 def test_an_end_beyond_the_simulated_time_is_said() -> None:
     """An infinite quantile is a word in the text and null in the JSON, in every mixture."""
     inf = float("inf")

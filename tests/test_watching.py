@@ -199,6 +199,19 @@ def test_a_run_keeps_its_forecast(cli: Cli) -> None:
         assert expectation.latest(database.reader("run-1")) is not None
 
 
+def test_a_finished_rollout_has_no_gate_that_holds(cli: Cli) -> None:
+    """The pilot was the whole fleet: its gate was never needed, and HOLD would call for a person."""
+    text = Path("quick.toml").read_text().replace("devices = 100", "devices = 600")
+    Path("whole.toml").write_text(text)
+    cli("simulate", "whole.toml", "--runs", "1", "--workers", "1")
+    assert cli("run", "--speed", "max").code == 0
+    said = cli("status").out
+    assert "is finished" in said
+    assert "HOLD" not in said
+    with open_database("rollout.db") as database:
+        assert "gate" not in line(Looks(database, "run-1").look())
+
+
 class Reports(threading.Thread):
     """Reads a report again and again while it is drawn anew: each form of it that was seen, whole or not."""
 

@@ -78,10 +78,12 @@ def _chain(
     phases = ", ".join(f"{one.name} {number(len(one))}" for one in plan.phases)
     tell("plan", f"{plan_id}: {phases}; digest {plan.digest[:12]}")
     forecast = _simulate(database, plan_id, seed, runs, quiet)
-    hours = forecast.summary()["eta_hours"]
+    hours, through = (forecast.summary()[key] for key in ("eta_hours", "enrolled_90_hours"))
+    first, middle, last = (span(through[name]) for name in ("p10", "p50", "p90"))  # type: ignore[index]
     tell(
         "simulate",
-        f"{runs} runs: done after {span(hours['p50'])} ({span(hours['p10'])} … {span(hours['p90'])})",  # type: ignore[index]
+        f"{runs} runs: 90 % enrolled after {middle} ({first} … {last}), "
+        f"the last given up after {span(hours['p50'])}",  # type: ignore[index]
     )
     database.approve(plan_id, "demo", int(time.time()))
     rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))

@@ -183,8 +183,7 @@ def _bands(told: dict[str, Any], part: dict[str, Any]) -> Bands:
     return Bands(_grid(told, values.shape[1], ends=True), tuple(part["quantiles"]), values)
 
 
-def _eta(figures: dict[str, Any]) -> tuple[float, float, float]:
-    hours = figures["eta_hours"]
+def _hours(hours: dict[str, Any]) -> tuple[float, float, float]:
     p10, p50, p90 = (INF if hours[name] is None else float(hours[name]) for name in ("p10", "p50", "p90"))
     return p10, p50, p90
 
@@ -194,7 +193,7 @@ def _forecast(told: dict[str, Any]) -> Forecast:
     return Forecast(
         enrolled=_bands(told, told["enrolled"]),
         origin=told["start"],
-        eta_hours=_eta(summary),
+        eta_hours=_hours(summary["eta_hours"]),
         runs=summary["runs"],
         seed=summary["seed"],
         halt_chance=summary["halt_chance"],
@@ -202,7 +201,9 @@ def _forecast(told: dict[str, Any]) -> Forecast:
         by_phase=tuple(_bands(told, one) for one in told["by_phase"]),
         done_means="every device has an outcome, or was silent for its time",
         baseline=_bands(told, told["baseline_enrolled"]),
-        baseline_eta_hours=_eta(summary["baseline"]),
+        baseline_eta_hours=_hours(summary["baseline"]["eta_hours"]),
+        # A simulation that was stored by an earlier version does not tell.
+        through_hours=_hours(summary["enrolled_90_hours"]) if "enrolled_90_hours" in summary else None,
     )
 
 

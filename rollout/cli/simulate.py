@@ -78,9 +78,10 @@ def show(known: str, plan_id: str, forecast: Forecast) -> None:
     summary = forecast.summary()
     ours, base = summary, summary["baseline"]
     rows = [
-        ["done (p50)", *(span(one["eta_hours"]["p50"]) for one in (ours, base))],  # type: ignore[index]
-        ["done (p10 … p90)", *(_interval(one["eta_hours"]) for one in (ours, base))],  # type: ignore[index]
+        ["half enrolled (p50)", *(span(one["enrolled_hours"]["p50"]) for one in (ours, base))],  # type: ignore[index]
         ["90 % enrolled (p50)", *(span(one["enrolled_hours"]["p90"]) for one in (ours, base))],  # type: ignore[index]
+        ["90 % enrolled (p10 … p90)", *(_interval(one["enrolled_90_hours"]) for one in (ours, base))],  # type: ignore[index]
+        ["done, or given up (p10 … p90)", *(_interval(one["eta_hours"]) for one in (ours, base))],  # type: ignore[index]
         ["peak attempts an hour (p50)", *(_peak(one, "p50") for one in (ours, base))],
         ["peak attempts an hour (p90)", *(_peak(one, "p90") for one in (ours, base))],
         ["chance that a gate halts", f"{forecast.summary()['halt_chance']:.0%}", "no gate"],

@@ -10,7 +10,7 @@ from rollout.cli import expectation
 from rollout.cli.standing import Looks, Standing, executor
 from rollout.cli.terminal import instant, number, out, say
 from rollout.errors import Exit, RolloutError
-from rollout.values import Outcome, State
+from rollout.values import Outcome, State, Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,7 +78,7 @@ def line(now: Standing) -> str:
         f"failed {number(totals[Outcome.FAILED])}",
         f"{number(round(now.enrolled_an_hour))} an hour",
     ]
-    if now.progress.verdict:
+    if now.progress.verdict and not now.is_final:
         parts.append(f"gate {now.progress.verdict.upper()}")
     if now.expected is not None:
         parts.append(f"90 % enrolled {expectation.interval(now.expected.through, now.plan.zone)}")
@@ -167,6 +167,8 @@ def _gate(now: Standing) -> str:
     """Give the verdict with its sentence, where a decision of the last ones carries it."""
     assert now.progress is not None
     verdict = now.progress.verdict
+    if now.progress.state is State.FINISHED and verdict != Verdict.PASS:
+        return "nothing more to judge: nobody is left to release"
     said = [row.reason for row in now.recent if row.verdict == verdict and verdict.upper() in row.reason]
     return said[-1] if said else f"{verdict.upper()}, in phase '{now.plan.phases[now.progress.phase].name}'"
 

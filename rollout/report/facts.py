@@ -75,6 +75,7 @@ class Forecast:
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
     baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
     halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
+    through_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
     """
 
     enrolled: Bands
@@ -89,6 +90,7 @@ class Forecast:
     baseline: Bands | None = None
     baseline_eta_hours: tuple[float, float, float] | None = None
     baseline_name: str = "mode All, native random window"
+    through_hours: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -151,6 +151,7 @@ def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
             "seed": None,
             "eta_hours": None,
             "eta": None,
+            "enrolled_90_hours": None,
             "halt_chance": None,
             "peak_per_hour": _peak(load),
             "baseline": None,
@@ -172,6 +173,7 @@ def _forecast(forecast: Forecast | None, load: Load | None) -> dict[str, Any]:
             name: None if hours is None else iso(forecast.origin + hours * HOUR_S)
             for name, hours in _quantiles(forecast.eta_hours).items()
         },
+        "enrolled_90_hours": _quantiles(forecast.through_hours) if forecast.through_hours else None,
         "halt_chance": round(float(forecast.halt_chance), 6),
         "peak_per_hour": _peak(load),
         "baseline": baseline,

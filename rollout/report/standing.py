@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import tzinfo
 from enum import StrEnum
 
 import numpy as np
@@ -157,6 +158,10 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
         return "Unknown", "Simulate the plan to get a forecast."
     p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
     likely = f"8 of 10 runs end between {moment(p10, zone)} and {moment(p90, zone)}"
+    if day(p10, zone) == day(p90, zone):
+        likely = "nearly all runs end then: the last to be given up are those that stay silent"
+    if forecast.through_hours is not None:
+        likely = f"{_through(forecast, forecast.through_hours, zone)}; {likely}"
     if math.isinf(p10):
         return (
             "Later than simulated",
@@ -165,6 +170,11 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
     return capital(when(p50, zone)).rstrip("."), likely
+
+
+def _through(forecast: Forecast, hours: tuple[float, float, float], zone: tzinfo) -> str:
+    first, middle, last = (moment(forecast.origin + one * HOUR_S, zone) for one in hours)
+    return f"90 % of the devices are enrolled {middle} ({first} to {last})"
 
 
 def _expected(facts: ReportFacts, expected: Expected) -> tuple[str, str]:

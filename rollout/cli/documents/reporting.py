@@ -155,6 +155,9 @@ class Report(Document):
     runs: Count | None = told("Replications of the simulation; null where there is none.")
     seed: Count | None = told("Its seed; null where there is none.")
     eta_hours: HoursInterval | None = told("Hours until it is done, as simulated; null without one.")
+    enrolled_90_hours: HoursInterval | None = told(
+        "Hours until 90 % are enrolled, as simulated; null unknown."
+    )
     eta: InstantInterval | None = told("The same as UTC instants.")
     halt_chance: Share | None = told("Share of the simulated runs that a gate halts.")
     peak_per_hour: ReportPeak | None = told("Enrollment attempts in the busiest hour, as simulated.")

@@ -43,6 +43,7 @@ class Figures(Document):
 
     eta_hours: HoursInterval = told("Hours from the plan's start until every device has an outcome.")
     enrolled_hours: EnrolledHours = told("Hours until so many percent are enrolled.")
+    enrolled_90_hours: HoursInterval = told("Hours until 90 % are enrolled.")
     peak_per_hour: Peak = told("Enrollment attempts in the busiest hour.")
     halt_chance: Share = told("Share of the runs that a gate halts.")
     final: Final = told("Devices by what became of them, in the run in the middle.")
