@@ -21,7 +21,7 @@ from sim.evaluation import NEVER_H, Score
 from sim.explorer import Explorer
 from sim.front import Tried, front_of, gains, staircase
 from sim.scenario import Targets
-from sim.surrogate import Surrogate
+from sim.surrogate import Surrogate, one_thread
 
 FRESH: Final = 6
 """Each FRESH-th batch is the explorer's."""
@@ -50,6 +50,7 @@ class Search:
         self._surrogates: dict[str, Surrogate] = {}
         self._plateaus = Plateaus()
         self._explorer = Explorer(space, targets, seed)
+        self._threads = one_thread()
         self._heard = 0
         self._asks = 0
 
@@ -67,7 +68,8 @@ class Search:
         if len(out) < count and self._asks % FRESH == 0:
             self._explore(count, out)
         if len(out) < count:
-            self._expected_best(count, out)
+            with self._threads.limit(limits=1):
+                self._expected_best(count, out)
         return out
 
     def tell(self, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:

@@ -8,11 +8,12 @@ needs torch.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rollout.errors import UsageError
 from rollout.values import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -25,6 +26,21 @@ REACH, SMOOTH, ROUGH, NOISE = 0.8, 0.5, 0.3, 0.003
 """What is believed before anything was tried: reach of an axis, variances of the parts."""
 DOUBT: Final = (0.8, 1.0, 1.0, 1.5)
 """How far, in logarithms, each of these may be off."""
+
+
+def one_thread() -> Any:
+    """Give what keeps numpy's linear algebra to one thread: `with one_thread().limit(limits=1)`.
+
+    Matrices are small and workers have the cores: more threads wait for each other longer than they compute, and
+    could round otherwise on a machine with more cores. Raise a `UsageError` if threadpoolctl is not installed.
+    """
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        raise UsageError(
+            "expected the package 'threadpoolctl', found none", "pip install 'rollout[tune]'"
+        ) from None
+    return ThreadpoolController()
 
 
 class Surrogate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from closed_tunings import Planted, Well, by_luck, corners, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollout.errors import UsageError
 from rollout.planning.planner import make_plan
 from rollout.policy import load_policy
 from rollout.preflight import preflight
@@ -29,7 +31,7 @@ from sim.robustness import ASSUMPTIONS, Robustness, assumed
 from sim.robustness import Tried as Changed
 from sim.scaling import scaled_model, scaled_policy
 from sim.scenario import Scenario, Targets, parse_scenario
-from sim.search import Plateaus
+from sim.search import Plateaus, Search
 from sim.surrogate import Surrogate
 from sim.tune import BATCH, Effort, job_of, tune
 from sim.workers import Here, workers_of
@@ -411,6 +413,15 @@ def test_a_surrogate_learns_a_smooth_figure_and_says_how_sure_it_is() -> None:
     error = mean - y[60:]
     assert np.sqrt((error**2).mean()) < 0.1 * y.std()
     assert 0.1 < (error / doubt).std() < 1.2
+
+
+@pytest.mark.parametrize("package", ["optuna", "threadpoolctl"])
+def test_a_package_that_is_not_there_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra: a sentence with the command that installs it."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=package) as caught:
+        Search(job().space, Targets(), 1)
+    assert "rollout[tune]" in caught.value.hint
 
 
 def test_a_budget_of_time_ends_the_search() -> None:
