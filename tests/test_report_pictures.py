@@ -151,8 +151,19 @@ def test_fan_marks_the_end_that_the_headline_names(facts: ReportFacts) -> None:
     anew = replace(facts, expected=make_expected())
     fan = ForecastFan.of(anew)
     assert fan is not None
-    assert fan.eta == make_expected().done
-    assert fan.span_words() == "done, 8 of 10 runs: Thu 12 Nov to Sat 14 Nov"
+    assert fan.interval == make_expected().through
+    assert fan.span_words() == "90 % enrolled, 8 of 10 runs: Tue 10 Nov to Wed 11 Nov"
+
+
+def test_fan_marks_nine_of_ten_where_the_simulation_tells(facts: ReportFacts) -> None:
+    """The very end says little: it is when the last silent device is given up."""
+    assert facts.forecast is not None
+    fan = ForecastFan.of(
+        replace(facts, forecast=replace(facts.forecast, through_hours=(190.0, 200.0, 225.0)))
+    )
+    assert fan is not None
+    assert fan.span_words() == "90 % enrolled, 8 of 10 runs: Tue 10 Nov to Wed 11 Nov"
+    assert "Forecast, 90 % enrolled: Tue 10 Nov 2026 17:00" in fan.sentence()
 
 
 def test_fan_holds_the_released_number_to_the_end(facts: ReportFacts) -> None:

@@ -1,4 +1,4 @@
-"""The forecast fan: how many devices are enrolled by when, the interval of the end, the truth on top."""
+"""The forecast fan: how many devices are enrolled by when, when nine of ten are, the truth on top."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rollout.report import style
-from rollout.report.facts import AnyCounts, Bands, ReportFacts, Track
+from rollout.report.facts import AnyCounts, Bands, Forecast, ReportFacts, Track
 from rollout.report.style import LIGHT, Stamp, Theme
 from rollout.report.wording import count, day, when, zone_of
 from rollout.values import HOUR_S, LongArray, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+NINE_OF_TEN = "90 % enrolled"
 
 FAN = (((0.05, 0.95), 0.18), ((0.25, 0.75), 0.32))
 """Quantile pairs of the fan and how dense they are filled."""
@@ -25,13 +27,15 @@ FAN = (((0.05, 0.95), 0.18), ((0.25, 0.75), 0.32))
 class ForecastFan:
     """Enrolled devices over time.
 
-    bands : the forecast. eta : (p10, p50, p90) Unix seconds of the end, maybe infinite.
+    bands : the forecast. marked, interval : what the bar on top marks, and its (p10, p50, p90) Unix seconds, maybe
+    infinite.
     whole : devices that may enroll.
     actual_at, actual : (k,) what was seen so far, maybe empty. planned : released by the plan's curve.
     """
 
     bands: Bands
-    eta: tuple[float, float, float]
+    marked: str
+    interval: tuple[float, float, float]
     whole: int
     actual_at: LongArray
     actual: AnyCounts
@@ -45,15 +49,10 @@ class ForecastFan:
         if forecast is None:
             return None
         at, seen = actual_of(facts, Outcome.ENROLLED)
-        # The headline names the latest forecast of the end, so the bar does.
-        p10, p50, p90 = (
-            facts.expected.done
-            if facts.expected is not None
-            else (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
-        )
+        what, interval = _marked(facts, forecast)
         stamp = Stamp(facts.zone, facts.digest, f"{forecast.runs} runs, seed {forecast.seed}")
         planned = _held(facts.planned, int(forecast.enrolled.at[-1]))
-        return cls(forecast.enrolled, (p10, p50, p90), facts.funnel.eligible, at, seen, planned, stamp)
+        return cls(forecast.enrolled, what, interval, facts.funnel.eligible, at, seen, planned, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the fan; give the axes."""
@@ -85,11 +84,11 @@ class ForecastFan:
     def sentence(self) -> str:
         """Say in words what the picture shows."""
         zone = zone_of(self.stamp.zone)
-        p10, p50, p90 = (when(at, zone) for at in self.eta)
+        p10, p50, p90 = (when(at, zone) for at in self.interval)
         seen = f" Actual so far: {count(self.actual[-1])}." if len(self.actual) else ""
         return (
             f"Enrolled devices over time, of {count(self.whole)} eligible.{seen} "
-            f"Forecast end: {p50} (8 of 10 runs: {p10} to {p90})."
+            f"Forecast, {self.marked}: {p50} (8 of 10 runs: {p10} to {p90})."
         )
 
     def _free_share(self) -> float:
@@ -98,16 +97,16 @@ class ForecastFan:
         return 0.8 if 0.4 < now < 0.7 else 0.6
 
     def span(self) -> tuple[float, float, float]:
-        """Give the interval of the end, cut where the simulated time ends."""
-        p10, p50, p90 = (min(at, float(self.bands.at[-1])) for at in self.eta)
+        """Give the marked interval, cut where the simulated time ends."""
+        p10, p50, p90 = (min(at, float(self.bands.at[-1])) for at in self.interval)
         return p10, p50, p90
 
     def span_words(self) -> str:
         """Say between which days the end lies."""
-        if math.isinf(self.eta[0]):
-            return "not done within the simulated time"
-        first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.eta[0], self.eta[2]))
-        return f"done, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
+        if math.isinf(self.interval[0]):
+            return f"not {self.marked} within the simulated time"
+        first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.interval[0], self.interval[2]))
+        return f"{self.marked}, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
 
     def _labels(self, ax: Axes, theme: Theme) -> None:
         """Write the labels where the lines lie far enough apart to tell which is meant."""
@@ -137,6 +136,20 @@ class ForecastFan:
         late, low = x > left + 0.88 * (right - left), y < 0.05 * self.whole
         offset = (-4, -14) if late else (8, 8 if low else -9)
         style.label(ax, x, y, "actual", theme.ink, ha="right" if late else "left", offset=offset)
+
+
+def _marked(facts: ReportFacts, forecast: Forecast) -> tuple[str, tuple[float, float, float]]:
+    """Give what the bar marks: the latest forecast before the plan's own, and 90 % enrolled where that is known.
+
+    The very end hardly differs between runs: it is when the last silent device is given up.
+    """
+    if facts.expected is not None:
+        return NINE_OF_TEN, facts.expected.through
+    name, hours = (
+        (NINE_OF_TEN, forecast.through_hours) if forecast.through_hours else ("done", forecast.eta_hours)
+    )
+    first, middle, last = (forecast.origin + one * HOUR_S for one in hours)
+    return name, (first, middle, last)
 
 
 def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCounts]:

@@ -36,7 +36,7 @@
     return svg;
   }
 
-  /* The interval of the end, as a bar above the curves. */
+  /* The marked interval, as a bar above the curves; its words get shorter where there is little room. */
   function drawSpan(u, chart) {
     const [from, likely, to] = chart.span.map((at) => u.valToPos(at, "x", true));
     const { ctx, bbox } = u, y = u.valToPos(chart.top / 1.18 * 1.09, "y", true), ratio = devicePixelRatio;
@@ -57,7 +57,7 @@
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
     const room = from - 8 * ratio - bbox.left;
-    const words = [chart.span_words, chart.span_words.replace(/^.*: /, "")].find((w) => ctx.measureText(w).width < room);
+    const words = [chart.span_words, chart.span_words.replace(", 8 of 10 runs", ""), chart.span_words.replace(/^.*: /, "")].find((w) => ctx.measureText(w).width < room);
     if (words) ctx.fillText(words, from - 8 * ratio, y);
     ctx.restore();
   }
