@@ -1,6 +1,6 @@
 """A folder with a plan and a directory that is emulated on loopback, for whole rollouts by the real verbs.
 
-Graph and its token server are behind TLS; azure-identity and the settings file are real.
+Graph, a gateway and their token server are behind TLS; azure-identity and the settings file are real.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from emulators.adminservice import TARGET, AdminService
 from emulators.graph import GROUP, TENANT, TOKEN, Graph
 from emulators.machine import MachineTime
 from emulators.people import Engine
-from emulators.tokens import Tokens
+from emulators.tokens import Gateway, Tokens
 from emulators.web import on_loopback
 
 from rollout.cli import main, steps
@@ -31,6 +31,7 @@ from sim.forecast import world_of
 from sim.population import Problems
 
 CLIENTS = 60
+SCOPE = "https://ConfigMgrService/user_impersonation"
 CLEAN = ", ".join(f"{one} = 0.0" for one in Problems.model_fields)
 SCENARIO = f"""\
 [rollout]
@@ -134,13 +135,22 @@ def settings_of(kind: str, origin: str, ca_file: str = "") -> str:
     )
 
 
+def through_gateway(origin: str, ca_file: str) -> str:
+    return (
+        f'[directory.adminservice]\nhosts = ["{origin}{Gateway.PATH}/AdminService"]\nauth = "bearer"\n'
+        f'site_code = "P01"\ncollection = "{TARGET}"\ntenant_id = "{TENANT}"\nclient_id = "app"\n'
+        f'scope = "{SCOPE}"\nauthority = "{origin}"\nca_file = "{ca_file}"\n'
+    )
+
+
 class Benches:
     """Makes benches, each in a folder and at the same instant."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], stack: ExitStack) -> None:
         self._folder, self._capsys, self._stack = folder, capsys, stack
 
-    def make(self, kind: str) -> Bench:
+    def make(self, kind: str, *, gateway: bool = False) -> Bench:
+        """Make one. gateway : the site is behind a cloud management gateway, where a person signs in."""
         patch = self._stack.enter_context(pytest.MonkeyPatch.context())
         clock = MachineTime(patch, MONDAY - 600)
         folder = self._folder / kind
@@ -152,17 +162,19 @@ class Benches:
         it.call("plan", "it.toml")
         if kind != "embedded":
             it.emulator = emulated(kind)
-            self._serve(it)
+            self._serve(it, gateway)
         return it
 
-    def _serve(self, it: Bench) -> None:
-        if it.kind == "adminservice":
+    def _serve(self, it: Bench, gateway: bool) -> None:
+        if it.kind == "adminservice" and not gateway:
             origin = self._stack.enter_context(on_loopback(it.emulator))
             Path("directory.toml").write_text(settings_of(it.kind, origin))
             return
         authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.cert_pem.write_to_path("ca.pem")
         authority.issue_cert("127.0.0.1").configure_cert(context)
-        it.tokens.behind = it.emulator
+        it.tokens.behind = Gateway(it.emulator, it.tokens) if gateway else it.emulator
         origin = self._stack.enter_context(on_loopback(it.tokens, context))
-        Path("directory.toml").write_text(settings_of(it.kind, origin, str(Path("ca.pem").resolve())))
+        ca_file = str(Path("ca.pem").resolve())
+        told = through_gateway(origin, ca_file) if gateway else settings_of(it.kind, origin, ca_file)
+        Path("directory.toml").write_text(told)

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Generator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx2
@@ -24,6 +25,8 @@ from rollout.errors import OutsideError, UsageError
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
+
+log = logging.getLogger("rollout.directory")
 
 EARLY_S: Final = 300.0
 """A token is renewed so long before it ends."""
@@ -119,12 +122,7 @@ def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Cre
     import azure.identity as identity
 
     tenant, client = settings.tenant_id, settings.client_id
-    reach: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
-    if settings.authority:
-        # Discovery would ask login.microsoftonline.com about it.
-        reach = {"authority": settings.authority, "disable_instance_discovery": True}
-    if settings.ca_file:
-        reach["connection_verify"] = settings.ca_file
+    reach = _reach(settings)
     kind = settings.credential
     if kind != "managed_identity" and not client:
         raise UsageError(f'[directory.graph] client_id: needed with credential = "{kind}", found nothing')
@@ -142,7 +140,7 @@ def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Cre
         except (OSError, ValueError) as error:
             raise UsageError(f"[directory.graph] certificate_file: {_first_line(error)}") from None
     if kind == "device_code":
-        return identity.DeviceCodeCredential(client_id=client, tenant_id=tenant, **reach)
+        return identity.DeviceCodeCredential(client, tenant_id=tenant, prompt_callback=_ask_person, **reach)
     if kind == "workload_identity":
         return identity.WorkloadIdentityCredential(tenant_id=tenant, client_id=client, **reach)
     return identity.ManagedIdentityCredential(client_id=client or None)
@@ -155,7 +153,25 @@ def gateway_credential(settings: AdminServiceSettings) -> Credential:
     """
     import azure.identity as identity
 
-    return identity.DeviceCodeCredential(client_id=settings.client_id, tenant_id=settings.tenant_id)
+    return identity.DeviceCodeCredential(
+        settings.client_id, tenant_id=settings.tenant_id, prompt_callback=_ask_person, **_reach(settings)
+    )
+
+
+def _reach(settings: AdminServiceSettings | GraphSettings) -> dict[str, Any]:
+    """Give where tokens come from, and whom to trust there."""
+    reach: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
+    if settings.authority:
+        # Discovery would ask login.microsoftonline.com about it.
+        reach = {"authority": settings.authority, "disable_instance_discovery": True}
+    if settings.ca_file:
+        reach["connection_verify"] = settings.ca_file
+    return reach
+
+
+def _ask_person(url: str, code: str, until: datetime) -> None:
+    """Ask for a sign-in where people look: stdout may be a document."""
+    log.warning("sign in at %s with the code %s, until %s UTC", url, code, f"{until:%H:%M}")
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:

@@ -68,6 +68,15 @@ def _tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+def _on_loopback(value: str) -> str:
+    if value and not is_loopback(urlsplit(safe_url(value)).hostname or ""):
+        raise ValueError("this is for emulators on this machine; a cloud is chosen by its name")
+    return value.rstrip("/")
+
+
+CloudName = Literal["public", "gcc", "usgov", "dod", "china"]
+
+
 class _Reach(BaseModel):
     """What both directories have.
 
@@ -109,7 +118,9 @@ class AdminServiceSettings(_Reach):
     limiting_collection : id that must limit the target; "" takes any.
     auth : kerberos (of the signed-in account, its ticket cache or keytab, or username with the password in
         ROLLOUT_ADMINSERVICE_PASSWORD), ntlm (only sites up to 2503), bearer (gateway; needs tenant_id,
-        client_id and scope; a person signs in once with a code) or none (loopback only).
+        client_id and scope; a person signs in with a code at each start) or none (loopback only).
+    cloud : public, gcc, usgov, dod or china: where bearer tokens come from. authority : instead of the cloud's, for
+        an emulator on loopback only.
     in_flight, per_second : calls at once and a second; a provider takes 200 a second from one address.
     notify : tell new members to fetch their policy now (client notification type 8, nothing else).
     refresh_again_s : evaluate the collection again when an accepted device is not visible for so long.
@@ -124,6 +135,8 @@ class AdminServiceSettings(_Reach):
     tenant_id: str = ""
     client_id: str = ""
     scope: str = ""
+    cloud: CloudName = "public"
+    authority: str = ""
     in_flight: int = Field(default=8, ge=1, le=32)
     per_second: float = Field(default=20, gt=0, le=200)
     notify: bool = False
@@ -137,6 +150,11 @@ class AdminServiceSettings(_Reach):
         if len({urlsplit(one).path for one in full}) != 1:
             raise ValueError("expected hosts that serve under the same path: one stands in for another")
         return full
+
+    @field_validator("authority")
+    @classmethod
+    def _authority(cls, value: str) -> str:
+        return _on_loopback(value)
 
     @model_validator(mode="after")
     def _auth(self) -> AdminServiceSettings:
@@ -165,7 +183,7 @@ class GraphSettings(_Reach):
 
     tenant_id: str = Field(min_length=1)
     client_id: str = ""
-    cloud: Literal["public", "gcc", "usgov", "dod", "china"] = "public"
+    cloud: CloudName = "public"
     group: str = ""
     credential: Literal["secret", "certificate", "device_code", "managed_identity", "workload_identity"] = (
         "secret"
@@ -181,9 +199,7 @@ class GraphSettings(_Reach):
     @field_validator("root", "authority")
     @classmethod
     def _root(cls, value: str) -> str:
-        if value and not is_loopback(urlsplit(safe_url(value)).hostname or ""):
-            raise ValueError("this is for emulators on this machine; a cloud is chosen by its name")
-        return value.rstrip("/")
+        return _on_loopback(value)
 
     @property
     def base(self) -> str:
