@@ -841,3 +841,38 @@ def test_the_doctor_reads_the_rights_that_the_token_names(roles: list[str], ok: 
     assert found["permissions"].ok is ok
     assert found["tenant"].ok
     assert not it.emulator.writes()
+
+
+LIMIT = {"@odata.type": "#microsoft.graph.suggestedEnrollmentLimit", "suggestedDailyLimit": 1024}
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (LIMIT, "at most 1,024 enrollments a day"),
+        ({"value": LIMIT}, "at most 1,024 enrollments a day"),
+        ({"value": []}, "Intune does not say: getSuggestedEnrollmentLimit: expected suggestedDailyLimit"),
+        (None, "Intune does not say"),
+    ],
+)
+def test_the_doctor_says_what_intune_suggests_if_it_is_asked_to(answer: Any, says: str) -> None:
+    """As Microsoft's client expects it and as its examples show it; no answer is a note, no failure."""
+    it = tenant(bare=True, suggested_limit=True)
+    it.emulator.suggested = answer
+    found = {one.name: one for one in checks(it.directory)}
+    assert found["suggested limit"].ok
+    assert says in found["suggested limit"].sentence
+    assert not it.emulator.writes()
+
+
+def test_a_tenant_that_knows_no_suggestion_is_as_healthy() -> None:
+    """The beta answers 404, or the app lacks the right: a note. Nobody who does not want it is asked."""
+    for status in (403, 404):
+        it = tenant(bare=True, suggested_limit=True)
+        it.emulator.faults.append(Fault("getSuggestedEnrollmentLimit", reply=error(status)))
+        found = {one.name: one for one in checks(it.directory)}
+        assert found["suggested limit"].ok
+        assert f"answered {status}" in found["suggested limit"].sentence
+    it = tenant(bare=True)
+    assert "suggested limit" not in {one.name for one in checks(it.directory)}
+    assert not [asked for asked in it.emulator.asked if "beta" in asked.path]

@@ -41,6 +41,8 @@ def checks(directory: AdminServiceDirectory | GraphDirectory) -> list[Check]:
     out = [_look(name, ask) for name, ask in looks]
     if isinstance(directory, GraphDirectory):
         out.append(_permissions(transport))
+        if directory.settings.suggested_limit:
+            out.append(_suggested(directory))
     return [*out, _clock(transport), _headroom(transport)]
 
 
@@ -72,6 +74,14 @@ def _group(directory: GraphDirectory) -> str:
     if obstacle:
         raise RolloutError(f"group {group} {obstacle}")
     return f"group {group} has assigned members"
+
+
+def _suggested(directory: GraphDirectory) -> Check:
+    """Ask what Intune suggests. Only the beta of Graph answers that, or not: no answer is no failure."""
+    seen = _look(
+        "suggested limit", lambda: f"at most {directory.tenant.suggested_limit():,} enrollments a day"
+    )
+    return seen if seen.ok else Check(seen.name, True, f"Intune does not say: {seen.sentence}")
 
 
 def _clock(transport: Transport) -> Check:

@@ -207,6 +207,16 @@ class Tenant:
                 rows += rows_of(answer.data, "managedDevices")
         return {str(row.get("azureADDeviceId") or "").lower() for row in rows if is_comanaged(row)}
 
+    def suggested_limit(self) -> int:
+        """Give the number of enrollments a day that Intune suggests."""
+        data = self.transport.read(ask.suggested_limit(self.root))
+        # The examples wrap it into "value"; Microsoft's own client expects it as it is.
+        data = data.get("value", data) if isinstance(data, dict) else None
+        limit = data.get("suggestedDailyLimit") if isinstance(data, dict) else None
+        if not isinstance(limit, int) or isinstance(limit, bool):
+            raise OutsideError(f"getSuggestedEnrollmentLimit: expected suggestedDailyLimit, found {limit!r}")
+        return limit
+
     def failures(self) -> dict[str, tuple[int, int]]:
         """Give the last failed enrollment of each device: (Unix seconds, HRESULT or 0), by device id."""
         out: dict[str, tuple[int, int]] = {}

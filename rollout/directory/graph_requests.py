@@ -81,6 +81,17 @@ def failures(root: str) -> Call:
     return get(address(root, "deviceManagement/troubleshootingEvents"), QUIET)
 
 
+def suggested_limit(root: str) -> Call:
+    """Ask how many enrollments a day Intune suggests; v1.0 does not have this question.
+
+    The type of enrollment is not documented: it is the name that Intune's own records have for ours.
+    """
+    beta = root.removesuffix("/v1.0") + "/beta"
+    return get(
+        address(beta, "deviceManagement/getSuggestedEnrollmentLimit(enrollmentType='windowsCoManagement')")
+    )
+
+
 def is_member(root: str, object_id: str, group_id: str) -> Call:
     """Ask whether one device is in a group: a read that sees all writes."""
     url = address(root, f"directoryObjects/{_id(object_id)}/checkMemberGroups")

@@ -178,6 +178,8 @@ class GraphSettings(_Reach):
     writes, writes_window_s : the quota that we keep (Microsoft: 3,000 writes in 150 s an app).
     write_counts : whether a write of 20 members counts as one ("request") or as 20 ("member"). Microsoft does
         not say; where it throttles us below our own count, we halve our pace and come back slowly.
+    suggested_limit : let the doctor ask how many enrollments a day Intune suggests. That question is documented in
+        the beta of Graph only and needs DeviceManagementServiceConfig.Read.All; without an answer it is a note.
     root, authority : instead of the cloud's, for an emulator on loopback only.
     """
 
@@ -193,6 +195,7 @@ class GraphSettings(_Reach):
     writes: int = Field(default=3000, ge=1, le=3000)
     writes_window_s: float = Field(default=150, gt=0)
     write_counts: Literal["request", "member"] = "request"
+    suggested_limit: bool = False
     root: str = ""
     authority: str = ""
 

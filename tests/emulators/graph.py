@@ -24,6 +24,7 @@ from rollout.values import Fleet, Outcome
 TENANT = guid("tenant")
 GROUP = guid("group")
 METADATA = Metadata("graph-v1.csdl")
+SUGGESTED = "getSuggestedEnrollmentLimit(enrollmentType='windowsCoManagement')"
 TOKEN = "canary-token-1"  # a secret that no log may show
 
 
@@ -73,6 +74,10 @@ class Graph(Faulty):
         self.groups = {GROUP: Grouped(GROUP, "Intune Auto Enrollment")}
         self.quota: Quota | None = None
         self.reads: Quota | None = None
+        self.suggested: Any = {
+            "@odata.type": "#microsoft.graph.suggestedEnrollmentLimit",
+            "suggestedDailyLimit": 5000,
+        }
         self.counts_members = False
         self.throttled = 0
         self.batch_items = 0
@@ -173,6 +178,8 @@ class Graph(Faulty):
                 return Reply(200, len(self.groups[one].members))
             case "GET", ["deviceManagement", "managedDevices"]:
                 return self._list(asked, base, self._managed(), "managedDevice")
+            case "GET", ["", "beta", "deviceManagement", one] if one == SUGGESTED:
+                return Reply(200, self.suggested)
             case "GET", ["deviceManagement", "troubleshootingEvents"]:
                 return self._list(asked, base, self._events(), "enrollmentTroubleshootingEvent")
             case "POST", ["directoryObjects", one, "checkMemberGroups"]:

@@ -13,6 +13,7 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from building import MONDAY
@@ -20,7 +21,16 @@ from emulators.graph import GROUP, TOKEN, Graph
 from emulators.people import Prompt, make_fleet
 from emulators.web import Fault, Reply, on_loopback
 
+from rollout.directory import graph_requests as ask
+
 PYTHON = os.environ.get("ROLLOUT_MSGRAPH_PYTHON", "")
+BETA = (
+    PYTHON
+    and not subprocess.run(
+        [PYTHON, "-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('msgraph_beta'))"],
+        check=False,
+    ).returncode
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PYTHON, reason="set ROLLOUT_MSGRAPH_PYTHON to a Python that has msgraph-sdk"),
@@ -83,3 +93,17 @@ def test_the_sdk_reads_enrollments_and_failures(emulator: Graph, told: dict[str,
 def test_the_sdk_understands_our_404(told: dict[str, Any]) -> None:
     """Errors come in Graph's envelope."""
     assert told["missing"] == [404, "Request_ResourceNotFound"]
+
+
+@pytest.mark.skipif(not BETA, reason="the Python of ROLLOUT_MSGRAPH_PYTHON has no msgraph-beta-sdk")
+def test_the_clients_question_for_a_suggested_limit_is_ours(emulator: Graph) -> None:
+    """Only the beta's client has it: it asks for the same URL, and reads the number out of the same answer."""
+    script = Path(__file__).parent / "sdk_beta_client.py"
+    with on_loopback(emulator) as origin:
+        arguments = [PYTHON, str(script), f"{origin}/beta", TOKEN]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+        ours = ask.suggested_limit(f"{origin}/v1.0").url
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert unquote(told["url"]) == ours
+    assert told["limit"] == 5000
