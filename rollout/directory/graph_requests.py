@@ -15,7 +15,8 @@ LINKS: Final = 20
 """The most members that one PATCH adds, and the most requests in one batch."""
 
 CHECK_UNITS: Final = 4.0
-"""What it costs to ask for the groups of one object, in Microsoft's resource units; in a batch, too."""
+"""What it costs to ask for the groups of one object, in Microsoft's resource units: listed for me/checkMemberGroups,
+and taken for any object; in a batch, too."""
 
 PAGE_UNITS: Final = 2.0
 """What a page of a group's members costs: 3, and 1 less with $select."""

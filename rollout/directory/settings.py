@@ -123,7 +123,8 @@ class AdminServiceSettings(_Reach):
         an emulator on loopback only.
     in_flight, per_second : calls at once and a second; a provider takes 200 a second from one address.
     notify : tell new members to fetch their policy now (client notification type 8, nothing else).
-    refresh_again_s : evaluate the collection again when an accepted device is not visible for so long.
+    refresh_again_s : evaluate the collection again when an accepted device is not visible for so long; as often
+        everybody who is missing in answers for a few devices is counted.
     """
 
     hosts: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = Field(min_length=1)
