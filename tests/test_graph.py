@@ -615,6 +615,9 @@ def test_after_trouble_everybody_is_asked_for() -> None:
     it.emulator.faults.append(Fault("PATCH", lose=True))
     with pytest.raises(OutsideError, match="may have happened"):
         it.directory.apply(0, rows(0, 1), it.now)
+    asked_since(it)
+    assert it.directory.members(rows(5)).tolist() == []
+    assert asked_since(it) > 0
     assert it.directory.members(everybody(it)).tolist() == [0, 1]
 
 
