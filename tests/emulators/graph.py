@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -44,17 +44,33 @@ class Quota:
     def __init__(self, limit: float, seconds: float, now: Callable[[], float]) -> None:
         self.limit, self.seconds, self._now = limit, seconds, now
         self._spent: deque[tuple[float, float]] = deque()
+        self._used = 0.0
 
     def wait_s(self, units: float) -> float:
         """Spend, and give 0; or give how long to wait."""
         now = self._now()
         while self._spent and self._spent[0][0] <= now - self.seconds:
-            self._spent.popleft()
-        used = sum(spent for _, spent in self._spent)
-        if used + units > self.limit:
+            self._used -= self._spent.popleft()[1]
+        if self._used + units > self.limit:
             return self._spent[0][0] + self.seconds - now if self._spent else self.seconds
         self._spent.append((now, units))
+        self._used += units
         return 0.0
+
+
+class Made(Sequence[Any]):
+    """Rows that are made when they are looked at: a page of a large group needs a page of them."""
+
+    def __init__(self, keys: list[str], make: Callable[[str], dict[str, Any]]) -> None:
+        self._keys, self._make = keys, make
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._make(one) for one in self._keys[place]]
+        return self._make(self._keys[place])
 
 
 class Graph(Faulty):
@@ -170,8 +186,7 @@ class Graph(Faulty):
             case "GET", ["groups", one] if one in self.groups:
                 return Reply(200, _selected(self._group(self.groups[one]), asked))
             case "GET", ["groups", one, "members"] if one in self.groups:
-                rows = [self._device(member) for member in self.groups[one].members]
-                return self._list(asked, base, rows, "device")
+                return self._list(asked, base, Made(list(self.groups[one].members), self._device), "device")
             case "GET", ["groups", one, "members", "$count"] if one in self.groups:
                 if asked.headers.get("consistencylevel") != "eventual":
                     return _error(400, "Request_BadRequest", "$count is not currently supported.")
@@ -199,9 +214,10 @@ class Graph(Faulty):
 
     # Reading.
 
-    def _list(self, asked: Asked, base: str, rows: list[dict[str, Any]], kind: str) -> Reply:
-        chosen = compile_filter(asked.options.get("filter", ""))
-        rows = [row for row in rows if chosen(row)]
+    def _list(self, asked: Asked, base: str, rows: Sequence[dict[str, Any]], kind: str) -> Reply:
+        if "filter" in asked.options:
+            chosen = compile_filter(asked.options["filter"])
+            rows = [row for row in rows if chosen(row)]
         skip = int(asked.options.get("skiptoken", 0))
         top = min(int(asked.options.get("top", 100)), self.page)
         for row in rows[skip : skip + top]:
