@@ -6,7 +6,9 @@ each of 240 plans against the best there is and the best of 10,000 random ones.
 
 `bench_tune.py real --seeds 1 5 [--seconds 60 | --trials 600] [--workers 2]`: a scenario's own evaluator; random
 search has ten times the seconds, or the plans, and stops hopeless ones as early. Areas are taken up to two corners
-(see `closed_tunings.corners`). A row is printed as soon as its seed is done.
+(see `closed_tunings.corners`), first by the scores that both sides chose by: the best of many has luck in them, and ten
+times as many have more of it. Then both fronts are scored anew with other draws, as often for both, which is what a
+user gets. A row is printed as soon as its seed is done.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +31,15 @@ from rollout.planning.planner import make_plan
 from rollout.preflight import preflight
 from sim import MADE_UP_AT
 from sim.evaluation import Evaluate, Job, Score
-from sim.front import Tried, hypervolume
+from sim.front import Tried, front_of, hypervolume
 from sim.population import generate
 from sim.scenario import Targets, load_scenario
 from sim.tune import BATCH, Effort, job_of, score_all, tune
 from sim.workers import Workers, workers_of
+
+ANEW = 1_000_000
+"""What is added to a seed for other draws."""
+RUNS_ANEW = 16
 
 DEFAULT = Path(__file__).parent.parent.parent / "scenarios" / "default.toml"
 
@@ -94,7 +101,9 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
     told = load_scenario(scenario)
     fleet = generate(told.fleet, 1, MADE_UP_AT - 3600)
     plan = make_plan(fleet, preflight(fleet), told.policy, mature_after_s=None, created=MADE_UP_AT - 3600)
-    print("seed   far     near    plans tried  runs  seconds   random plans  runs  seconds")
+    print(
+        "seed   far     near    anew: far  near    plans tried  runs  seconds   random plans  runs  seconds"
+    )
     for seed in range(first, last + 1):
         work = job_of(told, plan, fleet, seed=seed)
         with workers_of(workers) as hands:
@@ -103,20 +112,31 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
             )
             begun = time.monotonic()
             found = tune(work, Effort(trials, seconds), hands, look_around=False)
-            ours, took = [one.score for one in found.tried], time.monotonic() - begun
+            took = time.monotonic() - begun
             begun = time.monotonic()
             luck = _luck(work, 10 * trials, 10 * seconds, hands, seed)
             lucky = time.monotonic() - begun
-        far, near = areas(ours, luck)
-        runs = [sum(one.runs for one in scores) for scores in (ours, luck)]
+            anew = job_of(told, plan, fleet, seed=ANEW + seed)
+            again = [_anew(anew, tried, hands) for tried in (found.tried, luck)]
+        both = [[one.score for one in tried] for tried in (found.tried, luck)]
+        far, near = areas(*both)
+        far_anew, near_anew = areas(*again)
+        runs = [sum(one.runs for one in scores) for scores in both]
         print(
-            f"{seed:4}  {far:.4f}  {near:.4f}  {len(ours):11}  {runs[0]:4}  {took:7.0f}  {len(luck):13}  "
+            f"{seed:4}  {far:.4f}  {near:.4f}  {far_anew:9.4f}  {near_anew:.4f}  {len(found.tried):11}  {runs[0]:4}  "
+            f"{took:7.0f}  {len(luck):13}  "
             f"{runs[1]:4}  {lucky:7.0f}",
             flush=True,
         )
 
 
-def _luck(work: Job, trials: int, seconds: float, hands: Workers, seed: int) -> list[Score]:
+def _anew(work: Job, tried: Sequence[Tried], hands: Workers) -> list[Score]:
+    """Score the front of what was tried with other draws."""
+    front = [one.candidate for one in front_of(tried, Targets())]
+    return score_all(Evaluate(work), front, [], hands, RUNS_ANEW)
+
+
+def _luck(work: Job, trials: int, seconds: float, hands: Workers, seed: int) -> list[Tried]:
     """Score random plans as the search scores its own, until plans or seconds are used up."""
     rng, end = np.random.default_rng(seed), time.monotonic() + seconds
     draw = partial(random_candidate, work.space, rng)
@@ -126,7 +146,7 @@ def _luck(work: Job, trials: int, seconds: float, hands: Workers, seed: int) -> 
         asked = [draw() for _ in range(size)]
         scores = score_all(Evaluate(work), asked, tried, hands, Effort().runs)
         tried += [Tried(len(tried) + at, *pair) for at, pair in enumerate(zip(asked, scores, strict=True))]
-    return [one.score for one in tried]
+    return tried
 
 
 def main() -> None:
