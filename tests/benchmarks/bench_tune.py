@@ -7,8 +7,8 @@ each of 240 plans against the best there is and the best of 10,000 random ones.
 `bench_tune.py real --seeds 1 5 [--seconds 60 | --trials 600] [--workers 2]`: a scenario's own evaluator; random
 search has ten times the seconds, or the plans, and stops hopeless ones as early. Areas are taken up to two corners
 (see `closed_tunings.corners`), first by the scores that both sides chose by: the best of many has luck in them, and ten
-times as many have more of it. Then both fronts are scored anew with other draws, as often for both, which is what a
-user gets. A row is printed as soon as its seed is done.
+times as many have more of it. Then both fronts are scored anew with other draws on the whole fleet, where luck hardly
+counts: that is what a user gets. A row is printed as soon as its seed is done.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sim.workers import Workers, workers_of
 
 ANEW = 1_000_000
 """What is added to a seed for other draws."""
-RUNS_ANEW = 16
+RUNS_ANEW = 3
 
 DEFAULT = Path(__file__).parent.parent.parent / "scenarios" / "default.toml"
 
@@ -116,7 +116,7 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
             begun = time.monotonic()
             luck = _luck(work, 10 * trials, 10 * seconds, hands, seed)
             lucky = time.monotonic() - begun
-            anew = job_of(told, plan, fleet, seed=ANEW + seed)
+            anew = job_of(told, plan, fleet, seed=ANEW + seed, least=len(fleet.fleet))
             again = [_anew(anew, tried, hands) for tried in (found.tried, luck)]
         both = [[one.score for one in tried] for tried in (found.tried, luck)]
         far, near = areas(*both)
@@ -131,7 +131,7 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
 
 
 def _anew(work: Job, tried: Sequence[Tried], hands: Workers) -> list[Score]:
-    """Score the front of what was tried with other draws."""
+    """Score the front of what was tried with other draws, on the whole fleet."""
     front = [one.candidate for one in front_of(tried, Targets())]
     return score_all(Evaluate(work), front, [], hands, RUNS_ANEW)
 
