@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rollout.planning.planner import make_plan
+from rollout.policy import Policy
 from rollout.preflight import STALE_DAYS, preflight
 from rollout.values import HOUR_S, Finding, Fleet, IntArray, Inventory, Outcome, Plan
 from sim import MADE_UP_AT
@@ -41,9 +42,14 @@ def plan_scenario(scenario: Scenario) -> Planned:
     The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
     give equal plans, whatever seed they are simulated with. Raise `RefusedError` if it cannot be planned.
     """
-    start = scenario.policy.start
-    moment = int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
+    moment = planned_at(scenario)
     return plan_inventory(scenario, generate(scenario.fleet, 1, moment), moment)
+
+
+def planned_at(scenario: Scenario) -> int:
+    """Give the moment, Unix seconds, at which a scenario is planned where nobody plans it now."""
+    start = scenario.policy.start
+    return int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
 
 
 def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Planned:
@@ -52,13 +58,19 @@ def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Pl
     created : Unix seconds, the moment of planning. Raise `RefusedError` if it cannot be planned.
     """
     policy = scenario.policy
-    stale_days = STALE_DAYS if policy.preflight.stale_days is None else policy.preflight.stale_days
-    findings = preflight(inventory, stale_days=stale_days, off=policy.preflight.off)
+    findings = findings_under(policy, inventory)
     mature = None
     if policy.mature_after is None:
         mature = latency_p95(inventory.fleet, scenario.model, created, policy.straggler_after)
     plan = make_plan(inventory, findings, policy, mature_after_s=mature, created=created)
     return Planned(inventory, findings, plan, scenario.model)
+
+
+def findings_under(policy: Policy, inventory: Inventory) -> tuple[Finding, ...]:
+    """Look an inventory over as a policy wishes: its threshold, and without the rules that it switches off."""
+    wish = policy.preflight
+    stale_days = STALE_DAYS if wish.stale_days is None else wish.stale_days
+    return preflight(inventory, stale_days=stale_days, off=wish.off)
 
 
 def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:

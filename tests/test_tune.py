@@ -449,3 +449,18 @@ def test_the_command_writes_a_scenario_that_plan_takes(
         main(["plan", "a/tuned.toml", "--db", "x.db"]) == 0
         or main(["simulate", "a/tuned.toml", "--db", "x.db", "--runs", "1", "--workers", "1"]) == 0
     )
+
+
+def test_the_plan_that_is_tuned_is_the_one_that_plan_makes() -> None:
+    """Also where the scenario switches a rule of preflight off: the chosen pacing is for the same devices."""
+    from rollout.cli.tune import _planned
+    from sim.planning import plan_scenario
+
+    told = TEXT.replace(
+        "[rollout.gate.evidence]",
+        '[rollout.preflight]\noff = { D3 = "the badge office knows them" }\n[rollout.gate.evidence]',
+    )
+    scenario, usual = parse_scenario(told, "off"), parse_scenario(TEXT, "small")
+    plan = _planned(scenario, "", "none.db")[1]
+    assert plan.digest == plan_scenario(scenario).plan.digest
+    assert plan.planned > _planned(usual, "", "none.db")[1].planned

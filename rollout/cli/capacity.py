@@ -17,6 +17,7 @@ from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
 from rollout.values import HOUR_S
+from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
     from sim.capacity import Case
@@ -55,7 +56,7 @@ def capacity(
     if internet is not None:
         service = model.service.model_copy(update={"internet_share": internet / 100})
         model = model.model_copy(update={"service": service})
-    start = steps.MADE_UP_AT + 7 * HOUR_S
+    start = MADE_UP_AT + 7 * HOUR_S
     deadline_h = _seconds("--within", within) / HOUR_S
     if deadline_h <= 0:
         raise UsageError(f"--within: expected a time above 0, found {within}")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
-from sim import MADE_UP_AT as MADE_UP_AT
 
 if TYPE_CHECKING:
     from rollout.policy import Policy
     from rollout.store import Database, StoredPlan
     from sim.forecast import Forecast
     from sim.model import Model
+    from sim.planning import Planned
     from sim.scenario import Scenario, Targets
 
 
@@ -101,13 +101,6 @@ def check_inventory(
     return known, inventory, findings
 
 
-def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
-    """Give the modelled 95th percentile from release to outcome, seconds; see `sim.planning.latency_p95`."""
-    from sim.planning import latency_p95 as measured
-
-    return measured(fleet, model, start, straggler_after_s)
-
-
 def plan_inventory(
     database: Database, scenario: Scenario, inventory_id: str | None, created: int | None = None
 ) -> tuple[str, Plan]:
@@ -117,8 +110,13 @@ def plan_inventory(
     known = database.inventory_id(inventory_id)
     moment = int(time.time()) if created is None else created
     made = planned(scenario, database.inventory(known), moment)
-    database.add_findings(known, made.findings)
-    return database.add_plan(made.plan, known, scenario.text), made.plan
+    return _keep(database, made, known, scenario), made.plan
+
+
+def _keep(database: Database, made: Planned, inventory_id: str, scenario: Scenario) -> str:
+    """Keep a plan with what was found on the way to it; give its id."""
+    database.add_findings(inventory_id, made.findings)
+    return database.add_plan(made.plan, inventory_id, scenario.text)
 
 
 def plan_rest(
@@ -242,9 +240,7 @@ def plan_scenario(database: Database, scenario: Scenario) -> str:
     from sim.planning import plan_scenario as planned
 
     made = planned(scenario)
-    known = database.add_inventory(made.inventory)
-    database.add_findings(known, made.findings)
-    return database.add_plan(made.plan, known, scenario.text)
+    return _keep(database, made, database.add_inventory(made.inventory), scenario)
 
 
 def targets_of(world: World, scenario: Scenario | None) -> Targets:

@@ -96,20 +96,14 @@ def _effort(budget: str, trials: int | None) -> Effort:
 
 def _planned(scenario: Scenario, inventory_id: str, db: str) -> tuple[Inventory, Plan]:
     """Give the whole fleet with its plan as the scenario is written; nothing is stored."""
-    from rollout.planning.planner import make_plan
-    from rollout.preflight import preflight
+    from sim.planning import plan_inventory, plan_scenario, planned_at
 
-    start = scenario.policy.start
-    moment = int(start.timestamp()) - 3600 if start is not None else steps.MADE_UP_AT
-    stored = bool(inventory_id)
-    fleet = (
-        steps.open_db(db).inventory(inventory_id) if stored else steps.generate_inventory(scenario, 1, moment)
-    )
-    mature = None
-    if scenario.policy.mature_after is None:
-        mature = steps.latency_p95(fleet.fleet, scenario.model, moment, scenario.policy.straggler_after)
-    findings = preflight(fleet)
-    return fleet, make_plan(fleet, findings, scenario.policy, mature_after_s=mature, created=moment)
+    if inventory_id:
+        inventory = steps.open_db(db).inventory(inventory_id)
+        made = plan_inventory(scenario, inventory, planned_at(scenario))
+    else:
+        made = plan_scenario(scenario)
+    return made.inventory, made.plan
 
 
 def _job(scenario: Scenario, plan: Plan, inventory: Inventory, seed: int) -> Any:
@@ -123,15 +117,14 @@ def _verified(
 ) -> dict[str, Any]:
     """Simulate the chosen plan at full size, as `rollout simulate` would."""
     from rollout.planning.planner import make_plan
-    from rollout.preflight import preflight
     from sim.candidates import policy_of
     from sim.forecast import simulate
+    from sim.planning import findings_under
 
     choice = found.choice.candidate
     policy = policy_of(scenario.text, choice, found.space, found.planned)
-    plan = make_plan(
-        inventory, preflight(inventory), policy, mature_after_s=found.mature_after_s, created=found.created
-    )
+    findings = findings_under(policy, inventory)
+    plan = make_plan(inventory, findings, policy, mature_after_s=found.mature_after_s, created=found.created)
     summary = simulate(plan, inventory.fleet, scenario.model, seed=seed, runs=runs, workers=workers).summary()
     keys = (
         "digest",
