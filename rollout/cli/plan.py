@@ -73,8 +73,7 @@ def plan(
     if as_json:
         emit(document(known, made))
         return
-    findings = database.findings(database.plan(known).inventory_id)
-    show(known, made, rows_of(made, findings), verbose)
+    show(known, made, rows_of(made, database.findings_of(known)), verbose)
 
 
 def _explain(database: Database, device: str, *, as_json: bool) -> None:

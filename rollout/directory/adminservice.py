@@ -73,7 +73,7 @@ class AdminServiceDirectory:
         self.notes: list[str] = []
         self._plan, self._fleet = plan, fleet
         self._workload_bit, self._superset, self._expected = workload_bit, superset, identity
-        self._undoes = plan.action.startswith("undo:")
+        self._undoes = plan.is_undo
         self._target: Collection | None = None
         self._tally = Tally(plan)
         self._resource = np.full(len(plan), -1, dtype=np.int64)

@@ -167,11 +167,11 @@ class Tenant:
         Each call is judged by itself and repeated while it is throttled.
         """
         parts = [calls[start : start + ask.LINKS] for start in range(0, len(calls), ask.LINKS)]
-        clock, at_once = self.transport.clock, self.transport.pace.in_flight
+        at_once = self.transport.pace.in_flight
         if len(parts) == 1 or at_once == 1:
             answered = [self._batch(part) for part in parts]
-        else:  # in its waits the clock renews the lease and obeys signals
-            answered = together(self._batch, parts, at_once, lambda: clock.sleep(0.001))
+        else:
+            answered = together(self._batch, parts, at_once, self.transport.stay_alive)
         for part in answered:
             yield from part
 

@@ -67,7 +67,7 @@ class GraphDirectory:
         self.settings = settings
         self.notes: list[str] = []
         self._plan, self._fleet, self._expected, self._copied = plan, fleet, identity, copied
-        self._undoes = plan.action.startswith("undo:")
+        self._undoes = plan.is_undo
         self._group: Group | None = None
         self._known_links: GroupLinks | None = None
         self._tally = Tally(plan)

@@ -112,7 +112,7 @@ class GroupLinks:
 
         self._is_crowd = True
         try:
-            told = together(one, parts, self.at_once, self._stay_alive)
+            told = together(one, parts, self.at_once, self._tenant.transport.stay_alive)
         except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
             self._tenant.transport.pace.end()
             raise
@@ -123,10 +123,6 @@ class GroupLinks:
             raise troubles[0]
         self._over.clear()
         return {row: why for some in told for row, why in some.items()}, left
-
-    def _stay_alive(self) -> None:
-        """Let the clock renew the lease and obey signals, as it does in each of its waits."""
-        self._tenant.transport.clock.sleep(0.001)
 
     def _add(self, some: list[str]) -> dict[str, str]:
         for attempt in range(TRIES):

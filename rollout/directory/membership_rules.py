@@ -127,8 +127,7 @@ class MembershipRules:
     def _together(self, one: Callable[[int], _Sent], resources: Sequence[int]) -> list[_Sent]:
         transport = self._site.transport
         try:
-            # In its waits the clock renews the lease and obeys signals.
-            return together(one, resources, self._in_flight, lambda: transport.clock.sleep(0.001))
+            return together(one, resources, self._in_flight, transport.stay_alive)
         except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
             self._over.set()
             transport.pace.end()

@@ -6,6 +6,7 @@ One source for terminal, page and JSON: they print these values and compute none
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
@@ -157,11 +158,10 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if forecast is None:
         return "Unknown", "Simulate the plan to get a forecast."
     p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
-    likely = f"8 of 10 runs end between {moment(p10, zone)} and {moment(p90, zone)}"
-    if day(p10, zone) == day(p90, zone):
-        likely = "nearly all runs end then: the last to be given up are those that stay silent"
+    likely = _ends(p10, p90, zone, "runs")
     if forecast.through_hours is not None:
-        likely = f"{_through(forecast, forecast.through_hours, zone)}; {likely}"
+        through = tuple(forecast.origin + hours * HOUR_S for hours in forecast.through_hours)
+        likely = f"{_through(through, zone)}; {likely}"
     if math.isinf(p10):
         return (
             "Later than simulated",
@@ -172,22 +172,25 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     return capital(when(p50, zone)).rstrip("."), likely
 
 
-def _through(forecast: Forecast, hours: tuple[float, float, float], zone: tzinfo) -> str:
-    first, middle, last = (moment(forecast.origin + one * HOUR_S, zone) for one in hours)
+def _through(instants: Iterable[float], zone: tzinfo) -> str:
+    """Say when nine of ten are enrolled. instants : p10, p50, p90."""
+    first, middle, last = (moment(at, zone) for at in instants)
     return f"90 % of the devices are enrolled {middle} ({first} to {last})"
+
+
+def _ends(p10: float, p90: float, zone: tzinfo, ways: str) -> str:
+    """Say between when `ways` (of what was simulated) end."""
+    if day(p10, zone) == day(p90, zone):
+        return f"nearly all {ways} end then: the last to be given up are those that stay silent"
+    return f"8 of 10 {ways} end between {moment(p10, zone)} and {moment(p90, zone)}"
 
 
 def _expected(facts: ReportFacts, expected: Expected) -> tuple[str, str]:
     """Say when it will be done by the forecast from where it stood."""
     zone = zone_of(facts.zone)
     p10, p50, p90 = expected.done
-    first, likely, last = expected.through
-    end = f"8 of 10 ways on end between {moment(p10, zone)} and {moment(p90, zone)}"
-    if day(p10, zone) == day(p90, zone):
-        end = "nearly all ways on end then: the last to be given up are those that stay silent"
     text = (
-        f"90 % of the devices are enrolled {moment(likely, zone)} "
-        f"({moment(first, zone)} to {moment(last, zone)}); {end}. "
+        f"{_through(expected.through, zone)}; {_ends(p10, p90, zone, 'ways on')}. "
         f"Forecast from where it stood {moment(expected.as_of, zone)}"
     )
     return (LATER.capitalize() if math.isinf(p50) else when(p50, zone)), text

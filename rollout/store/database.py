@@ -89,6 +89,10 @@ class Database:
         """Give what preflight said of an inventory; nothing if it was not asked."""
         return self._vault.findings(inventory_id)
 
+    def findings_of(self, plan_key: str | None = None) -> tuple[Finding, ...]:
+        """Give what preflight said of a plan's inventory, without opening the plan."""
+        return self._vault.findings_of(plan_key)
+
     def add_plan(self, plan: Plan, inventory_id: str, scenario: str = "") -> str:
         """Keep a plan with the scenario's text; give its id, the same for the same plan."""
         return self._vault.add_plan(plan, inventory_id, scenario)

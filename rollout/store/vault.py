@@ -96,6 +96,13 @@ class Vault:
             row = connection.execute(query).one_or_none()
         return _findings_of(_opened(_FindingColumns, f"findings of inv-{number}", row)) if row else ()
 
+    def findings_of(self, plan_key: str | None = None) -> tuple[Finding, ...]:
+        """Give what preflight said of a plan's inventory, without opening the plan."""
+        with self._access.reading() as connection:
+            query = select(PLAN.c.inventory_id).where(PLAN.c.id == plan_number(connection, plan_key))
+            number = connection.execute(query).scalar_one()
+        return self.findings(f"inv-{number}")
+
     def add_plan(self, plan: Plan, inventory_key: str, scenario: str = "") -> str:
         """Keep a plan; give its id. The same plan again has the same id.
 
