@@ -14,7 +14,7 @@ import numpy as np
 
 from rollout.directory.columns import IdArray
 from rollout.directory.table import Table
-from rollout.values import BoolArray, FlagArray, IntArray, Join, LongArray, TextArray, texts
+from rollout.values import BoolArray, FlagArray, IntArray, Join, LongArray, TextArray, codes_of, texts
 
 NOT_SERIALS = frozenset(
     {
@@ -101,7 +101,9 @@ class _Rows:
         """Give the row of each Entra id, -1 where no row has it."""
         if not len(self._sorted):
             return np.full(len(keys), -1, dtype=np.int32)
-        order = np.argsort(keys)  # sorted needles walk through the haystack once: twice as fast as at random
+        order = np.argsort(
+            keys, kind="stable"
+        )  # sorted needles walk through the haystack once: twice as fast as at random
         at = np.empty(len(keys), dtype=np.int64)
         at[order] = np.searchsorted(self._sorted, keys[order])
         at = np.minimum(at, len(self._sorted) - 1)
@@ -204,13 +206,12 @@ def _by_serial(
 
 def _codes(left: TextArray, right: TextArray, nothing: frozenset[str]) -> tuple[IntArray, IntArray]:
     """Number the different texts of two columns alike, without case; -1 for those that mean nothing."""
-    both = np.strings.lower(np.concatenate([left, right]))
-    levels, codes = np.unique(both, return_inverse=True)
-    numbers: IntArray = codes.astype(np.int32)
-    for text in nothing:
-        for code in np.flatnonzero(levels == text).tolist():
-            numbers[numbers == code] = -1
-    return numbers[: len(left)], numbers[len(left) :]
+    index: dict[str, int] = {}
+    columns = [codes_of(np.strings.lower(column).tolist(), index) for column in (left, right)]
+    meaningless = [index[text] for text in nothing if text in index]
+    for codes in columns:
+        codes[np.isin(codes, meaningless)] = -1
+    return columns[0], columns[1]
 
 
 def _once(codes: IntArray, among: BoolArray) -> BoolArray:

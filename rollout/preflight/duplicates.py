@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from rollout.values import UNKNOWN, BoolArray, Fleet, IntArray, Join
+from rollout.values import UNKNOWN, BoolArray, Fleet, IntArray, Join, codes_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ def find_duplicates(fleet: Fleet) -> Duplicates:
     n = len(fleet)
     none = {one.name: np.zeros(n, dtype=np.bool_) for one in fields(Duplicates) if one.name != "other"}
     found = Duplicates(**none, other=np.full(n, UNKNOWN, dtype=np.int32))
-    codes = _codes(fleet.names.tolist())
+    codes = codes_of(map(str.casefold, fleet.names.tolist()))
     twin = fleet.factors.get("twin_of")
     own = np.asarray(fleet.names != "") & (np.ones(n, dtype=np.bool_) if twin is None else twin.where(""))
     rows = _shared(codes, own)
@@ -52,13 +52,6 @@ def find_duplicates(fleet: Fleet) -> Duplicates:
     _serial_groups(fleet, found)
     _claimed_twice(fleet, found)
     return found
-
-
-def _codes(texts: Sequence[str]) -> IntArray:
-    index: dict[str, int] = {}
-    return np.fromiter(
-        (index.setdefault(text.casefold(), len(index)) for text in texts), np.int32, len(texts)
-    )
 
 
 def _shared(codes: IntArray, among: BoolArray) -> IntArray:
@@ -145,7 +138,7 @@ def _serial_groups(fleet: Fleet, found: Duplicates) -> None:
     in_intune = np.asarray(fleet.flags["intune"] == 1) & np.asarray(fleet.serials != "")
     if not in_intune.any():
         return
-    codes = _codes(fleet.serials.tolist())
+    codes = codes_of(map(str.casefold, fleet.serials.tolist()))
     synced = fleet.times.get("last_sync", fleet.times["last_sign_in"])
     for group in _groups(codes, _shared(codes, in_intune)):
         best = max(group, key=lambda row: (int(synced[row]), -row))

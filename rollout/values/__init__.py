@@ -18,6 +18,7 @@ from rollout.values.fleet import (
     Rejected,
     Severity,
     TextArray,
+    codes_of,
     texts,
 )
 from rollout.values.outcome import (
@@ -114,6 +115,7 @@ __all__ = [
     "ThresholdGate",
     "Verdict",
     "Window",
+    "codes_of",
     "digest_of",
     "document_of",
     "dumps",

@@ -29,6 +29,18 @@ def texts(values: Iterable[str]) -> TextArray:
     return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
+def codes_of(values: Iterable[str], index: dict[str, int] | None = None) -> IntArray:
+    """Number the different texts in order of first appearance, shape ``(n,)``.
+
+    index : text to number; it grows, so that several columns can share one numbering.
+
+    Texts are numbered, never sorted: NumPy 2.4 ends the process when it sorts a nearly sorted array of
+    variable-width strings, and exports usually are sorted by name.
+    """
+    known = {} if index is None else index
+    return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int32)
+
+
 class Join(StrEnum):
     """How a device is known to Entra (levels of the factor ``join``)."""
 
