@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plan_builders import instant
 
 from rollout.pacing import calendar as cal
-from rollout.pacing.calendar import Freeze, resolve
+from rollout.pacing.calendar import Freeze, resolve, skipped
 from rollout.values import DAY_S, Calendar, Window
 
 ZONES = {  # one day on which the clock goes forward and one on which it goes back, where there are such days
@@ -45,21 +45,24 @@ class Minutes:
 
     at: np.ndarray
     minute: np.ndarray
-    weekday: np.ndarray
     ordinal: np.ndarray
-    second_time: np.ndarray
+
+    def first_shown(self, ordinal: int, minute: int) -> int:
+        """Give the place of the first minute at which the clock shows this time or a later one."""
+        late = (self.ordinal > ordinal) | ((self.ordinal == ordinal) & (self.minute >= minute))
+        return int(late.argmax()) if late.any() else len(self.at)
 
     def inside(self, windows: Sequence[Window], freezes: Sequence[Freeze]) -> np.ndarray:
         """Say at each minute whether a release is allowed, straight from the definition."""
         out = np.zeros(len(self.at), dtype=bool) if windows else np.ones(len(self.at), dtype=bool)
         for window in windows:
-            today = np.isin(self.weekday, window.days)
-            yesterday = np.isin((self.weekday - 1) % 7, window.days)
-            if window.from_min < window.to_min:
-                hit = today & (self.minute >= window.from_min) & (self.minute < window.to_min)
-            else:
-                hit = (today & (self.minute >= window.from_min)) | (yesterday & (self.minute < window.to_min))
-            out |= hit & ~self.second_time
+            for day in range(int(self.ordinal.min()) - 1, int(self.ordinal.max()) + 1):
+                if (day - 1) % 7 not in window.days:  # ordinal 1 was a Monday
+                    continue
+                is_next_day = window.to_min <= window.from_min
+                opens = self.first_shown(day, window.from_min)
+                closes = self.first_shown(day + is_next_day, window.to_min)
+                out[opens:closes] = True
         for freeze in freezes:
             out &= ~((self.ordinal >= freeze.first.toordinal()) & (self.ordinal <= freeze.last.toordinal()))
         return out
@@ -72,9 +75,7 @@ def minutes(zone: str, start: int, until: int) -> Minutes:
     return Minutes(
         at,
         np.array([one.hour * 60 + one.minute for one in shown]),
-        np.array([one.weekday() for one in shown]),
         np.array([one.toordinal() for one in shown]),
-        np.array([one.fold == 1 for one in shown]),
     )
 
 
@@ -112,14 +113,95 @@ def test_the_days_above_are_days_on_which_the_clock_changes() -> None:
             assert (after - before).total_seconds() * sign > 0, (zone, day)
 
 
-def test_a_skipped_hour_is_skipped_and_a_repeated_one_used_once() -> None:
-    """02:00-03:00 in Berlin: nothing in March, one hour and not two in October."""
+def test_a_skipped_hour_is_skipped_and_a_repeated_one_stays_open() -> None:
+    """02:00-03:00 in Berlin: nothing in March; in October until the clock shows 03:00, two hours later."""
     window = Window(EVERY_DAY, 120, 180, "Europe/Berlin")
     march = resolve([window], [], instant("2027-03-28"), instant("2027-03-29"))
     october = resolve([window], [], instant("2027-10-31"), instant("2027-11-01"))
     assert march.opens.tolist() == []
     assert october.opens.tolist() == [instant("2027-10-31T02:00+02:00")]
-    assert october.closes.tolist() == [instant("2027-10-31T03:00+02:00")]
+    assert october.closes.tolist() == [instant("2027-10-31T03:00+01:00")]
+    (day,) = skipped([window], instant("2027-03-20"), instant("2027-10-31"), ["UTC"])
+    assert str(day).startswith("no window on 2027-03-28")
+
+
+@pytest.mark.parametrize(
+    ("window", "opens", "closes"),
+    [
+        (Window(EVERY_DAY, 0, 0, "Europe/London"), "2025-10-25T00:00+01:00", "2025-10-28T00:00+00:00"),
+        (Window((5,), 22 * 60, 6 * 60, "Europe/Berlin"), "2025-10-25T22:00+02:00", "2025-10-26T06:00+01:00"),
+    ],
+)
+def test_a_window_stays_open_through_the_repeated_hour(window: Window, opens: str, closes: str) -> None:
+    """Whole days in London, and a night in Berlin, are one span over the night on which the clock goes back."""
+    calendar = resolve([window], [], instant("2025-10-25T00:00+01:00"), instant("2025-10-28T00:00+00:00"))
+    assert calendar.opens.tolist() == [instant(opens)]
+    assert calendar.closes.tolist() == [instant(closes)]
+
+
+def test_a_wave_comes_once_each_day() -> None:
+    """At 02:00 in Berlin for an hour: at 03:00 where 02:00 is skipped, the first time only where it comes twice."""
+    wave = Window(EVERY_DAY, 120, 120, "Europe/Berlin", lasts_s=3600)
+    for day, at in (
+        ("2027-03-28", "T03:00+02:00"),
+        ("2027-10-31", "T02:00+02:00"),
+        ("2027-11-01", "T02:00+01:00"),
+    ):
+        start = instant(f"{day}T00:00") - 3 * 3600
+        calendar = resolve([wave], [], start, start + DAY_S)
+        assert calendar.opens.tolist() == [instant(day + at)]
+        assert (calendar.closes - calendar.opens).tolist() == [3600]
+    lost = Window((4,), 120, 120, "Pacific/Apia", lasts_s=3600)
+    assert not len(resolve([lost], [], instant("2011-12-28"), instant("2012-01-02")).opens)
+
+
+@pytest.mark.parametrize(
+    ("zone", "rrule", "first", "day", "is_frozen"),
+    [
+        ("Europe/Berlin", "FREQ=DAILY;UNTIL=20241130T230000Z", dt.date(2024, 11, 28), "2024-12-01", True),
+        ("Asia/Tokyo", "FREQ=DAILY;UNTIL=20241130T230000Z", dt.date(2024, 11, 28), "2024-12-01", True),
+        ("America/New_York", "FREQ=DAILY;UNTIL=20241130T230000Z", dt.date(2024, 11, 28), "2024-12-01", False),
+        ("Europe/Berlin", "FREQ=DAILY;UNTIL=20241130", dt.date(2024, 11, 28), "2024-11-30", True),
+        ("Europe/Berlin", "FREQ=DAILY;UNTIL=20241130", dt.date(2024, 11, 28), "2024-12-01", False),
+        ("Europe/Berlin", "FREQ=DAILY;UNTIL=20241130T230000", dt.date(2024, 11, 28), "2024-12-01", False),
+        (
+            "Europe/Berlin",
+            "FREQ=WEEKLY;UNTIL=20261213T230000Z;BYDAY=MO",
+            dt.date(2026, 12, 14),
+            "2026-12-14",
+            True,
+        ),
+    ],
+)
+def test_until_in_utc_is_an_instant(zone: str, rrule: str, first: dt.date, day: str, is_frozen: bool) -> None:
+    """As Outlook and Google write it: the last local day that it still reaches is frozen."""
+    noon = dt.datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
+    calendar = resolve(
+        [], [Freeze(first, first, zone, rrule=rrule)], int(noon.timestamp()), int(noon.timestamp()) + 60
+    )
+    assert bool(len(calendar.opens)) is not is_frozen
+
+
+def test_a_freeze_of_hours() -> None:
+    """12:00-14:00 on pay day, the 25th; and a night from 22:00 to 02:00."""
+    lunch = Freeze(dt.date(2027, 1, 25), dt.date(2027, 1, 25), "Europe/Berlin", from_min=720, to_min=840)
+    night = Freeze(
+        dt.date(2027, 1, 1),
+        dt.date(2027, 1, 1),
+        "Europe/Berlin",
+        rrule="FREQ=MONTHLY;BYMONTHDAY=25",
+        from_min=1320,
+        to_min=120,
+    )
+    start = instant("2027-01-25T00:00+01:00")
+    calendar = resolve([], [lunch, night], start, start + 2 * DAY_S)
+    shut = [
+        int(one) - start
+        for pair in zip(calendar.closes[:-1], calendar.opens[1:], strict=True)
+        for one in pair
+    ]
+    assert shut == [12 * 3600, 14 * 3600, 22 * 3600, 26 * 3600]
+    assert "12:00-14:00" in str(lunch)
 
 
 def test_a_day_that_a_zone_never_had_has_no_window() -> None:

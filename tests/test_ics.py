@@ -67,6 +67,20 @@ def test_without_windows_a_day_is_an_event() -> None:
     assert instant_of(found[-1]["DTEND"]) == batches[-1][0] + 3600
 
 
+def test_a_day_whose_window_the_clock_skips_is_an_event_of_its_own() -> None:
+    """02:00-03:00 on 28 March 2027 in Berlin: an all-day event says that nothing is released."""
+    found, _ = texts_of(
+        windows=[{"from": "02:00", "to": "03:00"}],
+        zone="Europe/Berlin",
+        start=dt.datetime(2027, 3, 26),
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1h"}}],
+    )
+    days = [event for event in found if "DTSTART;VALUE=DATE" in event]
+    assert [event["DTSTART;VALUE=DATE"] for event in days] == ["20270328"]
+    assert days[0]["SUMMARY"].endswith("no change window")
+    assert len(found) == 5
+
+
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=300))
 def test_folding_loses_nothing(line: str) -> None:

@@ -480,3 +480,50 @@ def test_columns_of_the_customers_own_can_be_used() -> None:
     )
     assert sizes(plan)["law"] == 10
     assert plan.strata.names == ("Law", "Sales")
+
+
+def warned(**document: Any) -> str:
+    plan = plan_of(make_inventory(60), zone="Europe/Berlin", **document)
+    return "\n".join(plan.warnings)
+
+
+def test_a_freeze_that_catches_nothing_is_told() -> None:
+    """In the past, and after the last release; one that catches a day is not."""
+    past = {"from": dt.date(2025, 12, 24), "to": dt.date(2025, 12, 26), "reason": "last year"}
+    later = {"on": [dt.date(2027, 12, 24)]}
+    text = warned(start=dt.datetime(2027, 1, 11), freezes=[past, later, {"on": [dt.date(2027, 1, 11)]}])
+    assert "2025-12-24 to 2025-12-26 Europe/Berlin: last year lies wholly in the past" in text
+    assert "2027-12-24 Europe/Berlin catches no day of this plan" in text
+    assert "2027-01-11" not in text
+
+
+def test_a_window_that_the_clock_skips_is_told() -> None:
+    """02:00-03:00 in Berlin does not come on 28 March 2027."""
+    text = warned(
+        start=dt.datetime(2027, 3, 26),
+        windows=[{"from": "02:00", "to": "03:00"}],
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1h"}}],
+    )
+    assert "no window on 2027-03-28" in text
+
+
+def test_open_time_and_short_windows_are_told() -> None:
+    """A day of 12-hour windows is two windows; a window of two minutes is missed by a look every five."""
+    office = [{"days": "Mon-Fri", "from": "07:00", "to": "19:00"}]
+    phases = [{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1d"}}]
+    assert 'every = "1d" counts open time' in warned(windows=office, phases=phases)
+    assert "less than look_every (5m)" in warned(windows=[{"from": "00:00", "to": "00:02"}])
+
+
+def test_a_wave_releases_once_a_day_at_its_time() -> None:
+    """Four batches at 02:00 local, over the night on which 02:00 does not come."""
+    plan = plan_of(
+        make_inventory(400),
+        zone="Europe/Berlin",
+        start=dt.datetime(2027, 3, 26, 12),
+        windows=[{"at": "02:00"}],
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1h"}}],
+    )
+    zone = ZoneInfo("Europe/Berlin")
+    local = [f"{dt.datetime.fromtimestamp(at, zone):%d %H:%M}" for at, _, _ in nominal_batches(plan)]
+    assert local == ["27 02:00", "28 03:00", "29 02:00", "30 02:00"]

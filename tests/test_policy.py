@@ -171,6 +171,11 @@ WRONG: dict[str, tuple[str, str]] = {
     'name = "x"\n[[freezes]]\nreason = "r"': ("key 'rollout.freezes[1]': expected one of 'on' (dates)", ""),
     'name = "x"\n[[freezes]]\nfrom = 2027-01-02\nto = 2027-01-01': ("expected 'to' not before 'from'", ""),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=HOURLY"': ("expected a rule of days", ""),
+    'name = "x"\n[[freezes]]\nrrule = "FREQ=SECONDLY;INTERVAL=1"': ("expected a rule of days", ""),
+    'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;BYHOUR=12"': ('hours = "12:00-14:00"', ""),
+    'name = "x"\n[[freezes]]\non = [2027-01-25]\nhours = "noon"': ('hours such as "12:00-14:00"', ""),
+    'name = "x"\n[[windows]]\nat = "02:00"\nto = "03:00"': ("expected either 'at' (a wave) or 'from'", ""),
+    'name = "x"\n[[windows]]\nlasts = "1h"': ("expected 'lasts' with 'at' only", ""),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;COLOUR=RED"': ("expected an RFC 5545 recurrence rule", ""),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;INTERVAL=2"': (
         "expected 'from' (a date), since INTERVAL",

@@ -1,13 +1,16 @@
 """When releases are allowed: windows minus freezes, resolved to instants, and active time on them.
 
-A window is a statement about a wall clock: an instant is inside if the clock of the window's zone shows a
-minute between from and to, on one of its days. So what daylight saving skips never comes, and what it repeats
-counts the first time only. A freeze covers whole days of the wall clock, both times if the clock goes back.
+A window is a statement about a wall clock: it opens when the clock of its zone first shows `from` on one of its
+days, and closes when the clock first shows `to` after that. So a window that lies wholly in the hour that daylight
+saving skips never opens, and one that is open when the clock goes back stays open. A window with a length of its
+own (a wave) opens once on each of its days, also if its time is skipped or comes twice. A freeze covers whole days
+of the wall clock, or hours of them, both times if the clock goes back.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window
+from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window, time_of_day
 
 DEVICE_ZONE = "device"
 """The zone of a window or freeze that goes by each device's own clock."""
@@ -26,14 +29,18 @@ _EPOCH = dt.date(1970, 1, 1)
 _MARGIN_S = 3 * DAY_S  # no zone is further from UTC, and no window longer, than this
 _PROBE_S = 6 * HOUR_S  # no zone changes its clock twice within this time
 
+_UNTIL_UTC = re.compile(r"UNTIL=(\d{8}T\d{6}Z)", re.IGNORECASE)
+
 Spans = tuple[LongArray, LongArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Whole local days on which nothing is released: first to last, both included, or a rule's days.
+    """Local days on which nothing is released: first to last, both included, or a rule's days.
 
     rrule : RFC 5545 recurrence rule, "" none; each occurrence freezes `days` days. first is its DTSTART.
+    from_min, to_min : the minutes of each day that are frozen, 0 to 1440 for the whole day; over midnight if
+        ``to_min <= from_min``.
     """
 
     first: dt.date
@@ -42,13 +49,33 @@ class Freeze:
     reason: str = ""
     rrule: str = ""
     days: int = 1
+    from_min: int = 0
+    to_min: int = 1440
+
+    @property
+    def is_whole_day(self) -> bool:
+        """Whether all of each day is frozen."""
+        return (self.from_min, self.to_min) == (0, 1440)
 
     def __str__(self) -> str:
         if self.rrule:
             span = f"{self.rrule} from {self.first}" + (f", {self.days} days each" if self.days > 1 else "")
         else:
             span = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        if not self.is_whole_day:
+            span += f" {time_of_day(self.from_min)}-{time_of_day(self.to_min)}"
         return f"{span} {self.zone}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class NoOpening:
+    """A day on which a window does not open although it is one of its days: the clock skips it."""
+
+    day: dt.date
+    window: Window
+
+    def __str__(self) -> str:
+        return f"no window on {self.day} ({self.window}): the clock goes forward past it"
 
 
 def resolve(
@@ -66,6 +93,26 @@ def resolve(
         frozen = _union([_freeze_spans(freeze, start, until, device_zone) for freeze in freezes])
         opened = _intersection(opened, _complement(frozen, start, until))
     return Calendar(*_clipped(opened, start, until))
+
+
+def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[str]) -> list[NoOpening]:
+    """Give the days in [start, until) on which a window should open and the clock skips all of it, each once.
+
+    zones : each stands for the zone "device" in turn.
+    """
+    found: dict[NoOpening, None] = {}
+    for zone in zones:
+        for window in windows:
+            opens, closes = _window_instants(window, start, until, zone)
+            own = ZoneInfo(zone if window.zone == DEVICE_ZONE else window.zone)
+            for at in opens[(opens >= closes) & (opens >= start) & (opens < until)].tolist():
+                found[NoOpening(dt.datetime.fromtimestamp(at, own).date(), window)] = None
+    return sorted(found, key=lambda one: one.day)
+
+
+def frozen_spans(freeze: Freeze, start: int, until: int, device_zone: str = "UTC") -> Calendar:
+    """Give the instants in [start, until) that a freeze covers."""
+    return Calendar(*_clipped(_freeze_spans(freeze, start, until, device_zone), start, until))
 
 
 def union(calendars: Sequence[Calendar]) -> Calendar:
@@ -145,34 +192,69 @@ def _active_before(calendar: Calendar, at: int) -> int:
 
 
 def _window_spans(window: Window, start: int, until: int, device_zone: str) -> Spans:
+    opens, closes = _window_instants(window, start, until, device_zone)
+    kept = opens < closes
+    return _union([(opens[kept], closes[kept])])
+
+
+def _window_instants(window: Window, start: int, until: int, device_zone: str) -> Spans:
+    """Give when a window opens and closes on each of its days, in order; both are equal where it is skipped."""
     zone = device_zone if window.zone == DEVICE_ZONE else window.zone
     days = _days(start, until)
     days = days[np.isin((days + 3) % 7, np.array(window.days, dtype=np.int64))]  # 1 January 1970: a Thursday
+    pieces = _offsets(zone, start - 2 * _MARGIN_S, until + 2 * _MARGIN_S)
+    opens = _first_shown(days * DAY_S + window.from_min * 60, pieces)
+    if window.lasts_s:
+        # A day that the zone never had (Samoa, 30 December 2011) has no wave.
+        is_there = _first_shown(days * DAY_S, pieces) < _first_shown((days + 1) * DAY_S, pieces)
+        return opens, opens + window.lasts_s * is_there
     length_min = (window.to_min - window.from_min) % 1440 or 1440
-    begins = days * DAY_S + window.from_min * 60
-    return _instants((begins, begins + length_min * 60), zone, start, until, once=True)
+    return opens, _first_shown(days * DAY_S + (window.from_min + length_min) * 60, pieces)
+
+
+def _first_shown(local: LongArray, pieces: tuple[tuple[int, int, int], ...]) -> LongArray:
+    """Give the first instant at which a clock shows a local time (seconds since its 1970) or a later one."""
+    since, upto, offset = np.array(pieces, dtype=np.int64).T
+    shown_before = np.maximum.accumulate(upto + offset)
+    at = np.minimum(np.searchsorted(shown_before, local, side="right"), len(since) - 1)
+    return np.asarray(np.maximum(since[at], local - offset[at]))
 
 
 def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> Spans:
     zone = device_zone if freeze.zone == DEVICE_ZONE else freeze.zone
     if freeze.rrule:
-        firsts = np.array([_day(one) for one in occurrences(freeze, start, until)], dtype=np.int64)
-        begins, ends = firsts * DAY_S, (firsts + freeze.days) * DAY_S
+        firsts = np.array([_day(one) for one in occurrences(freeze, start, until, zone)], dtype=np.int64)
+        days = (firsts[:, None] + np.arange(freeze.days)).ravel()
     else:
-        begins = np.array([_day(freeze.first) * DAY_S], dtype=np.int64)
-        ends = np.array([(_day(freeze.last) + 1) * DAY_S], dtype=np.int64)
-    return _instants((begins, ends), zone, start, until, once=False)
+        days = np.arange(_day(freeze.first), _day(freeze.last) + 1, dtype=np.int64)
+    length_min = freeze.to_min - freeze.from_min
+    begins = days * DAY_S + freeze.from_min * 60
+    ends = begins + (length_min if length_min > 0 else length_min + 1440) * 60
+    return _instants((begins, ends), zone, start, until)
 
 
-def occurrences(freeze: Freeze, start: int, until: int) -> list[dt.date]:
-    """Give the days on which the rule of a freeze begins one that may touch [start, until)."""
+def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> list[dt.date]:
+    """Give the days on which the rule of a freeze begins one that may touch [start, until).
+
+    zone : whose clock the rule goes by. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    """
     from dateutil.rrule import rrulestr
 
     first = dt.datetime.combine(freeze.first, dt.time())
-    rule = rrulestr(freeze.rrule, dtstart=first)
+    rule = rrulestr(_with_local_until(freeze.rrule, zone), dtstart=first)
     after = dt.datetime.fromtimestamp(start - _MARGIN_S - freeze.days * DAY_S, dt.UTC).replace(tzinfo=None)
     before = dt.datetime.fromtimestamp(until + _MARGIN_S, dt.UTC).replace(tzinfo=None)
     return [one.date() for one in rule.between(after, before, inc=True)]
+
+
+def _with_local_until(rrule: str, zone: str) -> str:
+    """Write a rule's UNTIL on the clock of `zone`: the occurrences that it ends are on that clock, too."""
+
+    def local(found: re.Match[str]) -> str:
+        instant = dt.datetime.strptime(found[1].upper(), "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+        return f"UNTIL={instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}"
+
+    return _UNTIL_UTC.sub(local, rrule)
 
 
 def _day(date: dt.date) -> int:
@@ -184,17 +266,13 @@ def _days(start: int, until: int) -> LongArray:
     return np.arange((start - _MARGIN_S) // DAY_S, (until + _MARGIN_S) // DAY_S + 1, dtype=np.int64)
 
 
-def _instants(local: Spans, zone: str, start: int, until: int, *, once: bool) -> Spans:
-    """Turn spans of a wall clock (seconds since its 1970) into instants; `once` drops its repeated times."""
+def _instants(local: Spans, zone: str, start: int, until: int) -> Spans:
+    """Turn spans of a wall clock (seconds since its 1970) into instants, those that it repeats both times."""
     parts: list[Spans] = []
-    seen = -(2**62)
     for since, upto, offset in _offsets(zone, start - _MARGIN_S, until + _MARGIN_S):
-        low, high = since + offset, upto + offset
-        first = max(low, seen) if once else low
-        begins, ends = np.maximum(local[0], first), np.minimum(local[1], high)
+        begins, ends = np.maximum(local[0], since + offset), np.minimum(local[1], upto + offset)
         kept = begins < ends
         parts.append((begins[kept] - offset, ends[kept] - offset))
-        seen = max(seen, high)
     return _union(parts)
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
+from rollout.pacing.calendar import NoOpening, skipped
 from rollout.planning.schedule import nominal_batches
 from rollout.values import Plan
 
@@ -30,7 +31,26 @@ def calendar_text(plan: Plan, *, stamp: int) -> str:
     ]
     for number, (opens, closes, batches) in enumerate(_sessions(plan), 1):
         lines += _event(plan, number, (opens, closes), batches, stamp)
+    last = max((at for at, _, _ in nominal_batches(plan)), default=plan.start)
+    missing = skipped(plan.windows, plan.start, last, plan.zone_names or (plan.zone,))
+    for number, one in enumerate(missing, 1):
+        lines += _day_without_window(plan, number, one, stamp)
     return "".join(folded(line) for line in (*lines, "END:VCALENDAR"))
+
+
+def _day_without_window(plan: Plan, number: int, one: NoOpening, stamp: int) -> list[str]:
+    """An all-day event that says that nothing is released."""
+    return [
+        "BEGIN:VEVENT",
+        f"UID:{plan.digest[:32]}-none-{number}@rollout.invalid",
+        f"DTSTAMP:{_utc(stamp)}",
+        f"DTSTART;VALUE=DATE:{one.day:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{one.day + dt.timedelta(days=1):%Y%m%d}",
+        f"SUMMARY:{escaped(f'{plan.name}: no change window')}",
+        f"DESCRIPTION:{escaped(str(one))}",
+        "TRANSP:TRANSPARENT",
+        "END:VEVENT",
+    ]
 
 
 def escaped(text: str) -> str:

@@ -7,7 +7,7 @@ other ways take what the budgets leave them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class BudgetError(Exception):
         self.phase, self.need, self.have, self.date = phase, need, have, date
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Phasing:
     """Builds the phases of one plan, in the order of time.
 
@@ -66,6 +66,8 @@ class Phasing:
     latency_s: int
     budgets: Budgets
     budget_codes: IntArray
+    last_release: int = field(default=0, init=False)
+    """When the last device goes, Unix seconds, once `build` has run; the plan's start if nobody does."""
 
     def build(self, members: Sequence[Members]) -> tuple[Phase, ...]:
         """Give the phases; raise a `RefusedError` if one cannot be kept, with the figure that can."""
@@ -91,6 +93,7 @@ class Phasing:
             if not over and sum(len(release.rows) for release in releases) < len(phase):
                 raise self._too_long(one, frame)
             begin = next_begin(releases[-1].at, phase.soak_s, self.policy.look_every) if releases else begin
+        self.last_release = max((release.at for release in past), default=self.start)
         return tuple(phases)
 
     def _phase(self, one: Members, index: int, frame: Frame, past: Sequence[Release]) -> Phase:

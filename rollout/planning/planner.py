@@ -19,7 +19,7 @@ from rollout.planning.order import Numbers, draw_numbers, id_ranks, interleave
 from rollout.planning.phasing import Members, Phasing
 from rollout.planning.schedule import nominal_batches
 from rollout.planning.selection import factor_of, matching
-from rollout.planning.timetable import make_timetable
+from rollout.planning.timetable import calendar_warnings, make_timetable
 from rollout.policy import PhasePolicy, Policy
 from rollout.policy.modes import Auto
 from rollout.values import (
@@ -129,6 +129,7 @@ def finish_plan(
             *console_warnings(policy),
             *warnings,
             *timetable.warnings,
+            *calendar_warnings(timetable, policy, start, phasing.last_release + HOUR_S, created),
             *_warnings(phases, start, created),
             *_longer_soaks(members, latency_s),
         ),

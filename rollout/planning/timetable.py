@@ -8,8 +8,17 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from rollout.durations import format_duration
 from rollout.errors import RefusedError
-from rollout.pacing.calendar import DEVICE_ZONE, Freeze, next_open, resolve, union
+from rollout.pacing.calendar import (
+    DEVICE_ZONE,
+    Freeze,
+    frozen_spans,
+    next_open,
+    resolve,
+    skipped,
+    union,
+)
 from rollout.policy import Policy, known_zones
 from rollout.values import DAY_S, BoolArray, Calendar, Fleet, IntArray, Window
 
@@ -50,6 +59,43 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     for zone, calendar in zip(names, calendars, strict=True):
         _must_open(calendar, policy, windows, freezes, start, zone)
     return Timetable(windows, freezes, union(calendars), names, calendars, codes, warnings)
+
+
+def calendar_warnings(
+    table: Timetable, policy: Policy, start: int, end: int, created: int
+) -> tuple[str, ...]:
+    """Say what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
+
+    A window that the clock skips, a freeze that catches no day of the plan or lies in the past, a window that is
+    shorter than the time between two observations.
+    """
+    out = [str(one) for one in skipped(table.windows, start, end, table.zone_names or (policy.zone,))]
+    for freeze in table.freezes:
+        zones = table.zone_names if freeze.zone == DEVICE_ZONE else (policy.zone,)
+        if any(len(frozen_spans(freeze, start, end, zone).opens) for zone in zones):
+            continue
+        is_past = not any(len(frozen_spans(freeze, created, start + HORIZON_S, zone).opens) for zone in zones)
+        why = "lies wholly in the past" if is_past else "catches no day of this plan"
+        out.append(f"the freeze {freeze} {why}")
+    shortest = min((_length_s(one) for one in table.windows), default=DAY_S)
+    for phase in policy.phases:
+        every_s = getattr(phase.pacing, "every", None) or 0
+        if every_s > shortest:
+            out.append(
+                f"phase '{phase.name}': every = \"{format_duration(every_s)}\" counts open time, and a window is "
+                f"open for {format_duration(shortest)}: a batch needs several windows. For one batch at a fixed time "
+                'each day, write a window with at = "02:00" and every = "1h"'
+            )
+    if shortest < policy.look_every:
+        out.append(
+            f"a window is open for {format_duration(shortest)}, less than look_every "
+            f"({format_duration(policy.look_every)}): one batch may need several windows. Lower look_every"
+        )
+    return tuple(out)
+
+
+def _length_s(window: Window) -> int:
+    return window.lasts_s or ((window.to_min - window.from_min) % 1440 or 1440) * 60
 
 
 def _zones(

@@ -18,7 +18,7 @@ from rollout.pacing.calendar import DEVICE_ZONE, Freeze, occurrences
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
 from rollout.policy.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
-from rollout.values import DAY_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
+from rollout.values import DAY_S, HOUR_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
 from rollout.workloads import WORKLOADS
 
 _EVIDENCE = EvidenceGate()
@@ -78,6 +78,18 @@ def _weekday(word: str) -> int:
     return matches[0]
 
 
+def _hours(value: object) -> object:
+    """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" goes over midnight."""
+    ends = value.split("-") if isinstance(value, str) else ()
+    try:
+        minutes = [_minutes(one.strip()) for one in ends]
+    except ValueError:
+        minutes = []
+    if len(minutes) != 2 or minutes[0] == minutes[1]:
+        raise ValueError('hours such as "12:00-14:00"')
+    return tuple(minutes)
+
+
 def _list(value: object) -> object:
     return [value] if isinstance(value, (str, bool)) else value
 
@@ -85,24 +97,43 @@ def _list(value: object) -> object:
 Zone = Annotated[str, BeforeValidator(_zone)]
 FixedZone = Annotated[str, BeforeValidator(_fixed_zone)]
 Minutes = Annotated[int, BeforeValidator(_minutes)]
+Hours = Annotated[tuple[int, int], BeforeValidator(_hours)]
 Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_length=1)]
 
 
 class WindowPolicy(Part):
-    """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's)."""
+    """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's).
+
+    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long.
+    """
 
     days: Annotated[tuple[int, ...], BeforeValidator(_days)] = (0, 1, 2, 3, 4, 5, 6)
     from_: Minutes = Field(default=0, alias="from", lt=1440)
     to: Minutes = 1440
+    at: Annotated[int, BeforeValidator(_minutes), Field(lt=1440)] | None = None
+    lasts: Annotated[PositiveSeconds, Field(le=DAY_S)] | None = None
     zone: Zone | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> WindowPolicy:
+        if self.at is not None and {"from_", "to"} & self.model_fields_set:
+            raise ValueError("either 'at' (a wave) or 'from' and 'to'")
+        if self.lasts is not None and self.at is None:
+            raise ValueError("'lasts' with 'at' only")
+        return self
 
     def window(self, zone: str) -> Window:
         """Give it as a value; "00:00" to "00:00" is the whole day."""
+        if self.at is not None:
+            return Window(self.days, self.at, self.at, self.zone or zone, self.lasts or HOUR_S)
         return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
 
 
 class FreezePolicy(Part):
-    """Days on which nothing is released: `on` dates, `from`-`to`, or by an `rrule` that starts at `from`."""
+    """Days on which nothing is released: `on` dates, `from`-`to`, or by an `rrule` that starts at `from`.
+
+    hours : freezes only these hours of each of the days.
+    """
 
     on: Annotated[
         tuple[dt.date, ...], BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one)
@@ -111,6 +142,7 @@ class FreezePolicy(Part):
     to: dt.date | None = None
     rrule: str = ""
     days: int = Field(default=1, ge=1, le=366)
+    hours: Hours | None = None
     zone: Zone | None = None
     reason: str = ""
 
@@ -128,12 +160,14 @@ class FreezePolicy(Part):
         keys = dict(piece.split("=", 1) for piece in self._rule().upper().split(";") if "=" in piece)
         if keys.get("FREQ") not in ("YEARLY", "MONTHLY", "WEEKLY", "DAILY"):
             raise ValueError("a rule of days, such as FREQ=MONTHLY;BYDAY=2TU")
+        if {"BYHOUR", "BYMINUTE", "BYSECOND"} & keys.keys():
+            raise ValueError('a rule of days; write the hours as hours = "12:00-14:00"')
         if not self.from_ and {"INTERVAL", "COUNT"} & keys.keys():
             raise ValueError("'from' (a date), since INTERVAL and COUNT count from there")
         try:
             self._must_occur(keys)
             occurrences(
-                self.freezes("UTC", dt.date(2026, 1, 1))[0], 1_767_225_600, 1_767_225_600 + 30 * DAY_S
+                self.freezes("UTC", dt.date(2026, 1, 1))[0], 1_767_225_600, 1_767_225_600 + 30 * DAY_S, "UTC"
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"an RFC 5545 recurrence rule ({error})") from error
@@ -149,17 +183,24 @@ class FreezePolicy(Part):
             raise ValueError("no such day in the year")
 
     def _rule(self) -> str:
-        """The rule without its name, its UNTIL on the wall clock as everything else here."""
-        return self.rrule.strip().removeprefix("RRULE:").replace("Z;", ";").removesuffix("Z")
+        """The rule without the name that calendars write before it."""
+        return self.rrule.strip().removeprefix("RRULE:")
 
     def freezes(self, zone: str, start: dt.date) -> tuple[Freeze, ...]:
         """Give it as values; `zone` and `start` (the first day of a rule) stand in where none is written."""
         zone = self.zone or zone
         if self.rrule:
             first = self.from_ or start.replace(month=1, day=1)
-            return (Freeze(first, first, zone, self.reason, self._rule(), self.days),)
+            return (Freeze(first, first, zone, self.reason, self._rule(), self.days, *self._minutes()),)
         spans = [(one, one) for one in self.on] if self.on else [(self.from_, self.to)]
-        return tuple(Freeze(first, last, zone, self.reason) for first, last in spans if first and last)
+        return tuple(
+            Freeze(first, last, zone, self.reason, from_min=self._minutes()[0], to_min=self._minutes()[1])
+            for first, last in spans
+            if first and last
+        )
+
+    def _minutes(self) -> tuple[int, int]:
+        return self.hours or (0, 1440)
 
 
 class BudgetsPolicy(Part):

@@ -47,6 +47,7 @@ from rollout.values.plan import (
     Strata,
     ThresholdGate,
     Window,
+    time_of_day,
 )
 from rollout.values.progress import (
     ON_COURSE,
@@ -121,5 +122,6 @@ __all__ = [
     "dumps",
     "loads",
     "texts",
+    "time_of_day",
     "value_of",
 ]

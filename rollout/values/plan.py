@@ -44,20 +44,27 @@ class Window:
     """When releases are allowed: weekdays (0 = Monday), minutes of the local day, IANA zone.
 
     A window with ``to_min <= from_min`` runs over midnight and belongs to the day on which it opens.
+    lasts_s : seconds that a wave lasts, whatever the clock does meanwhile; 0 for a window that ends at `to_min`.
     """
 
     days: tuple[int, ...]
     from_min: int
     to_min: int
     zone: str
+    lasts_s: int = 0
 
     def __str__(self) -> str:
         names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
         days = " ".join(names[day] for day in self.days)
-        return (
-            f"{days} {self.from_min // 60:02}:{self.from_min % 60:02}-"
-            f"{self.to_min // 60:02}:{self.to_min % 60:02} {self.zone}"
-        )
+        begin = time_of_day(self.from_min)
+        if self.lasts_s:
+            return f"{days} at {begin} for {self.lasts_s // 60} min {self.zone}"
+        return f"{days} {begin}-{time_of_day(self.to_min)} {self.zone}"
+
+
+def time_of_day(minutes: int) -> str:
+    """Write minutes since midnight as a clock shows them: 07:30."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
