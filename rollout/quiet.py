@@ -5,7 +5,7 @@ from __future__ import annotations
 from rollout.gates import failures_to_speak
 from rollout.look import Look, is_over, is_released
 from rollout.pacing.calendar import instant_after, next_open
-from rollout.values import DAY_S, Outcome, PhaseEnd, Plan, Progress, Quiet
+from rollout.values import DAY_S, WHOLE, Outcome, PhaseEnd, Plan, Progress, Quiet, parts_of_share
 
 
 def look_again(plan: Plan, progress: Progress, now: int) -> int:
@@ -34,7 +34,7 @@ def quiet_of(look: Look, progress: Progress, again: int) -> Quiet | None:
     least[:, Outcome.PENDING] = 0
     failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
     asked = max(phase.gate.min_executed, int(look.mature.sum() - look.mature[:, Outcome.REJECTED].sum()))
-    silent = int(phase.gate.straggler_max * asked) + 1
+    silent = parts_of_share(phase.gate.straggler_max) * asked // WHOLE + 1
     return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=is_over(look))
 
 

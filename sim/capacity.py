@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rollout.values import DAY_S, HOUR_S, IntArray, Outcome
+from rollout.values import DAY_S, HOUR_S, IntArray, Outcome, ceil_of
 from sim.draws import make_draws, traits_like, traits_of
 from sim.engine import make_engine
 from sim.model import ClientModel, Model, ServiceModel
@@ -37,10 +37,31 @@ INSTANCES_PER_CONNECTION: Final = 4
 CONNECTIONS_LEAST: Final = 2
 """For availability; one connection point for four instances beyond that."""
 
-SMALL: Final = 5_000
+SMALL: Final = 20_000
 SHARE: Final = 0.9
-RATIOS: Final = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+RATIOS: Final = (
+    0.5,
+    0.75,
+    1.0,
+    1.25,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    6.0,
+    8.0,
+    10.0,
+    12.0,
+    16.0,
+    20.0,
+    24.0,
+    32.0,
+    48.0,
+    64.0,
+)
 """Service rates that are tried, as multiples of the arithmetic one."""
+TURNED_AWAY: Final = 0.01
+"""Share of the attempts that a sufficient service may turn away."""
 OFFICE: Final = 12
 """Hours of a release day."""
 
@@ -102,8 +123,8 @@ class Played:
 class Case:
     """One cell of the sweep: fleet, window, deadline, with its arithmetic and what was played.
 
-    needed : the least tried rate that keeps the deadline, None if none does. offered : peak attempts an hour of an
-    unlimited service; at that rate nobody is turned away.
+    turned_away : share of the attempts that may be turned away. offered : attempts in the busiest hour of an
+    unlimited service; they come in bursts, so a service of that rate still turns some away.
     """
 
     devices: int
@@ -113,10 +134,16 @@ class Case:
     played: tuple[Played, ...]
     offered: float
     peak_at: int
+    turned_away: float = TURNED_AWAY
 
     @property
     def needed(self) -> Played | None:
-        """The least rate that keeps the deadline."""
+        """The least tried rate that keeps the deadline and turns few enough attempts away; None if none does."""
+        return next((one for one in self.played if one.kept and one.throttled <= self.turned_away), None)
+
+    @property
+    def barely(self) -> Played | None:
+        """The least tried rate that keeps the deadline, however many attempts it turns away; None if none does."""
         return next((one for one in self.played if one.kept), None)
 
     def sentence(self) -> str:
@@ -132,20 +159,32 @@ class Case:
             text += f"more than the {CLIENTS_PER_HIERARCHY:,} of one hierarchy; "
         if played is None:
             least = self.played[-1].natural_hours
+            if self.barely is not None:
+                return text + (
+                    f"no service rate that was tried turns away at most {self.turned_away:.3g} of the attempts; "
+                    f"an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
+                )
             return text + (
                 f"no service rate keeps it: even an unlimited service has nine of ten enrolled only after "
                 f"{least / 24:.1f} days, since devices are offline or the window is wide"
             )
         text += (
-            f"a service that takes {played.per_hour:,.0f} an hour "
-            f"({math.ceil(played.per_hour / 60):,} a minute), busiest at {self.peak_at:02}:00"
+            f"a service that takes {played.per_hour:,.0f} enrollments per hour "
+            f"({math.ceil(played.per_hour / 60):,} per minute), busiest at {self.peak_at:02}:00, "
+            f"which turns away {played.throttled:.1%} of the attempts"
         )
         if played.ratio > 1.0:
             text += (
                 f"; arithmetic says {need.deadline_rate:,.0f}: queueing makes it {played.ratio:g} times as much, "
                 f"because devices come in the same hours"
             )
-        return text + f"; to turn nobody away it would be {self.offered:,.0f} an hour"
+        if self.barely is not None and self.barely is not played:
+            text += (
+                f"; {self.barely.per_hour:,.0f} per hour would keep the deadline, too, but turn away "
+                f"{self.barely.throttled:.0%} of the attempts"
+            )
+        calm = next((one for one in self.played if one.throttled == 0), None)
+        return text + (f"; from {calm.per_hour:,.0f} per hour on none is turned away" if calm else "")
 
 
 def need_of(devices: int, window_s: int, deadline_h: float, internet_share: float) -> Need:
@@ -153,7 +192,7 @@ def need_of(devices: int, window_s: int, deadline_h: float, internet_share: floa
     if devices <= 0 or deadline_h <= 0:
         raise ValueError(f"expected devices and hours above 0, found {devices} and {deadline_h}")
     points = math.ceil(devices / CLIENTS_PER_POINT)
-    internet = math.ceil(devices * internet_share)
+    internet = ceil_of(devices, internet_share)
     instances = {name: math.ceil(internet / clients) for name, clients in INSTANCES.items()}
     return Need(
         devices=devices,
@@ -173,13 +212,14 @@ def need_of(devices: int, window_s: int, deadline_h: float, internet_share: floa
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One cell to play. start : Unix seconds; seed : of all draws."""
+    """One cell to play. start : Unix seconds; seed : of all draws; turned_away : see `Case`."""
 
     devices: int
     window_s: int
     deadline_h: float
     start: int
     seed: int
+    turned_away: float = TURNED_AWAY
 
 
 def sweep(
@@ -237,6 +277,7 @@ class _Ask:
             played=tuple(played),
             offered=free.peak,
             peak_at=free.peak_at,
+            turned_away=question.turned_away,
         )
 
 
@@ -289,7 +330,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
         engine.release(rows, number, at)
     engine.advance(question.start + horizon_s)
     enrolled = np.sort(engine.outcome_at[engine.outcome == Outcome.ENROLLED])
-    needed = math.ceil(SHARE * size)
+    needed = ceil_of(size, SHARE)
     load = engine.load()
     busiest = int(load.attempts.argmax())
     attempts = int(load.attempts.sum())

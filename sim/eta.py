@@ -35,6 +35,7 @@ from rollout.values import (
     Progress,
     ProgressPoint,
     State,
+    ceil_of,
 )
 from sim.calibrate import Calibration
 from sim.draws import Draws, Traits, make_draws, traits_of
@@ -221,7 +222,7 @@ def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance
     world.engine.advance(until)
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
-    needed = max(1, int(np.ceil(SHARE * plan.planned)))
+    needed = max(1, ceil_of(plan.planned, SHARE))
     return Future(
         done=progress.at if progress.state is State.FINISHED else -1,
         through=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,

@@ -16,7 +16,7 @@ from rollout.errors import RefusedError, UsageError
 from rollout.loop import drive, pump
 from rollout.planning.planner import make_plan
 from rollout.policy import Policy
-from rollout.values import HOUR_S, Inventory, Outcome, Plan, State
+from rollout.values import HOUR_S, Inventory, Outcome, Plan, State, ceil_of
 from sim.candidates import Candidate, Space, policy_of
 from sim.draws import traits_of
 from sim.forecast import world_of
@@ -189,7 +189,7 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
     world.engine.advance(until)  # who timed out may still enroll
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
-    needed = max(1, int(np.ceil(SHARE * plan.planned)))
+    needed = max(1, ceil_of(plan.planned, SHARE))
     reached = len(enrolled) >= needed
     done = progress.state is State.FINISHED
     failed = (at[outcome == Outcome.FAILED] - plan.start) // HOUR_S

@@ -254,9 +254,9 @@ def _figures(runs: Sequence[RunResult]) -> dict[str, object]:
         "peak_per_hour": {f"p{q:.0f}": _quantile(peaks, q) for q in (50, 90)},
         "halt_chance": halted / len(runs) if runs else None,
         "enrolled_hours": {
-            f"p{share}": _quantile(_hours_to(runs, share / 100), 50) for share in (50, 90, 95, 99)
+            f"p{percent}": _quantile(_hours_to(runs, percent), 50) for percent in (50, 90, 95, 99)
         },
-        "enrolled_90_hours": {f"p{q:.0f}": _quantile(_hours_to(runs, 0.9), q) for q in (10, 50, 90)},
+        "enrolled_90_hours": {f"p{q:.0f}": _quantile(_hours_to(runs, 90), q) for q in (10, 50, 90)},
         "final": _typical(runs).final if runs else {},
     }
 
@@ -269,12 +269,12 @@ def _quantile(values: NDArray[np.float64], percent: float) -> float | None:
     return round(value, 3) if np.isfinite(value) else None
 
 
-def _hours_to(runs: Sequence[RunResult], share: float) -> NDArray[np.float64]:
-    """Hours until `share` of the planned devices are enrolled, of each run; infinite where they never are."""
+def _hours_to(runs: Sequence[RunResult], percent: int) -> NDArray[np.float64]:
+    """Hours until `percent` of the planned devices are enrolled, of each run; infinite where they never are."""
     hours = []
     for run in runs:
         planned = sum(run.final.values()) - run.final["excluded"]
-        reached = np.flatnonzero(run.enrolled >= share * planned)
+        reached = np.flatnonzero(100 * run.enrolled >= percent * planned)
         hours.append(float(reached[0] + 1) if len(reached) and planned else np.inf)
     return np.array(hours)
 

@@ -12,7 +12,16 @@ from plan_builders import make_fleet
 from rollout.loop import drive
 from rollout.planning.planner import make_plan
 from rollout.policy import load_policy
-from rollout.values import HOUR_S, Commands, Fleet, Inventory, Outcome, Plan, State
+from rollout.values import (
+    HOUR_S,
+    Commands,
+    Fleet,
+    Inventory,
+    Outcome,
+    Plan,
+    State,
+    ceil_of,
+)
 from sim.calibrate import calibrate
 from sim.draws import traits_of
 from sim.eta import SHARE, Eta, Standing, eta_of, on_plan
@@ -84,7 +93,7 @@ def truth_of(
     world.engine.advance(plan.start + model.horizon)
     outcome = world.engine.outcome
     enrolled = np.sort(world.engine.outcome_at[outcome == Outcome.ENROLLED])
-    needed = int(np.ceil(SHARE * plan.planned))
+    needed = ceil_of(plan.planned, SHARE)
     return Truth(standing, done, int(enrolled[needed - 1]), int((outcome == Outcome.FAILED).sum()))
 
 

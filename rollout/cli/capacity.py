@@ -16,7 +16,7 @@ from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
-from rollout.values import HOUR_S
+from rollout.values import HOUR_S, WHOLE, parts_of_percent
 from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def capacity(
         float | None,
         typer.Option(min=0, max=100, help="Percent of the clients that come through the gateway."),
     ] = None,
+    turned_away: Annotated[
+        float, typer.Option(min=0, max=100, help="Percent of the attempts that the service may turn away.")
+    ] = 1.0,
     out: Out = Path("capacity"),
     seed: Seed = 1,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
@@ -54,7 +57,7 @@ def capacity(
     told = steps.read_scenario(scenario)
     model = told.model
     if internet is not None:
-        service = model.service.model_copy(update={"internet_share": internet / 100})
+        service = model.service.model_copy(update={"internet_share": parts_of_percent(internet) / WHOLE})
         model = model.model_copy(update={"service": service})
     start = MADE_UP_AT + 7 * HOUR_S
     deadline_h = _seconds("--within", within) / HOUR_S
@@ -63,7 +66,7 @@ def capacity(
     asked = windows.split(",") if windows else []
     seconds = [_window(one.strip()) for one in asked] or [model.clients.window]
     questions = [
-        Question(count, window_s, deadline_h, start, seed)
+        Question(count, window_s, deadline_h, start, seed, turned_away / 100)
         for count, window_s in product(_counts(devices), seconds)
     ]
     with workers_of(steps.workers_here(workers), cluster) as hands:
@@ -145,13 +148,31 @@ def show(cases: list[Case]) -> None:
         "CMG A2_v2 / A4_v2",
         "all at once, an hour",
         "evenly, an hour",
-        "needed, an hour",
-        "nobody turned away",
+        "recommended, an hour",
+        "offered at the peak, an hour",
         "peak at",
     ]
     table(head, rows)
     for case in cases:
+        _show_rates(case)
         say(case.sentence())
+
+
+def _show_rates(case: Case) -> None:
+    """Print what each service rate costs: attempts turned away, and time."""
+    needed = case.needed
+    rows = [
+        [
+            f"{one.per_hour:,.0f}",
+            f"{one.throttled:.1%}",
+            span(one.hours if math.isfinite(one.hours) else None),
+            "yes" if one.kept else "no",
+            "recommended" if one is needed else "",
+        ]
+        for one in case.played
+    ]
+    head = ["service, per hour", "turned away", "90 % enrolled after", "in time", ""]
+    table(head, rows, title=f"{case.devices:,} devices, window {span(case.window_s / HOUR_S)}")
 
 
 def _write(cases: list[Case], out: Path) -> dict[str, str]:

@@ -7,15 +7,13 @@ until then. The bounds are never too high; where a rule cannot be bounded they a
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.gates.counts import counted_of, totals_of
 from rollout.gates.evidence import halt_boundary
 from rollout.gates.groups import groups_of
-from rollout.values import GatePolicy, LongArray, Outcome, ThresholdGate
+from rollout.values import GatePolicy, LongArray, Outcome, ThresholdGate, part_of, parts_of_percent
 
 ALWAYS = 0
 """So few failures are always reached: look each time."""
@@ -66,4 +64,4 @@ def _by_stratum(
 
 def _fewest(rule: ThresholdGate) -> int:
     """The fewest failures with which a plain threshold can trip, however many are executed."""
-    return max(rule.count, math.ceil(rule.percent * max(rule.min_executed, 1) / 100 - 1e-9), 1)
+    return max(rule.count, part_of(max(rule.min_executed, 1), parts_of_percent(rule.percent)), 1)

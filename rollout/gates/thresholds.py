@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from rollout.values import BoolArray, LongArray, ThresholdGate
+from rollout.values import WHOLE, BoolArray, LongArray, ThresholdGate, parts_of_percent
 
 ACTIONS = ("halt", "hold")
 
@@ -13,6 +13,7 @@ def check_threshold(rule: ThresholdGate) -> None:
     """Raise a `ValueError` that names the first value out of its range."""
     if not 0 < rule.percent <= 100:
         raise ValueError(f"expected a threshold of 0 < percent <= 100, found {rule.percent}")
+    parts_of_percent(rule.percent)
     if rule.action not in ACTIONS:
         raise ValueError(f"expected the action halt or hold, found {rule.action!r}")
     for name, value in (("count", rule.count), ("min_executed", rule.min_executed)):
@@ -27,4 +28,4 @@ def trips(rule: ThresholdGate, failed: LongArray, executed: LongArray) -> BoolAr
 def trips(rule: ThresholdGate, failed: int | LongArray, executed: int | LongArray) -> bool | BoolArray:
     """Say where rate >= percent and failures >= count and executed >= the minimum; never for nobody."""
     enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
-    return enough & (100 * failed >= rule.percent * executed)
+    return enough & (WHOLE * failed >= parts_of_percent(rule.percent) * executed)

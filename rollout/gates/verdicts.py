@@ -42,12 +42,14 @@ from rollout.gates.evidence import (
 from rollout.gates.groups import Groups, groups_of
 from rollout.gates.thresholds import check_threshold, trips
 from rollout.values import (
+    WHOLE,
     EvidenceGate,
     GatePolicy,
     Judgement,
     LongArray,
     Outcome,
     Verdict,
+    parts_of_share,
 )
 
 RULES = ("data", "evidence", "threshold", "stragglers", "no-progress", "executed", "go")
@@ -68,6 +70,7 @@ def check_policy(policy: GatePolicy) -> None:
         check_threshold(rule)
     if not 0 <= policy.straggler_max <= 1:
         raise ValueError(f"expected 0 <= straggler_max <= 1, found {policy.straggler_max}")
+    parts_of_share(policy.straggler_max)
     for name in ("min_executed", "no_progress_s", "strata_min"):
         if getattr(policy, name) < 0:
             raise ValueError(f"expected no negative {name}, found {getattr(policy, name)}")
@@ -248,7 +251,7 @@ def _stragglers(look: _Look, *, complete: bool) -> Judgement | None:
         return None
     mature = look.mature
     silent, total = mature[_TIMED_OUT], sum(mature) - mature[_REJECTED]
-    if not silent or silent <= look.policy.straggler_max * total:
+    if WHOLE * silent <= parts_of_share(look.policy.straggler_max) * total:
         return None
     if total < look.policy.min_executed and not complete:
         return None

@@ -165,11 +165,18 @@ def equal_groups(groups: int, gap_s: int) -> Curve:
     return staircase([number * gap_s for number in range(groups)], parts)
 
 
-def spread(duration_s: int, gap_s: int = 0) -> Curve:
-    """Release over `duration_s`: evenly, or in as many equal groups `gap_s` apart as fit, ends included."""
+def spread(duration_s: int, gap_s: int = 0, size: int = 0) -> Curve:
+    """Release over `duration_s`: evenly, or in as many equal groups `gap_s` apart as fit, ends included.
+
+    size : devices, if known. Fewer than groups go one by one, the first at 0.
+    """
     if gap_s <= 0:
         return linear(duration_s)
-    return equal_groups(duration_s // gap_s + 1, gap_s)
+    groups = duration_s // gap_s + 1
+    if not 0 < size < groups:
+        return equal_groups(groups, gap_s)
+    times = [at * groups // size * gap_s for at in range(size)]
+    return staircase(times, [parts_of(at + 1, size) for at in range(size)])
 
 
 def rate(devices: int, every_s: int, size: int) -> Curve:

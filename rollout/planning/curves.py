@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from zoneinfo import ZoneInfo
 
 from rollout import pacing as curves
 from rollout.errors import UsageError
 from rollout.pacing.calendar import active_between, instant_after, is_open, next_open
 from rollout.policy.modes import Auto, Batches, ByDate, Duration, Pacing, Points, Ramp, Rate, parse_share
-from rollout.values import WHOLE, Calendar, Curve
+from rollout.values import WHOLE, Calendar, Curve, part_of, parts_of_percent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +42,16 @@ def compile_curve(pacing: Pacing, size: int, frame: Frame, *, may_stop: bool = F
         case Auto():
             duration_s = curves.auto_duration_s(size, pacing.service_per_hour or frame.service_per_hour)
             if frame.per_step:
-                duration_s = max(duration_s, ceil(size / frame.per_step) * frame.step_s)
-            return curves.spread(duration_s, pacing.gap)
+                duration_s = max(duration_s, -(-size // frame.per_step) * frame.step_s)
+            return curves.spread(duration_s, pacing.gap, size)
         case Rate():
-            devices = pacing.devices or max(1, ceil(size * (pacing.percent or 0) / 100))
+            devices = pacing.devices or max(1, part_of(size, parts_of_percent(pacing.percent or 0)))
             return curves.rate(devices, pacing.every or frame.step_s, size)
         case Duration():
-            return curves.spread(pacing.duration, pacing.gap)
+            return curves.spread(pacing.duration, pacing.gap, size)
         case ByDate():
-            return curves.spread(last_step(deadline(pacing, frame.zone), frame) * frame.step_s, pacing.gap)
+            length_s = last_step(deadline(pacing, frame.zone), frame) * frame.step_s
+            return curves.spread(length_s, pacing.gap, size)
         case Points():
             return _points(pacing, may_stop)
         case Ramp():
@@ -59,7 +59,7 @@ def compile_curve(pacing: Pacing, size: int, frame: Frame, *, may_stop: bool = F
         case Batches():
             every_s = pacing.every or frame.step_s
             if isinstance(pacing.batches, int):
-                return curves.equal_groups(pacing.batches, every_s)
+                return curves.equal_groups(min(pacing.batches, max(size, 1)), every_s)
             return curves.batches(batch_counts(pacing.batches, size), every_s)
 
 
@@ -127,7 +127,7 @@ def _ramp(pacing: Ramp, size: int, every_s: int) -> Curve:
 def _wanted(batch: int | str, size: int) -> int:
     if isinstance(batch, int):
         return batch
-    return size if batch == "rest" else -(-size * parse_share(batch) // WHOLE)
+    return size if batch == "rest" else part_of(size, parse_share(batch))
 
 
 def _points(pacing: Points, may_stop: bool) -> Curve:

@@ -148,7 +148,7 @@ class Phasing:
 
     def _even(self, one: Members, frame: Frame, steps: int) -> Phase:
         """A phase whose curve is through after so many steps."""
-        curve = spread(steps * frame.step_s, one.gap_s)
+        curve = spread(steps * frame.step_s, one.gap_s, len(one.order))
         return self._with_curve(one, frame, curve, by=step_instant(frame, steps) or -1)
 
     def _free_run(self, phase: Phase, index: int, frame: Frame) -> list[Release]:

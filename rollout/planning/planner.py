@@ -35,6 +35,8 @@ from rollout.values import (
     PhaseEnd,
     Plan,
     Strata,
+    part_of,
+    parts_of_percent,
 )
 
 __all__ = ["Feasibility", "feasibility", "make_plan", "nominal_batches"]
@@ -70,6 +72,8 @@ def make_plan(
     if unreached.any():
         reasons = (*reasons, NO_PHASE)
         excluded[unreached] = len(reasons)
+        text = f"{int(unreached.sum()):,} of {int(draft.left.sum()):,} devices are in no phase and stay as they are"
+        warnings = [*warnings, text]
     return finish_plan(
         policy,
         inventory,
@@ -170,8 +174,10 @@ class _Draft:
         ranks = id_ranks(self.fleet.ids)
         left, out = self.left.copy(), []
         for index, wish in enumerate(wishes):
-            rows = np.flatnonzero(left & matching(self.fleet, wish.where, f"phases[{index + 1}].where"))
-            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[: _limit(wish, len(rows))]
+            matches = matching(self.fleet, wish.where, f"phases[{index + 1}].where")
+            rows = np.flatnonzero(left & matches)
+            base = int((self.left & matches).sum()) if wish.percent_of == "plan" else len(rows)
+            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[: _limit(wish, len(rows), base)]
             left[order] = False
             out.append(Members(wish, source_of(wish), order))
         return out, left
@@ -197,8 +203,9 @@ def source_of(wish: PhasePolicy) -> str:
     return ", ".join(parts) or "all eligible devices"
 
 
-def _limit(wish: PhasePolicy, size: int) -> int:
-    by_share = size if wish.percent is None else int(np.ceil(size * wish.percent / 100 - 1e-9))
+def _limit(wish: PhasePolicy, size: int, base: int) -> int:
+    """Give how many of `size` devices a phase takes; base : the devices of which it asks for a share."""
+    by_share = size if wish.percent is None else part_of(base, parts_of_percent(wish.percent))
     return min(size, by_share, size if wish.devices is None else wish.devices)
 
 

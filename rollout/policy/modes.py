@@ -6,10 +6,10 @@ import datetime as dt
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 from rollout.durations import EXPECTED, parse_duration
-from rollout.values import WHOLE
+from rollout.values import WHOLE, parts_of_percent, parts_of_share
 
 SHARE = 'a share such as "10%"'
 BATCH = 'a number of devices, a share such as "10%", or "rest"'
@@ -55,11 +55,30 @@ def _batch(value: object) -> int | str:
     raise ValueError(f"each batch to be {BATCH}")
 
 
+def _exact_percent(value: float) -> float:
+    """Refuse a percentage that is finer than shares are counted."""
+    try:
+        parts_of_percent(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from None
+    return value
+
+
+def _exact_share(value: float) -> float:
+    try:
+        parts_of_share(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from None
+    return value
+
+
 Count = Annotated[int, Strict(), Field(ge=0)]
 Positive = Annotated[int, Strict(), Field(gt=0)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 PositiveSeconds = Annotated[Seconds, Field(gt=0)]
 Share = Annotated[int, BeforeValidator(parse_share)]
+Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_exact_percent)]
+ShareOfOne = Annotated[float, Field(ge=0, le=1), AfterValidator(_exact_share)]
 BatchSizes = Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]
 
 
@@ -82,7 +101,7 @@ class Rate(Part):
 
     mode: Literal["rate"]
     devices: Positive | None = None
-    percent: float | None = Field(default=None, gt=0, le=100)
+    percent: Percent | None = None
     every: PositiveSeconds | None = None
 
     @model_validator(mode="after")
@@ -145,6 +164,12 @@ class Batches(Part):
     def _rest_last(self) -> Batches:
         if isinstance(self.batches, tuple) and "rest" in self.batches[:-1]:
             raise ValueError('"rest" as the last batch only')
+        if isinstance(self.batches, tuple):
+            shares = [parse_share(one) for one in self.batches if isinstance(one, str) and one != "rest"]
+            if sum(shares) > WHOLE:
+                raise ValueError(
+                    f"batches that add up to at most 100% (these are {sum(shares) * 100 / WHOLE:g}%)"
+                )
         return self
 
 

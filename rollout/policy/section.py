@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,8 +17,18 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError, field_vali
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze, occurrences
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
-from rollout.policy.modes import Auto, Count, Pacing, Part, PositiveSeconds, Seconds
-from rollout.values import DAY_S, HOUR_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
+from rollout.policy.modes import Auto, Count, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    WHOLE,
+    EvidenceGate,
+    GatePolicy,
+    PhaseEnd,
+    ThresholdGate,
+    Window,
+    parts_of_percent,
+)
 from rollout.workloads import WORKLOADS
 
 _EVIDENCE = EvidenceGate()
@@ -238,7 +248,7 @@ class EvidencePolicy(Part):
 class ThresholdPolicy(Part):
     """See `rollout.values.ThresholdGate`."""
 
-    percent: float = Field(ge=0, le=100)
+    percent: Percent
     count: Count = 1
     min_executed: Count = 20
     action: Literal["halt", "hold"] = "halt"
@@ -251,7 +261,7 @@ class GateRules(Part):
     evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
     thresholds: tuple[ThresholdPolicy, ...] = ()
     min_executed: int = Field(default=20, ge=1)
-    straggler_max: float = Field(default=0.5, ge=0, le=1)
+    straggler_max: ShareOfOne = 0.5
     no_progress: Seconds = 0
     strata_min: int = Field(default=50, ge=1)
     per_stratum: bool = True
@@ -268,13 +278,18 @@ class GateRules(Part):
 
 
 class PhasePolicy(Part):
-    """One phase: the devices `where`, at most `devices` or `percent` of them, how fast, and how it ends."""
+    """One phase: the devices `where`, at most `devices` or `percent` of them, how fast, and how it ends.
+
+    percent_of : whether `percent` is a share of all devices of the plan that match `where` ("plan"), or of those
+        that no earlier phase has taken ("remaining").
+    """
 
     name: str = Field(min_length=1)
     source: str = ""
     where: Mapping[str, Wanted] = Field(default_factory=dict)
     devices: Count | None = None
-    percent: float | None = Field(default=None, ge=0, le=100)
+    percent: Percent | None = None
+    percent_of: Literal["plan", "remaining"] = "plan"
     pacing: Pacing = Auto()
     step: PositiveSeconds | None = None
     soak: Seconds = DAY_S
@@ -285,6 +300,18 @@ class PhasePolicy(Part):
     def ends(self) -> PhaseEnd:
         """Give `end` as a value."""
         return PhaseEnd(self.end)
+
+
+def _check_shares(phases: Sequence[PhasePolicy]) -> None:
+    """Refuse phases that ask for more than 100 % of the same devices."""
+    asked: dict[str, int] = {}
+    for phase in phases:
+        if phase.percent is not None and phase.percent_of == "plan":
+            same = repr(sorted(phase.where.items()))
+            asked[same] = asked.get(same, 0) + parts_of_percent(phase.percent)
+    most = max(asked.values(), default=0)
+    if most > WHOLE:
+        raise ValueError(f"phases whose 'percent' add up to at most 100 (these are {most * 100 / WHOLE:g})")
 
 
 class Policy(CoManagement):
@@ -336,6 +363,7 @@ class Policy(CoManagement):
             raise ValueError("phases of different names")
         if "tail" in names[:-1]:
             raise ValueError("the phase 'tail' to be the last")
+        _check_shares(self.phases)
         return self
 
     @property

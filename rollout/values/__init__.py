@@ -34,7 +34,6 @@ from rollout.values.plan import (
     DAY_S,
     HOUR_S,
     UNDO,
-    WHOLE,
     Budgets,
     Calendar,
     Curve,
@@ -63,6 +62,7 @@ from rollout.values.progress import (
     State,
     Verdict,
 )
+from rollout.values.shares import WHOLE, ceil_of, part_of, parts_of_percent, parts_of_share
 
 __all__ = [
     "DAY_S",
@@ -116,11 +116,15 @@ __all__ = [
     "ThresholdGate",
     "Verdict",
     "Window",
+    "ceil_of",
     "codes_of",
     "digest_of",
     "document_of",
     "dumps",
     "loads",
+    "part_of",
+    "parts_of_percent",
+    "parts_of_share",
     "texts",
     "time_of_day",
     "value_of",

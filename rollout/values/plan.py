@@ -18,9 +18,6 @@ DAY_S = 86400
 UNDO = "undo:"
 """How the action of a plan begins that takes another one back."""
 
-WHOLE = 1_000_000_000
-"""The fraction 1 of a curve: fractions are integers in parts of WHOLE, so that floors are exact."""
-
 
 @dataclass(frozen=True, slots=True)
 class Curve:

@@ -146,7 +146,10 @@ class Case(Document):
     deadline_hours: Hours = told("Hours within which 90 % are to be enrolled.")
     need: Need = told("What arithmetic says.")
     played: list[Played] = told("What playing it says, a service rate each.")
-    needed_per_hour: Rate | None = told("The least rate tried that keeps the deadline; null if none does.")
+    needed_per_hour: Rate | None = told(
+        "The least rate tried that keeps the deadline and turns away at most `turned_away`; null if none does."
+    )
+    turned_away: Share = told("Share of the attempts that the service may turn away.")
     offered: Rate = told("Attempts in the busiest hour of an unlimited service.")
     peak_at: Annotated[int, Field(ge=0, le=23)] = told("Local hour of the day of that.")
     says: str = told("What to buy, in a sentence.")
