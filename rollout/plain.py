@@ -50,13 +50,13 @@ def json_text(document: Any, **options: Any) -> str:
 
 
 def not_plain(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give (path, text) of each text in a document of TOML or JSON that is not plain, keys included."""
+    """Give (path, text) of each text in a document that is not plain, keys included; the path is made visible."""
     if isinstance(value, str):
         if not is_plain(value):
             yield path, value
     elif isinstance(value, Mapping):
         for key, one in value.items():
-            here = f"{path}.{key}" if path else str(key)
+            here = visible(f"{path}.{key}" if path else str(key))
             if not is_plain(str(key)):
                 yield here, str(key)
             yield from not_plain(one, here)
