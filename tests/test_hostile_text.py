@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 import shutil
 import time
 import tomllib
@@ -16,6 +19,7 @@ from export_builders import configmgr, configmgr_row, entra, entra_row, intune, 
 from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER
 from hostile import NOT_UTF8, REFUSED, TAKEN, Asked, asked, check_file, steering, text_parameters
 
+from rollout.cli import terminal
 from rollout.cli.app import VERBS
 from rollout.directory.decoding import ExportError
 from rollout.directory.dialects import DIALECTS, normalise
@@ -433,3 +437,45 @@ def test_a_document_says_the_same_in_any_form() -> None:
     text = "".join(REFUSED.values()) + "".join(NAMES) + NOT_UTF8
     assert json.loads(json_text({text: [text]}, indent=2)) == {text: [text]}
     assert steering(json_text({text: [text]}, indent=2)) == []
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_terminal_shows_texts_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rich may colour: no tag, no emoji name and no escape sequence of a text has an effect, nor in a bar."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    text = f"{TAKEN['markup']} {REFUSED['colour']}"
+    seen = _Terminal()
+    with contextlib.redirect_stdout(seen), contextlib.redirect_stderr(seen):
+        terminal.out.cache_clear()
+        terminal.err.cache_clear()
+        terminal.say(text)
+        terminal.note(text)
+        terminal.table([text], [[text], [text]], title=text)
+        with terminal.bar(text, 10) as moving:
+            moving.to(5, text)
+    terminal.out.cache_clear()
+    terminal.err.cache_clear()
+    shown = TAKEN["markup"] + r" a\x1b[31mb"
+    assert seen.getvalue().count(shown) >= 7
+    assert "\x1b[31mb" not in seen.getvalue()
+
+
+def test_only_the_terminal_module_speaks_to_rich_as_text() -> None:
+    """No other module prints by rich or makes a text of it: plain text is the default everywhere."""
+    root = Path(terminal.__file__).parents[2]
+    found = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in sorted([*(root / "rollout").rglob("*.py"), *(root / "sim").rglob("*.py")])
+        if path != Path(terminal.__file__)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(
+            r"from_markup|markup=True|rich\.console import Console|rich\.markup|\.add_row\(|rich\.panel", line
+        )
+    ]
+    assert found == []
