@@ -479,3 +479,14 @@ def test_only_the_terminal_module_speaks_to_rich_as_text() -> None:
         )
     ]
     assert found == []
+
+
+def test_a_traceback_that_is_asked_for_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """With -vv the error's message stands in the traceback, too."""
+    from rollout.cli import main
+
+    main(["status", "--db", f"none{REFUSED['colour']}.db", "-vv"])
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert r"none" + r"a\x1b[31mb" in said
+    assert steering(said) == []
