@@ -13,6 +13,7 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, table
 from rollout.errors import UsageError
+from rollout.files import csv_text, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,13 +109,9 @@ def _imported(sources: list[str], reading: steps.Reading, rejected: Path | None,
 
 
 def _write_rejected(path: Path, lines: Sequence[Rejected]) -> None:
-    import csv
-
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["file", "line", "column", "found", "expected"])
-        for line in lines:
-            writer.writerow([line.file, line.line, line.column, line.found, line.expected])
+    head = ("file", "line", "column", "found", "expected")
+    rows = ([line.file, line.line, line.column, line.found, line.expected] for line in lines)
+    write_file(path, csv_text(head, rows))
 
 
 def _document(known: str, taken: Inventory) -> dict[str, object]:

@@ -11,8 +11,9 @@ import typer
 from rollout.cli import steps
 from rollout.cli.exclusions import rows_of, worded
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, instant, iso, note, number, say, span, table
+from rollout.cli.terminal import emit, instant, iso, note, number, say, say_lines, span, table
 from rollout.errors import UsageError
+from rollout.files import write_file
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
@@ -84,13 +85,13 @@ def _explain(database: Database, device: str, *, as_json: bool) -> None:
     if as_json:
         emit({"plan": stored.id, "device": device, "explanation": text})
         return
-    say(text)
+    say_lines(text)
 
 
 def _write_calendar(path: Path, made: Plan) -> None:
     from rollout.planning.ics import calendar_text
 
-    path.write_text(calendar_text(made, stamp=int(time.time())), encoding="utf-8", newline="")
+    write_file(path, calendar_text(made, stamp=int(time.time())))
     note(f"change windows: {path}")
 
 

@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli import expectation, steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, iso, say
+from rollout.cli.terminal import emit, iso, say, say_lines
 from rollout.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def report(
     if as_json:
         emit({**json_report(facts), "written": [str(one) for one in written]})
         return
-    say(text_report(facts))
+    say_lines(text_report(facts))
     say(f"{len(written)} files in {folder}; open {folder / 'report.html'}")
 
 

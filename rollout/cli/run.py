@@ -17,8 +17,10 @@ from rollout.cli.notify import Notice
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.telling import Channels
-from rollout.cli.terminal import emit, instant, number, say
+from rollout.cli.terminal import emit, instant, number, say, say_lines
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
+from rollout.files import make_folder
+from rollout.plain import visible
 from rollout.values import Plan, Progress, State
 
 if TYPE_CHECKING:
@@ -117,14 +119,14 @@ def run(
 
         emit(document(database, rollout_id))
     else:
-        say(closing(stored.plan, rollout_id, progress))
+        say_lines(closing(stored.plan, rollout_id, progress))
     judge_end(progress)
 
 
 def usable(folder: Path) -> None:
     """Make the folder of --report. Raise `UsageError` if that cannot be: nothing has begun yet."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UsageError(
             f"--report: expected a folder that can be written, found {folder}: {error.strerror}"
@@ -179,8 +181,9 @@ def parse_speed(text: str) -> float | None:
 def closing(plan: Plan, rollout_id: str, progress: Progress) -> str:
     """Give the last line of a run."""
     return (
-        f"rollout {rollout_id} is {progress.state.value} at {instant(progress.at, plan.zone)}: {progress.reason}; "
-        f"{number(sum(progress.released))} released, {number(progress.enrolled)} enrolled\nnext: rollout report"
+        f"rollout {rollout_id} is {progress.state.value} at {instant(progress.at, plan.zone)}: "
+        f"{visible(progress.reason)}; {number(sum(progress.released))} released, "
+        f"{number(progress.enrolled)} enrolled\nnext: rollout report"
     )
 
 

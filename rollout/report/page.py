@@ -16,6 +16,7 @@ import re
 from importlib import resources
 from typing import Any
 
+from rollout.plain import visible
 from rollout.report.charts import charts_of
 from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
@@ -58,7 +59,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
     charts = charts_of(pictures)
     scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
     zone = zone_of(facts.zone)
     standing, figures = standing_of(facts), json_report(facts)
@@ -98,6 +99,11 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
     )
 
 
+def _shown(value: object) -> object:
+    """Make visible what is not plain in a text from outside; what is marked as safe is ours."""
+    return visible(value) if type(value) is str else value
+
+
 @functools.cache
 def _asset(name: str, *, comment: bool = False) -> str:
     text = resources.files("rollout.report.assets").joinpath(name).read_text(encoding="utf-8")
@@ -131,15 +137,25 @@ def inline_svg(name: str, display: Display) -> str:
     text = draw(display, "svg", size=COMPACT).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    # Within tags alone: a name may read like an id or a colour.
+    text = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], name), text)
+    label = html.escape(visible(display.sentence()), quote=True)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*pt" ',
+        lambda svg: f'<svg {svg[1]}role="img" aria-label="{label}" ',
+        text,
+        count=1,
+    )
+
+
+def _tag(text: str, name: str) -> str:
+    """Give a tag of a picture as it stands in the page: its ids with the picture's name, its colours by role."""
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     # What is referred to gets the picture's name: two pictures may otherwise share an id.
     text = re.sub(r'(id="|url\(#|xlink:href="#)', lambda m: f"{m[1]}{name}-", text)
     for role in ROLES:
         text = text.replace(getattr(LIGHT, role), f"var(--{role})")
-    label = html.escape(display.sentence(), quote=True)
-    return re.sub(
-        r'<svg ([^>]*?)width="[^"]*pt" ', rf'<svg \1role="img" aria-label="{label}" ', text, count=1
-    )
+    return text
 
 
 def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
