@@ -123,7 +123,7 @@ def _listed(values: FloatArray, digits: int) -> list[float | int | None]:
 
 def _fan(fan: ForecastFan) -> Chart:
     """The lines in the order in which they are painted: what really happened lies on top."""
-    chart = Chart("devices", top=fan.whole * 1.18, span=fan.span(), span_words=fan.span_words())
+    chart = Chart("devices", top=max(1, fan.whole) * 1.18, span=fan.span(), span_words=fan.span_words())
     chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
     chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)
     chart.line("forecast, median", fan.bands.at, fan.bands.level(0.5), "ours", dash=DASHED)

@@ -52,7 +52,8 @@ class GateTimeline:
         start = min(float(t.at[0]) for t in self.tracks)
         end = max(float(t.at[-1]) for t in self.tracks)
         style.time_axis(ax, start, end, self.stamp.zone)
-        ax.set_xlim(start, start + (end - start) * 1.04)
+        left, right = ax.get_xlim()
+        ax.set_xlim(left, right + (right - left) * 0.04)
         ax.set_ylim(0, top)
         style.percent_axis(ax)
         for place, track in enumerate(self.tracks):
@@ -88,7 +89,7 @@ class GateTimeline:
         """Write the last numbers at instant `x`, on the heights that the lines have there."""
         top = ax.get_ylim()[1]
         rates, limits = rates_of(track)
-        here = int(np.searchsorted(track.at, x, side="right")) - 1
+        here = max(0, int(np.searchsorted(track.at, x, side="right")) - 1)
         rate, limit = float(rates[here]), float(limits[here])
         text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.seen[-1])}"
         text += f" ({percent(track.failed[-1], track.seen[-1])})"
@@ -97,7 +98,7 @@ class GateTimeline:
             return
         # The boundary falls towards the right, so the text stands as high as it was where the text begins.
         left, right = ax.get_xlim()
-        before = float(limits[int(np.searchsorted(track.at, x - 0.18 * (right - left)))])
+        before = float(limits[min(here, int(np.searchsorted(track.at, x - 0.18 * (right - left))))])
         height = limit if np.isnan(before) else min(max(before, limit), 0.92 * top)
         text = f"{brief(track.name, 16)}: HALT from {count(track.halt_at[-1])}"
         style.label(ax, x, height, text, theme.limit, ha="right", va="bottom", offset=(0, 4))

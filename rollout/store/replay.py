@@ -6,6 +6,7 @@ State is never stored, only rows are; so what a killed executor finds is what an
 from __future__ import annotations
 
 import dataclasses
+from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -89,13 +90,18 @@ def _decision(replay: Replay, row: Kept) -> None:
         replay.confirmed.append(0)
     replay.progress = progress
     replay.decisions.append(decision)
-    replay.points.append(point)
+    _keep(replay, point)
     what = f"released {decision.count}" if decision.count else f"decided: {decision.state.value}"
     replay.audit.append((row.at, replay.holder, what, decision.reason))
 
 
 def _point(replay: Replay, row: Kept) -> None:
-    replay.points.append(point_of(row))
+    _keep(replay, point_of(row))
+
+
+def _keep(replay: Replay, point: ProgressPoint) -> None:
+    """Keep counts in order of time: earlier versions let a resumed simulated directory live some of it again."""
+    insort(replay.points, point, key=lambda one: one.at)
 
 
 def _confirm(replay: Replay, row: Kept) -> None:
