@@ -12,7 +12,7 @@ import numpy as np
 
 from rollout.report.facts import AnyCounts, Bands, FloatArray
 from rollout.report.forecast import ForecastFan
-from rollout.report.gates import GateTimeline, rates_of
+from rollout.report.gates import COUNTED, GateTimeline, rates_of
 from rollout.report.load import LoadCurve
 from rollout.report.phases import PhaseProgress
 from rollout.report.pictures import Display
@@ -159,7 +159,7 @@ def _load(curve: LoadCurve) -> Chart:
 
 
 def _gates(timeline: GateTimeline) -> Chart:
-    chart = Chart("failed, % of those released", digits=2, top=round(timeline.top(), 2))
+    chart = Chart(COUNTED, digits=2, top=round(timeline.top(), 2))
     for track in timeline.tracks:
         rate, limit = rates_of(track)
         chart.line(f"{track.name}: HALT from", track.at, limit, "limit", step=True, dash=DASHDOT)
