@@ -79,7 +79,7 @@ def plan(
 def _explain(database: Database, device: str, *, as_json: bool) -> None:
     from rollout.planning.explanation import explain
 
-    stored = database.plan(None)
+    stored = database.plan(database.latest_plan())
     text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
     if as_json:
         emit({"plan": stored.id, "device": device, "explanation": text})

@@ -92,7 +92,7 @@ def run(
     if notify:
         Notice(notify)  # a wrong URL is refused before anything is done
     database = steps.open_db(db)
-    stored = database.plan(digest)
+    stored = database.plan(digest or database.latest_plan())
     known = same_as_begun(database, stored.id, directory, seed)
     check_alone(database, stored, directory)
     if directory != directories.EMBEDDED:

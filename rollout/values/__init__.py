@@ -1,9 +1,10 @@
 """Frozen data that everything else speaks in. Imports nothing of ours."""
 
-from rollout.values.canonical import digest_of, document_of, dumps, loads, value_of
+from rollout.values.canonical import digest_of, document_in, document_of, dumps, loads, value_of
 from rollout.values.fleet import (
     FACTORS,
     FLAGS,
+    GENERATED,
     TIMES,
     UNKNOWN,
     BoolArray,
@@ -18,6 +19,7 @@ from rollout.values.fleet import (
     Rejected,
     Severity,
     TextArray,
+    is_made_up,
     texts,
 )
 from rollout.values.outcome import (
@@ -66,6 +68,7 @@ __all__ = [
     "DAY_S",
     "FACTORS",
     "FLAGS",
+    "GENERATED",
     "HOUR_S",
     "NOT_RELEASED",
     "ON_COURSE",
@@ -115,8 +118,10 @@ __all__ = [
     "Verdict",
     "Window",
     "digest_of",
+    "document_in",
     "document_of",
     "dumps",
+    "is_made_up",
     "loads",
     "texts",
     "value_of",
