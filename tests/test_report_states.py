@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from command_line import QUICK, Cli
 from journals import filled, point
-from report_facts import START, grid, make_bands, make_facts, make_forecast, make_plan
+from report_facts import START, grid, make_bands, make_facts, make_forecast, make_plan, make_tuning
 
 from rollout.cli.facts import gather
-from rollout.report import LEVELS, Bands, Funnel, GateTrack, Track
+from rollout.report import LEVELS, Bands, ExcludedRow, Funnel, GateTrack, Track
 from rollout.report.gates import GateTimeline
+from rollout.report.page import html_report
 from rollout.report.pictures import draw, pictures_of
 from rollout.report.style import Stamp
+from rollout.report.tuning import TuningFront
 from rollout.report.writing import USUAL, write_report
 from rollout.store import open_database
 from rollout.values import HOUR_S
@@ -175,3 +177,43 @@ def test_nobody_to_enroll(tmp_path: Path) -> None:
 def flat() -> Bands:
     """Give bands in which nobody is ever enrolled."""
     return replace(make_bands(0, 0, 1.0), values=np.zeros((len(LEVELS), len(grid()))))
+
+
+def test_a_rule_has_its_two_numbers_explained_on_the_page() -> None:
+    """A device is left out under one reason only: what a rule hits and what is left out for it may differ."""
+    facts = make_facts(
+        excluded=(ExcludedRow("E2", 1_600, "Not joined."), ExcludedRow("E7", 1_200, "Managed elsewhere."))
+    )
+    page = html_report(facts, pictures={})
+    assert "Each device is counted once here, under the first reason that applies" in page
+    hit = page[page.index('id="finding-E2"') :].split("</tr>")[0]
+    assert "2,000" in hit
+    assert "1,600 are left out for it, the others for another reason" in hit
+    alike = page[page.index('id="finding-E7"') :].split("</tr>")[0]
+    assert "left out for it" not in alike
+
+
+def test_the_tuning_front_says_what_it_draws() -> None:
+    """Its axis is 90 % enrolled, and the plans that never reach that are counted with the others."""
+    front = TuningFront(replace(make_tuning(), without_end=4), Stamp("UTC", "ab", ""))
+    assert front.plot().get_xlabel() == "days until 90 % are enrolled (median)"
+    assert front.sentence().startswith(
+        "44 plans tried, 4 that do not reach 90 % not shown, by days until 90 %"
+    )
+    facts = make_facts(tuning=replace(make_tuning(), without_end=4))
+    assert "44 plans tried" in TuningFront.of(facts).stamp.source  # type: ignore[union-attr]
+
+
+def test_one_numbering_of_batches_for_people(cli: Cli) -> None:
+    """What plan --explain calls batch 1 is batch 1 in status, page, table and audit."""
+    cli(*MAKE)
+    cli(*RUN, "--once")
+    cli("abort", "--by", "Kim")
+    with open_database("rollout.db") as database:
+        batch = database.reader().batches()[0]
+        device = str(database.plan().plan.ids[batch.rows[0]])
+    assert "It goes in batch 1," in cli("plan", "--explain", device, "--json").json["explanation"]
+    assert cli("status", "--device", device, "--json").json["batch"] == 1
+    cli("report", "--out", "out")
+    assert Path("out/batches.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("1,")
+    assert '<td class="n">1</td>' in Path("out/report.html").read_text(encoding="utf-8")

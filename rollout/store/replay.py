@@ -110,7 +110,7 @@ def _confirm(replay: Replay, row: Kept) -> None:
     replay.applied.append((row.at, row.batch, applied))
     if len(applied.rejected):
         text = "; ".join(sorted(set(applied.reasons)))
-        what = f"{len(applied.rejected)} of batch {row.batch} rejected"
+        what = f"{len(applied.rejected)} of batch {row.batch + 1} rejected"
         replay.audit.append((row.at, "directory", what, text))
 
 
@@ -118,8 +118,8 @@ def _cancel(replay: Replay, row: Kept) -> None:
     sent, whole = replay.confirmed[row.batch], len(replay.batches[row.batch])
     reason = row.told["reason"]
     replay.confirmed[row.batch] = whole
-    replay.sessions.append((row.at, "cancelled", f"batch {row.batch}: {reason}"))
-    what = f"cancelled {whole - sent} of batch {row.batch}"
+    replay.sessions.append((row.at, "cancelled", f"batch {row.batch + 1}: {reason}"))
+    what = f"cancelled {whole - sent} of batch {row.batch + 1}"
     replay.audit.append((row.at, replay.holder, what, reason))
 
 
