@@ -101,7 +101,7 @@ class GateTimeline:
         text += f" ({percent(track.failed[-1], track.seen[-1])})"
         left, right = ax.get_xlim()
         # Early in a run there is no room to the left of the line's end.
-        side = "right" if x > left + 0.4 * (right - left) else "left"
+        side = "right" if x > left + 0.25 * (right - left) else "left"
         style.label(ax, x, min(rate, top), text, theme.ink, ha=side, va="bottom", offset=(0, 5))
         if np.isnan(limit) or limit >= top or track.halt_at[-1] < 0:
             return
