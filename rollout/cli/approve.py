@@ -57,9 +57,11 @@ def approve(
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> list[str]:
     """Say what a person should know of the plan at this moment; a made-up fleet has a time of its own."""
+    from rollout.planning.change import OUTSIDE_WINDOWS
     from rollout.planning.planner import late_start
 
+    said = [one for one in stored.plan.warnings if one == OUTSIDE_WINDOWS]
     if database.is_made_up(stored.inventory_id):
-        return ["the fleet of this plan is made up"]
+        return [*said, "the fleet of this plan is made up"]
     late = late_start(stored.plan.start, now)
-    return [late] if late else []
+    return [*said, late] if late else said

@@ -36,6 +36,10 @@ def plan(
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="ROLLOUT", help="Plan to take out what a rollout added.")
     ] = None,
+    in_windows: Annotated[
+        bool,
+        typer.Option("--in-windows", help="With --undo: keep to the change windows and freezes of its plan."),
+    ] = False,
     explain: Annotated[
         str,
         typer.Option(
@@ -62,8 +66,10 @@ def plan(
         return
     if continues is not None and undo is not None:
         raise UsageError("expected --continue or --undo, found both")
+    if in_windows and undo is None:
+        raise UsageError("--in-windows belongs to --undo", "other plans keep to their windows anyway")
     if undo is not None:
-        known, made = steps.plan_undo(database, undo)
+        known, made = steps.plan_undo(database, undo, in_windows=in_windows)
     elif continues is not None:
         known, made = steps.plan_rest(database, continues, scenario, inventory)
     else:

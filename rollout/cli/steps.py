@@ -153,8 +153,11 @@ def plan_rest(
     return database.add_plan(plan, latest, scenario.text), plan
 
 
-def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
-    """Plan to take out of the collection what a rollout added; adopted members stay."""
+def plan_undo(database: Database, rollout: str, *, in_windows: bool = False) -> tuple[str, Plan]:
+    """Plan to take out of the collection what a rollout added; adopted members stay.
+
+    in_windows : keep to the windows and freezes of the plan that is undone.
+    """
     from rollout.cli.staged import added_rows, check_undo
     from rollout.planning.change import undo_plan
 
@@ -169,7 +172,7 @@ def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
             "members that others added stay: take them out in the console, if that is meant" if there else "",
         )
     check_undo(database, stored.plan, ours)
-    plan = undo_plan(stored.plan, ours, created=int(time.time()))
+    plan = undo_plan(stored.plan, ours, created=int(time.time()), in_windows=in_windows)
     return database.add_plan(plan, stored.inventory_id, stored.scenario), plan
 
 
