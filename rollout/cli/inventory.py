@@ -70,6 +70,8 @@ def inventory(
         made = _imported(sources, reading, rejected, quiet=as_json)
     database = steps.open_db(db, create=True)
     known = database.add_inventory(made)
+    if made.is_made_up and (real := database.latest_real()) is not None:
+        note(f"{known} is made up: plan takes it only with --inventory {known}, for {real} is real")
     if as_json:
         emit(_document(known, made))
         return

@@ -37,6 +37,10 @@ def plan(
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="ROLLOUT", help="Plan to take out what a rollout added.")
     ] = None,
+    in_windows: Annotated[
+        bool,
+        typer.Option("--in-windows", help="With --undo: keep to the change windows and freezes of its plan."),
+    ] = False,
     explain: Annotated[
         str,
         typer.Option(
@@ -63,8 +67,10 @@ def plan(
         return
     if continues is not None and undo is not None:
         raise UsageError("expected --continue or --undo, found both")
+    if in_windows and undo is None:
+        raise UsageError("--in-windows belongs to --undo", "other plans keep to their windows anyway")
     if undo is not None:
-        known, made = steps.plan_undo(database, undo)
+        known, made = steps.plan_undo(database, undo, in_windows=in_windows)
     elif continues is not None:
         known, made = steps.plan_rest(database, continues, scenario, inventory)
     else:
@@ -80,7 +86,7 @@ def plan(
 def _explain(database: Database, device: str, *, as_json: bool) -> None:
     from rollout.planning.explanation import explain
 
-    stored = database.plan(None)
+    stored = database.plan(database.latest_plan())
     text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
     if as_json:
         emit({"plan": stored.id, "device": device, "explanation": text})

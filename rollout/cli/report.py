@@ -84,6 +84,6 @@ def resolve(database: Database, target: str | None) -> tuple[str | None, str | N
     if target is not None and not target.startswith("run-"):
         return target, None
     if target is None and not database.has_rollouts():
-        return None, None
+        return database.latest_plan(), None
     known = database.rollout(target)
     return known.plan_id, known.id

@@ -91,7 +91,7 @@ class Telling:
             "at": iso(row.at),
             "state": row.state.value,
             "phase": phase,
-            "batch": row.batch if row.batch >= 0 else None,
+            "batch": row.batch + 1 if row.batch >= 0 else None,
             "count": row.count,
             "released": row.released,
             "verdict": row.verdict,

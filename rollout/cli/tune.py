@@ -287,19 +287,21 @@ def _draw(files: _Files, plan: Plan, found: Tuning) -> None:
 
     from rollout.report.facts import Tuning as Front
     from rollout.report.style import Stamp, png_of
-    from rollout.report.tuning import TuningFront
+    from rollout.report.tuning import TuningFront, tried
     from sim.evaluation import NEVER_H
     from sim.robustness import Tornado
 
     able = [one for one in found.tried if one.score.hours < NEVER_H]
+    numbers = [one.number for one in able]
     facts = Front(
         hours=np.array([one.score.hours for one in able]),
         peak=np.array([one.score.peak for one in able]),
         on_front=np.array([one.number in found.front for one in able]),
-        chosen=[one.number for one in able].index(found.chosen),
+        chosen=numbers.index(found.chosen) if found.chosen in numbers else -1,
         names=tuple(one.candidate.sentence() for one in able),
+        without_end=len(found.tried) - len(able),
     )
-    stamp = Stamp(plan.zone, plan.digest, f"{len(able)} plans tried on {found.small:,} devices")
+    stamp = Stamp(plan.zone, plan.digest, f"{tried(facts)}, on {found.small:,} devices")
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     TuningFront(facts, stamp).plot(figure.add_subplot())
     write_file(files.front, png_of(figure))

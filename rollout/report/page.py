@@ -62,7 +62,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
     zone = zone_of(facts.zone)
-    standing, figures = standing_of(facts), json_report(facts)
+    standing, figures, excluded = standing_of(facts), json_report(facts), _excluded(facts)
     return environment.from_string(_asset("page.html")).render(
         facts=facts,
         standing=standing,
@@ -79,13 +79,14 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         funnel=_funnel(facts),
         done_hours=standing.done_hours,
         failed_total=sum(row.count for row in facts.failures),
-        excluded=_excluded(facts),
+        excluded=excluded,
         judgements=_judgements(facts),
         failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
         batches=_batches(facts),
         batches_total=sum(1 for row in facts.decisions if row.batch >= 0),
         audit=list(reversed(facts.audit[-AUDIT_SHOWN:])),
         found={row.rule for row in facts.findings},
+        left_out={row.reason: row.count for row in excluded},
         as_of=last_look(facts),
         when=lambda at: when(at, zone),
         count=count,
@@ -208,7 +209,7 @@ def _batches(facts: ReportFacts) -> list[dict[str, Any]]:
     rows = [row for row in facts.decisions if row.batch >= 0][-BATCHES_SHOWN:]
     return [
         {
-            "batch": row.batch,
+            "batch": row.batch + 1,  # people count from 1
             "at": row.at,
             "phase": _phase_name(facts, row.phase),
             "count": row.count,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.plain import visible
 from rollout.report.wording import count, short, time_ticks, zone_of
+from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,8 +149,9 @@ def percent_axis(ax: Axes) -> None:
 
 def time_axis(ax: Axes, start: float, end: float, zone: str) -> None:
     """Put ticks on round local times; the axis itself stays in Unix seconds."""
+    end = max(end, start + HOUR_S)  # a single look is an instant, and an axis needs some length
     ticks, labels = time_ticks(start, end, zone_of(zone))
-    ax.set_xlim(start, max(end, start + 1))
+    ax.set_xlim(start, end)
     ax.set_xticks(ticks, labels)
 
 

@@ -32,7 +32,7 @@ def csv_tables(facts: ReportFacts) -> dict[str, str]:
 def _batches(facts: ReportFacts) -> list[Sequence[object]]:
     names = [phase.name for phase in facts.plan.phases]
     return [
-        (row.batch, iso(row.at), names[row.phase], row.count, row.released, row.reason)
+        (row.batch + 1, iso(row.at), names[row.phase], row.count, row.released, row.reason)
         for row in facts.decisions
         if row.batch >= 0
     ]
