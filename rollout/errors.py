@@ -61,10 +61,12 @@ class OutsideError(RolloutError):
     """The directory or the network cannot be reached.
 
     never_sent : of the rows of a `Directory.apply` or `withdraw` that failed, those that surely did not go out.
+    wait_s : seconds after which it makes sense to try again, where that is known; 0 = unknown.
     """
 
     exit_code = Exit.OUTSIDE
     never_sent: Collection[int] = ()
+    wait_s: float = 0.0
 
 
 class RefusedError(RolloutError):

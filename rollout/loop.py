@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import ceil
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from rollout.decide import NOBODY, begin, decide, is_step_due, may_send
 from rollout.errors import OutsideError
+from rollout.pacing.calendar import next_open
 from rollout.ports import Directory, Journal, Record
 from rollout.values import (
     HOUR_S,
@@ -65,18 +67,24 @@ def pump(
 
 
 def drive(
-    plan: Plan, journal: Journal, directory: Directory, until: int | None = None, lived_until: int = 0
+    plan: Plan,
+    journal: Journal,
+    directory: Directory,
+    until: int | None = None,
+    lived_until: int = 0,
+    permit: Permit | None = None,
 ) -> Steps:
     """Carry out `plan` until it is final, or until the instant `until`.
 
     lived_until : how far earlier sessions came in a simulated directory, whose time stands still between them.
         Looks before it only move the clockwork on: they decided nothing then, and what people have asked for
         since takes effect at that instant, not in the past.
+    permit : kept up to date with what is being sent, for whoever asks right before a request.
     Raise `LeaseError` when another executor took over, `RefusedError` when the directory says that the
     plan must not be executed there. A directory that does not answer is waited for.
     """
     directory.prepare(plan)
-    work = _Work(plan, journal, directory)
+    work = _Work(plan, journal, directory, permit or Permit(plan))
     directory.restore(work.batches)
     progress = journal.progress() or begin(plan)
     now = yield progress.at
@@ -100,6 +108,8 @@ def drive(
             now, finished = yield from work.send(now)
             if not finished:
                 again = now
+            elif work.open_batches:
+                again = min(again, work.next_chance(now, again))
             elif decision.quiet is not None and not work.open_batches:
                 again = directory.quiet_until(max(again, now), decision.quiet)
         now = yield max(again, now)
@@ -119,6 +129,33 @@ def foresee(plan: Plan, record: Record, directory: Directory, now: int) -> tuple
     if decision.progress.state is not State.RUNNING:
         return decision, NOBODY
     return decision, known.unsent() if known.open_batches else decision.rows
+
+
+@dataclass(slots=True)
+class Permit:
+    """Whether what the loop is sending may still be sent: asked after every wait, right before each request.
+
+    A wait for a quota or a throttling server may outlast the change window, or a pause. Whoever sends asks
+    `barred`, from any thread; who owns the journal calls `refresh` from time to time while others send.
+
+    rows : the devices under way.
+    """
+
+    plan: Plan
+    rows: IntArray = field(default_factory=lambda: NOBODY)
+    stopped: str = ""
+
+    def refresh(self, commands: Commands) -> None:
+        """Take note of what people ask for."""
+        self.stopped = "it was aborted" if commands.aborted else "it was paused" if commands.paused else ""
+        if not self.stopped and commands.excluded and np.isin(self.rows, list(commands.excluded)).any():
+            self.stopped = "devices were excluded in the meantime"
+
+    def barred(self, now: int) -> str:
+        """Say why nothing may be sent at `now` (Unix seconds); "" if it may."""
+        if self.stopped or not len(self.rows):
+            return self.stopped
+        return "" if may_send(self.plan, self.rows, now) else "the change window is closed"
 
 
 @dataclass(slots=True)
@@ -185,11 +222,14 @@ class _Work(_Known[Journal]):
     unsure : those of the next chunk that may have been sent, by a session that died or a call without an answer.
     """
 
+    permit: Permit
     adopted: IntArray = field(default_factory=lambda: NOBODY)
     unsure: IntArray = field(default_factory=lambda: NOBODY)
     failures: int = 0
     last_look: Observation | None = None
     last_point: tuple[int, bytes] = (0, b"")
+    shut: tuple[int, int] = (-1, -1)
+    """Batch and confirmed devices at which a closed window was noted last."""
 
     def __post_init__(self) -> None:
         _Known.__post_init__(self)
@@ -293,6 +333,7 @@ class _Work(_Known[Journal]):
             while upto < len(batch):
                 rows = batch.rows[upto : upto + self.plan.chunk]
                 if not may_send(self.plan, rows, now):
+                    self._note_closed(batch, upto, now)
                     return now, True
                 if self._is_stopped() or now - begun >= self.plan.look_s:
                     return now, False
@@ -311,8 +352,22 @@ class _Work(_Known[Journal]):
             self.open_batches.pop(0)
         return now, True
 
+    def _note_closed(self, batch: Batch, upto: int, now: int) -> None:
+        """Say once that the rest of a batch waits for a window."""
+        if self.shut != (batch.number, upto):
+            self.shut = (batch.number, upto)
+            text = f"{len(batch) - upto} of {len(batch)} devices not sent: the change window is closed"
+            self.journal.session(now, "unsent", text)
+
+    def next_chance(self, now: int, again: int) -> int:
+        """Give the first instant after `now` at which a window opens for who is unsent; `again` if none does."""
+        calendars = self.plan.zone_calendars or (self.plan.calendar,)
+        opens = [at for one in calendars if (at := next_open(one, now)) is not None and at > now]
+        return min(opens, default=again)
+
     def _is_stopped(self) -> bool:
         commands = self.journal.commands()
+        self.permit.refresh(commands)
         return commands.paused or commands.aborted
 
     def _add(self, batch: Batch, rows: IntArray, now: int) -> Applied | None:
@@ -324,7 +379,10 @@ class _Work(_Known[Journal]):
         present = self.directory.members(rows)
         missing = _without(rows, present)
         answer = Applied(NOBODY, NOBODY, NOBODY)
+        excluded = missing[np.isin(missing, list(self.journal.commands().excluded))]
+        missing = _without(missing, excluded)
         if len(missing):
+            self.permit.rows = missing
             if self._is_stopped():
                 return None
             self.journal.check()
@@ -334,7 +392,12 @@ class _Work(_Known[Journal]):
         adopted = _without(found, self.unsure)
         ours = _without(found, adopted)
         accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
-        return Applied(accepted, adopted, answer.rejected, answer.reasons)
+        if not len(excluded):
+            return Applied(accepted, adopted, answer.rejected, answer.reasons)
+        rejected = np.concatenate([answer.rejected, excluded])
+        return Applied(
+            accepted, adopted, rejected, (*answer.reasons, *["excluded before it was sent"] * len(excluded))
+        )
 
     def _apply(self, batch: Batch, missing: IntArray, now: int) -> Applied:
         """Send; after a call that failed, whom it may have reached is unsure."""
@@ -349,7 +412,8 @@ class _Work(_Known[Journal]):
         """When to try again after a lost answer: doubling, at most one look's distance."""
         self.failures += 1
         self.journal.session(now, "unanswered", error.message)
-        return now + min(self.plan.look_s, 1 << min(self.failures, 16))
+        wait = error.wait_s or 1 << min(self.failures, 16)
+        return now + max(1, min(self.plan.look_s, ceil(wait)))
 
     def cancel(self, now: int, reason: str) -> None:
         """Give up what is intended and unsent: after HALT and abort nobody follows."""

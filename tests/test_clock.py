@@ -108,7 +108,7 @@ def test_a_wait_of_minutes_ends_when_somebody_asks_for_it(monkeypatch: pytest.Mo
 def test_each_answer_of_a_server_tells_its_time() -> None:
     """The Date of the last answer is the server's time; until the next one ours passes on."""
     fake = FakeTime()
-    at = 1_800_000_000
+    at = int(fake.wall()) + 120
 
     def answer(_request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json={}, headers={"Date": formatdate(at, usegmt=True)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import socket
 import threading
@@ -49,7 +50,8 @@ def served(*answers: int | httpx2.Response | Exception) -> tuple[httpx2.MockTran
 
 def transport(http: httpx2.BaseTransport, clock: FakeTime | None = None, **changes: Any) -> Transport:
     time = clock or FakeTime()
-    return Transport(Pace(time), time, chance=lambda: 0.5, new_id=lambda: "id-1", http=http, **changes)
+    changes = {"chance": lambda: 0.5, "new_id": lambda: "id-1", **changes}
+    return Transport(Pace(time), time, http=http, **changes)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 509])
@@ -179,14 +181,77 @@ def test_the_wait_that_was_asked_for_is_kept() -> None:
 
 
 def test_an_absurd_wait_is_cut_and_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
-    """Three days of Retry-After: five minutes, and an alert."""
+    """Three days of Retry-After: a day, and an alert. Until then nothing is asked, and who tries is told when."""
     clock = FakeTime()
-    http, _ = served(httpx2.Response(503, headers={"Retry-After": "259200"}), 200)
+    http, seen = served(httpx2.Response(503, headers={"Retry-After": "259200"}), 200)
     it = transport(http, clock, deadline_s=1000)
-    it.read(READ)
-    assert ASKED_MAX_S <= clock.monotonic() <= ASKED_MAX_S + 2
+    with pytest.raises(OutsideError):
+        it.read(READ)
+    with pytest.raises(OutsideError, match="not sent: we must wait until 2027-01-12") as told:
+        it.read(READ)
+    assert ASKED_MAX_S - 5 <= told.value.wait_s <= ASKED_MAX_S
+    assert len(seen) == 1
     assert it.alerts
     assert "259200" in caplog.text
+    clock.pass_(ASKED_MAX_S)
+    it.read(READ)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("asked", [3600, 7200])
+def test_a_long_wait_is_kept_to(asked: int) -> None:
+    """An hour of Retry-After on a write is an hour: no write goes out before, reads do after half a minute."""
+    clock = FakeTime()
+    http, seen = served(httpx2.Response(429, headers={"Retry-After": str(asked)}), 200)
+    it = transport(http, clock)
+    assert it.write(WRITE).status == 429
+    assert (
+        f"until {dt.datetime.fromtimestamp(clock.wall() + asked, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+        in it.alerts[0]
+    )
+    with pytest.raises(OutsideError, match="not sent") as told:
+        it.write(WRITE)
+    assert not isinstance(told.value, LostAnswerError)
+    it.read(READ)
+    assert clock.monotonic() <= 30 + 1
+    clock.pass_(asked)
+    assert it.write(WRITE).ok
+    assert len(seen) == 3
+
+
+def test_to_wait_for_our_own_turn_is_no_silence_of_the_server() -> None:
+    """Retry-After 240 with a deadline of 180 s: the next write waits, goes out, and is answered."""
+    clock = FakeTime()
+    http, seen = served(httpx2.Response(429, headers={"Retry-After": "240"}), 200)
+    it = transport(http, clock, deadline_s=180)
+    assert it.write(WRITE).status == 429
+    assert it.write(WRITE).ok
+    assert clock.monotonic() >= 240
+    assert len(seen) == 2
+
+
+def test_a_write_asks_after_its_wait_whether_it_may_still_go() -> None:
+    """The window closes while a write waits for its turn: it is not sent, and nobody takes it for lost."""
+    clock = FakeTime()
+    clock.barred = lambda: "the change window is closed" if clock.monotonic() >= 120 else ""  # type: ignore[method-assign]
+    http, seen = served(httpx2.Response(429, headers={"Retry-After": "150"}), 200)
+    it = transport(http, clock)
+    assert it.write(WRITE).status == 429
+    with pytest.raises(OutsideError, match="not sent: the change window is closed") as told:
+        it.write(WRITE)
+    assert not isinstance(told.value, LostAnswerError)
+    assert clock.monotonic() <= 120 + 5
+    assert len(seen) == 1
+
+
+def test_our_own_waits_grow_where_the_server_always_asks_for_a_second() -> None:
+    """A constant Retry-After of 1 s: each repeat waits longer than the one before could."""
+    clock = FakeTime()
+    http, seen = served(*[httpx2.Response(503, headers={"Retry-After": "1"})] * 5)
+    with pytest.raises(OutsideError):
+        transport(http, clock, chance=lambda: 0.9).read(READ)
+    assert len(seen) == 5
+    assert clock.monotonic() >= 1 + 2 + 4 + 8
 
 
 def test_a_wait_beyond_the_deadline_ends_the_call() -> None:

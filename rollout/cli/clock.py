@@ -72,12 +72,14 @@ class LivelyTime:
     """The machine's clocks for a directory that waits (`rollout.directory.pace.Time`).
 
     alive : called about twice a second while it waits, so that a signal or a lost lease ends a wait of minutes too.
-    held_s : gives the seconds for which nobody else may send.
+    held_s : gives the seconds for which nobody else may send. barred : says why nothing may be sent now, "" if it
+    may; asked by whichever thread is about to send.
     """
 
     def __init__(self) -> None:
         self.alive: Callable[[], None] = _nothing
         self.held_s: Callable[[], float] = _for_ever
+        self.barred: Callable[[], str] = _allowed
 
     def monotonic(self) -> float:
         """Give seconds that never run back."""
@@ -102,6 +104,10 @@ def _nothing() -> None:
 
 def _for_ever() -> float:
     return math.inf
+
+
+def _allowed() -> str:
+    return ""
 
 
 @contextmanager

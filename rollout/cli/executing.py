@@ -17,7 +17,8 @@ from rollout.cli.clock import LivelyTime, WallClock, interruptible, unknown
 from rollout.cli.telling import Channels, Telling
 from rollout.cli.terminal import bar, instant, note, number
 from rollout.decide import begin
-from rollout.loop import drive, pump
+from rollout.errors import RefusedError
+from rollout.loop import Permit, drive, pump
 from rollout.undo import UndoDirectory
 from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted"
 """Kind of the session row that says how far a session came that a signal ended."""
 
+ASK_S = 1.0
+"""Seconds between two looks at what people ask for, while a chunk is being sent."""
+AHEAD_S = 300
+"""A journal whose last decision lies further in the future than this is not continued."""
 BEAT_S = 15.0
 """Seconds of real time between two heartbeats of the lease."""
 
@@ -68,19 +73,23 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             return progress
         telling = Telling(plan, rollout_id, journal, directory, ways.channels)
         chores = Chores(plan, rollout_id, journal, directory, ways.channels)
-        heart = _Heart(journal, directory, asked_to_end, telling, chores)
+        permit = Permit(plan)
+        heart = _Heart(journal, directory, asked_to_end, telling, chores, permit)
         contact.time.alive, contact.time.held_s = heart.look, journal.held_s
         # A pretend world ends at its horizon; the real one goes on for as long as it takes.
         is_real = ways.directory != directories.EMBEDDED
         lived = 0 if is_real else lived_until(journal)
         clock = _clock(progress.at, lived, ways, heart, contact)
+        contact.time.barred = lambda: permit.barred(clock.now())
+        if is_real:
+            check_not_ahead(rollout_id, progress.at, clock.now())
         journal.session(max(progress.at, lived), "begin", f"{owner()}, speed {ways.speed or 'max'}")
         until = None if is_real else plan.start + setting.model.horizon
         try:
             with bar("running", plan.planned, quiet=ways.quiet) as moving:
                 watch = _watcher(plan, directory, moving.to, ways.verbose)
                 wait = _waiter(clock, heart, journal, ways, contact.identity)
-                progress = pump(drive(plan, journal, directory, until, lived), wait, watch)
+                progress = pump(drive(plan, journal, directory, until, lived, permit), wait, watch)
         except _OneDecisionError:
             progress = journal.progress() or progress
         except KeyboardInterrupt:
@@ -91,6 +100,20 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
             telling.end()
             journal.save_outcomes(directory.outcomes())
     return progress
+
+
+def check_not_ahead(rollout_id: str, at: int, now: int) -> None:
+    """Raise `RefusedError` if a journal's last decision lies in the future: waiting for it would be silent.
+
+    at, now : Unix seconds of the last decision, and by our own clock.
+    """
+    if at - now > AHEAD_S:
+        raise RefusedError(
+            f"the last decision of {rollout_id} is dated {instant(at)}, after this machine's clock ({instant(now)}): "
+            "one of the two was wrong; nothing was sent",
+            "set this machine's clock right; if the journal is wrong, plan the rest: "
+            f"rollout plan --continue {rollout_id}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +228,20 @@ class _Heart:
         asked_to_end: Callable[[], bool],
         telling: Telling,
         chores: Chores,
+        permit: Permit,
     ) -> None:
         self._journal, self._directory, self._asked_to_end = journal, directory, asked_to_end
-        self._telling, self._chores = telling, chores
-        self._beaten = time.monotonic()
+        self._telling, self._chores, self._permit = telling, chores, permit
+        self._beaten = self._asked = time.monotonic()
         self._saved = 0
 
     def look(self) -> None:
         """Beat if it is time; raise `KeyboardInterrupt` if a signal asked for the end."""
         if self._asked_to_end():
             raise KeyboardInterrupt
+        if len(self._permit.rows) and time.monotonic() - self._asked >= ASK_S:
+            self._permit.refresh(self._journal.commands())
+            self._asked = time.monotonic()
         if time.monotonic() - self._beaten >= BEAT_S:
             self._journal.heartbeat()
             self._beaten = time.monotonic()

@@ -123,7 +123,7 @@ class AdminServiceDirectory:
 
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are visible members or have their rule already."""
-        rules = self._rules()
+        rules = self._rules(is_before_chunk=True)
         if self._owed and self._clock.monotonic() - self._changed_at > QUIET_S:
             self._refresh()
         known = rows[self._resource[rows] >= 0]
@@ -300,10 +300,10 @@ class AdminServiceDirectory:
 
     # Membership.
 
-    def _rules(self) -> MembershipRules:
+    def _rules(self, *, is_before_chunk: bool = False) -> MembershipRules:
         if self._known_rules is None:
             self._known_rules = MembershipRules(self.site, self.target().id, self.settings.in_flight)
-        self._known_rules.settle()
+        self._known_rules.settle(is_before_chunk=is_before_chunk)
         return self._known_rules
 
     def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:

@@ -189,7 +189,7 @@ class Tenant:
                 else:
                     answers[left[place]] = answer
             if wait:
-                self.transport.pace.hold(wait)
+                self.transport.pace.hold(wait, reads=True)
         if len(answers) < len(calls):
             raise OutsideError("$batch: some requests stay throttled", "lower the pace, or wait")
         return [answers[index] for index in range(len(calls))]

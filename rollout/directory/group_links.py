@@ -215,8 +215,8 @@ class GroupLinks:
         """After throttling or a server error wait and go on; anything else is for the loop and for people."""
         if answer.status not in (409, 429, 500, 502, 503, 504, 509):
             raise answer.error(call)
-        if "retry-after" not in answer.headers:
-            self._tenant.transport.pace.hold(min(60.0, 2.0**attempt))
+        # Beside what the tenant asks for: a Retry-After of 1 s in each answer must not keep us at that pace.
+        self._tenant.transport.pace.hold(min(60.0, 2.0**attempt))
 
 
 def _chunks(object_ids: Sequence[str]) -> list[Sequence[str]]:

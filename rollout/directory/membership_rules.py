@@ -7,6 +7,7 @@ A 404 may mean the device or the collection: before anything else is sent the co
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from rollout.directory.requests import Call
 from rollout.directory.together import together
 from rollout.directory.transport import LostAnswerError
 from rollout.errors import OutsideError
+
+STALE_S: Final = 60.0
+"""For so long what we read of the rules is taken to be true; the same as with a group."""
+
+STALE_TIMES: Final = 20.0
+"""Reading the rules of a large collection afresh takes at most one part in so many of the time."""
 
 STRIKES: Final = 3
 """So often a device may meet a server error, while others pass, before it is refused."""
@@ -48,16 +55,26 @@ class MembershipRules:
         self._in_flight = in_flight
         self._rules: dict[int, Row] = {}
         self._in_doubt = True
+        self._read_at, self._reading_s = -math.inf, 0.0
         self._strikes: dict[int, int] = {}
         self._look = threading.Lock()
         self._over = threading.Event()
         self.gone_out: set[int] = set()
 
-    def settle(self) -> None:
-        """Read the rules, at the beginning and whenever a write left a doubt."""
-        if self._in_doubt:
+    def settle(self, *, is_before_chunk: bool = False) -> None:
+        """Read the rules, at the beginning and whenever a write left a doubt.
+
+        is_before_chunk : read them also when they are old, since other administrators change them, too. They are
+            old after STALE_S, or after STALE_TIMES as long as it took to read them.
+        """
+        clock = self._site.transport.clock
+        begun = clock.monotonic()
+        is_old = begun - self._read_at > max(STALE_S, STALE_TIMES * self._reading_s)
+        if self._in_doubt or (is_before_chunk and is_old):
             self._rules = self._site.rules(self._collection)
             self._in_doubt = False
+            self._read_at = clock.monotonic()
+            self._reading_s = self._read_at - begun
 
     def __contains__(self, resource: int) -> bool:
         return resource in self._rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import threading
 import time
@@ -14,6 +15,15 @@ from rollout.errors import OutsideError
 
 SLACK_S: Final = 2.0
 """Windows are kept this much longer than asked: the other side counts arrivals, we count departures."""
+
+LONG_S: Final = 300.0
+"""A wait that is longer is not slept through here: who asked is told, looks around, and asks again."""
+
+SLICE_S: Final = 5.0
+"""While it waits, a write asks so often whether it may still go."""
+
+SHARED_S: Final = 30.0
+"""For so long a throttling answer to a write holds reads, too, and the other way round."""
 
 FLOOR: Final = 1 / 32
 """The least share of a quota to which throttling pushes us."""
@@ -38,6 +48,10 @@ class Time(Protocol):
         """Give the seconds for which nobody else may send: what is left of the lease; for ever without one."""
         ...
 
+    def barred(self) -> str:
+        """Say why nothing may be sent at this moment (a closed window, a pause); "" if it may."""
+        ...
+
 
 class SystemTime:
     """The machine's own clocks."""
@@ -57,6 +71,10 @@ class SystemTime:
     def held_s(self) -> float:
         """Without a lease: for ever."""
         return math.inf
+
+    def barred(self) -> str:
+        """Nothing bars it."""
+        return ""
 
 
 class Quota:
@@ -146,30 +164,51 @@ class Pace:
         self._call_s = 0.0
         self._lock = threading.Lock()
         self._next = 0.0
-        self._held_until = 0.0
+        self._held_until = {True: 0.0, False: 0.0}
+        """Until when reads (True) and writes (False) must wait, by the monotonic clock."""
         self._ended = False
 
     @contextmanager
     def turn(self, *, reads: bool, units: float = 1.0) -> Iterator[None]:
-        """Wait for our turn; the call is made inside. Raise `OutsideError` if all has ended meanwhile."""
+        """Wait for our turn; the call is made inside.
+
+        Raise `OutsideError`, with nothing sent, if all has ended in the meantime, if a write may not be sent any
+        more, or if the wait is longer than LONG_S; then `wait_s` says how long it is.
+        """
         with self._slots:
-            while (wait := self._claim(self.reads if reads else self.writes, units)) > 0:
-                self._clock.sleep(wait)
+            while (wait := self._claim(reads, units)) > 0:
+                if wait > LONG_S:
+                    raise self._later(wait)
+                self._clock.sleep(wait if reads else min(wait, SLICE_S))
+                if not reads:
+                    self.check_allowed()
             begun = self._clock.monotonic()
             yield
             self._measure(self._clock.monotonic() - begun)
+
+    def check_allowed(self) -> None:
+        """Raise `OutsideError` if no write may be sent at this moment."""
+        if why := self._clock.barred():
+            raise OutsideError(f"not sent: {why}")
+
+    def _later(self, wait: float) -> OutsideError:
+        until = dt.datetime.fromtimestamp(self._clock.wall() + wait, dt.UTC)
+        error = OutsideError(f"not sent: we must wait until {until:%Y-%m-%d %H:%M:%S} UTC")
+        error.wait_s = wait
+        return error
 
     def _measure(self, seconds: float) -> None:
         """Keep what a call takes, of late."""
         with self._lock:
             self._call_s += (seconds - self._call_s) / 8 if self._call_s else seconds
 
-    def _claim(self, quota: Quota | None, units: float) -> float:
+    def _claim(self, reads: bool, units: float) -> float:
+        quota = self.reads if reads else self.writes
         with self._lock:
             if self._ended:
                 raise OutsideError("not sent: it was interrupted")
             now = self._clock.monotonic()
-            wait = max(self._next, self._held_until) - now
+            wait = max(self._next, self._held_until[reads]) - now
             if quota is not None:
                 wait = max(wait, quota.wait_s(now, units))
             if wait > 0:
@@ -179,10 +218,12 @@ class Pace:
                 quota.spend(now, units)
             return 0.0
 
-    def hold(self, seconds: float) -> None:
-        """Let nobody go for so long: the other side asked for it."""
+    def hold(self, seconds: float, *, reads: bool = False) -> None:
+        """Let no write (or no read) go for so long, since the other side asked for it; the others for SHARED_S."""
         with self._lock:
-            self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+            now = self._clock.monotonic()
+            for kind, length in ((reads, seconds), (not reads, min(seconds, SHARED_S))):
+                self._held_until[kind] = max(self._held_until[kind], now + length)
 
     def end(self) -> None:
         """Let nobody go any more, also of those who wait already."""

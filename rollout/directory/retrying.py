@@ -15,8 +15,8 @@ AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
 
 THROTTLED: Final = frozenset({429, 503, 509})
 
-ASKED_MAX_S: Final = 300.0
-"""The longest Retry-After that is obeyed as it stands; a longer one is cut and said aloud."""
+ASKED_MAX_S: Final = 86_400.0
+"""The longest Retry-After that is obeyed; a longer one is cut to a day, and that is logged."""
 
 
 def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
@@ -53,12 +53,12 @@ class Backoff:
     def wait_s(self, attempt: int, asked: float | None) -> float:
         """Give the wait after the `attempt`-th failure, from 0.
 
-        Where the other side asked for a wait, this is it, and up to one `first_s` more, so that those who were
-        told the same do not come back in the same instant.
+        Where the other side asked for a wait, this is it, and a random part of our own wait more: clients that
+        were given the same figure do not come back in the same instant, and a figure that is too small each time
+        does not make us ask for ever at its pace.
         """
-        if asked is not None:
-            return min(asked, ASKED_MAX_S) + self.chance() * self.first_s
-        return self.chance() * min(self.longest_s, self.first_s * math.pow(2.0, min(attempt, 32)))
+        own = self.chance() * min(self.longest_s, self.first_s * math.pow(2.0, min(attempt, 32)))
+        return own if asked is None else min(asked, ASKED_MAX_S) + own
 
 
 class Budget:

@@ -9,6 +9,7 @@ is used.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import ssl
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
 
-from rollout.directory.pace import Pace, Time
+from rollout.directory.pace import LONG_S, Pace, Time
 from rollout.directory.requests import Call
 from rollout.directory.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
 from rollout.errors import OutsideError, RefusedError, UsageError
@@ -28,6 +29,8 @@ log = logging.getLogger("rollout.directory")
 
 BYTES_MAX: Final = 1 << 28
 REDIRECTS_MAX: Final = 3
+TRUST_S: Final = 300.0
+"""A server's clock is used while it differs from ours by no more than this; Kerberos allows no more either."""
 UNTRUSTED: Final = "its certificate is not trusted"
 SHOWN: Final = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$count"})
 """Query options whose values are safe in a log; any other value may be a secret."""
@@ -156,6 +159,9 @@ class Transport:
         self.alerts: list[str] = []
         self.skew_s: float | None = None
         self._told: tuple[float, float] | None = None
+        # Our wall clock as it was at the start, carried on by the steady one: nobody sets it in between.
+        self._wall_ahead = clock.wall() - clock.monotonic()
+        self._disagrees = False
         self.pressure = 0.0
         self._backoff = Backoff(chance)
         self._budget = Budget()
@@ -175,7 +181,10 @@ class Transport:
         )
 
     def server_now(self) -> float | None:
-        """Give the server's clock, Unix seconds, by its last answer and the time since; None before the first."""
+        """Give the server's clock, Unix seconds, by its last answer and the time since.
+
+        None before the first answer, and while it differs from our own clocks by more than TRUST_S.
+        """
         if self._told is None:
             return None
         stamp, at = self._told
@@ -210,7 +219,7 @@ class Transport:
         """
         if self.reads_only:
             raise RefusedError(f"{call.method} {shown(call.url)}: not sent: this only looks")
-        until = self.clock.monotonic() + self._deadline_s
+        until = _Deadline(self.clock.monotonic() + self._deadline_s)
         attempt = 0
         while True:
             try:
@@ -221,6 +230,8 @@ class Transport:
                 attempt += 1
                 self._pause_or_raise(call, attempt, wait, until, _reason(error))
                 continue
+            except _NotSentError as error:
+                raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
                 text = f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have happened"
                 raise LostAnswerError(text, "nothing is sent again before a look") from error
@@ -231,12 +242,12 @@ class Transport:
             return answer
 
     def _repeat(self, call: Call) -> Answer:
-        until = self.clock.monotonic() + self._deadline_s
+        until = _Deadline(self.clock.monotonic() + self._deadline_s)
         attempt = 0
         while True:
             try:
                 answer = self._once(call, until, call.units)
-            except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
+            except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError, _NotSentError) as error:
                 if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
                     self._stand_in()
                 asked, why = None, _reason(error)
@@ -248,8 +259,8 @@ class Transport:
             attempt += 1
             self._pause_or_raise(call, attempt, wait, until, why)
 
-    def _pause_or_raise(self, call: Call, attempt: int, wait: float, until: float, why: str) -> None:
-        left = until - self.clock.monotonic()
+    def _pause_or_raise(self, call: Call, attempt: int, wait: float, until: _Deadline, why: str) -> None:
+        left = until.at - self.clock.monotonic()
         hopeless = why.startswith(UNTRUSTED)
         if hopeless or attempt >= self._attempts or wait >= left or not self._budget.take():
             tried = f"tried {attempt} times" if attempt > 1 else "tried once"
@@ -266,9 +277,12 @@ class Transport:
             return asked
         self.pace.throttled(reads=call.reads)
         if asked is not None:
+            wait = min(asked, ASKED_MAX_S)
             if asked > ASKED_MAX_S:
                 self._alert(f"{shown(call.url)} asked to wait {asked:.0f} s; we wait {ASKED_MAX_S:.0f} s")
-            self.pace.hold(min(asked, ASKED_MAX_S))
+            elif asked >= LONG_S:
+                self._alert(f"{shown(call.url)} asks us to wait until {_clock(self.clock.wall() + wait)}")
+            self.pace.hold(wait, reads=call.reads)
         return asked
 
     def _alert(self, text: str) -> None:
@@ -280,11 +294,17 @@ class Transport:
             self._origins.append(self._origins.pop(0))
             log.warning("no connection; %s stands in", self._origins[0])
 
-    def _once(self, call: Call, until: float, units: float) -> Answer:
+    def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
         url = self._origins[0] + _tail(call.url) if self._origins else call.url
         for _ in range(REDIRECTS_MAX + 1):
+            begun = self.clock.monotonic()
             with self.pace.turn(reads=call.reads, units=units):
-                answer = self._exchange(call, url, until)
+                until.at += (
+                    self.clock.monotonic() - begun
+                )  # to wait for our own turn is no silence of the server
+                if not call.reads:
+                    self.pace.check_allowed()
+                answer = self._exchange(call, url, until.at)
             if not 300 <= answer.status < 400:
                 return answer
             target = urljoin(url, answer.headers.get("location", ""))
@@ -304,7 +324,7 @@ class Transport:
             if left <= 0:
                 raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
         if left <= 0:
-            raise _LateError(f"no answer within {self._deadline_s:.0f} s")
+            raise _NotSentError(f"the {self._deadline_s:.0f} s for this call were over before it was sent")
         headers = dict(call.headers) | {"client-request-id": self._new_id()}
         if call.content is not None:
             headers["Content-Type"] = "application/json"
@@ -342,16 +362,57 @@ class Transport:
         )
         stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
         if stamp:
-            self.skew_s = stamp - self.clock.wall()
-            self._told = (stamp, self.clock.monotonic())
+            self._hear(stamp)
         try:
             self.pressure = float(answer.headers.get("x-ms-throttle-limit-percentage", 0.0))
         except ValueError:
             self.pressure = 0.0
 
+    def _hear(self, stamp: float) -> None:
+        """Take note of the server's clock, unless our own ones contradict it."""
+        now = self.clock.monotonic()
+        self.skew_s = stamp - self.clock.wall()
+        off = stamp - (now + self._wall_ahead)
+        disagrees = abs(off) > TRUST_S
+        if disagrees != self._disagrees:
+            if disagrees:
+                way = "ahead of" if off > 0 else "behind"
+                self._alert(
+                    f"the server's clock is {span_text(abs(off))} {way} this machine's: this machine's is used "
+                    "until they agree"
+                )
+            else:
+                log.warning("the server's clock agrees with this machine's again")
+            self._disagrees = disagrees
+        self._told = None if disagrees else (stamp, now)
+
+
+@dataclass(slots=True)
+class _Deadline:
+    """When a call must be over, by the monotonic clock; waiting for our own turn moves it."""
+
+    at: float
+
 
 class _LateError(Exception):
     """The deadline is over, or the answer is too long."""
+
+
+class _NotSentError(Exception):
+    """The deadline was over before a byte went out."""
+
+
+def span_text(seconds: float) -> str:
+    """Write a length of time for a person: the two largest units."""
+    days, rest = divmod(round(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    parts = [(days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    first = next((at for at, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count or first == 3)
+
+
+def _clock(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _tail(url: str) -> str:

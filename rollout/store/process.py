@@ -27,15 +27,32 @@ def is_surely_dead(mark: str) -> bool:
     mine, parts = mark_of_this_process().split(), mark.split()
     if len(mine) != 4 or len(parts) != 4 or mine[:2] != parts[:2] or not parts[2].isdigit():
         return False
-    return _started(int(parts[2])) != parts[3]
+    pid = int(parts[2])
+    started = _started(pid)
+    # Where /proc hides the processes of others, one that it does not show may be alive.
+    return started != parts[3] if started is not None else not _exists(pid)
 
 
-def _started(pid: int) -> str:
-    """The clock tick at which a process started: a number is used again, both together are not."""
+def _exists(pid: int) -> bool:
+    """Whether there is a process of this number, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """The clock tick at which a process started; "" for one that has ended, None where /proc does not show it.
+
+    A number is used again; number and tick together are not.
+    """
     try:
         told = (_PROC / str(pid) / "stat").read_text()
     except OSError:
-        return ""
+        return None
     # The name in parentheses may hold anything, also parentheses: what counts stands behind the last one.
     fields = told.rpartition(")")[2].split()
     return "" if fields[0] in ("Z", "X") else fields[19]

@@ -232,6 +232,9 @@ class FakeTime:
     def held_s(self) -> float:
         return float("inf")
 
+    def barred(self) -> str:
+        return ""
+
     def pass_(self, seconds: float) -> None:
         """Let time pass without anybody sleeping."""
         with self._lock:
