@@ -123,7 +123,7 @@ class AdminServiceDirectory:
 
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are visible members or have their rule already."""
-        rules = self._rules(is_before_chunk=True)
+        rules = self._rules(is_fresh=True)
         if self._owed and self._clock.monotonic() - self._changed_at > QUIET_S:
             self._refresh()
         known = rows[self._resource[rows] >= 0]
@@ -300,10 +300,10 @@ class AdminServiceDirectory:
 
     # Membership.
 
-    def _rules(self, *, is_before_chunk: bool = False) -> MembershipRules:
+    def _rules(self, *, is_fresh: bool = False) -> MembershipRules:
         if self._known_rules is None:
             self._known_rules = MembershipRules(self.site, self.target().id, self.settings.in_flight)
-        self._known_rules.settle(is_before_chunk=is_before_chunk)
+        self._known_rules.settle(is_fresh=is_fresh)
         return self._known_rules
 
     def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:
@@ -342,9 +342,9 @@ class AdminServiceDirectory:
 
     def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
         """Evaluate again if accepted devices have stayed invisible for long; say whether that was asked for."""
-        rules = self._rules()
-        waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
+        rules = self._rules(is_fresh=due)
+        waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
         if waiting and due and not self.site.transport.reads_only:
             log.warning(
                 "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)

@@ -61,16 +61,16 @@ class MembershipRules:
         self._over = threading.Event()
         self.gone_out: set[int] = set()
 
-    def settle(self, *, is_before_chunk: bool = False) -> None:
+    def settle(self, *, is_fresh: bool = False) -> None:
         """Read the rules, at the beginning and whenever a write left a doubt.
 
-        is_before_chunk : read them also when they are old, since other administrators change them, too. They are
+        is_fresh : read them also when they are old, since other administrators change them, too. They are
             old after STALE_S, or after STALE_TIMES as long as it took to read them.
         """
         clock = self._site.transport.clock
         begun = clock.monotonic()
         is_old = begun - self._read_at > max(STALE_S, STALE_TIMES * self._reading_s)
-        if self._in_doubt or (is_before_chunk and is_old):
+        if self._in_doubt or (is_fresh and is_old):
             self._rules = self._site.rules(self._collection)
             self._in_doubt = False
             self._read_at = clock.monotonic()
