@@ -167,7 +167,7 @@ def plan_undo(database: Database, rollout: str, *, in_windows: bool = False) -> 
     if not len(ours):
         there = sum(len(applied.adopted) for _, _, applied in database.reader(known.id).applied())
         raise UsageError(
-            f"--undo: expected a rollout that added devices, found {known.id} that added none"
+            f"--undo: no device is left that {known.id} added"
             + (f": its {there} devices were members before it" if there else ""),
             "members that others added stay: take them out in the console, if that is meant" if there else "",
         )
