@@ -22,6 +22,7 @@ from rollout.decide import NOBODY, begin, decide, is_step_due, may_send
 from rollout.errors import OutsideError
 from rollout.pacing.calendar import next_open
 from rollout.ports import Directory, Journal, Record
+from rollout.undo import take_out, withdrawn_rows
 from rollout.values import (
     HOUR_S,
     NOT_RELEASED,
@@ -86,10 +87,13 @@ def drive(
     directory.prepare(plan)
     work = _Work(plan, journal, directory, permit or Permit(plan))
     directory.restore(work.batches)
+    work.count_withdrawn()
     progress = journal.progress() or begin(plan)
     now = yield progress.at
     while until is None or now < until:
         seen = work.look(progress, now)
+        if now >= lived_until:
+            work.take_out(seen.commands, now)
         decision = work.possible(decide(plan, progress, seen), progress, now)
         if decision.matters and now < lived_until:
             now = yield lived_until
@@ -124,6 +128,7 @@ def foresee(plan: Plan, record: Record, directory: Directory, now: int) -> tuple
     directory.prepare(plan)
     known = _Known(plan, record, directory)
     directory.restore(known.batches)
+    known.count_withdrawn()
     progress = record.progress() or begin(plan)
     decision = decide(plan, progress, known.seen(progress, now, directory.observe(now), record.commands()))
     if decision.progress.state is not State.RUNNING:
@@ -180,6 +185,12 @@ class _Known(Generic[R]):
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
 
+    def count_withdrawn(self) -> None:
+        """Tell the directory whom people took out in earlier sessions: their outcomes stay counted."""
+        rows = withdrawn_rows(self.journal)
+        if len(rows):
+            self.directory.keep_counting(rows)
+
     def seen(self, progress: Progress, now: int, observation: Observation, commands: Commands) -> Seen:
         """Give what `decide` goes by at a look."""
         return Seen(
@@ -220,6 +231,7 @@ class _Work(_Known[Journal]):
 
     adopted : of the rows about to be intended, those that are members already.
     unsure : those of the next chunk that may have been sent, by a session that died or a call without an answer.
+    withdrawn : rows that people had asked to take out by the last look; not sent any more, if they are not yet.
     """
 
     permit: Permit
@@ -230,6 +242,7 @@ class _Work(_Known[Journal]):
     last_point: tuple[int, bytes] = (0, b"")
     shut: tuple[int, int] = (-1, -1)
     """Batch and confirmed devices at which a closed window was noted last."""
+    withdrawn: IntArray = field(default_factory=lambda: NOBODY)
 
     def __post_init__(self) -> None:
         _Known.__post_init__(self)
@@ -254,6 +267,16 @@ class _Work(_Known[Journal]):
             counts = last.counts if last else _nothing(len(self.batches), self.plan)
             return Observation(now, counts, last.failed_codes if last else {}, readable=False)
         return self.last_look
+
+    def take_out(self, commands: Commands, now: int) -> None:
+        """Take out whom people asked for. A directory that does not answer is asked again at the next look."""
+        if not commands.withdrawn:
+            return
+        self.withdrawn = np.array(commands.withdrawn, dtype=np.int32)
+        try:
+            take_out(self.plan, self.journal, self.directory, now)
+        except OutsideError as error:
+            self.journal.session(now, "unanswered", error.message)
 
     def possible(self, decision: Decision, progress: Progress, now: int) -> Decision:
         """Put a release off while the batch before it is unsent, or nobody can say who is a member already.
@@ -368,7 +391,8 @@ class _Work(_Known[Journal]):
     def _is_stopped(self) -> bool:
         commands = self.journal.commands()
         self.permit.refresh(commands)
-        return commands.paused or commands.aborted
+        # A device that shall leave does so before anybody else is sent: at the look that follows at once.
+        return commands.paused or commands.aborted or len(commands.withdrawn) > len(self.withdrawn)
 
     def _add(self, batch: Batch, rows: IntArray, now: int) -> Applied | None:
         """Look, add the missing, and say of each row what became of it; None if people stopped it meanwhile.
@@ -377,7 +401,8 @@ class _Work(_Known[Journal]):
         looking for members may have taken long.
         """
         present = self.directory.members(rows)
-        missing = _without(rows, present)
+        # Who was withdrawn before it was sent is not sent any more.
+        missing = _without(_without(rows, present), self.withdrawn)
         answer = Applied(NOBODY, NOBODY, NOBODY)
         excluded = missing[np.isin(missing, list(self.journal.commands().excluded))]
         missing = _without(missing, excluded)

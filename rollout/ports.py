@@ -50,6 +50,14 @@ class Record(Protocol):
         """Give the recorded counts in order of time."""
         ...
 
+    def added(self) -> IntArray:
+        """Give the rows that we added to the collection, in order; those who left it again are among them."""
+        ...
+
+    def withdrawals(self) -> Sequence[tuple[int, Applied]]:
+        """Give (Unix seconds, answer) of the withdrawals of single devices that the directory has answered."""
+        ...
+
 
 class Journal(Record, Protocol):
     """The append-only record of one rollout: intentions, confirmations, observations, decisions.
@@ -72,6 +80,10 @@ class Journal(Record, Protocol):
 
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
         """Record that the first `upto` devices of `batch` have been answered by the directory."""
+        ...
+
+    def confirm_withdrawal(self, applied: Applied, at: int) -> None:
+        """Record what the directory answered to a withdrawal of single devices. The command is its intention."""
         ...
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
@@ -118,6 +130,10 @@ class Directory(Protocol):
 
         Raise `OutsideError` when the answer is lost, as `apply` does.
         """
+        ...
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """Go on counting the outcomes of `rows`, whom we withdrew: evidence does not leave with the membership."""
         ...
 
     def observe(self, at: int) -> Observation:

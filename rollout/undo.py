@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rollout.ports import Directory
+from rollout.ports import Directory, Journal, Record
 from rollout.values import (
     NOT_RELEASED,
     OUTCOMES,
@@ -23,6 +23,49 @@ from rollout.values import (
     Plan,
     Quiet,
 )
+
+NOBODY: IntArray = np.empty(0, dtype=np.int32)
+
+
+def withdrawn_rows(record: Record) -> IntArray:
+    """Give the rows that people took out one by one: taken out by us, or found outside."""
+    parts = [part for _, told in record.withdrawals() for part in (told.accepted, told.adopted)]
+    return np.concatenate([NOBODY, *parts])
+
+
+def still_ours(record: Record) -> IntArray:
+    """Give the rows that we added and nobody took out since, in the order in which they were added."""
+    added = record.added()
+    return added[~np.isin(added, withdrawn_rows(record))]
+
+
+def to_withdraw(plan: Plan, record: Record) -> IntArray:
+    """Give the rows that people want out, that we added, and for which the directory has given no answer yet."""
+    asked = record.commands().withdrawn
+    if not asked or plan.is_undo:
+        return NOBODY
+    refused = np.concatenate([NOBODY, *(told.rejected for _, told in record.withdrawals())])
+    ours = still_ours(record)
+    return ours[np.isin(ours, asked) & ~np.isin(ours, refused)]
+
+
+def take_out(plan: Plan, journal: Journal, directory: Directory, now: int) -> None:
+    """Take single devices out as people asked; only those that we added, and nothing is sent twice.
+
+    The command is the intention: killed before the directory's answer is written, the next call looks and goes on.
+    Raise `OutsideError` if the directory does not answer, `LeaseError` if another executor took over.
+    """
+    rows = to_withdraw(plan, journal)
+    for first in range(0, len(rows), plan.chunk):
+        part = rows[first : first + plan.chunk]
+        inside = directory.members(part)
+        answer = Applied(NOBODY, NOBODY, NOBODY)
+        if len(inside):
+            journal.check()
+            answer = directory.withdraw(-1, inside, now)
+        outside = np.concatenate([part[~np.isin(part, inside)], answer.adopted])
+        journal.confirm_withdrawal(Applied(answer.accepted, outside, answer.rejected, answer.reasons), now)
+        directory.keep_counting(np.concatenate([answer.accepted, outside]))
 
 
 class UndoDirectory:
@@ -65,6 +108,9 @@ class UndoDirectory:
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """The way back of the way back is a rollout of its own."""
         raise AssertionError("an undo is not undone: plan a rollout instead")
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """Nobody is withdrawn from the way back."""
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         """Look each time: who has left is only seen by looking."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from rollout.values import (
     Applied,
     Batch,
     Commands,
     DecisionRow,
+    IntArray,
     Progress,
     ProgressPoint,
 )
@@ -29,6 +32,7 @@ class MemoryJournal:
         self._rows: list[DecisionRow] = []
         self._points: list[ProgressPoint] = []
         self.applied: list[tuple[int, int, Applied]] = []
+        self._withdrawals: list[tuple[int, Applied]] = []
 
     def progress(self) -> Progress | None:
         """Give the progress of the last recorded decision."""
@@ -68,6 +72,19 @@ class MemoryJournal:
         """Record the answer to the first `upto` devices of a batch."""
         self._confirmed[batch] = max(self._confirmed[batch], upto)
         self.applied.append((at, batch, applied))
+
+    def added(self) -> IntArray:
+        """Give the rows that were added, in order."""
+        parts = [told.accepted for _, _, told in self.applied]
+        return np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
+
+    def withdrawals(self) -> Sequence[tuple[int, Applied]]:
+        """Give the answered withdrawals of single devices."""
+        return tuple(self._withdrawals)
+
+    def confirm_withdrawal(self, applied: Applied, at: int) -> None:
+        """Record the answer to a withdrawal of single devices."""
+        self._withdrawals.append((at, applied))
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
         """Record that the rest of a batch is never sent."""

@@ -26,6 +26,9 @@ from rollout.values import (
 )
 from sim.engine import Simulation
 
+LEFT = -1
+"""Stands in the log of a world in the place of a batch where devices left the collection."""
+
 NOBODY: IntArray = np.empty(0, dtype=np.int32)
 
 
@@ -60,7 +63,10 @@ class World:
         """
         del batches
         for at, batch, rows in self._log.load() if self._log else ():
-            self._enter(rows, batch, at)
+            if batch == LEFT:
+                self.is_member[rows] = False
+            else:
+                self._enter(rows, batch, at)
 
     def follow(self, batch: Batch) -> None:
         """Count those of a batch who were members before; for the engine they enter now."""
@@ -88,7 +94,11 @@ class World:
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Take `rows` out of the collection. Nothing happens on a device that leaves it (I)."""
-        return _withdrawn(self.is_member, self._log, batch, rows, at)
+        del batch
+        return _withdrawn(self.is_member, self._log, LEFT, rows, at)
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """Nothing to do: what a device has come to does not hang on its membership here."""
 
     def observe(self, at: int) -> Observation:
         """Give the counts at `at`: events strictly before it."""
@@ -139,6 +149,9 @@ class Collection:
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Take `rows` out."""
         return _withdrawn(self.is_member, self._log, batch, rows, at)
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """There are no outcomes here."""
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         """Look each time."""

@@ -142,6 +142,9 @@ class PromptDirectory:
         self.is_member[rows] = False
         return Applied(rows, NOBODY, NOBODY)
 
+    def keep_counting(self, rows: IntArray) -> None:
+        """What is counted does not hang on membership here."""
+
     def members(self, rows: IntArray) -> IntArray:
         return np.asarray(rows[self.is_member[rows]], dtype=np.int32)
 

@@ -110,6 +110,13 @@ def device(place: int) -> str:
     return str(plan.ids[plan.phases[1].order[place]])
 
 
+def released(place: int) -> list[str]:
+    """Give a device of the first batch."""
+    with open_database("rollout.db") as database:
+        batch, plan = database.reader("run-1").batches()[0], database.plan().plan
+    return [str(plan.ids[batch.rows[place]])]
+
+
 def _under_way(world: World) -> None:
     """A rollout begins, is forecast, held by another executor, paused, and goes on."""
     world.ask("dry run", "run", "--dry-run")
@@ -120,12 +127,15 @@ def _under_way(world: World) -> None:
         with database.journal("run-1", owner="test:1", now=time.time) as journal:
             journal.session(1, expectation.KIND, told)
         database.journal("run-1", owner="other:7")
+        world.ask("withdrawal noted", "withdraw", *released(1))
         world.ask("lease taken", "run", "--speed", "max", code=7)
         world.ask("status with lease and forecast", "status")
         world.ask("report with forecast", "report", "--out", "forecast")
         world.ask("lease released", "doctor", "--release-lease", "run-1", "--by", "Kim")
     world.ask("no lease", "doctor", "--release-lease", "run-1")
-    world.ask("exclude", "exclude", device(-1), "--reason", "board member")
+    world.ask("exclude", "exclude", device(-1), *released(0), "--reason", "board member")
+    world.ask("withdraw", "withdraw", device(-1), *released(0), "--reason", "board member")
+    world.ask("withdrawn device", "status", "--device", *released(0))
     world.ask("pause", "pause", "--by", "Kim", "--reason", "help desk is full")
     world.ask("paused", "run", "--speed", "max", code=6)
     world.ask("approved gate", "approve", "--gate", "pilot", "--by", "Kim")

@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.look": {"values", "pacing"},
     "rollout.quiet": {"values", "pacing", "gates", "look"},
     "rollout.decide": {"values", "pacing", "gates", "failures", "look", "quiet"},
-    "rollout.loop": {"values", "errors", "ports", "decide"},
+    "rollout.loop": {"values", "errors", "ports", "decide", "undo"},
     "rollout.undo": {"values", "ports"},
     "rollout.store": {"files", "values", "errors", "ports"},
     "rollout.directory": {"plain", "values", "errors", "ports", "failures"},

@@ -186,6 +186,12 @@ def test_enrollment_is_not_undone_under_a_staged_workload(cli: Cli) -> None:
     assert refused.code == 4
     assert "of run-2" in refused.json["error"]["message"]
     assert "rollout plan --undo run-2" in refused.json["error"]["hint"]
+    with open_database("rollout.db") as database:
+        staged = str(database.plan("plan-2").plan.ids[database.reader("run-2").batches()[0].rows[0]])
+    alone = cli("withdraw", staged, "--rollout", "run-1")
+    assert (alone.code, "still staged for a workload" in alone.err) == (4, True)
+    assert cli("withdraw", staged, "--rollout", "run-2").code == 0
+    assert cli("withdraw", staged, "--rollout", "run-1").code == 0, "first the workload, then enrollment"
     assert cli("plan", "--undo", "run-2").code == 0
     assert cli("plan", "--undo", "run-1").code == 4  # planned, not yet carried out
     assert cli("run", "--speed", "max").code == 0

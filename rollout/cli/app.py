@@ -27,6 +27,7 @@ from rollout.cli import (
     simulate,
     status,
     tune,
+    withdraw,
     workloads,
 )
 from rollout.errors import UsageError
@@ -60,6 +61,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "resume": control.resume,
     "abort": control.abort,
     "exclude": control.exclude,
+    "withdraw": withdraw.withdraw,
     "report": report.report,
     "enrollment": enrollment.enrollment,
     "workloads": workloads.workloads,

@@ -11,12 +11,15 @@ import typer
 from rollout.cli import steps
 from rollout.cli.choosing import to_command
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.terminal import emit, say
+from rollout.cli.terminal import emit, instant, say
 from rollout.errors import RefusedError, UsageError
 from rollout.plain import is_plain, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rollout.store import Database
+    from rollout.values import Plan
 
 Rollout = Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")]
 
@@ -74,7 +77,26 @@ def exclude(
     known = to_command(database, rollout)
     plan = database.plan(known.plan_id)
     rows = find_devices(database, plan.inventory_id, devices)
-    give(database, known.id, "exclude", by=by, reason=reason, rows=rows, as_json=as_json)
+    late = _released(database, known.id, plan.plan, rows)
+    if late and len(late) == len(set(rows)):
+        raise RefusedError(
+            f"{known.id}: nobody is excluded: {'; '.join(late.values())}",
+            f"to take them out again: rollout withdraw {' '.join(devices)}",
+        )
+    waiting = tuple(row for row in rows if row not in late)
+    ids = [str(plan.plan.ids[row]) for row in late]
+    give(database, known.id, "exclude", by=by, reason=reason, rows=waiting, as_json=as_json, released=ids)
+    for row, sentence in late.items():
+        say(f"{sentence}; to take it out: rollout withdraw {plan.plan.ids[row]}", as_json=as_json)
+
+
+def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:
+    """Give those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
+    wanted, late = set(rows), {}
+    for batch in database.reader(rollout).batches():
+        for row in wanted.intersection(batch.rows.tolist()):
+            late[row] = f"{plan.ids[row]} was released at {instant(batch.at, plan.zone)} and stays a member"
+    return {row: late[row] for row in rows if row in late}
 
 
 def find_devices(database: Database, inventory_id: str, devices: list[str]) -> tuple[int, ...]:
@@ -106,8 +128,12 @@ def give(
     rows: tuple[int, ...] = (),
     phase: str = "",
     as_json: bool = False,
+    released: Sequence[str] = (),
 ) -> None:
-    """Write a command into the journal, where the executor reads it before its next chunk."""
+    """Write a command into the journal, where the executor reads it before its next chunk.
+
+    released : ids of devices that were named and for which it comes too late.
+    """
     known = to_command(database, rollout)
     plan = database.plan(known.plan_id).plan
     progress = database.reader(known.id).progress()
@@ -117,7 +143,8 @@ def give(
     who = by or user()
     database.command(known.id, kind, by=who, reason=reason, at=int(time.time()), rows=rows, phase=index)
     if as_json:
-        emit({"rollout": known.id, "command": kind, "by": who, "devices": len(rows)})
+        facts = {"rollout": known.id, "command": kind, "by": who, "devices": len(rows)}
+        emit({**facts, "released": list(released)})
         return
     what = f"{kind} of {len(rows)} devices" if rows else kind
     say(f"rollout {known.id}: {what} is noted, by {who}; it takes effect before the next chunk")

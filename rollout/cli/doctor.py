@@ -87,12 +87,10 @@ def _outside(db: str, name: str, settings: Path) -> list[Check]:
 
 def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
     """Compare what we put into the collection with who is in it: a person's removal stands, and is told."""
-    import numpy as np
-
     from rollout.planning import membership_drift
+    from rollout.undo import still_ours
 
-    parts = [applied.accepted for _, _, applied in database.reader(rollout_id).applied()]
-    ours = np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
+    ours = still_ours(database.reader(rollout_id))
     gone = membership_drift(ours, real.members(ours)).withdrawn
     sentence = f"{len(ours) - len(gone):,} of {len(ours):,} devices that {rollout_id} added are members"
     if len(gone):

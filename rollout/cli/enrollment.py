@@ -14,6 +14,7 @@ from rollout.cli.staged import left_rows
 from rollout.cli.terminal import emit, number, say, table
 from rollout.errors import RefusedError, UsageError
 from rollout.failures import explain
+from rollout.undo import withdrawn_rows
 from rollout.values import NOT_RELEASED, Outcome
 from rollout.workloads import (
     TRANSITIONS,
@@ -214,7 +215,9 @@ def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
             continue
         if plan.action == "enroll":
             told = database.reader(known.id).outcomes()
-            member |= (told.outcome >= 0) & (told.outcome != Outcome.REJECTED)
+            inside = (told.outcome >= 0) & (told.outcome != Outcome.REJECTED)
+            inside[withdrawn_rows(database.reader(known.id))] = False
+            member |= inside
             done |= told.outcome == Outcome.ENROLLED
         elif plan.action_undone == "enroll":
             member[left_rows(database, known.id)] = False

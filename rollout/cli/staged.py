@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rollout.errors import RefusedError
+from rollout.undo import still_ours
 from rollout.values import IntArray, Plan
 from rollout.workloads import outside_superset
 
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
 
 def added_rows(database: Database, rollout_id: str) -> IntArray:
-    """Give the rows that a rollout added, in order; adopted members are not among them."""
-    parts = [applied.accepted for _, _, applied in database.reader(rollout_id).applied()]
-    return np.concatenate([[], *parts]).astype(np.int32)
+    """Give the rows that a rollout added, in order; adopted members and withdrawn devices are not among them."""
+    return still_ours(database.reader(rollout_id))
 
 
 def left_rows(database: Database, rollout_id: str) -> IntArray:

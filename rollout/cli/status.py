@@ -146,7 +146,7 @@ def eta(database: Database, now: Standing) -> dict[str, Any] | None:
 
 OF_A_DEVICE = (
     *("phase", "place", "of", "excluded", "because", "next_action"),
-    *("batch", "released_at", "outcome", "since", "code", "name"),
+    *("batch", "released_at", "withdrawal", "withdrawn_at", "outcome", "since", "code", "name"),
 )
 """What is told of a device in this order, each where there is something to tell."""
 
@@ -154,6 +154,7 @@ OF_A_DEVICE = (
 def show_device(database: Database, rollout_id: str, device: str, *, as_json: bool) -> None:
     """Print what is known of one device: phase, place in the order, batch, outcome."""
     from rollout.cli.control import find_devices
+    from rollout.cli.withdraw import withdrawal_of
 
     known = database.rollout(rollout_id)
     stored = database.plan(known.plan_id)
@@ -171,6 +172,7 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
     for batch in reader.batches():
         if (batch.rows == row).any():
             facts |= {"batch": batch.number + 1, "released_at": iso(batch.at)}
+    facts["withdrawal"], facts["withdrawn_at"] = withdrawal_of(reader, row)
     outcomes = reader.outcomes()
     if outcomes is not None and outcomes.outcome[row] >= 0:
         outcome = Outcome(int(outcomes.outcome[row]))

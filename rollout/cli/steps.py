@@ -165,15 +165,23 @@ def plan_undo(database: Database, rollout: str, *, in_windows: bool = False) -> 
     stored = database.plan(known.plan_id)
     ours = added_rows(database, known.id)
     if not len(ours):
-        there = sum(len(applied.adopted) for _, _, applied in database.reader(known.id).applied())
-        raise UsageError(
-            f"--undo: expected a rollout that added devices, found {known.id} that added none"
-            + (f": its {there} devices were members before it" if there else ""),
-            "members that others added stay: take them out in the console, if that is meant" if there else "",
-        )
+        raise _nothing_to_undo(database, known.id)
     check_undo(database, stored.plan, ours)
     plan = undo_plan(stored.plan, ours, created=int(time.time()), in_windows=in_windows)
     return database.add_plan(plan, stored.inventory_id, stored.scenario), plan
+
+
+def _nothing_to_undo(database: Database, rollout: str) -> UsageError:
+    """Say why a rollout has nobody to take out."""
+    reader = database.reader(rollout)
+    if len(reader.added()):
+        return UsageError(f"--undo: no device is left that {rollout} added; all of them were withdrawn")
+    there = sum(len(applied.adopted) for _, _, applied in reader.applied())
+    return UsageError(
+        f"--undo: expected a rollout that added devices, found {rollout} that added none"
+        + (f": its {there} devices were members before it" if there else ""),
+        "members that others added stay: take them out in the console, if that is meant" if there else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,10 @@ class AdminServiceDirectory:
         del batch, at
         return self._change(rows, inside=False)
 
+    def keep_counting(self, rows: IntArray) -> None:
+        """Count `rows` on though they are no visible members any more."""
+        self._tally.withdrawn[rows] = True
+
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rules = self._rules()
         rejected = {row: self._why_not[row] for row in rows.tolist() if row in self._why_not}

@@ -133,6 +133,10 @@ class GraphDirectory:
         del batch, at
         return self._change(rows, inside=False)
 
+    def keep_counting(self, rows: IntArray) -> None:
+        """Count `rows` on though they are no visible members any more."""
+        self._tally.withdrawn[rows] = True
+
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
         row_of = {self._objects[row]: row for row in rows.tolist() if row not in rejected}

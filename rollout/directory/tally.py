@@ -23,7 +23,8 @@ from rollout.values import (
 class Tally:
     """Outcomes of the released devices of one plan, over the looks of one session.
 
-    released : (n,) bool. A device is counted once it is a visible member, or once the directory refused it.
+    A device is counted once it is a visible member, or once the directory refused it; and also without being one if
+    we took it out ourselves: `withdrawn`, (n,) bool.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -36,6 +37,7 @@ class Tally:
         self._at = np.full(n, -1, dtype=np.int64)
         self._code = np.zeros(n, dtype=np.int64)
         self.rejected = np.zeros(n, dtype=np.bool_)
+        self.withdrawn = np.zeros(n, dtype=np.bool_)
 
     @property
     def released(self) -> BoolArray:
@@ -65,7 +67,7 @@ class Tally:
         visible, enrolled, failed : (n,) bool, code : (n,) int64 HRESULT, 0 unknown. Enrolled wins over failed.
         A device that never showed an outcome is TIMED_OUT past `straggler_after_s`; it may still enroll.
         """
-        released = self.released
+        released, visible = self.released, visible | self.withdrawn
         counted = released & visible
         outcome = np.full(len(self._plan), NOT_RELEASED, dtype=np.int8)
         outcome[counted] = Outcome.PENDING

@@ -203,7 +203,9 @@ class Database:
         rows: Sequence[int] = (),
         phase: int = -1,
     ) -> None:
-        """Ask for pause, resume, abort, exclude (of fleet `rows`) or approve-gate (of `phase`, default the current).
+        """Ask for pause, resume, abort, exclude or withdraw (of fleet `rows`), or approve-gate.
+
+        phase : of approve-gate, the current one by default.
 
         Appended to the journal; the executor reads it before its next chunk.
         """

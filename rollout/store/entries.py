@@ -3,6 +3,7 @@
 decision   the loop decided; its progress, its counts, and the batch it intends
 point      counts that only charts need
 confirm    the directory answered a chunk
+withdraw   the directory answered a withdrawal of single devices
 cancel     the rest of a batch is never sent
 session    what happened to this execution: begin, error, alert
 lease      somebody took or released the lease
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,11 @@ def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:
         "reasons": list(applied.reasons),
     }
     return Entry("confirm", at, body, batch, pack(applied.accepted, applied.adopted, applied.rejected))
+
+
+def withdraw_entry(applied: Applied, at: int) -> Entry:
+    """Say what the directory answered to a withdrawal of single devices."""
+    return replace(confirm_entry(NO_BATCH, 0, applied, at), kind="withdraw")
 
 
 def applied_of(row: Kept) -> Applied:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from rollout.errors import LeaseError
 from rollout.store import lease
 from rollout.store.access import Access
-from rollout.store.entries import Entry, Kept, confirm_entry, decision_entry, kept
+from rollout.store.entries import Entry, Kept, confirm_entry, decision_entry, kept, withdraw_entry
 from rollout.store.outcomes import changed_rows, load_outcomes, write_outcomes
 from rollout.store.reader import Told, catch_up
 from rollout.store.replay import Replay
@@ -136,6 +136,10 @@ class SqlJournal(Told):
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
         """Record that the first `upto` devices of `batch` have been answered by the directory."""
         self._append(confirm_entry(batch, upto, applied, at))
+
+    def confirm_withdrawal(self, applied: Applied, at: int) -> None:
+        """Record what the directory answered to a withdrawal of single devices."""
+        self._append(withdraw_entry(applied, at))
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
         """Record that the unconfirmed rest of `batch` will never be sent."""

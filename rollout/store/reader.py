@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from sqlalchemy import Connection, bindparam, select
 
 from rollout.errors import DatabaseError
@@ -20,6 +21,7 @@ from rollout.values import (
     Commands,
     DecisionRow,
     DeviceOutcomes,
+    IntArray,
     Progress,
     ProgressPoint,
 )
@@ -91,6 +93,15 @@ class Told(ABC):
     def points(self) -> Sequence[ProgressPoint]:
         """Give the recorded counts in order."""
         return tuple(self._replay.points)
+
+    def added(self) -> IntArray:
+        """Give the rows that we added, in order."""
+        parts = [applied.accepted for _, _, applied in self._replay.applied]
+        return np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
+
+    def withdrawals(self) -> Sequence[tuple[int, Applied]]:
+        """Give (Unix seconds, answer) of the withdrawals of single devices."""
+        return tuple(self._replay.withdrawals)
 
     def sessions(self) -> Sequence[tuple[int, str, str]]:
         """Give (Unix seconds, kind, text) of what happened to the executions."""

@@ -22,7 +22,7 @@ from rollout.values import (
     ProgressPoint,
 )
 
-COMMANDS = ("pause", "resume", "abort", "exclude", "approve-gate")
+COMMANDS = ("pause", "resume", "abort", "exclude", "withdraw", "approve-gate")
 
 Audit = tuple[int, str, str, str]
 """Unix seconds, who, what, why."""
@@ -43,6 +43,7 @@ class Replay:
     points: list[ProgressPoint] = field(default_factory=list)
     sessions: list[tuple[int, str, str]] = field(default_factory=list)
     applied: list[tuple[int, int, Applied]] = field(default_factory=list)
+    withdrawals: list[tuple[int, Applied]] = field(default_factory=list)
     audit: list[Audit] = field(default_factory=list)
     holder: str = ""
 
@@ -114,6 +115,18 @@ def _confirm(replay: Replay, row: Kept) -> None:
         replay.audit.append((row.at, "directory", what, text))
 
 
+def _withdraw(replay: Replay, row: Kept) -> None:
+    applied = applied_of(row)
+    replay.withdrawals.append((row.at, applied))
+    parts = [
+        f"{len(applied.accepted)} taken out",
+        *([f"{len(applied.adopted)} were out already"] if len(applied.adopted) else []),
+        *([f"{len(applied.rejected)} refused"] if len(applied.rejected) else []),
+    ]
+    text = "; ".join(sorted(set(applied.reasons)))
+    replay.audit.append((row.at, replay.holder, "withdrawal: " + ", ".join(parts), text))
+
+
 def _cancel(replay: Replay, row: Kept) -> None:
     sent, whole = replay.confirmed[row.batch], len(replay.batches[row.batch])
     reason = row.told["reason"]
@@ -148,6 +161,7 @@ _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
     "decision": _decision,
     "point": _point,
     "confirm": _confirm,
+    "withdraw": _withdraw,
     "cancel": _cancel,
     "session": _session,
     "lease": _lease,
@@ -161,6 +175,8 @@ def with_command(
     """Give what people ask for after one more command. An abort is final."""
     if kind == "exclude":
         return dataclasses.replace(before, excluded=tuple(sorted({*before.excluded, *rows})))
+    if kind == "withdraw":
+        return dataclasses.replace(before, withdrawn=tuple(sorted({*before.withdrawn, *rows})))
     if kind == "approve-gate":
         return dataclasses.replace(before, gate_approved=phase)
     if before.aborted:

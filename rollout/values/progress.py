@@ -87,6 +87,7 @@ class Commands:
 
     excluded : fleet rows that a person took out; not yet released ones are never released.
     gate_approved : index of the phase whose inconclusive gate a person approved, -1 none.
+    withdrawn : fleet rows that a person wants out of the collection again, as far as we added them.
     """
 
     paused: bool = False
@@ -95,6 +96,7 @@ class Commands:
     by: str = ""
     excluded: tuple[int, ...] = ()
     gate_approved: int = -1
+    withdrawn: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,19 @@ from opened import Setting, fleet_plan, site, tenant
 from rollout.errors import OutsideError, RefusedError
 from rollout.loop import drive, pump
 from rollout.ports import Directory
-from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, Batch, FailureClass, Outcome, Plan, State
+from rollout.undo import to_withdraw
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    NOT_RELEASED,
+    Applied,
+    Batch,
+    Commands,
+    FailureClass,
+    Outcome,
+    Plan,
+    State,
+)
 from sim.draws import traits_like
 from sim.forecast import world_of
 from sim.journal import MemoryJournal
@@ -309,3 +321,59 @@ def test_a_batch_that_is_followed_counts_its_adopted_members(it: Opened) -> None
             emulator.target.members.update(sorted(emulator.row_of)[:2])
     it.directory.follow(Batch(0, 0, it.pass_(0), rows, adopted))
     assert int(it.directory.observe(it.pass_(60)).counts.sum()) == len(adopted)
+
+
+def test_who_is_withdrawn_leaves_and_stays_counted(it: Opened) -> None:
+    """Members no more, in this session and in a new one; what became of them counts as before."""
+    rows = np.arange(10, dtype=np.int32)
+    it.directory.apply(0, rows, it.pass_(0))
+    for _ in range(9):
+        before = it.directory.observe(it.pass_(DAY_S)).counts
+    gone = np.array([2, 5, 7], dtype=np.int32)
+    assert it.directory.withdraw(-1, gone, it.pass_(0)).accepted.tolist() == [2, 5, 7]
+    it.directory.keep_counting(gone)
+    assert (it.directory.observe(it.pass_(HOUR_S)).counts == before).all()
+    assert it.directory.members(rows).tolist() == [0, 1, 3, 4, 6, 8, 9]
+
+
+class Dying(MemoryJournal):
+    """A journal whose executor is killed right after the directory has answered a withdrawal."""
+
+    deaths = 1
+
+    def confirm_withdrawal(self, applied: Applied, at: int) -> None:
+        if self.deaths:
+            self.deaths -= 1
+            raise KeyboardInterrupt
+        super().confirm_withdrawal(applied, at)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_withdrawal_in_the_middle_of_a_rollout(kind: str) -> None:
+    """Only whom we added leaves, before the next chunk; killed after the answer, the next session finds it done.
+
+    Nobody who was withdrawn is sent, neither again nor, if it waited in a batch, for the first time.
+    """
+    plan = replace(fleet_plan(60, sizes=(20, 40, 0), chunk=7)[1], look_s=7200)
+    opened, journal = KINDS[kind](plan, MODEL), Dying()
+    opened.directory.apply(0, plan.phases[0].order[:1], opened.pass_(0))  # somebody else added it
+    clock, end = Clock(opened), plan.start + 40 * DAY_S
+    first = plan.phases[0].order[:3]
+    steps = drive(plan, journal, opened.directory, end)
+    at = next(steps)
+    while not journal.applied:
+        at = steps.send(clock.wait_until(at))
+    journal.commands_now = Commands(withdrawn=tuple(sorted(int(row) for row in first)))
+    at = steps.send(clock.wait_until(at))  # what was asked for takes effect at the next look
+    with pytest.raises(KeyboardInterrupt):
+        steps.send(clock.wait_until(at))
+    assert to_withdraw(plan, journal).tolist() == first[1:].tolist(), "intended, not confirmed"
+    pump(drive(plan, journal, opened.directory, end), clock.wait_until)
+    ((_, told),) = journal.withdrawals()
+    assert sorted([*told.accepted.tolist(), *told.adopted.tolist()]) == sorted(first[1:].tolist())
+    members = opened.directory.members(np.arange(60, dtype=np.int32)).tolist()
+    assert set(first.tolist()) & set(members) == {int(first[0])}, "the one that others added stays"
+    assert len(members) == 58
+    batched = np.concatenate([batch.rows for batch in journal.batches()]).tolist()
+    assert len(batched) == len(set(batched)) == 60
+    assert sum(journal.decisions()[-1].totals) == 60, "all stay counted"

@@ -85,7 +85,7 @@ class Engine:
             self._engine.release(np.array([row], dtype=np.int32), 0, at)
 
     def leave(self, row: int) -> None:
-        raise NotImplementedError("the simulator's clients do not leave")
+        """Nothing happens on a device that leaves the collection, as in the embedded directory."""
 
     def look(self, at: int) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
         self._engine.advance(at)

@@ -61,6 +61,12 @@ class WatchedJournal:
     def points(self) -> Sequence[ProgressPoint]:
         return self._inner.points()
 
+    def added(self) -> IntArray:
+        return self._inner.added()
+
+    def withdrawals(self) -> Sequence[tuple[int, Applied]]:
+        return self._inner.withdrawals()
+
     def commands(self) -> Commands:
         self._hooks.fence()
         self._door.mark()
@@ -80,6 +86,9 @@ class WatchedJournal:
 
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
         self._write("confirm", self._inner.confirm, batch, upto, applied, at)
+
+    def confirm_withdrawal(self, applied: Applied, at: int) -> None:
+        self._write("withdraw", self._inner.confirm_withdrawal, applied, at)
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
         self._write("cancel", self._inner.cancel, batch, at, reason)
@@ -123,6 +132,9 @@ class WatchedDirectory:
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         return self._door.withdraw(batch, rows, at)
+
+    def keep_counting(self, rows: IntArray) -> None:
+        self._door.keep_counting(rows)
 
     def observe(self, at: int) -> Observation:
         return self._around("observe", self._door.observe, at)  # type: ignore[no-any-return]

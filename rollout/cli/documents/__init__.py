@@ -40,6 +40,7 @@ FORMS: dict[str, tuple[type[Document], ...]] = {
     "resume": (executing.Command,),
     "abort": (executing.Command,),
     "exclude": (executing.Command,),
+    "withdraw": (executing.Withdrawal,),
     "report": (reporting.Report, reporting.Audit),
     "enrollment": (
         comanagement.Standing,

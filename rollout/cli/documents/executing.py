@@ -1,4 +1,4 @@
-"""The documents of `run`, `status`, `pause`, `resume`, `abort`, `exclude` and `doctor`."""
+"""The documents of `run`, `status`, `pause`, `resume`, `abort`, `exclude`, `withdraw` and `doctor`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,10 @@ class DeviceStatus(Document):
     next_action: str | None = told("What a person does: about an exclusion or a failure; null for nothing.")
     batch: Count | None = told("Number of its batch, from 1; null before its release.")
     released_at: Instant | None = told("UTC instant of its release; null before.")
+    withdrawal: Literal["asked", "done"] | None = told(
+        "Whether it was withdrawn from the collection; null for no."
+    )
+    withdrawn_at: Instant | None = told("UTC instant of that; null before.")
     outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] | None = told(
         "What became of it; null before its release."
     )
@@ -131,7 +135,29 @@ class Command(Document):
     rollout: str = told("The rollout's id.")
     command: Literal["pause", "resume", "abort", "exclude", "approve-gate"] = told("What was asked.")
     by: str = told("Who asked.")
-    devices: Count = told("Devices that it names; 0 for all.")
+    devices: Count = told("Devices that it names and that are not released yet; 0 for all.")
+    released: list[str] = told("Ids of named devices that were released already and stay members.")
+
+
+class WithdrawnDevice(Document):
+    """What became of one device that was named."""
+
+    device: str = told("The device's id.")
+    result: Literal["withdrawn", "noted", "not_released", "not_ours", "staged", "refused"] = told(
+        "withdrawn: it is out; noted: an executor takes it out, or does not send it; the others: it stays, and why."
+    )
+    sentence: str = told("The same in words.")
+
+
+class Withdrawal(Document):
+    """Single devices were taken out again."""
+
+    rollout: str = told("The rollout's id.")
+    by: str = told("Who asked.")
+    executor: str | None = told(
+        "The executor that takes them out before its next chunk; null: done by this command."
+    )
+    devices: list[WithdrawnDevice] = told("The devices that were named, those that stay first.")
 
 
 class Check(Document):
