@@ -10,7 +10,6 @@ of the wall clock, or hours of them, both times if the clock goes back.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from rollout.pacing.recurrence import EARLIEST, rule_days
 from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window, time_of_day
 
 DEVICE_ZONE = "device"
@@ -29,8 +29,6 @@ _EPOCH = dt.date(1970, 1, 1)
 _MARGIN_S = 3 * DAY_S  # no zone is further from UTC, and no window longer, than this
 _PROBE_S = 6 * HOUR_S  # no zone changes its clock twice within this time
 
-_UNTIL_UTC = re.compile(r"UNTIL=(\d{8}T\d{6}Z)", re.IGNORECASE)
-
 Spans = tuple[LongArray, LongArray]
 
 
@@ -38,7 +36,8 @@ Spans = tuple[LongArray, LongArray]
 class Freeze:
     """Local days on which nothing is released: first to last, both included, or a rule's days.
 
-    rrule : RFC 5545 recurrence rule, "" none; each occurrence freezes `days` days. first is its DTSTART.
+    rrule : RFC 5545 recurrence rule, "" none; each occurrence freezes `days` days. first is the day on which it
+        starts (its DTSTART), `rollout.pacing.recurrence.EARLIEST` if none is given.
     from_min, to_min : the minutes of each day that are frozen, 0 to 1440 for the whole day; over midnight if
         ``to_min <= from_min``.
     """
@@ -59,7 +58,8 @@ class Freeze:
 
     def __str__(self) -> str:
         if self.rrule:
-            span = f"{self.rrule} from {self.first}" + (f", {self.days} days each" if self.days > 1 else "")
+            since = f" from {self.first}" if self.first > EARLIEST else ""
+            span = f"{self.rrule}{since}" + (f", {self.days} days each" if self.days > 1 else "")
         else:
             span = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
         if not self.is_whole_day:
@@ -233,28 +233,14 @@ def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> S
     return _instants((begins, ends), zone, start, until)
 
 
-def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> list[dt.date]:
+def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> tuple[dt.date, ...]:
     """Give the days on which the rule of a freeze begins one that may touch [start, until).
 
-    zone : whose clock the rule goes by. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    zone : whose clock the rule goes by.
     """
-    from dateutil.rrule import rrulestr
-
-    first = dt.datetime.combine(freeze.first, dt.time())
-    rule = rrulestr(_with_local_until(freeze.rrule, zone), dtstart=first)
-    after = dt.datetime.fromtimestamp(start - _MARGIN_S - freeze.days * DAY_S, dt.UTC).replace(tzinfo=None)
-    before = dt.datetime.fromtimestamp(until + _MARGIN_S, dt.UTC).replace(tzinfo=None)
-    return [one.date() for one in rule.between(after, before, inc=True)]
-
-
-def _with_local_until(rrule: str, zone: str) -> str:
-    """Write a rule's UNTIL on the clock of `zone`: the occurrences that it ends are on that clock, too."""
-
-    def local(found: re.Match[str]) -> str:
-        instant = dt.datetime.strptime(found[1].upper(), "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-        return f"UNTIL={instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}"
-
-    return _UNTIL_UTC.sub(local, rrule)
+    begin = _EPOCH + dt.timedelta(days=(start - _MARGIN_S) // DAY_S - freeze.days)
+    end = _EPOCH + dt.timedelta(days=(until + _MARGIN_S) // DAY_S)
+    return rule_days(freeze.rrule, freeze.first, begin, end, zone, freeze.from_min)
 
 
 def _day(date: dt.date) -> int:

@@ -47,8 +47,7 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     Raise a `RefusedError` if no release is ever allowed, with the first instant at which one would be.
     """
     windows = tuple(window.window(policy.zone) for window in policy.windows)
-    first_day = dt.datetime.fromtimestamp(start, ZoneInfo(policy.zone)).date()
-    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone, first_day))
+    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone))
     until = start + HORIZON_S
     if DEVICE_ZONE not in [one.zone for one in windows] + [one.zone for one in freezes]:
         calendar = resolve(windows, freezes, start, until)
