@@ -19,7 +19,21 @@ from rollout.planning.exclusions import BY_POLICY, COMANAGED, NOT_ENROLLED
 from rollout.planning.feasibility import feasibility
 from rollout.planning.planner import NO_PHASE, make_plan
 from rollout.planning.schedule import nominal_batches, nominal_releases
-from rollout.values import DAY_S, HOUR_S, Finding, Inventory, PhaseEnd, Plan, Severity, dumps, loads
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    Finding,
+    Inventory,
+    PhaseEnd,
+    Plan,
+    Severity,
+    Window,
+    digest_of,
+    document_of,
+    dumps,
+    loads,
+    value_of,
+)
 
 NIGHTS = [{"days": "Mon-Fri", "from": "22:00", "to": "05:00"}]
 DEVICE_NIGHTS = [{**NIGHTS[0], "zone": "device"}]
@@ -527,3 +541,14 @@ def test_a_wave_releases_once_a_day_at_its_time() -> None:
     zone = ZoneInfo("Europe/Berlin")
     local = [f"{dt.datetime.fromtimestamp(at, zone):%d %H:%M}" for at, _, _ in nominal_batches(plan)]
     assert local == ["27 02:00", "28 03:00", "29 02:00", "30 02:00"]
+
+
+def test_a_window_keeps_the_digest_that_it_had_before_there_were_waves() -> None:
+    """Else every plan with a window that was stored before could not be read: its seal would be another's."""
+    window = Window((0, 1), 60, 120, "UTC")
+    before = {"days": [0, 1], "from_min": 60, "to_min": 120, "zone": "UTC"}
+    assert document_of(window) == before
+    assert value_of(Window, before) == window
+    wave = Window((0, 1), 60, 60, "UTC", lasts_s=3600)
+    assert value_of(Window, document_of(wave)) == wave
+    assert digest_of(window) == "4fc45ab1a4353163748d7407e8854b8cc0d6f4061bf0f844f68197aecf6a3073"

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rollout.values.canonical import digest_of
+from rollout.values.canonical import LATER, digest_of
 from rollout.values.fleet import IntArray, LongArray, TextArray
 
 HOUR_S = 3600
@@ -48,7 +48,7 @@ class Window:
     from_min: int
     to_min: int
     zone: str
-    lasts_s: int = 0
+    lasts_s: int = field(default=0, metadata=LATER)
 
     def __str__(self) -> str:
         names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
