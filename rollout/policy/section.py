@@ -115,14 +115,16 @@ Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_len
 class WindowPolicy(Part):
     """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's).
 
-    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long.
+    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long (1h).
+        One batch goes in each. A time that the clock skips comes later by what is skipped, one that it shows twice
+        the first time only.
     """
 
     days: Annotated[tuple[int, ...], BeforeValidator(_days)] = (0, 1, 2, 3, 4, 5, 6)
     from_: Minutes = Field(default=0, alias="from", lt=1440)
     to: Minutes = 1440
     at: Annotated[int, BeforeValidator(_minutes), Field(lt=1440)] | None = None
-    lasts: Annotated[PositiveSeconds, Field(le=DAY_S)] | None = None
+    lasts: Annotated[PositiveSeconds, Field(le=DAY_S // 2)] | None = None
     zone: Zone | None = None
 
     @model_validator(mode="after")
@@ -351,6 +353,9 @@ class Policy(CoManagement):
             raise ValueError("'collection' (the staging collection) for a workload")
         if self.counterparts and self.action != "workload":
             raise ValueError("'counterparts' with action = \"workload\" only")
+        waves = [(one.lasts or HOUR_S) for one in self.windows if one.at is not None]
+        if waves and (len(waves) < len(self.windows) or len(set(waves)) > 1):
+            raise ValueError("windows that all have 'at' (waves) and the same 'lasts', or none with 'at'")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError("phases of different names")

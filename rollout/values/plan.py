@@ -41,7 +41,7 @@ class Window:
     """When releases are allowed: weekdays (0 = Monday), minutes of the local day, IANA zone.
 
     A window with ``to_min <= from_min`` runs over midnight and belongs to the day on which it opens.
-    lasts_s : seconds that a wave lasts, whatever the clock does meanwhile; 0 for a window that ends at `to_min`.
+    lasts_s : seconds that a wave lasts, whatever the clock does in the meantime; 0 for a window that ends at `to_min`.
     """
 
     days: tuple[int, ...]
@@ -55,7 +55,7 @@ class Window:
         days = " ".join(names[day] for day in self.days)
         begin = time_of_day(self.from_min)
         if self.lasts_s:
-            return f"{days} at {begin} for {self.lasts_s // 60} min {self.zone}"
+            return f"{days} at {begin} for {self.lasts_s / 60:g} min {self.zone}"
         return f"{days} {begin}-{time_of_day(self.to_min)} {self.zone}"
 
 
@@ -69,10 +69,13 @@ class Calendar:
     """The windows minus the freezes, resolved to instants.
 
     opens, closes : (k,) int64 Unix seconds, sorted, disjoint; releases are allowed in [opens, closes).
+    wave_s : 0, and active time is open time; or each interval is a wave, which counts as so many active seconds,
+        all of them when it closes. So a wave has one step, wherever in it a phase begins or goes on.
     """
 
     opens: LongArray
     closes: LongArray
+    wave_s: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
