@@ -64,9 +64,14 @@ def pump(
             return end.value  # type: ignore[no-any-return]
 
 
-def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None = None) -> Steps:
+def drive(
+    plan: Plan, journal: Journal, directory: Directory, until: int | None = None, lived_until: int = 0
+) -> Steps:
     """Carry out `plan` until it is final, or until the instant `until`.
 
+    lived_until : how far earlier sessions came in a simulated directory, whose time stands still between them.
+        Looks before it only move the clockwork on: they decided nothing then, and what people have asked for
+        since takes effect at that instant, not in the past.
     Raise `LeaseError` when another executor took over, `RefusedError` when the directory says that the
     plan must not be executed there. A directory that does not answer is waited for.
     """
@@ -78,6 +83,9 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
     while until is None or now < until:
         seen = work.look(progress, now)
         decision = work.possible(decide(plan, progress, seen), progress, now)
+        if decision.matters and now < lived_until:
+            now = yield lived_until
+            continue
         if decision.matters:
             work.record(decision, seen)
         else:
@@ -88,7 +96,7 @@ def drive(plan: Plan, journal: Journal, directory: Directory, until: int | None 
         if progress.state.is_final:
             return progress
         again = decision.look_again
-        if progress.state is State.RUNNING:
+        if progress.state is State.RUNNING and now >= lived_until:
             now, finished = yield from work.send(now)
             if not finished:
                 again = now
@@ -189,6 +197,8 @@ class _Work(_Known[Journal]):
             batch = self.batches[self.open_batches[0]]
             upto = self.journal.confirmed(batch.number)
             self.unsure = _without(batch.rows[upto : upto + self.plan.chunk], batch.adopted)
+        if points := self.journal.points():
+            self.last_point = (points[-1].at, _seal(points[-1]))
 
     def look(self, progress: Progress, now: int) -> Seen:
         """Observe. A directory that cannot be read gives the last counts, marked unreadable."""
@@ -257,7 +267,7 @@ class _Work(_Known[Journal]):
         if seen.now - self.last_point[0] < HOUR_S:
             return
         point = self._point(seen)
-        seal = np.asarray(point.by_phase).tobytes()
+        seal = _seal(point)
         if seal != self.last_point[1]:
             self.journal.observe(point)
         self.last_point = (seen.now, seal)
@@ -346,6 +356,11 @@ class _Work(_Known[Journal]):
         for number in self.open_batches:
             self.journal.cancel(number, now, reason)
         self.open_batches.clear()
+
+
+def _seal(point: ProgressPoint) -> bytes:
+    """Give what two points with the same counts have in common."""
+    return np.asarray(point.by_phase).tobytes()
 
 
 def _without(rows: IntArray, others: IntArray) -> IntArray:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rollout.plain import visible
 from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, Plan, ThresholdGate
 from sim.course import HOUR_S, Course, course_of
 from sim.trial import Trial, run_trial, trial_of
@@ -104,7 +105,8 @@ class GateCheck:
             rates = [100 * one.rate for one in tried]
             axes.plot(rates, [scale * getattr(one, field) for one in tried], label=label, **style)
         who = f"stratum '{self.bad}'" if self.bad else "all devices"
-        axes.set_xlabel(f"true failure rate of {who} (%)")
+        # A name is no formula, whatever dollar signs it holds.
+        axes.set_xlabel(visible(f"true failure rate of {who} (%)"), parse_math=False)
 
     def _caption(self) -> str:
         return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs a rate, seed {self.seed}"

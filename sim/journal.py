@@ -72,7 +72,7 @@ class MemoryJournal:
     def cancel(self, batch: int, at: int, reason: str) -> None:
         """Record that the rest of a batch is never sent."""
         self._confirmed[batch] = len(self._batches[batch])
-        self.session(at, "cancelled", f"batch {batch}: {reason}")
+        self.session(at, "cancelled", f"batch {batch + 1}: {reason}")
 
     def session(self, at: int, kind: str, text: str) -> None:
         """Append a row that is not compared across runs."""

@@ -214,12 +214,9 @@ class ServiceModel(_Part):
     outages : fixed ones. outages_per_year, outage : random ones; default length from Azure operator
         incidents 2018-19 (median 4.5 h, 90th percentile 16 h). An attempt during an outage fails.
     outage_answer : after so long, with code 0x80180005.
-    management_points, polls_per_point_hour : policy requests are shared by them; only reported.
     cmg_instances, cmg_clients : instances of the cloud management gateway and clients of one at a time (A:
         6,000 on A2_v2, 10,000 on A4_v2, at most 16 instances); over the limit is delay, not refusal (A).
         0 instances = not modelled. internet_share : devices that reach policy only through it (?).
-    writes_per_minute : our own additions of members that the directory accepts, 0 = no limit; default
-        from Graph's 3,000 writes per 150 s, app and tenant, of 20 members each (A). Used by the world.
     """
 
     capacity_per_minute: Annotated[int, Field(ge=0)] = 120
@@ -230,12 +227,9 @@ class ServiceModel(_Part):
     outages_per_year: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
     outage: LogNormal = LogNormal(median=16200, p90=57600)
     outage_answer: Annotated[Duration, Field(ge=1)] = 30
-    management_points: Annotated[int, Field(ge=1)] = 1
-    polls_per_point_hour: Annotated[int, Field(ge=1)] = 25000
     cmg_instances: Annotated[int, Field(ge=0, le=16)] = 0
     cmg_clients: Annotated[int, Field(ge=1)] = 6000
     internet_share: Share = 0.3
-    writes_per_minute: Annotated[int, Field(ge=0)] = 24000
 
 
 class Model(_Part):

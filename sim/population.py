@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rollout.values import UNKNOWN, BoolArray, Factor, Fleet, IntArray, Inventory, Join, LongArray, TextArray
+from rollout.values import (
+    GENERATED,
+    UNKNOWN,
+    BoolArray,
+    Factor,
+    Fleet,
+    IntArray,
+    Inventory,
+    Join,
+    LongArray,
+    TextArray,
+)
 
 DAY_S = 86400
 FIRST_RESOURCE_ID = 16_777_220  # ConfigMgr numbers devices from 2**24 on
@@ -242,7 +253,7 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
             "registered": np.where(_has(problem, "pending"), UNKNOWN, registered),
         },
     )
-    return Inventory(fleet, taken, ((f"generated, seed {seed}", "scenario", n),))
+    return Inventory(fleet, taken, ((f"generated, seed {seed}", GENERATED, n),))
 
 
 def _pick(rng: np.random.Generator, n: int, weights: Sequence[float]) -> IntArray:

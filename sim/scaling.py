@@ -58,7 +58,6 @@ def scaled_model(model: Model, factor: float) -> Model:
         for name, value in (
             ("capacity_per_minute", service.capacity_per_minute),
             ("cmg_clients", service.cmg_clients),
-            ("writes_per_minute", service.writes_per_minute),
         )
     }
     return model.model_copy(update={"service": ServiceModel.model_validate(service.model_dump() | smaller)})

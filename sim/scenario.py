@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollout.errors import UsageError
+from rollout.plain import ALLOWED, is_plain, not_plain
 from rollout.policy import Policy, load_policy
 from sim.model import Model
 from sim.population import FleetModel
@@ -128,6 +129,7 @@ def parse_scenario(text: str, source: str) -> Scenario:
         ) from error
     _known(document, SECTIONS, source, "section")
     _tables(document, source)
+    _plain(document, source)
     return Scenario(
         name=Path(source).stem,
         about=_about(text),
@@ -183,6 +185,19 @@ def _tables(document: dict[str, Any], source: str) -> None:
     for key, value in document.items():
         if not isinstance(value, dict):
             raise UsageError(f"{source}: expected a section [{key}], found {key} = {value!r}")
+
+
+def _plain(document: dict[str, Any], source: str) -> None:
+    """Refuse a text that would steer a terminal or show itself in another order; [rollout] notes may have lines."""
+    for key, found in not_plain(document):
+        if key != "rollout.notes" or not is_plain(found.translate(_BLANKS)):
+            raise UsageError(
+                f"{source}, key '{key}': expected {ALLOWED}, found {found[:60]!r}",
+                "write it in one plain line",
+            )
+
+
+_BLANKS = dict.fromkeys(map(ord, "\n\r\t"), " ")
 
 
 def _about(text: str) -> str:

@@ -169,7 +169,7 @@ def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
     runs, looks = enrolled.shape
     whole = failed.sum(axis=2)
     over = np.zeros((runs, looks), dtype=bool)
-    apart = np.zeros((runs, looks, 1), dtype=bool)
+    apart = np.zeros((runs, looks, max(1, len(groups.names))), dtype=bool)
     gate = policy.evidence
     if gate is not None:
         over = halt_boundary(gate, groups.whole).halts(whole, counted.sum(axis=1))

@@ -169,6 +169,7 @@ def _withdrawn(
 class SimClock:
     """The clock of a pretend world: `speed` simulated seconds a real one; None = as fast as it goes.
 
+    lived_until : up to this instant it passes at once: an earlier session waited for it already.
     sleep, monotonic : replaced in tests.
     """
 
@@ -176,6 +177,7 @@ class SimClock:
         self,
         start: int,
         speed: float | None = None,
+        lived_until: int = 0,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -183,7 +185,7 @@ class SimClock:
         self._speed = speed
         self._sleep = sleep
         self._monotonic = monotonic
-        self._anchor = (monotonic(), start)
+        self._anchor = (monotonic(), max(start, lived_until))
 
     def now(self) -> int:
         """Give the present simulated second."""

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from command_line import Answer, Cli
+from command_line import Answer, Cli, confirmed
 
 from sim.population import Problems
 
@@ -144,9 +144,17 @@ def test_a_workload_moves_from_plan_to_report(cli: Cli) -> None:
 
 
 def test_the_scenario_in_the_repository_plans(cli: Cli) -> None:
-    """scenarios/workload-compliance.toml runs as it stands (here with fewer clients)."""
+    """scenarios/workload-compliance.toml is refused as it ships, and runs once a person confirmed it (smaller here)."""
     text = (ROOT / "scenarios" / "workload-compliance.toml").read_text(encoding="utf-8")
-    answer = planned(cli, text.replace("20_000", "2_000"))
+    text = text.replace("20_000", "2_000")
+    refused = planned(cli, text)
+    assert refused.code == 4
+    assert "confirmed by a person" in refused.err + refused.out
+    assert "[rollout.counterparts.compliance] with policy, by and on" in refused.err + refused.out
+    blank = planned(cli, confirmed(text).replace('"Kim"', '"  "'))
+    assert blank.code == 2
+    assert "counterparts.compliance.by" in blank.err + blank.out
+    answer = planned(cli, confirmed(text))
     assert answer.code == 0
     assert answer.json["excluded"]["not enrolled yet"] < 400
     assert cli("simulate", "--runs", "1", "--workers", "1").code == 0

@@ -77,6 +77,9 @@ def test_the_pretend_clock_sleeps_by_its_speed() -> None:
     clock = SimClock(0, 60.0, sleep=time.sleep, monotonic=lambda: time.passed)
     assert clock.wait_until(3600) == 3600
     assert abs(time.passed - 60) < 1e-6
+    resumed = SimClock(0, 60.0, lived_until=3600, sleep=time.sleep, monotonic=lambda: time.passed)
+    assert resumed.wait_until(1800) == 1800
+    assert abs(time.passed - 60) < 1e-6, "an earlier session waited for that"
     fast = SimClock(0, None, sleep=time.sleep)
     assert fast.wait_until(10**9) == 10**9
     assert abs(time.passed - 60) < 1e-6

@@ -12,7 +12,7 @@ import pytest
 
 from rollout.directory.exports import read_exports
 from rollout.errors import UsageError
-from rollout.preflight import GRACE_DAYS, WorkItem, find_duplicates, worklist, write_worklist
+from rollout.preflight import GRACE_DAYS, WorkItem, find_duplicates, worklist, worklist_csv
 from rollout.values import Factor, Fleet, Inventory, texts
 from sim.population import FleetModel, Problems, generate
 
@@ -222,7 +222,7 @@ def test_the_csv_has_a_header_and_no_formulas() -> None:
     """A spreadsheet must not run a device's name."""
     inventory = make_fleet({"name": "=cmd|x", "last_sign_in": TAKEN - 200 * DAY_S})
     out = io.StringIO(newline="")
-    write_worklist(worklist(inventory), out)
+    out.write(worklist_csv(worklist(inventory)))
     rows_read = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [row["action"] for row in rows_read] == ["disable", "delete"]
     assert rows_read[0]["name"] == "'=cmd|x"

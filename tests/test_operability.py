@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import postgres
 import pytest
@@ -183,6 +183,66 @@ def test_a_notice_that_fails_stops_nothing_and_tells_no_secret(cli: Cli, hook: A
     assert answer.code == 0
     assert "warning: the notice to 127.0.0.1 failed: HTTP status 500" in answer.err
     assert CANARY not in answer.err + answer.out
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends everybody on; answers whoever follows, or takes it for a proxy, with 200."""
+
+    asked: ClassVar[list[str]] = []
+    status = 302
+
+    def do_POST(self) -> None:  # the base class names it
+        self.asked.append(self.path)
+        self.send_response(self.status if self.path.startswith("/hook") else 200)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(name="elsewhere")
+def _elsewhere() -> Iterator[str]:
+    _Elsewhere.asked.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirected_notice_has_failed(
+    elsewhere: str, status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 302 becomes a GET without the document: that its target answers 200 means nothing."""
+    monkeypatch.setattr(_Elsewhere, "status", status)
+    monkeypatch.setattr(logging.getLogger("rollout"), "propagate", True)
+    assert not Notice(f"{elsewhere}/hook/secret-part").send({"state": "held"})
+    assert _Elsewhere.asked == ["/hook/secret-part"]
+    assert f"HTTP status {status}, a redirect" in caplog.text
+    assert "secret-part" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_notice_goes_through_no_proxy_of_the_environment(
+    elsewhere: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is set for other programs must not read a rollout's state, or swallow it."""
+    monkeypatch.setenv(name, elsewhere)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert not Notice("http://127.0.0.1:9/hook", wait_s=2.0).send({"state": "held"})
+    assert _Elsewhere.asked == []
+
+
+def test_a_notice_of_any_text_is_sent(hook: Any) -> None:
+    """A lone surrogate is no UTF-8: it is escaped as JSON does, and does not end the thread."""
+    assert Notice(hook.url).send({"reason": "a\udcff\x9b"})
+    assert hook.posted[-1][1] == {"reason": "a\udcff\x9b"}
 
 
 def test_a_notice_is_not_waited_for(hook: Any) -> None:

@@ -158,7 +158,7 @@ def test_a_plan_starts_at_the_next_full_hour_or_when_it_is_told() -> None:
     assert plan_of(make_inventory(3), created=MONDAY).start == MONDAY + HOUR_S
     early = plan_of(make_inventory(3), start=dt.datetime(2027, 1, 10, 6), zone="Asia/Tokyo")
     assert early.start == instant("2027-01-10T06:00+09:00")
-    assert any("before the making" in warning for warning in early.warnings)
+    assert any("in the past" in warning for warning in early.warnings)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import confirmed
 
 from rollout.cli import main
 from sim.scenario import DEFAULT_TEXT, load_scenario
@@ -21,7 +22,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def simulated(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
     capsys.readouterr()
-    code = main(["simulate", str(path), "--clients", "1500", "--runs", "2", "--seed", "3", "--json", *more])
+    copy = Path(path.name)
+    copy.write_text(confirmed(path.read_text(encoding="utf-8")), encoding="utf-8")
+    code = main(["simulate", str(copy), "--clients", "1500", "--runs", "2", "--seed", "3", "--json", *more])
     return code, capsys.readouterr().out
 
 

@@ -265,7 +265,7 @@ def test_the_audit_says_who_did_what_and_why(database: Database) -> None:
         ("host:1", "released 4", "decision 0"),
         ("anna", "pause", "help desk is full"),
         ("host:1", "unreadable", "no answer"),
-        ("host:1", "cancelled 4 of batch 0", "halted"),
+        ("host:1", "cancelled 4 of batch 1", "halted"),
         ("host:1", "lease released", "ended"),
     ]
 

@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _trace(error: BaseException) -> None:
     import traceback
 
-    traceback.print_exception(error, file=sys.stderr)
+    from rollout.plain import visible
+
+    for part in traceback.format_exception(error):
+        sys.stderr.writelines(f"{visible(line)}\n" for line in part.rstrip("\n").split("\n"))
 
 
 def _fail(arguments: Sequence[str], code: int, message: str, hint: str) -> int:

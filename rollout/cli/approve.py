@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.terminal import emit, iso, say
 from rollout.errors import UsageError
+
+if TYPE_CHECKING:
+    from rollout.store import Database, StoredPlan
 
 
 def approve(
@@ -39,10 +42,26 @@ def approve(
 
         give(database, digest, "approve-gate", by=by, reason=reason, phase=gate, as_json=as_json)
         return
-    stored = database.plan(digest)
+    stored = database.plan(digest or database.latest_plan())
     database.approve(stored.id, by, now)
+    warnings = _warnings(database, stored, now)
     if as_json:
-        emit({"plan": stored.id, "digest": stored.digest, "approved_by": by, "approved_at": iso(now)})
+        facts = {"plan": stored.id, "digest": stored.digest, "approved_by": by, "approved_at": iso(now)}
+        emit({**facts, "warnings": warnings})
         return
+    for one in warnings:
+        say(f"warning: {one}")
     say(f"plan {stored.id} (digest {stored.digest[:12]}) is approved by {by}")
     say("next: rollout run")
+
+
+def _warnings(database: Database, stored: StoredPlan, now: int) -> list[str]:
+    """Say what a person should know of the plan at this moment; a made-up fleet has a time of its own."""
+    from rollout.planning.change import OUTSIDE_WINDOWS
+    from rollout.planning.planner import late_start
+
+    said = [one for one in stored.plan.warnings if one == OUTSIDE_WINDOWS]
+    if database.is_made_up(stored.inventory_id):
+        return [*said, "the fleet of this plan is made up"]
+    late = late_start(stored.plan.start, now)
+    return [*said, late] if late else said

@@ -14,6 +14,7 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, iso, number, say
 from rollout.cli.tune import Cluster
+from rollout.files import write_file
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -48,7 +49,7 @@ def calibrate(
     known, pilot, model = pilot_from(database, rollout)
     with workers_of(steps.workers_here(workers), cluster) as hands:
         found = fit(pilot, model, seed=seed, workers=hands)
-    out.write_text(calibrated_toml(database, known, pilot, found), encoding="utf-8")
+    write_file(out, calibrated_toml(database, known, pilot, found))
     if as_json:
         emit(document(known, pilot, found, out))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from itertools import product
 from pathlib import Path
@@ -16,6 +15,7 @@ from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
+from rollout.files import csv_text, make_folder, write_file
 from rollout.values import HOUR_S, WHOLE, parts_of_percent
 from sim import MADE_UP_AT
 
@@ -178,16 +178,14 @@ def _show_rates(case: Case) -> None:
 def _write(cases: list[Case], out: Path) -> dict[str, str]:
     from matplotlib.figure import Figure
 
+    from rollout.report.style import png_of
     from sim.capacity import plot, rows_of
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {"table": out / "capacity.csv", "picture": out / "capacity.png"}
     rows = rows_of(cases)
-    with files["table"].open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_file(files["table"], csv_text(list(rows[0]), (list(row.values()) for row in rows)))
     figure = Figure(figsize=(9, 5), layout="constrained")
     plot(cases, span, figure.add_subplot())
-    figure.savefig(files["picture"], dpi=130)
+    write_file(files["picture"], png_of(figure))
     return {name: str(path) for name, path in files.items()}

@@ -13,6 +13,7 @@ from rollout.cli.choosing import to_command
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import RefusedError, UsageError
+from rollout.plain import is_plain, visible
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -83,7 +84,10 @@ def find_devices(database: Database, inventory_id: str, devices: list[str]) -> t
     fleet = database.inventory(inventory_id).fleet
     rows = []
     for one in devices:
-        hits = np.flatnonzero((fleet.ids == one.lower()) | (fleet.names == one))
+        # numpy refuses to compare with a lone surrogate, as an argument that is no UTF-8 becomes.
+        asked = one if is_plain(one) else ""
+        hits = np.flatnonzero((fleet.ids == asked.lower()) | (fleet.names == asked))
+        hits = hits if asked else hits[:0]
         if len(hits) != 1:
             found = "none" if not len(hits) else f"{len(hits)} devices with that name"
             hint = "give the device id" if len(hits) else "ids and names stand in the inventory's exports"
@@ -129,6 +133,6 @@ def _phase_index(phases: tuple[object, ...], name: str) -> int:
 def user() -> str:
     """Give the name of whoever runs this process."""
     try:
-        return getpass.getuser()
+        return visible(getpass.getuser())
     except (KeyError, OSError):
         return "unknown"

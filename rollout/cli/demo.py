@@ -11,7 +11,8 @@ import typer
 from rollout.cli import steps
 from rollout.cli.exclusions import rows_of, worded
 from rollout.cli.options import Json, Out, Seed, Verbose
-from rollout.cli.terminal import emit, err, number, say, span
+from rollout.cli.terminal import emit, note, number, say, span
+from rollout.files import make_folder
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -38,7 +39,7 @@ def demo(
     Example: rollout demo --clients 5000
     """
     begun = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     database = steps.open_db(str(_fresh(out / "demo.db")), create=True)
     document = _chain(database, clients, seed, runs, out, quiet=as_json)
     document["seconds"] = round(time.monotonic() - begun, 1)
@@ -64,7 +65,7 @@ def _chain(
     from rollout.report import write_report
 
     def tell(step: str, text: str) -> None:
-        (err().print if quiet else say)(f"{step:>10}  {text}")
+        (note if quiet else say)(f"{step:>10}  {text}")
 
     scenario = steps.read_scenario(None, clients)
     plan_id = steps.plan_scenario(database, scenario)

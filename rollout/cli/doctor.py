@@ -73,7 +73,7 @@ def doctor(
 def _outside(db: str, name: str, settings: Path) -> list[Check]:
     """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
     with steps.open_db(db) as database:
-        setting = steps.world_of_plan(database, None)
+        setting = steps.world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)
         with directories.opened(database, setting, name, settings, known, only_look=True) as real:
             from rollout.directory.checking import checks

@@ -24,6 +24,10 @@ from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
 if TYPE_CHECKING:
     from rollout.ports import Clock, Directory, MembershipLog
     from rollout.store import Database, SqlJournal
+    from rollout.store.reader import Told
+
+INTERRUPTED = "interrupted"
+"""Kind of the session row that says how far a session came that a signal ended."""
 
 BEAT_S = 15.0
 """Seconds of real time between two heartbeats of the lease."""
@@ -66,20 +70,21 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         chores = Chores(plan, rollout_id, journal, directory, ways.channels)
         heart = _Heart(journal, directory, asked_to_end, telling, chores)
         contact.time.alive, contact.time.held_s = heart.look, journal.held_s
-        clock = _clock(progress.at, ways, heart, contact)
-        journal.session(progress.at, "begin", f"{owner()}, speed {ways.speed or 'max'}")
         # A pretend world ends at its horizon; the real one goes on for as long as it takes.
         is_real = ways.directory != directories.EMBEDDED
+        lived = 0 if is_real else lived_until(journal)
+        clock = _clock(progress.at, lived, ways, heart, contact)
+        journal.session(max(progress.at, lived), "begin", f"{owner()}, speed {ways.speed or 'max'}")
         until = None if is_real else plan.start + setting.model.horizon
         try:
             with bar("running", plan.planned, quiet=ways.quiet) as moving:
                 watch = _watcher(plan, directory, moving.to, ways.verbose)
                 wait = _waiter(clock, heart, journal, ways, contact.identity)
-                progress = pump(drive(plan, journal, directory, until), wait, watch)
+                progress = pump(drive(plan, journal, directory, until, lived), wait, watch)
         except _OneDecisionError:
             progress = journal.progress() or progress
         except KeyboardInterrupt:
-            journal.session(clock.now(), "interrupted", owner())
+            journal.session(max(clock.now(), lived), INTERRUPTED, owner())
             raise
         finally:
             chores.stop()
@@ -141,12 +146,22 @@ def embedded(
     return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
 
 
-def _clock(start: int, ways: Ways, heart: _Heart, contact: _Contact) -> Clock:
+def lived_until(record: Told) -> int:
+    """Give the last instant to which a simulated directory is known to have come, 0 before its first look.
+
+    Its time stands still while nobody executes it, and never runs backwards.
+    """
+    looks = (point.at for point in record.points()[-1:])
+    ends = (at for at, kind, _ in record.sessions() if kind == INTERRUPTED)
+    return max((*looks, *ends), default=0)
+
+
+def _clock(start: int, lived: int, ways: Ways, heart: _Heart, contact: _Contact) -> Clock:
     if ways.directory != directories.EMBEDDED:
         return WallClock(sleep=heart.sleep, server=contact.server_now)
     from sim.world import SimClock
 
-    return SimClock(start, ways.speed, sleep=heart.sleep)
+    return SimClock(start, ways.speed, lived, sleep=heart.sleep)
 
 
 def _waiter(

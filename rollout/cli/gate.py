@@ -12,6 +12,7 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, note, number, say, table
 from rollout.errors import UsageError
+from rollout.files import make_folder, write_file
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
@@ -135,11 +136,13 @@ def _show(check: GateCheck) -> None:
 def _draw(check: GateCheck, out: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
-    out.mkdir(parents=True, exist_ok=True)
+    from rollout.report.style import png_of
+
+    make_folder(out)
     written = []
     for name, plot in (("gate-halts.png", check.plot), ("gate-exposed.png", check.plot_exposed)):
         figure = Figure(figsize=(9, 5), layout="constrained")
         plot(figure.add_subplot())
-        figure.savefig(out / name, dpi=130)
+        write_file(out / name, png_of(figure))
         written.append(out / name)
     return written

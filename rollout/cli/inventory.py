@@ -13,6 +13,7 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, table
 from rollout.errors import UsageError
+from rollout.files import csv_text, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,8 @@ def inventory(
         made = _imported(sources, reading, rejected, quiet=as_json)
     database = steps.open_db(db, create=True)
     known = database.add_inventory(made)
+    if made.is_made_up and (real := database.latest_real()) is not None:
+        note(f"{known} is made up: plan takes it only with --inventory {known}, for {real} is real")
     if as_json:
         emit(_document(known, made))
         return
@@ -108,13 +111,9 @@ def _imported(sources: list[str], reading: steps.Reading, rejected: Path | None,
 
 
 def _write_rejected(path: Path, lines: Sequence[Rejected]) -> None:
-    import csv
-
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["file", "line", "column", "found", "expected"])
-        for line in lines:
-            writer.writerow([line.file, line.line, line.column, line.found, line.expected])
+    head = ("file", "line", "column", "found", "expected")
+    rows = ([line.file, line.line, line.column, line.found, line.expected] for line in lines)
+    write_file(path, csv_text(head, rows))
 
 
 def _document(known: str, taken: Inventory) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from rollout.cli.terminal import iso, note
+from rollout.plain import json_text
 
 LOG = logging.getLogger("rollout.run")
 
@@ -63,4 +63,4 @@ class _Json(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "facts", {}),
         }
-        return json.dumps(line, sort_keys=True, ensure_ascii=False, default=str)
+        return json_text(line, sort_keys=True, default=str)

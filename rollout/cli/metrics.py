@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollout.files import BY_UMASK, write_file
+from rollout.plain import visible
 from rollout.values import Outcome, State, Verdict
 
 
@@ -41,17 +41,10 @@ class Figures:
 def write_metrics(path: Path, figures: Figures) -> None:
     """Replace the file at once: whoever reads it sees the old figures or the new ones.
 
-    Raise `OSError` if it cannot be written.
+    A new file gets what the umask leaves: the exporter, another user, must read it. Raise `OSError` if it cannot be
+    written, `UsageError` if it is a symbolic link.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text_of(figures))
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_file(path, text_of(figures), mode=BY_UMASK)
 
 
 def text_of(figures: Figures) -> str:
@@ -129,7 +122,8 @@ def _family(
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    lines = [visible(line) for line in text.split("\n")]
+    return "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
 
 
 def _number(value: float) -> str:

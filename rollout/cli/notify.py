@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 import threading
 import urllib.error
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rollout.cli.logs import tell
 from rollout.errors import UsageError
+from rollout.plain import json_text
 from rollout.values import State
 
 TOLD = (State.HELD, State.HALTED, State.FINISHED, State.ABORTED)
@@ -23,9 +23,20 @@ WAIT_S = 4.0
 """The loop waits at most so long for the other side, whatever that does."""
 
 
-class Notice:
-    """Sends a JSON document with POST.
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves every redirect an error with its status."""
 
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+
+
+class Notice:
+    """Sends a JSON document with POST, to this address alone: no proxy of the environment, no redirect.
+
+    A redirect is a failure: the document would go to whom nobody named, or be lost as a GET that is answered with 200.
     url : http or https; its path may be a secret, so no message of ours ever shows more than its host.
     Raise `UsageError` if it is neither.
     """
@@ -55,19 +66,20 @@ class Notice:
         return not answer
 
     def _post(self, document: Mapping[str, Any], answers: list[str]) -> None:
-        body = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+        body = json_text(document, sort_keys=True).encode()
         request = urllib.request.Request(  # the scheme was looked at
             self._url, body, {"Content-Type": "application/json; charset=utf-8", "User-Agent": "rollout"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._wait_s) as answer:
+            with _OPENER.open(request, timeout=self._wait_s) as answer:
                 answer.read(1)
         except urllib.error.HTTPError as error:
             error.close()
-            answers.append(f"HTTP status {error.code}")
+            answers.append(f"HTTP status {error.code}" + (", a redirect" if error.code // 100 == 3 else ""))
         except (OSError, http.client.HTTPException, ValueError) as error:
             # The text of some of these repeats the URL.
             reason = getattr(error, "reason", error)
-            answers.append(type(reason).__name__ if not isinstance(reason, OSError) else str(reason.strerror))
+            said = reason.strerror if isinstance(reason, OSError) else ""
+            answers.append(said or type(reason).__name__)
         else:
             answers.append("")

@@ -11,8 +11,9 @@ import typer
 from rollout.cli import steps
 from rollout.cli.exclusions import rows_of, worded
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, instant, iso, note, number, say, span, table
+from rollout.cli.terminal import emit, instant, iso, note, number, say, say_lines, span, table
 from rollout.errors import UsageError
+from rollout.files import write_file
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def plan(
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="ROLLOUT", help="Plan to take out what a rollout added.")
     ] = None,
+    in_windows: Annotated[
+        bool,
+        typer.Option("--in-windows", help="With --undo: keep to the change windows and freezes of its plan."),
+    ] = False,
     explain: Annotated[
         str,
         typer.Option(
@@ -62,8 +67,10 @@ def plan(
         return
     if continues is not None and undo is not None:
         raise UsageError("expected --continue or --undo, found both")
+    if in_windows and undo is None:
+        raise UsageError("--in-windows belongs to --undo", "other plans keep to their windows anyway")
     if undo is not None:
-        known, made = steps.plan_undo(database, undo)
+        known, made = steps.plan_undo(database, undo, in_windows=in_windows)
     elif continues is not None:
         known, made = steps.plan_rest(database, continues, scenario, inventory)
     else:
@@ -79,18 +86,18 @@ def plan(
 def _explain(database: Database, device: str, *, as_json: bool) -> None:
     from rollout.planning.explanation import explain
 
-    stored = database.plan(None)
+    stored = database.plan(database.latest_plan())
     text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
     if as_json:
         emit({"plan": stored.id, "device": device, "explanation": text})
         return
-    say(text)
+    say_lines(text)
 
 
 def _write_calendar(path: Path, made: Plan) -> None:
     from rollout.planning.ics import calendar_text
 
-    path.write_text(calendar_text(made, stamp=int(time.time())), encoding="utf-8", newline="")
+    write_file(path, calendar_text(made, stamp=int(time.time())))
     note(f"change windows: {path}")
 
 

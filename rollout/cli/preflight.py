@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose, plain
 from rollout.cli.terminal import emit, number, say, table
 from rollout.errors import RefusedError, UsageError
+from rollout.files import csv_text, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ def preflight(
 def _reasons(off: list[str]) -> dict[str, str]:
     out = {}
     for one in off:
-        rule, mark, reason = one.partition("=")
+        rule, mark, reason = plain("--off", one).partition("=")
         if not mark or not reason.strip():
             raise UsageError(
                 f"--off: expected RULE=REASON, found '{one}'", '--off D3="the badge office knows them"'
@@ -104,12 +105,11 @@ def _failing(findings: tuple[Finding, ...], fail_on: FailOn | None) -> list[Find
 
 def _write_worklist(path: Path, taken: Inventory, stale_days: int | None, off: Mapping[str, str]) -> int:
     """Write the steps of the rules that are on; give how many there are."""
-    from rollout.preflight import STALE_DAYS, worklist, write_worklist
+    from rollout.preflight import STALE_DAYS, worklist, worklist_csv
 
     every = worklist(taken, stale_days=stale_days or STALE_DAYS)
     items = [item for item in every if item.rule not in off]
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        write_worklist(items, handle)
+    write_file(path, worklist_csv(items))
     return len(items)
 
 
@@ -161,11 +161,9 @@ def _show(known: str, taken: Inventory, findings: tuple[Finding, ...], verbose: 
 
 
 def _write(path: Path, taken: Inventory, findings: tuple[Finding, ...]) -> None:
-    import csv
-
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["rule", "severity", "device", "name", "sentence", "next_action"])
-        for one in findings:
-            row = [one.rule, one.severity.value, _device(taken, one), _name(taken, one)]
-            writer.writerow([*row, one.sentence, one.next_action])
+    head = ("rule", "severity", "device", "name", "sentence", "next_action")
+    rows = (
+        [one.rule, one.severity.value, _device(taken, one), _name(taken, one), one.sentence, one.next_action]
+        for one in findings
+    )
+    write_file(path, csv_text(head, rows))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rollout.cli import directories, steps
-from rollout.cli.executing import embedded
+from rollout.cli.executing import embedded, lived_until
 from rollout.cli.terminal import emit, instant, iso, number, say
 from rollout.decide import begin
 from rollout.loop import foresee
@@ -52,7 +52,7 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
     setting = steps.world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     record = _record(database, known)
-    at = (record.progress() or begin(plan)).at
+    at = max((record.progress() or begin(plan)).at, lived_until(database.reader(known)) if known else 0)
     directory = embedded(setting, seed, database.membership_log(known) if known else None)
     decision, rows = foresee(plan, record, directory, at)
     names = [str(plan.ids[row]) for row in rows]

@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli import expectation, steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, iso, say
+from rollout.cli.terminal import emit, iso, say, say_lines
 from rollout.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def report(
     if as_json:
         emit({**json_report(facts), "written": [str(one) for one in written]})
         return
-    say(text_report(facts))
+    say_lines(text_report(facts))
     say(f"{len(written)} files in {folder}; open {folder / 'report.html'}")
 
 
@@ -84,6 +84,6 @@ def resolve(database: Database, target: str | None) -> tuple[str | None, str | N
     if target is not None and not target.startswith("run-"):
         return target, None
     if target is None and not database.has_rollouts():
-        return None, None
+        return database.latest_plan(), None
     known = database.rollout(target)
     return known.plan_id, known.id

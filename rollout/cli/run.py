@@ -17,8 +17,10 @@ from rollout.cli.notify import Notice
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.telling import Channels
-from rollout.cli.terminal import emit, instant, number, say
+from rollout.cli.terminal import emit, instant, note, number, say, say_lines
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
+from rollout.files import make_folder
+from rollout.plain import visible
 from rollout.values import Plan, Progress, State
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def run(
     if notify:
         Notice(notify)  # a wrong URL is refused before anything is done
     database = steps.open_db(db)
-    stored = database.plan(digest)
+    stored = database.plan(digest or database.latest_plan())
     known = same_as_begun(database, stored.id, directory, seed)
     check_alone(database, stored, directory)
     if directory != directories.EMBEDDED:
@@ -103,6 +105,8 @@ def run(
     if dry_run:
         preview(database, stored.id, known, as_json=as_json)
         return
+    if _ignores_windows(stored.plan):
+        note(f"{stored.id} takes devices out at any hour, outside the change windows too")
     set_up(log_format, verbose)
     rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
     channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
@@ -117,14 +121,21 @@ def run(
 
         emit(document(database, rollout_id))
     else:
-        say(closing(stored.plan, rollout_id, progress))
+        say_lines(closing(stored.plan, rollout_id, progress))
     judge_end(progress)
+
+
+def _ignores_windows(plan: Plan) -> bool:
+    """Whether a plan takes devices out without waiting for the windows of the plan that it undoes."""
+    from rollout.planning.change import OUTSIDE_WINDOWS
+
+    return OUTSIDE_WINDOWS in plan.warnings
 
 
 def usable(folder: Path) -> None:
     """Make the folder of --report. Raise `UsageError` if that cannot be: nothing has begun yet."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UsageError(
             f"--report: expected a folder that can be written, found {folder}: {error.strerror}"
@@ -179,8 +190,9 @@ def parse_speed(text: str) -> float | None:
 def closing(plan: Plan, rollout_id: str, progress: Progress) -> str:
     """Give the last line of a run."""
     return (
-        f"rollout {rollout_id} is {progress.state.value} at {instant(progress.at, plan.zone)}: {progress.reason}; "
-        f"{number(sum(progress.released))} released, {number(progress.enrolled)} enrolled\nnext: rollout report"
+        f"rollout {rollout_id} is {progress.state.value} at {instant(progress.at, plan.zone)}: "
+        f"{visible(progress.reason)}; {number(sum(progress.released))} released, "
+        f"{number(progress.enrolled)} enrolled\nnext: rollout report"
     )
 
 

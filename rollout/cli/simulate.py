@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,8 @@ from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, number, say, span, table
 from rollout.errors import TargetMissedError
+from rollout.files import write_file
+from rollout.plain import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def simulate(
 
 def write_decisions(path: Path, rows: Sequence[DecisionRow]) -> None:
     """Write decision rows as JSON lines: what two runs of the same plan and seed have in common."""
-    path.write_text("".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+    write_file(path, "".join(json_text(asdict(row), sort_keys=True) + "\n" for row in rows))
 
 
 def show(known: str, plan_id: str, forecast: Forecast) -> None:

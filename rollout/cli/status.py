@@ -170,7 +170,7 @@ def show_device(database: Database, rollout_id: str, device: str, *, as_json: bo
         facts |= {"excluded": why.reason, "because": why.sentence, "next_action": why.next_action}
     for batch in reader.batches():
         if (batch.rows == row).any():
-            facts |= {"batch": batch.number, "released_at": iso(batch.at)}
+            facts |= {"batch": batch.number + 1, "released_at": iso(batch.at)}
     outcomes = reader.outcomes()
     if outcomes is not None and outcomes.outcome[row] >= 0:
         outcome = Outcome(int(outcomes.outcome[row]))

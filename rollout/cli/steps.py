@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.cli.terminal import note
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
 
@@ -152,8 +153,11 @@ def plan_rest(
     return database.add_plan(plan, latest, scenario.text), plan
 
 
-def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
-    """Plan to take out of the collection what a rollout added; adopted members stay."""
+def plan_undo(database: Database, rollout: str, *, in_windows: bool = False) -> tuple[str, Plan]:
+    """Plan to take out of the collection what a rollout added; adopted members stay.
+
+    in_windows : keep to the windows and freezes of the plan that is undone.
+    """
     from rollout.cli.staged import added_rows, check_undo
     from rollout.planning.change import undo_plan
 
@@ -168,7 +172,7 @@ def plan_undo(database: Database, rollout: str) -> tuple[str, Plan]:
             "members that others added stay: take them out in the console, if that is meant" if there else "",
         )
     check_undo(database, stored.plan, ours)
-    plan = undo_plan(stored.plan, ours, created=int(time.time()))
+    plan = undo_plan(stored.plan, ours, created=int(time.time()), in_windows=in_windows)
     return database.add_plan(plan, stored.inventory_id, stored.scenario), plan
 
 
@@ -257,13 +261,20 @@ def resolve_target(
     """Give (database, scenario, plan key) of a target that is a TOML file, a plan id or a digest.
 
     A scenario is planned here, on a fleet that is made up. None is the latest plan, or the default
-    scenario where there is none.
+    scenario where there is neither plan nor real inventory. Raise `RefusedError` if the latest real inventory
+    has no plan: a made-up one does not stand in for it.
     """
     is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
     if target is not None and not is_file:
         return open_db(db), None, target
-    if target is None and clients is None and has_db(db) and (database := open_db(db)).has_plans():
-        return database, None, None
+    if target is None and clients is None and has_db(db):
+        database = open_db(db)
+        if database.has_plans() or database.latest_real() is not None:
+            return database, None, database.latest_plan()
     scenario = read_scenario(Path(target) if target else None, clients)
     database = open_db(db, create=True)
-    return database, scenario, plan_scenario(database, scenario)
+    real = database.latest_real()
+    key = plan_scenario(database, scenario)
+    if real is not None:
+        note(f"{key} is for a made-up fleet: approve and run take it only by name, for {real} is real")
+    return database, scenario, key

@@ -16,6 +16,7 @@ from rollout.cli.metrics import Figures, write_metrics
 from rollout.cli.notify import TOLD, Notice
 from rollout.cli.terminal import instant, iso
 from rollout.decide import begin
+from rollout.errors import UsageError
 from rollout.values import DecisionRow, Outcome, Plan, Progress
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Telling:
             "at": iso(row.at),
             "state": row.state.value,
             "phase": phase,
-            "batch": row.batch if row.batch >= 0 else None,
+            "batch": row.batch + 1 if row.batch >= 0 else None,
             "count": row.count,
             "released": row.released,
             "verdict": row.verdict,
@@ -109,9 +110,10 @@ class Telling:
             return
         try:
             write_metrics(self._channels.metrics, self._figures())
-        except OSError as error:
+        except (OSError, UsageError) as error:
             if not self._is_failing:
-                tell(f"--metrics: {error.strerror} ({error.filename})", level=logging.WARNING)
+                said = f"{error.strerror} ({error.filename})" if isinstance(error, OSError) else str(error)
+                tell(f"--metrics: {said}", level=logging.WARNING)
             self._is_failing = True
         else:
             self._is_failing = False

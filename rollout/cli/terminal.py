@@ -1,8 +1,11 @@
-"""What a person sees: lines, tables and progress bars; and the one JSON document that a script sees."""
+"""What a person sees: lines, tables and progress bars; and the one JSON document that a script sees.
+
+Text is never markup here: no tag in brackets, no :emoji: name and no escape sequence in it is interpreted, since names,
+reasons, file names and the answers of servers come from outside. A style is given beside the text, by `styled`.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +14,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from rollout.plain import json_text, visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
 
 
 @cache
@@ -22,8 +29,8 @@ def out() -> Console:
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=160, no_color=True)
+        return Console(markup=False, emoji=False, highlight=False)
+    return Console(markup=False, emoji=False, highlight=False, width=160, no_color=True)
 
 
 @cache
@@ -31,17 +38,30 @@ def err() -> Console:
     """The console for everything else (stderr)."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def say(text: str = "", *, as_json: bool = False) -> None:
     """Print a line of the result; with --json it goes to stderr, which keeps stdout one document."""
-    (err() if as_json else out()).print(text, markup=False, soft_wrap=True)
+    (err() if as_json else out()).print(styled(text), soft_wrap=True)
+
+
+def say_lines(text: str) -> None:
+    """Print several lines of a result that we broke ourselves; see `say`."""
+    for line in text.rstrip("\n").split("\n"):
+        say(line)
 
 
 def note(text: str) -> None:
     """Print a line that is no result."""
-    err().print(text, markup=False, soft_wrap=True)
+    err().print(styled(text), soft_wrap=True)
+
+
+def styled(text: str, style: str = "") -> Text:
+    """Give a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
+    from rich.text import Text
+
+    return Text(visible(text), style=style)
 
 
 _is_emitted = False
@@ -57,9 +77,7 @@ def begin() -> None:
 def emit(document: dict[str, Any]) -> None:
     """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes."""
     global _is_emitted
-    sys.stdout.write(
-        json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    )
+    sys.stdout.write(json_text(document, indent=2, sort_keys=True, allow_nan=False) + "\n")
     sys.stdout.flush()
     _is_emitted = True
 
@@ -73,9 +91,9 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
     if as_json and not _is_emitted:
         emit({"error": {"code": code, "message": message, "hint": hint}})
         return
-    sys.stderr.write(f"rollout: {message}\n")
+    sys.stderr.write(f"rollout: {visible(message)}\n")
     if hint:
-        sys.stderr.write(f"  {hint}\n")
+        sys.stderr.write(f"  {visible(hint)}\n")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
@@ -83,15 +101,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str =
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    drawn = Table(
-        title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold"
-    )
+    heading = styled(title, "bold") if title else None
+    drawn = Table(title=heading, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold")
     for index, name in enumerate(head):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
-        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(styled(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(number(cell) if isinstance(cell, (int, float)) else str(cell) for cell in row))
+        add_row(drawn, *(number(cell) if isinstance(cell, (int, float)) else str(cell) for cell in row))
     out().print(drawn)
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of texts to a table."""
+    table.add_row(*(styled(cell) for cell in cells))
 
 
 def number(value: float) -> str:
@@ -134,14 +156,14 @@ def bar(label: str, total: int, *, quiet: bool = False) -> Iterator[_Bar]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err(), transient=True) as progress:
-        progress.add_task(label, total=total or None)
+        progress.add_task(visible(label), total=total or None)
         yield _Bar(progress)
 
 
@@ -155,4 +177,4 @@ class _Bar:
         """Set how much is done."""
         if self._progress is not None:
             task = self._progress.tasks[0]
-            self._progress.update(task.id, completed=done, description=label or task.description)
+            self._progress.update(task.id, completed=done, description=visible(label) or task.description)

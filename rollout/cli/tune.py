@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from rollout.cli.options import DEFAULT_DB, Db, Json, Out, Seed, Verbose
 from rollout.cli.terminal import bar, emit, say, span, table
 from rollout.durations import parse_duration
 from rollout.errors import TargetMissedError, UsageError
+from rollout.files import csv_text, make_folder, write_file
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
@@ -246,9 +246,9 @@ class _Files:
 
 
 def _write(scenario: Scenario, plan: Plan, found: Tuning, out: Path) -> dict[str, str]:
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = _Files(out / "tuned.toml", out / "tuned.csv", out / "front.png", out / "tornado.png")
-    files.scenario.write_text(tuned_toml(scenario, found.choice.candidate, found), encoding="utf-8")
+    write_file(files.scenario, tuned_toml(scenario, found.choice.candidate, found))
     _write_table(files.table, found)
     _draw(files, plan, found)
     return {name: str(getattr(files, name)) for name in ("scenario", "table", "front", "tornado")}
@@ -277,12 +277,8 @@ def tuned_toml(scenario: Scenario, candidate: Candidate, found: Tuning) -> str:
 
 def _write_table(path: Path, found: Tuning) -> None:
     rows = [_row(found, one.number) for one in found.tried]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["front", "chosen", *rows[0]])
-        writer.writeheader()
-        for row in rows:
-            number = row["number"]
-            writer.writerow({"front": number in found.front, "chosen": number == found.chosen, **row})
+    marked = ([row["number"] in found.front, row["number"] == found.chosen, *row.values()] for row in rows)
+    write_file(path, csv_text(["front", "chosen", *rows[0]], marked))
 
 
 def _draw(files: _Files, plan: Plan, found: Tuning) -> None:
@@ -290,24 +286,26 @@ def _draw(files: _Files, plan: Plan, found: Tuning) -> None:
     from matplotlib.figure import Figure
 
     from rollout.report.facts import Tuning as Front
-    from rollout.report.style import Stamp
-    from rollout.report.tuning import TuningFront
+    from rollout.report.style import Stamp, png_of
+    from rollout.report.tuning import TuningFront, tried
     from sim.evaluation import NEVER_H
     from sim.robustness import Tornado
 
     able = [one for one in found.tried if one.score.hours < NEVER_H]
+    numbers = [one.number for one in able]
     facts = Front(
         hours=np.array([one.score.hours for one in able]),
         peak=np.array([one.score.peak for one in able]),
         on_front=np.array([one.number in found.front for one in able]),
-        chosen=[one.number for one in able].index(found.chosen),
+        chosen=numbers.index(found.chosen) if found.chosen in numbers else -1,
         names=tuple(one.candidate.sentence() for one in able),
+        without_end=len(found.tried) - len(able),
     )
-    stamp = Stamp(plan.zone, plan.digest, f"{len(able)} plans tried on {found.small:,} devices")
+    stamp = Stamp(plan.zone, plan.digest, f"{tried(facts)}, on {found.small:,} devices")
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     TuningFront(facts, stamp).plot(figure.add_subplot())
-    figure.savefig(files.front, dpi=130)
+    write_file(files.front, png_of(figure))
     mine = next(one for one in found.robust if one.candidate == found.choice.candidate)
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     Tornado(mine).plot(figure.add_subplot())
-    figure.savefig(files.tornado, dpi=130)
+    write_file(files.tornado, png_of(figure))

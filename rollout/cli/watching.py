@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rollout.cli import expectation
 from rollout.cli.standing import Looks, Standing, executor
-from rollout.cli.terminal import instant, number, out, say
+from rollout.cli.terminal import add_row, instant, number, out, say, styled
 from rollout.errors import Exit, RolloutError
 from rollout.values import Outcome, State, Verdict
 
@@ -95,7 +95,7 @@ def view(now: Standing) -> RenderableType:
     from rich.text import Text
 
     if now.progress is None:
-        return Text(f"rollout {now.rollout} of plan {now.plan_id} has not begun; 'rollout run' begins it")
+        return styled(f"rollout {now.rollout} of plan {now.plan_id} has not begun; 'rollout run' begins it")
     parts: list[RenderableType] = [_head(now), _counts(now), _facts(now), _phases(now), _decisions(now)]
     return Group(*(part for one in parts for part in (one, Text())))
 
@@ -106,13 +106,13 @@ def _head(now: Standing) -> RenderableType:
     assert now.progress is not None
     state = now.progress.state
     text = Text()
-    text.append(f"{now.plan.name}\n", style="bold")
+    text.append(styled(now.plan.name, "bold")).append("\n")
     text.append(f"rollout {now.rollout} (plan {now.plan_id}, digest {now.digest[:12]}) is ")
     text.append(state.value, style=f"bold {COLOURS.get(state, 'red')}")
-    text.append(f"\n  {now.progress.reason}\n")
+    text.append("\n  ").append(styled(now.progress.reason)).append("\n")
     text.append(f"  as of {instant(now.as_of, now.plan.zone)}")
     if not now.is_final:
-        text.append(f"; {executor(now.lease, now.is_overdue)}")
+        text.append("; ").append(styled(executor(now.lease, now.is_overdue)))
     return text
 
 
@@ -126,13 +126,13 @@ def _counts(now: Standing) -> Table:
     )
     for name, goal, count, rate in rows:
         wanted = "?" if goal is None else number(goal)
-        grid.add_row(name, wanted, number(count), _bar(count / whole), number(round(rate or 0)))
+        add_row(grid, name, wanted, number(count), _bar(count / whole), number(round(rate or 0)))
     others = ((Outcome.FAILED, "failed"), (Outcome.REJECTED, "refused"), (Outcome.TIMED_OUT, "silent"))
     for outcome, name in others:
         if totals[outcome]:
-            grid.add_row(name, "", number(totals[outcome]), f"{totals[outcome] / whole:.1%}", "")
+            add_row(grid, name, "", number(totals[outcome]), f"{totals[outcome] / whole:.1%}", "")
     pending = now.released - sum(totals[Outcome.ENROLLED :])
-    grid.add_row("no answer yet", "", number(pending), f"{pending / whole:.1%}", "")
+    add_row(grid, "no answer yet", "", number(pending), f"{pending / whole:.1%}", "")
     return grid
 
 
@@ -151,15 +151,17 @@ def _facts(now: Standing) -> RenderableType:
     grid.add_column(overflow="fold")
     if now.expected is not None:
         for name, text in expectation.lines(now.expected, now.plan.zone):
-            grid.add_row(name, text)
+            add_row(grid, name, text)
     elif not now.is_final:
-        grid.add_row(
-            "done when", "'rollout forecast' tells; 'rollout run' works it out half a minute after it began"
+        add_row(
+            grid,
+            "done when",
+            "'rollout forecast' tells; 'rollout run' works it out half a minute after it began",
         )
     if now.on_plan:
-        grid.add_row("on plan?", now.on_plan)
+        add_row(grid, "on plan?", now.on_plan)
     if now.progress.verdict:
-        grid.add_row("gate", _gate(now))
+        add_row(grid, "gate", _gate(now))
     return grid
 
 
@@ -181,7 +183,7 @@ def _phases(now: Standing) -> Table:
     for index, phase in enumerate(now.plan.phases):
         counts = [len(phase), now.progress.released[index], *(now.by_phase[index][one] for one in shown)]
         mark = "> " if index == now.progress.phase and not now.is_final else "  "
-        table.add_row(mark + phase.name, *(number(int(one)) for one in counts))
+        add_row(table, mark + phase.name, *(number(int(one)) for one in counts))
     return table
 
 
@@ -189,7 +191,7 @@ def _decisions(now: Standing) -> Table:
     table = _table("last decisions", "state", "released", "why", numbers=(2,))
     for row in now.recent:
         at = expectation.moment(row.at, now.plan.zone)
-        table.add_row(at, row.state.value, number(row.released), row.reason.removeprefix(f"{row.state}: "))
+        add_row(table, at, row.state.value, number(row.released), row.reason.removeprefix(f"{row.state}: "))
     return table
 
 

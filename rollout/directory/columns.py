@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.directory.moments import DateError, Dates, yes_no
+from rollout.plain import ALLOWED, is_plain
 from rollout.values import UNKNOWN, BoolArray, Factor, FlagArray, IntArray, LongArray, TextArray
 
 IdArray = NDArray[np.bytes_]
@@ -24,7 +25,6 @@ TEXT_MAX = 256
 
 _GUID = re.compile(r"(?:GUID:)?\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?", re.ASCII | re.IGNORECASE)
 _NO_GUID = b"00000000-0000-0000-0000-000000000000"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]")
 _DASHES = [8, 13, 18, 23]
 _DIGITS = [at for at in range(36) if at not in _DASHES]
 
@@ -60,9 +60,7 @@ def text_fault(value: str) -> str:
     """Say what a text should be if it cannot be taken; empty if it can."""
     if len(value) > TEXT_MAX:
         return f"at most {TEXT_MAX} characters"
-    if _CONTROL.search(value):
-        return "text without line breaks or control characters"
-    return ""
+    return "" if is_plain(value) else ALLOWED
 
 
 class Guids:

@@ -18,6 +18,7 @@ from typing import TextIO
 import numpy as np
 
 from rollout.errors import UsageError
+from rollout.plain import visible
 from rollout.values import IntArray, Rejected
 
 SEPARATORS = (",", ";", "\t")
@@ -59,10 +60,15 @@ class Text:
     path: Path
     encoding: str
 
+    @property
+    def name(self) -> str:
+        """The file's name, as it is told and kept."""
+        return visible(self.path.name)
+
 
 def refuse(path: Path, expected: str, found: str, hint: str, line: int = 0, column: str = "") -> ExportError:
     """Give the error for a file that is broken as a whole."""
-    return ExportError((Rejected(path.name, line, column, found, expected),), hint)
+    return ExportError((Rejected(visible(path.name), line, column, found, expected),), hint)
 
 
 def shown(value: str, width: int = 60) -> str:

@@ -90,7 +90,7 @@ def _load_all(
         for line in sorted(own.lines, key=lambda one: one.line):
             rejects.add(line)
         rejects.count += own.count - len(own.lines)
-        left_out[path.name] = left_out.get(path.name, 0) + own.count
+        left_out[tables[-1].file] = left_out.get(tables[-1].file, 0) + own.count
     return tables
 
 

@@ -33,6 +33,7 @@ from pydantic import (
 
 from rollout.directory.clouds import CLOUDS
 from rollout.errors import UsageError
+from rollout.plain import ALLOWED, not_plain
 
 PASSWORD_ENV = "ROLLOUT_ADMINSERVICE_PASSWORD"
 CLIENT_SECRET_ENV = "ROLLOUT_GRAPH_CLIENT_SECRET"
@@ -238,6 +239,8 @@ def load_settings(path: Path | str) -> DirectorySettings:
         raise UsageError(
             f"{path}: expected the section [directory] alone, found {', '.join(document) or 'nothing'}"
         )
+    for key, text in not_plain(document):
+        raise UsageError(f"{path}, {key}: expected {ALLOWED}, found {text[:60]!r}")
     try:
         return DirectorySettings.model_validate(document["directory"])
     except ValidationError as error:

@@ -222,7 +222,7 @@ def _even(chunk: Chunk, header: _Header, rejects: Rejects) -> Chunk:
         return chunk
     for at in ragged:
         found = f"{len(rows[at])} (the last one is {shown(rows[at][-1], 30)})"
-        rejects.add(Rejected(header.text.path.name, int(lines[at]), "", found, f"{width} fields"))
+        rejects.add(Rejected(header.text.name, int(lines[at]), "", found, f"{width} fields"))
     return np.delete(lines, ragged), [row for row in rows if len(row) == width]
 
 
@@ -238,7 +238,7 @@ def _take(chunk: Chunk, header: _Header, columns: Mapping[str, Column], rejects:
         if keep[at]:  # one fault a line is enough: the first one
             keep[at] = False
             name = header.columns[place].strip("\ufeff ")
-            where = (header.text.path.name, int(lines[at]), name)
+            where = (header.text.name, int(lines[at]), name)
             rejects.add(Rejected(*where, shown(fault.found), fault.expected))
     return keep
 
@@ -256,7 +256,7 @@ def _assemble(
         if isinstance(column, Times) and key == "registered":
             by_kind[Value.FLAG]["pending"] = _pending(column.worded(only), by_kind[Value.TIME][key])
     return Table(
-        file=header.text.path.name,
+        file=header.text.name,
         kind=header.dialect.kind,
         lines=number if only is None else number[only],
         ids=by_kind[Value.GUID],

@@ -128,11 +128,17 @@ def continue_plan(
     )
 
 
-def undo_plan(plan: Plan, ours: IntArray, *, created: int) -> Plan:
+OUTSIDE_WINDOWS = (
+    "a way back does not wait: devices are taken out at any hour, outside the change windows and in freezes too; "
+    "plan --undo with --in-windows keeps to them"
+)
+
+
+def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = False) -> Plan:
     """Plan to take out of the collection what a rollout put in, the last ones first.
 
     ours : rows that this rollout added, in the order of release; adopted members do not belong to it.
-    It needs no window: nothing happens on a device when it leaves the collection.
+    in_windows : keep to the plan's windows and freezes. By default it does not wait for them, and says so.
     """
     start = (created // HOUR_S + 1) * HOUR_S
     order = ours[::-1].astype(np.int32)
@@ -140,26 +146,35 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int) -> Plan:
     excluded[order] = 0
     curve = spread(auto_duration_s(len(order)))
     gate = GatePolicy(evidence=None, per_stratum=False)
+    limited = bool(plan.windows or plan.freezes)
     undo = Phase("undo", f"added by {plan.name}", order, curve, HOUR_S, 0, gate)
-    return replace(
+    undone = replace(
         plan,
         name=f"undo {plan.name}",
         action=UNDO + plan.action,
         start=start,
         phases=(undo, Phase(TAIL, "late arrivers", order[:0], spread(0), HOUR_S, 0, gate)),
-        windows=(),
-        calendar=resolve((), (), start, start + HORIZON_S),
         budgets=Budgets(),
         budget_codes=np.zeros(len(plan), dtype=np.int32),
         excluded=excluded,
         exclusion_reasons=(NOT_OURS,),
         human_steps=undo_steps(plan.action, plan.collection),
-        warnings=undo_warnings(plan.action),
+        warnings=(*([] if in_windows or not limited else [OUTSIDE_WINDOWS]), *undo_warnings(plan.action)),
+        continues=plan.digest,
+    )
+    return undone if in_windows else _at_any_hour(undone)
+
+
+def _at_any_hour(plan: Plan) -> Plan:
+    """Give the plan without windows and freezes."""
+    return replace(
+        plan,
+        windows=(),
+        calendar=resolve((), (), plan.start, plan.start + HORIZON_S),
         freezes=(),
         zone_names=(),
         zone_calendars=(),
         zone_codes=np.zeros(0, dtype=np.int32),
-        continues=plan.digest,
     )
 
 

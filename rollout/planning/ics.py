@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from rollout.pacing.calendar import NoOpening, skipped
+from rollout.plain import visible
 from rollout.planning.schedule import nominal_batches
 from rollout.values import DAY_S, HOUR_S, Plan
 
@@ -54,9 +55,9 @@ def _day_without_window(plan: Plan, number: int, one: NoOpening, stamp: int) -> 
 
 
 def escaped(text: str) -> str:
-    """Escape a text value: RFC 5545, section 3.3.11."""
-    out = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
-    return out.replace("\r\n", "\\n").replace("\n", "\\n")
+    """Escape a text value: RFC 5545, section 3.3.11. Control characters are no text there: they are made visible."""
+    lines = (visible(line) for line in text.replace("\r\n", "\n").split("\n"))
+    return "\\n".join(line.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,") for line in lines)
 
 
 def folded(line: str) -> str:

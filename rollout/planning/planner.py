@@ -237,12 +237,21 @@ def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
     ]
 
 
+def late_start(start: int, now: int) -> str:
+    """Say what it means that a plan's start has passed, "" if it has not. start, now : Unix seconds."""
+    if start >= now:
+        return ""
+    hours = (now - start) / HOUR_S
+    ago = f"{hours:,.1f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
+    return f"the start lies {ago} in the past: releases begin as soon as the plan is run and a window is open"
+
+
 def _warnings(phases: Sequence[Phase], start: int, created: int) -> list[str]:
     out = []
     if not any(len(phase) for phase in phases):
         out.append("no device is left to release")
-    if start < created:
-        out.append("the start lies before the making of this plan")
+    if late := late_start(start, created):
+        out.append(late)
     endless = [index for index, phase in enumerate(phases) if len(phase) and phase.end is PhaseEnd.NEVER]
     waiting = [phase.name for phase in phases[endless[0] + 1 :] if len(phase)] if endless else []
     if waiting:

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from rollout.policy.modes import Part
 from rollout.values.clouds import CLOUDS
@@ -35,14 +35,18 @@ CloudName = Annotated[str, AfterValidator(_cloud)]
 WorkloadName = Annotated[str, AfterValidator(_workload)]
 
 
+Written = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""A text that a person has filled in."""
+
+
 class Counterpart(Part):
     """Who saw on which day that Intune has what a workload needs, assigned to the devices that move.
 
     policy : its name in Intune, or in words why there is nothing to have ("no VPN profiles in use").
     """
 
-    policy: str = Field(min_length=1)
-    by: str = Field(min_length=1)
+    policy: Written
+    by: Written
     on: dt.date
 
 

@@ -70,7 +70,7 @@ def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str]
         path.append(item)
         here = next((one for one in models if _field(one, item)), models[0] if len(models) == 1 else here)
         field = _field(here, item) if here else None
-        models = _models(field) if field is not None else [here] if here else []
+        models = models_within(field) if field is not None else [here] if here else []
     return path, here
 
 
@@ -100,8 +100,8 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in fields]
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_within(annotation: Any) -> list[type[BaseModel]]:
     """All models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for one in typing.get_args(annotation) for model in _models(one)]
+    return [model for one in typing.get_args(annotation) for model in models_within(one)]

@@ -333,7 +333,6 @@ class Policy(CoManagement):
     phases: tuple[PhasePolicy, ...] = ()
     service_per_hour: float | None = Field(default=None, gt=0)
     exclude: tuple[str, ...] = ()
-    notes: str = ""
 
     @field_validator("start")
     @classmethod

@@ -15,7 +15,7 @@ from rollout.preflight.check import (
 from rollout.preflight.duplicates import Duplicates, find_duplicates
 from rollout.preflight.rules import RULES, Rule, View
 from rollout.preflight.tenant import TENANT_RULES, TenantRule
-from rollout.preflight.worklist import GRACE_DAYS, WorkItem, worklist, write_worklist
+from rollout.preflight.worklist import GRACE_DAYS, WorkItem, worklist, worklist_csv
 
 __all__ = [
     "GRACE_DAYS",
@@ -34,5 +34,5 @@ __all__ = [
     "preflight",
     "rule_ids",
     "worklist",
-    "write_worklist",
+    "worklist_csv",
 ]

@@ -7,11 +7,10 @@ alone it comes back as pending, disabled in Entra alone it is enabled again by t
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
-from typing import TextIO
 
+from rollout.files import csv_text
 from rollout.preflight.check import STALE_DAYS, preflight
 from rollout.preflight.duplicates import Duplicates, find_duplicates
 from rollout.values import Fleet, Inventory, Join
@@ -104,17 +103,6 @@ def _keys(fleet: Fleet, row: int) -> str:
     return ENCRYPTED if encrypted is not None and encrypted[row] == 1 else BITLOCKER
 
 
-def write_worklist(items: Iterable[WorkItem], file: TextIO) -> None:
-    """Write the worklist as CSV with a header; open `file` with ``newline=""``.
-
-    A cell that a spreadsheet would take for a formula gets an apostrophe in front.
-    """
-    writer = csv.writer(file)
-    writer.writerow([one.name for one in fields(WorkItem)])
-    for item in items:
-        writer.writerow([_cell(value) for value in astuple(item)])
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def worklist_csv(items: Iterable[WorkItem]) -> str:
+    """Give the worklist as CSV with a header; see `rollout.files.csv_text`."""
+    return csv_text([one.name for one in fields(WorkItem)], map(astuple, items))

@@ -12,7 +12,7 @@ import numpy as np
 
 from rollout.report.facts import AnyCounts, Bands, FloatArray
 from rollout.report.forecast import ForecastFan
-from rollout.report.gates import GateTimeline, rates_of
+from rollout.report.gates import COUNTED, GateTimeline, rates_of
 from rollout.report.load import LoadCurve
 from rollout.report.phases import PhaseProgress
 from rollout.report.pictures import Display
@@ -123,7 +123,7 @@ def _listed(values: FloatArray, digits: int) -> list[float | int | None]:
 
 def _fan(fan: ForecastFan) -> Chart:
     """The lines in the order in which they are painted: what really happened lies on top."""
-    chart = Chart("devices", top=fan.whole * 1.18, span=fan.span(), span_words=fan.span_words())
+    chart = Chart("devices", top=max(1, fan.whole) * 1.18, span=fan.span(), span_words=fan.span_words())
     chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
     chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)
     chart.line("forecast, median", fan.bands.at, fan.bands.level(0.5), "ours", dash=DASHED)
@@ -159,7 +159,7 @@ def _load(curve: LoadCurve) -> Chart:
 
 
 def _gates(timeline: GateTimeline) -> Chart:
-    chart = Chart("failed, % of those released", digits=2, top=round(timeline.top(), 2))
+    chart = Chart(COUNTED, digits=2, top=round(timeline.top(), 2))
     for track in timeline.tracks:
         rate, limit = rates_of(track)
         chart.line(f"{track.name}: HALT from", track.at, limit, "limit", step=True, dash=DASHDOT)

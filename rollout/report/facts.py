@@ -189,9 +189,10 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """The plans that a tuning compared: (k,) hours until done, (k,) peak attempts an hour.
+    """The plans that a tuning compared: (k,) hours until 90 % are enrolled, (k,) peak attempts an hour.
 
     on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one a plan, or empty.
+    without_end : further plans that were tried and were refused or never reach 90 %.
     """
 
     hours: FloatArray
@@ -199,6 +200,7 @@ class Tuning:
     on_front: NDArray[np.bool_]
     chosen: int = -1
     names: tuple[str, ...] = ()
+    without_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)

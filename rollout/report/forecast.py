@@ -75,7 +75,7 @@ class ForecastFan:
         ax.plot(self.actual_at, self.actual, color=theme.ink, linewidth=2.4, solid_capstyle="round")
         end = float(max(at[-1], self.planned.at[-1] if len(self.planned.at) else at[-1]))
         style.time_axis(ax, float(at[0]), end, zone)
-        ax.set_ylim(0, self.whole * 1.18)
+        ax.set_ylim(0, max(1, self.whole) * 1.18)
         style.counts_axis(ax)
         self._labels(ax, theme)
         style.caption(ax, theme, self.stamp.caption())
@@ -111,7 +111,7 @@ class ForecastFan:
     def _labels(self, ax: Axes, theme: Theme) -> None:
         """Write the labels where the lines lie far enough apart to tell which is meant."""
         p10, p50, p90 = self.span()
-        height = self.whole * 1.09
+        height = max(1, self.whole) * 1.09
         ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")
         ax.plot([p50], [height], marker="|", markersize=13, markeredgewidth=2.5, color=theme.ours)
         style.label(ax, p10, height, self.span_words(), theme.ours, ha="right", offset=(-8, 0))

@@ -15,6 +15,9 @@ from rollout.report.wording import brief, count, percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COUNTED = "failed, % of devices that the gate counts"
+"""What the rate divides by: fewer than were released, since refused and silent devices are not counted."""
+
 MOST = 6
 """Gates drawn; where there are more, the last ones that saw anything."""
 
@@ -30,7 +33,7 @@ class GateTimeline:
     def of(cls, facts: ReportFacts) -> GateTimeline | None:
         """Take the tracks that saw anything; None where no gate did."""
         tracks = tuple(t for t in facts.gates if len(t.at) and int(t.seen[-1]) > 0)[-MOST:]
-        source = "pending devices count as good"
+        source = "counted: enrolled, failed, and pending as good; not refused or silent ones"
         return cls(tracks, Stamp(facts.zone, facts.digest, source)) if tracks else None
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
@@ -40,7 +43,7 @@ class GateTimeline:
             ax,
             theme,
             title="Gates: failure rate against the rate that halts",
-            y="failed, % of those released",
+            y=COUNTED,
         )
         top = self.top()
         for track in self.tracks:
@@ -48,11 +51,15 @@ class GateTimeline:
             ax.fill_between(track.at, limit, top, step="post", color=theme.limit, alpha=0.10, linewidth=0)
             ax.step(track.at, limit, where="post", color=theme.limit, linewidth=1.8, linestyle=style.DASHDOT)
             ax.step(track.at, rate, where="post", color=theme.ink, linewidth=2.0)
+            if track.at[0] == track.at[-1]:  # an instant has no line
+                ax.plot(track.at[-1:], limit[-1:], "_", color=theme.limit, markersize=12, markeredgewidth=2)
+                ax.plot(track.at[-1:], rate[-1:], "o", color=theme.ink, markersize=5)
         self._acceptable(ax, theme)
         start = min(float(t.at[0]) for t in self.tracks)
         end = max(float(t.at[-1]) for t in self.tracks)
         style.time_axis(ax, start, end, self.stamp.zone)
-        ax.set_xlim(start, start + (end - start) * 1.04)
+        left, right = ax.get_xlim()
+        ax.set_xlim(left, right + (right - left) * 0.04)
         ax.set_ylim(0, top)
         style.percent_axis(ax)
         for place, track in enumerate(self.tracks):
@@ -88,25 +95,27 @@ class GateTimeline:
         """Write the last numbers at instant `x`, on the heights that the lines have there."""
         top = ax.get_ylim()[1]
         rates, limits = rates_of(track)
-        here = int(np.searchsorted(track.at, x, side="right")) - 1
+        here = max(0, int(np.searchsorted(track.at, x, side="right")) - 1)
         rate, limit = float(rates[here]), float(limits[here])
         text = f"{brief(track.name)}: {count(track.failed[-1])} of {count(track.seen[-1])}"
         text += f" ({percent(track.failed[-1], track.seen[-1])})"
-        style.label(ax, x, min(rate, top), text, theme.ink, ha="right", va="bottom", offset=(0, 5))
+        left, right = ax.get_xlim()
+        # Early in a run there is no room to the left of the line's end.
+        side = "right" if x > left + 0.25 * (right - left) else "left"
+        style.label(ax, x, min(rate, top), text, theme.ink, ha=side, va="bottom", offset=(0, 5))
         if np.isnan(limit) or limit >= top or track.halt_at[-1] < 0:
             return
         # The boundary falls towards the right, so the text stands as high as it was where the text begins.
-        left, right = ax.get_xlim()
-        before = float(limits[int(np.searchsorted(track.at, x - 0.18 * (right - left)))])
+        before = float(limits[min(here, int(np.searchsorted(track.at, x - 0.18 * (right - left))))])
         height = limit if np.isnan(before) else min(max(before, limit), 0.92 * top)
         text = f"{brief(track.name, 16)}: HALT from {count(track.halt_at[-1])}"
-        style.label(ax, x, height, text, theme.limit, ha="right", va="bottom", offset=(0, 4))
+        style.label(ax, x, height, text, theme.limit, ha=side, va="bottom", offset=(0, 4))
 
     def sentence(self) -> str:
         """Say in words what the picture shows."""
         parts = []
         for track in self.tracks:
-            seen = f"{count(track.failed[-1])} of {count(track.seen[-1])} devices failed"
+            seen = f"{count(track.failed[-1])} of {count(track.seen[-1])} counted devices failed"
             seen = f"{track.name}: {seen}"
             limit = int(track.halt_at[-1])
             parts.append(f"{seen}, HALT from {count(limit)}" if limit >= 0 else seen)

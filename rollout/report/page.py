@@ -16,6 +16,7 @@ import re
 from importlib import resources
 from typing import Any
 
+from rollout.plain import visible
 from rollout.report.charts import charts_of
 from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
@@ -58,10 +59,10 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
     charts = charts_of(pictures)
     scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
     zone = zone_of(facts.zone)
-    standing, figures = standing_of(facts), json_report(facts)
+    standing, figures, excluded = standing_of(facts), json_report(facts), _excluded(facts)
     return environment.from_string(_asset("page.html")).render(
         facts=facts,
         standing=standing,
@@ -78,13 +79,14 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         funnel=_funnel(facts),
         done_hours=standing.done_hours,
         failed_total=sum(row.count for row in facts.failures),
-        excluded=_excluded(facts),
+        excluded=excluded,
         judgements=_judgements(facts),
         failures=sorted(facts.failures, key=lambda row: (-row.count, row.code)),
         batches=_batches(facts),
         batches_total=sum(1 for row in facts.decisions if row.batch >= 0),
         audit=list(reversed(facts.audit[-AUDIT_SHOWN:])),
         found={row.rule for row in facts.findings},
+        left_out={row.reason: row.count for row in excluded},
         as_of=last_look(facts),
         when=lambda at: when(at, zone),
         count=count,
@@ -96,6 +98,11 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         script_hashes=Markup(" ".join(_hash(script) for script in scripts)),
         data=Markup(_data(facts, charts)),
     )
+
+
+def _shown(value: object) -> object:
+    """Make visible what is not plain in a text from outside; what is marked as safe is ours."""
+    return visible(value) if type(value) is str else value
 
 
 @functools.cache
@@ -131,15 +138,25 @@ def inline_svg(name: str, display: Display) -> str:
     text = draw(display, "svg", size=COMPACT).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    # Within tags alone: a name may read like an id or a colour.
+    text = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], name), text)
+    label = html.escape(visible(display.sentence()), quote=True)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*pt" ',
+        lambda svg: f'<svg {svg[1]}role="img" aria-label="{label}" ',
+        text,
+        count=1,
+    )
+
+
+def _tag(text: str, name: str) -> str:
+    """Give a tag of a picture as it stands in the page: its ids with the picture's name, its colours by role."""
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     # What is referred to gets the picture's name: two pictures may otherwise share an id.
     text = re.sub(r'(id="|url\(#|xlink:href="#)', lambda m: f"{m[1]}{name}-", text)
     for role in ROLES:
         text = text.replace(getattr(LIGHT, role), f"var(--{role})")
-    label = html.escape(display.sentence(), quote=True)
-    return re.sub(
-        r'<svg ([^>]*?)width="[^"]*pt" ', rf'<svg \1role="img" aria-label="{label}" ', text, count=1
-    )
+    return text
 
 
 def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
@@ -192,7 +209,7 @@ def _batches(facts: ReportFacts) -> list[dict[str, Any]]:
     rows = [row for row in facts.decisions if row.batch >= 0][-BATCHES_SHOWN:]
     return [
         {
-            "batch": row.batch,
+            "batch": row.batch + 1,  # people count from 1
             "at": row.at,
             "phase": _phase_name(facts, row.phase),
             "count": row.count,

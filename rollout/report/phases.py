@@ -52,10 +52,12 @@ class PhaseProgress:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> PhaseProgress | None:
-        """Take the lines out of the facts; None where there is neither run nor forecast by phase."""
+        """Take the lines out of the facts; None where there is neither run nor forecast, or no device."""
         if not facts.points and not (facts.forecast and facts.forecast.by_phase):
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])
+        if not groups:
+            return None
         lines = tuple(_line(facts, group) for group in groups)
         banded = any(len(line.band_at) for line in lines)
         return cls(

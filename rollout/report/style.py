@@ -12,7 +12,9 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rollout.plain import visible
 from rollout.report.wording import count, short, time_ticks, zone_of
+from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,9 +105,10 @@ def axes_for(ax: Axes | None, theme: Theme, size: tuple[float, float] = WIDE) ->
 def dress(ax: Axes, theme: Theme, *, title: str, y: str, x: str = "", grid: str = "y") -> None:
     """Give the axes their common look: title at the left, thin rules, no box, unit in the label."""
     ax.set_facecolor(theme.paper)
-    ax.set_title(title, loc="left", color=theme.ink, fontsize=12, fontweight="bold", pad=12)
-    ax.set_ylabel(y, color=theme.muted, fontsize=9)
-    ax.set_xlabel(x, color=theme.muted, fontsize=9)
+    bold: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "pad": 12}
+    ax.set_title(visible(title), loc="left", color=theme.ink, parse_math=False, **bold)
+    ax.set_ylabel(visible(y), color=theme.muted, fontsize=9, parse_math=False)
+    ax.set_xlabel(visible(x), color=theme.muted, fontsize=9, parse_math=False)
     ax.tick_params(colors=theme.muted, labelsize=9, length=3)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
@@ -119,7 +122,7 @@ def dress(ax: Axes, theme: Theme, *, title: str, y: str, x: str = "", grid: str 
 def caption(ax: Axes, theme: Theme, text: str, drop: int = 42) -> None:
     """Write the caption `drop` points below the axes, from the left edge of the plot."""
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    ax.annotate(text, (0, 0), (0, -drop), color=theme.muted, fontsize=8, parse_math=False, **place)
+    ax.annotate(visible(text), (0, 0), (0, -drop), color=theme.muted, fontsize=8, parse_math=False, **place)
 
 
 def side_of(ax: Axes, x: float) -> dict[str, Any]:
@@ -146,8 +149,9 @@ def percent_axis(ax: Axes) -> None:
 
 def time_axis(ax: Axes, start: float, end: float, zone: str) -> None:
     """Put ticks on round local times; the axis itself stays in Unix seconds."""
+    end = max(end, start + HOUR_S)  # a single look is an instant, and an axis needs some length
     ticks, labels = time_ticks(start, end, zone_of(zone))
-    ax.set_xlim(start, max(end, start + 1))
+    ax.set_xlim(start, end)
     ax.set_xticks(ticks, labels)
 
 
@@ -159,9 +163,15 @@ def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -
     settings: dict[str, Any] = {"va": "center", "ha": "left", "fontsize": 9, "fontweight": "bold", **options}
     offset = settings.pop("offset", (5, 0))
     place: dict[str, Any] = {"textcoords": "offset points", "bbox": patch, "annotation_clip": False}
-    note = ax.annotate(text, (x, y), offset, color=color, parse_math=False, **place, **settings)
+    lines = "\n".join(map(visible, text.split("\n")))
+    note = ax.annotate(lines, (x, y), offset, color=color, parse_math=False, **place, **settings)
     # A label lies inside the plot and must not shrink it, however long a name is.
     note.set_in_layout(False)
+
+
+def png_of(figure: Figure, dpi: int = 130) -> bytes:
+    """Give a figure that is no picture of a report as PNG."""
+    return render(figure, "png", dpi=dpi)
 
 
 def render(figure: Figure, kind: str, *, dpi: int = 144) -> bytes:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from rollout.files import csv_text
 from rollout.report.facts import ReportFacts
 from rollout.report.wording import hexcode, iso
 from rollout.values import Outcome
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A text cell that begins so would be run as a formula by a spreadsheet."""
 
 
 def csv_tables(facts: ReportFacts) -> dict[str, str]:
@@ -30,13 +26,13 @@ def csv_tables(facts: ReportFacts) -> dict[str, str]:
         ),
         "audit.csv": (("at", "who", "what", "why"), [(iso(a.at), a.who, a.what, a.why) for a in facts.audit]),
     }
-    return {name: _table(head, rows) for name, (head, rows) in tables.items() if rows}
+    return {name: csv_text(head, rows, mark=True) for name, (head, rows) in tables.items() if rows}
 
 
 def _batches(facts: ReportFacts) -> list[Sequence[object]]:
     names = [phase.name for phase in facts.plan.phases]
     return [
-        (row.batch, iso(row.at), names[row.phase], row.count, row.released, row.reason)
+        (row.batch + 1, iso(row.at), names[row.phase], row.count, row.released, row.reason)
         for row in facts.decisions
         if row.batch >= 0
     ]
@@ -61,19 +57,3 @@ def _forecast(facts: ReportFacts) -> tuple[Sequence[str], list[Sequence[object]]
         (iso(at), *(round(float(v), 1) for v in column))
         for at, column in zip(bands.at, bands.values.T, strict=True)
     ]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    buffer = io.StringIO()
-    buffer.write("\ufeff")
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(head)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Disarm a text that a spreadsheet would take for a formula, by a leading apostrophe."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return "'" + value
-    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from rollout.plain import visible
 from rollout.report.facts import FINAL, ReportFacts
 from rollout.report.figures import phases_of
 from rollout.report.standing import Standing, Tone, last_look, released_of, standing_of
@@ -41,13 +42,13 @@ def text_report(facts: ReportFacts) -> str:
         _failures(facts),
         _human_steps(facts),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    return "\n\n".join("\n".join(map(visible, lines)) for lines in sections if lines) + "\n"
 
 
 def _head(facts: ReportFacts, standing: Standing) -> list[str]:
     zone = zone_of(facts.zone)
     lines = [
-        *_wrap(printable(facts.title), ""),
+        *_wrap(visible(facts.title), ""),
         f"digest {short(facts.digest)}   as of {when(last_look(facts), zone)} {facts.zone}",
         "",
         *_wrap(f"{SIGN[standing.tone]} {standing.headline}. {standing.because}".rstrip(), "Going well?   "),
@@ -57,7 +58,7 @@ def _head(facts: ReportFacts, standing: Standing) -> list[str]:
         lines += _wrap(f"Against the simulation: {facts.on_plan}.", " " * 14)
     needs = standing.needs or ("Nothing right now.",)
     for index, need in enumerate(needs):
-        lines += _wrap(printable(need), "Needs you?    " if index == 0 else " " * 14)
+        lines += _wrap(visible(need), "Needs you?    " if index == 0 else " " * 14)
     return lines
 
 
@@ -89,8 +90,8 @@ def _final(facts: ReportFacts) -> list[str]:
 def _excluded(facts: ReportFacts) -> list[str]:
     lines: list[str] = []
     for row in facts.excluded[:FAILURES]:
-        lines += _wrap(printable(f"{row.reason}. {row.sentence}"), f"  {count(row.count):>8}  ")
-        lines += _wrap(printable(row.next_action), " " * 12)
+        lines += _wrap(visible(f"{row.reason}. {row.sentence}"), f"  {count(row.count):>8}  ")
+        lines += _wrap(visible(row.next_action), " " * 12)
     rest = len(facts.excluded) - FAILURES
     if rest > 0:
         lines.append(f"  and {rest} further reasons, all in report.json")
@@ -121,7 +122,7 @@ def _phases(facts: ReportFacts) -> list[str]:
     lines = [f"PHASES ({count(released_of(facts))} devices released)"]
     lines.append(f"  {'':<28} {'devices':>11} {'released':>11} {'enrolled':>11} {'failed':>9}")
     for phase in phases_of(facts):
-        name = _cut(printable(phase["name"]), 28)
+        name = _cut(visible(phase["name"]), 28)
         numbers = (
             f"{count(phase['devices']):>11} {count(phase['released']):>11} {count(phase['enrolled']):>11}"
         )
@@ -134,7 +135,7 @@ def _gates(facts: ReportFacts) -> list[str]:
     lines = [
         line
         for row in facts.verdicts[-5:]
-        for line in _wrap(printable(row.judgement.sentence), f"  {when(row.at, zone)}  ")
+        for line in _wrap(visible(row.judgement.sentence), f"  {when(row.at, zone)}  ")
     ]
     return ["GATES (the last verdicts)", *lines] if lines else []
 
@@ -142,10 +143,8 @@ def _gates(facts: ReportFacts) -> list[str]:
 def _failures(facts: ReportFacts) -> list[str]:
     lines: list[str] = []
     for row in sorted(facts.failures, key=lambda f: -f.count)[:FAILURES]:
-        lines += _wrap(
-            f"{hexcode(row.code)} {printable(row.name)} ({row.kind})", f"  {count(row.count):>8}  "
-        )
-        lines += _wrap(printable(row.next_action), " " * 12)
+        lines += _wrap(f"{hexcode(row.code)} {visible(row.name)} ({row.kind})", f"  {count(row.count):>8}  ")
+        lines += _wrap(visible(row.next_action), " " * 12)
     rest = len(facts.failures) - FAILURES
     if rest > 0:
         lines.append(f"  and {rest} further codes, all in failures.csv")
@@ -155,14 +154,9 @@ def _failures(facts: ReportFacts) -> list[str]:
 def _human_steps(facts: ReportFacts) -> list[str]:
     lines: list[str] = []
     for step in facts.plan.human_steps:
-        lines += _wrap(printable(f"[{step.when}] {step.title}"), "  - ")
-        lines += _wrap(printable(step.where), "      ")
+        lines += _wrap(visible(f"[{step.when}] {step.title}"), "  - ")
+        lines += _wrap(visible(step.where), "      ")
     return ["STEPS THAT A PERSON TAKES", *lines] if lines else []
-
-
-def printable(text: str) -> str:
-    """Give `text` without control characters: names come from outside and must not steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _cut(text: str, width: int) -> str:
@@ -170,6 +164,6 @@ def _cut(text: str, width: int) -> str:
 
 
 def _wrap(text: str, head: str) -> Sequence[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [
+    return textwrap.wrap(visible(text), WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [
         head.rstrip()
     ]

@@ -28,7 +28,7 @@ class TuningFront:
         """Take the tuning; None where nothing was tuned."""
         if facts.tuning is None or not len(facts.tuning.hours):
             return None
-        return cls(facts.tuning, Stamp(facts.zone, facts.digest, f"{len(facts.tuning.hours)} plans tried"))
+        return cls(facts.tuning, Stamp(facts.zone, facts.digest, tried(facts.tuning)))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the front as a line, beaten plans as crosses, the chosen one ringed; give the axes."""
@@ -36,7 +36,12 @@ class TuningFront:
         t, days = self.tuning, self.tuning.hours / 24
         title = "Faster or gentler: the plans that were tried"
         style.dress(
-            ax, theme, title=title, y="peak load, attempts an hour", x="days until done (median)", grid="both"
+            ax,
+            theme,
+            title=title,
+            y="peak load, attempts an hour",
+            x="days until 90 % are enrolled (median)",
+            grid="both",
         )
         front = np.flatnonzero(t.on_front)[np.argsort(t.hours[t.on_front])]
         beaten = ~t.on_front
@@ -62,7 +67,15 @@ class TuningFront:
     def sentence(self) -> str:
         """Say in words what the picture shows."""
         t = self.tuning
-        text = f"{len(t.hours)} plans by days until done and peak load, {int(t.on_front.sum())} on the front."
+        text = f"{tried(t)}, by days until 90 % are enrolled and peak load; {int(t.on_front.sum())} on the front."
         if t.chosen >= 0:
             text += f" Chosen: {t.hours[t.chosen] / 24:.1f} days, {count(t.peak[t.chosen])} attempts an hour."
         return text
+
+
+def tried(tuning: Tuning) -> str:
+    """Say how many plans were tried; those that never reach 90 % have no place in the picture."""
+    shown, refused = len(tuning.hours), tuning.without_end
+    return f"{shown + refused} plans tried" + (
+        f", {refused} that do not reach 90 % not shown" if refused else ""
+    )

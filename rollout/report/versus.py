@@ -65,7 +65,7 @@ class Versus:
             )
         start, end = float(self.ours.at[0]), float(max(self.ours.at[-1], self.native.at[-1]))
         style.time_axis(ax, start, end, self.stamp.zone)
-        ax.set_ylim(0, self.whole * 1.06)
+        ax.set_ylim(0, max(1, self.whole) * 1.06)
         style.counts_axis(ax)
         style.caption(ax, theme, self.stamp.caption())
         return ax

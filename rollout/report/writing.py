@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rollout.errors import UsageError
+from rollout.files import make_folder, write_file
+from rollout.plain import json_text
 from rollout.report.facts import ReportFacts
 from rollout.report.figures import json_report
 from rollout.report.page import html_report
@@ -34,15 +32,19 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f"report format: expected one of {', '.join(FORMATS)}, got {unknown[0]!r}")
+    written: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        return [_replace(out / name, data) for name, data in _files(facts, formats)]
+        make_folder(out)
+        for name, data in _files(facts, formats):
+            write_file(out / name, data)
+            written.append(out / name)
     except OSError as error:
         where = error.filename or out
         raise UsageError(
             f"report: expected a folder that can be written, got {where}: {error.strerror or error}",
             "Choose another folder with --out.",
         ) from error
+    return written
 
 
 def _files(facts: ReportFacts, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -51,7 +53,7 @@ def _files(facts: ReportFacts, formats: Sequence[str]) -> Iterator[tuple[str, by
     if "html" in formats:
         yield "report.html", html_report(facts, pictures).encode()
     if "json" in formats:
-        yield "report.json", (json.dumps(json_report(facts), indent=2, ensure_ascii=False) + "\n").encode()
+        yield "report.json", (json_text(json_report(facts), indent=2) + "\n").encode()
     if "txt" in formats:
         yield "report.txt", text_report(facts).encode()
     if "csv" in formats:
@@ -63,18 +65,3 @@ def _files(facts: ReportFacts, formats: Sequence[str]) -> Iterator[tuple[str, by
                 yield f"{name}.{kind}", draw(display, kind, LIGHT)
             if f"{kind}-dark" in formats:
                 yield f"{name}-dark.{kind}", draw(display, kind, DARK)
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    """Write beside the target, then take its place."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-    return path

@@ -6,6 +6,7 @@ write-ahead log only where SQLite is free of the WAL-reset bug. PostgreSQL: READ
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError
 
 from rollout.errors import DatabaseError, UsageError
+from rollout.files import create_private
 from rollout.store.database_errors import translated
 
 BUSY_S = 4.0
@@ -175,7 +177,10 @@ def _begin_at_once(driver: Any) -> None:
 
 
 def look_at_file(path: Path, *, create: bool) -> None:
-    """Raise `DatabaseError` if `path` cannot be a database of SQLite, before SQLite touches it."""
+    """Raise `DatabaseError` if `path` cannot be a database of SQLite, before SQLite touches it.
+
+    create : a missing one is made, empty and for its owner alone; the mode of an existing one is kept.
+    """
     try:
         if path.is_dir():
             raise DatabaseError(
@@ -184,9 +189,13 @@ def look_at_file(path: Path, *, create: bool) -> None:
         if not path.parent.is_dir():
             raise DatabaseError(f"database {path}: its folder does not exist", f"create {path.parent} first")
         if not path.exists():
-            if create:
-                return
-            raise DatabaseError(f"database {path} does not exist", "begin with 'rollout inventory'")
+            if not create:
+                raise DatabaseError(f"database {path} does not exist", "begin with 'rollout inventory'")
+            # SQLite would make it readable by everybody; its journal and write-ahead log get the mode of the database.
+            # What it cannot make, SQLite cannot either, and says why.
+            with contextlib.suppress(OSError):
+                create_private(path.resolve())
+            return
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
     except OSError as error:

@@ -74,8 +74,16 @@ class Database:
         return self._vault.add_inventory(inventory)
 
     def inventory_id(self, key: str | None = None) -> str:
-        """Give the id of an inventory, of the latest by default."""
+        """Give the id of an inventory; by default of the latest, and never of a made-up one beside real ones."""
         return self._vault.inventory_id(key)
+
+    def is_made_up(self, inventory_id: str) -> bool:
+        """Whether a scenario generated an inventory."""
+        return self._vault.is_made_up(inventory_id)
+
+    def latest_real(self) -> str | None:
+        """Give the id of the latest inventory that nobody made up, None if there is none."""
+        return self._vault.latest_real()
 
     def inventory(self, key: str | None = None) -> Inventory:
         """Give an inventory; raise `RefusedError` if it was changed in its place."""
@@ -107,6 +115,13 @@ class Database:
         Raise `RefusedError` if plan, inventory or approval were changed in their place.
         """
         return self._vault.plan(key)
+
+    def latest_plan(self) -> str:
+        """Give the id of the plan that is meant where nobody names one: never a made-up one beside real inventories.
+
+        Raise `RefusedError` if the latest real inventory has no plan.
+        """
+        return self._vault.latest_plan()
 
     def approve(self, plan_id: str, by: str, at: int) -> None:
         """Note that `by` approves a plan at Unix second `at`."""

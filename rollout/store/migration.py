@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from rollout.errors import DatabaseError
+from rollout.files import create_private
 from rollout.store.access import Access
 from rollout.store.database_errors import translated
 
@@ -69,6 +70,7 @@ def back_up(access: Access, version: str) -> Path | None:
         return None
     backup = _free_name(access.path, version)
     try:
+        create_private(backup, like=access.path)
         with translated(access.where):
             raw = access.engine.raw_connection()
             try:
@@ -77,6 +79,9 @@ def back_up(access: Access, version: str) -> Path | None:
             finally:
                 raw.close()
         _sync(backup)
+    except OSError as error:
+        backup.unlink(missing_ok=True)
+        raise DatabaseError(f"the backup {backup} cannot be written ({error.strerror})") from error
     except DatabaseError:
         backup.unlink(missing_ok=True)
         raise

@@ -92,6 +92,10 @@ class Told(ABC):
         """Give the recorded counts in order."""
         return tuple(self._replay.points)
 
+    def sessions(self) -> Sequence[tuple[int, str, str]]:
+        """Give (Unix seconds, kind, text) of what happened to the executions."""
+        return tuple(self._replay.sessions)
+
 
 class JournalReader(Told):
     """A journal without a lease. What it says is as of its making or of the last `refresh`.
@@ -108,10 +112,6 @@ class JournalReader(Told):
         """Look for rows that were written since."""
         with self._access.reading() as connection:
             self._lease = catch_up(connection, self._run, self._replay)
-
-    def sessions(self) -> Sequence[tuple[int, str, str]]:
-        """Give (Unix seconds, kind, text) of what happened to the executions."""
-        return tuple(self._replay.sessions)
 
     def applied(self) -> Sequence[tuple[int, int, Applied]]:
         """Give (Unix seconds, batch, answer) of each confirmed chunk."""

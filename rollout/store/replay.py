@@ -6,6 +6,7 @@ State is never stored, only rows are; so what a killed executor finds is what an
 from __future__ import annotations
 
 import dataclasses
+from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -89,13 +90,18 @@ def _decision(replay: Replay, row: Kept) -> None:
         replay.confirmed.append(0)
     replay.progress = progress
     replay.decisions.append(decision)
-    replay.points.append(point)
+    _keep(replay, point)
     what = f"released {decision.count}" if decision.count else f"decided: {decision.state.value}"
     replay.audit.append((row.at, replay.holder, what, decision.reason))
 
 
 def _point(replay: Replay, row: Kept) -> None:
-    replay.points.append(point_of(row))
+    _keep(replay, point_of(row))
+
+
+def _keep(replay: Replay, point: ProgressPoint) -> None:
+    """Keep counts in order of time: earlier versions let a resumed simulated directory live some of it again."""
+    insort(replay.points, point, key=lambda one: one.at)
 
 
 def _confirm(replay: Replay, row: Kept) -> None:
@@ -104,7 +110,7 @@ def _confirm(replay: Replay, row: Kept) -> None:
     replay.applied.append((row.at, row.batch, applied))
     if len(applied.rejected):
         text = "; ".join(sorted(set(applied.reasons)))
-        what = f"{len(applied.rejected)} of batch {row.batch} rejected"
+        what = f"{len(applied.rejected)} of batch {row.batch + 1} rejected"
         replay.audit.append((row.at, "directory", what, text))
 
 
@@ -112,8 +118,8 @@ def _cancel(replay: Replay, row: Kept) -> None:
     sent, whole = replay.confirmed[row.batch], len(replay.batches[row.batch])
     reason = row.told["reason"]
     replay.confirmed[row.batch] = whole
-    replay.sessions.append((row.at, "cancelled", f"batch {row.batch}: {reason}"))
-    what = f"cancelled {whole - sent} of batch {row.batch}"
+    replay.sessions.append((row.at, "cancelled", f"batch {row.batch + 1}: {reason}"))
+    what = f"cancelled {whole - sent} of batch {row.batch + 1}"
     replay.audit.append((row.at, replay.holder, what, reason))
 
 

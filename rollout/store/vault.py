@@ -15,7 +15,18 @@ from rollout.errors import RefusedError, UsageError
 from rollout.store.access import Access
 from rollout.store.stored import StoredPlan
 from rollout.store.tables import ApprovalRow, FindingsRow, InventoryRow, PlanRow, SimulationRow
-from rollout.values import Factor, Finding, IntArray, Inventory, Plan, Severity, dumps, loads
+from rollout.values import (
+    Factor,
+    Finding,
+    IntArray,
+    Inventory,
+    Plan,
+    Severity,
+    document_in,
+    dumps,
+    is_made_up,
+    loads,
+)
 
 INVENTORY = InventoryRow.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 FINDINGS = FindingsRow.__table__  # type: ignore[attr-defined]
@@ -49,6 +60,7 @@ class Vault:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._made_up: dict[int, bool] = {}
 
     def add_inventory(self, inventory: Inventory) -> str:
         """Keep a snapshot; give its id."""
@@ -65,14 +77,46 @@ class Vault:
             return _named("inv", connection.execute(insert(INVENTORY), values))
 
     def inventory_id(self, key: str | None = None) -> str:
-        """Give the id of an inventory, of the latest by default; raise `UsageError` if it is unknown."""
+        """Give the id of an inventory; raise `UsageError` if it is unknown.
+
+        The default is the latest real one: a made-up fleet never takes its place.
+        """
         with self._access.reading() as connection:
-            return f"inv-{find(connection, INVENTORY, 'inv', key)}"
+            return f"inv-{self._inventory_number(connection, key)}"
+
+    def is_made_up(self, key: str) -> bool:
+        """Whether a scenario generated an inventory."""
+        with self._access.reading() as connection:
+            return self._is_made_up(connection, find(connection, INVENTORY, "inv", key))
+
+    def latest_real(self) -> str | None:
+        """Give the id of the latest inventory that nobody made up, None if there is none."""
+        with self._access.reading() as connection:
+            number = self._latest_real(connection)
+        return None if number is None else f"inv-{number}"
+
+    def _inventory_number(self, connection: Connection, key: str | None) -> int:
+        real = self._latest_real(connection) if key is None else None
+        return find(connection, INVENTORY, "inv", key) if real is None else real
+
+    def _latest_real(self, connection: Connection) -> int | None:
+        numbers = connection.execute(select(INVENTORY.c.id).order_by(INVENTORY.c.id.desc())).scalars().all()
+        return next((number for number in numbers if not self._is_made_up(connection, number)), None)
+
+    def _is_made_up(self, connection: Connection, number: int) -> bool:
+        """Read an inventory's sources and none of its devices; one that is damaged is nobody's invention."""
+        if number not in self._made_up:
+            body = connection.execute(select(INVENTORY.c.body).where(INVENTORY.c.id == number)).scalar_one()
+            try:
+                self._made_up[number] = is_made_up(document_in(body)["files"])
+            except (ValueError, TypeError, KeyError):
+                return False
+        return self._made_up[number]
 
     def inventory(self, key: str | None = None) -> Inventory:
         """Give an inventory, the latest by default; raise `RefusedError` if it was changed in its place."""
         with self._access.reading() as connection:
-            number = find(connection, INVENTORY, "inv", key)
+            number = self._inventory_number(connection, key)
             row = connection.execute(select(INVENTORY).where(INVENTORY.c.id == number)).one()
         inventory = _opened(Inventory, f"inventory inv-{number}", row)
         if inventory.fleet.digest != row.digest:
@@ -91,7 +135,7 @@ class Vault:
     def findings(self, inventory_key: str | None = None) -> tuple[Finding, ...]:
         """Give what preflight said of an inventory; nothing if it was not asked."""
         with self._access.reading() as connection:
-            number = find(connection, INVENTORY, "inv", inventory_key)
+            number = self._inventory_number(connection, inventory_key)
             query = select(FINDINGS).where(FINDINGS.c.inventory_id == number)
             row = connection.execute(query).one_or_none()
         return _findings_of(_opened(_FindingColumns, f"findings of inv-{number}", row)) if row else ()
@@ -128,6 +172,32 @@ class Vault:
         """Whether a plan was ever made here."""
         with self._access.reading() as connection:
             return connection.execute(select(PLAN.c.id).limit(1)).first() is not None
+
+    def latest_plan(self) -> str:
+        """Give the id of the plan that is meant where nobody names one.
+
+        Beside real inventories no plan of a made-up fleet is, and none of an older inventory while the latest one
+        has no plan: then raise `RefusedError`. An undo belongs to the inventory of what it undoes.
+        """
+        with self._access.reading() as connection:
+            real = self._latest_real(connection)
+            if real is None:
+                return f"plan-{find(connection, PLAN, 'plan', None)}"
+            query = select(PLAN.c.id, PLAN.c.inventory_id).order_by(PLAN.c.id.desc())
+            plans = [
+                (number, inventory)
+                for number, inventory in connection.execute(query).all()
+                if not self._is_made_up(connection, inventory)
+            ]
+        if plans and (any(inventory == real for _, inventory in plans) or self._is_undo(plans[0][0])):
+            return f"plan-{plans[0][0]}"
+        raise RefusedError(
+            f"inv-{real} has no plan; nothing was done",
+            "run 'rollout plan SCENARIO.toml', or name the plan or scenario that is meant",
+        )
+
+    def _is_undo(self, number: int) -> bool:
+        return self.plan(f"plan-{number}").plan.is_undo
 
     def plan(self, key: str | None = None) -> StoredPlan:
         """Give a plan by id or digest prefix, the latest by default.

@@ -1,9 +1,10 @@
 """Frozen data that everything else speaks in. Imports nothing of ours."""
 
-from rollout.values.canonical import digest_of, document_of, dumps, loads, value_of
+from rollout.values.canonical import digest_of, document_in, document_of, dumps, loads, value_of
 from rollout.values.fleet import (
     FACTORS,
     FLAGS,
+    GENERATED,
     TIMES,
     UNKNOWN,
     BoolArray,
@@ -19,6 +20,7 @@ from rollout.values.fleet import (
     Severity,
     TextArray,
     codes_of,
+    is_made_up,
     texts,
 )
 from rollout.values.outcome import (
@@ -68,6 +70,7 @@ __all__ = [
     "DAY_S",
     "FACTORS",
     "FLAGS",
+    "GENERATED",
     "HOUR_S",
     "NOT_RELEASED",
     "ON_COURSE",
@@ -119,8 +122,10 @@ __all__ = [
     "ceil_of",
     "codes_of",
     "digest_of",
+    "document_in",
     "document_of",
     "dumps",
+    "is_made_up",
     "loads",
     "part_of",
     "parts_of_percent",

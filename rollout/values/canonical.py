@@ -97,14 +97,19 @@ def loads(kind: type[T], data: bytes) -> T:
 
     Raise a `ValueError` if the bytes are damaged or describe something else.
     """
-    try:
-        document = json.loads(zlib.decompress(data))
-    except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"stored {kind.__name__} is damaged: {error}") from error
+    document = document_in(data, kind.__name__)
     try:
         return typing.cast(T, _value(kind, document))
     except (KeyError, TypeError, AttributeError, zlib.error) as error:
         raise ValueError(f"stored bytes are no {kind.__name__}: {error}") from error
+
+
+def document_in(data: bytes, name: str = "document") -> Any:
+    """Give what `dumps` wrote with its arrays still packed; raise a `ValueError` if it is damaged."""
+    try:
+        return json.loads(zlib.decompress(data))
+    except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"stored {name} is damaged: {error}") from error
 
 
 def _load_array(document: dict[str, Any]) -> np.ndarray[Any, Any]:

@@ -214,6 +214,10 @@ class Rejected:
         return f"{where}: expected {self.expected}, found {self.found}"
 
 
+GENERATED = "scenario"
+"""Kind of an inventory's source that is no export: a scenario that made the fleet up."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Inventory:
     """A snapshot of the fleet.
@@ -226,6 +230,16 @@ class Inventory:
     taken: int
     files: tuple[tuple[str, str, int], ...]
     rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether a scenario generated it: no device in it is real."""
+        return is_made_up(self.files)
+
+
+def is_made_up(files: Iterable[Sequence[object]]) -> bool:
+    """Whether an inventory's sources, (name, kind, rows) each, are a scenario that generated it."""
+    return any(kind == GENERATED for _, kind, _ in files)
 
 
 class Severity(StrEnum):

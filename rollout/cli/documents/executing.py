@@ -89,7 +89,7 @@ class DeviceStatus(Document):
     excluded: str | None = told("Why it is not in the plan; null if it is.")
     because: str | None = told("What that means; null if it is in the plan.")
     next_action: str | None = told("What a person does: about an exclusion or a failure; null for nothing.")
-    batch: Count | None = told("Number of its batch; null before its release.")
+    batch: Count | None = told("Number of its batch, from 1; null before its release.")
     released_at: Instant | None = told("UTC instant of its release; null before.")
     outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] | None = told(
         "What became of it; null before its release."

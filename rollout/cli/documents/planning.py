@@ -90,3 +90,4 @@ class Approval(Document):
     digest: Digest = told("The plan's digest.")
     approved_by: str = told("Who said so.")
     approved_at: Instant = told("UTC instant of it.")
+    warnings: list[str] = told("What a person should know of the plan before it is run, in sentences.")
