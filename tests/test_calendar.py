@@ -424,3 +424,8 @@ def _any_window(rng: np.random.Generator, zone: str) -> Window:
 def _any_freeze(rng: np.random.Generator, zone: str, start: int) -> Freeze:
     first = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY_S + int(rng.integers(-1, 7)))
     return Freeze(first, first + dt.timedelta(days=int(rng.integers(0, 3))), zone)
+
+
+def test_a_whole_day_is_written_as_people_write_it() -> None:
+    """Not 00:00-00:00."""
+    assert str(Window((0, 6), 0, 0, "Europe/London")) == "Mon Sun 00:00-24:00 Europe/London"

@@ -56,7 +56,7 @@ class Window:
         begin = time_of_day(self.from_min)
         if self.lasts_s:
             return f"{days} at {begin} for {self.lasts_s / 60:g} min {self.zone}"
-        return f"{days} {begin}-{time_of_day(self.to_min)} {self.zone}"
+        return f"{days} {begin}-{time_of_day(self.to_min or 1440)} {self.zone}"
 
 
 def time_of_day(minutes: int) -> str:
