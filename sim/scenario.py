@@ -83,6 +83,7 @@ prior_b = 20
 [[rollout.phases]]
 name = "pilot"
 devices = 500
+# every counts open time: 6h is half of a window of 12 hours, and "1d" would be two windows.
 pacing = { mode = "batches", batches = [10, 90, "rest"], every = "6h" }
 soak = "2d"
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pytest
@@ -61,10 +61,19 @@ class Minutes:
                     continue
                 is_next_day = window.to_min <= window.from_min
                 opens = self.first_shown(day, window.from_min)
+                if window.lasts_s:
+                    if (self.ordinal == day).any() or opens == 0:  # else a day that the zone never had
+                        out[opens : opens + window.lasts_s // 60] = True
+                    continue
                 closes = self.first_shown(day + is_next_day, window.to_min)
                 out[opens:closes] = True
         for freeze in freezes:
-            out &= ~((self.ordinal >= freeze.first.toordinal()) & (self.ordinal <= freeze.last.toordinal()))
+            first, last = freeze.first.toordinal(), freeze.last.toordinal()
+            today = (self.ordinal >= first) & (self.ordinal <= last)
+            yesterday = (self.ordinal - 1 >= first) & (self.ordinal - 1 <= last)
+            late, early = self.minute >= freeze.from_min, self.minute < freeze.to_min
+            is_over_midnight = freeze.to_min <= freeze.from_min
+            out &= ~((today & late) | (yesterday & early) if is_over_midnight else today & late & early)
         return out
 
 
@@ -349,6 +358,61 @@ def test_ten_thousand_windows_and_freezes_against_the_walk() -> None:
         assert (calendar.opens[1:] > calendar.closes[:-1]).all()
 
 
+def changes(zone: str, year: int) -> list[int]:
+    """Noons of the days of a year on which a zone's clock is changed, found by asking at each noon."""
+    noons = [instant(f"{year}-01-01T12:00") + day * DAY_S for day in range(365)]
+    offsets = [dt.datetime.fromtimestamp(at, ZoneInfo(zone)).utcoffset() for at in noons]
+    return [at for at, one, before in zip(noons[1:], offsets[1:], offsets[:-1], strict=True) if one != before]
+
+
+def compare_with_the_walk(trials: int, seed: int) -> int:
+    """Any windows or waves and freezes, by any zone's clock in any year; give how many were around a change."""
+    rng = np.random.default_rng(seed)
+    zones = sorted(available_timezones() - {"Factory", "localtime"})
+    around = 0
+    for _ in range(trials):
+        zone, year = str(rng.choice(zones)), int(rng.integers(1975, 2038))
+        noons = changes(zone, year)
+        around += bool(noons)
+        start = int(rng.choice(noons or [instant(f"{year}-07-01T12:00")])) - int(rng.integers(2, 5)) * DAY_S
+        walk = minutes(zone, start, start + 7 * DAY_S)
+        is_wave = rng.random() < 0.3
+        windows = [_any_wave(rng, zone)] if is_wave else [_any_window(rng, zone) for _ in range(2)]
+        freezes = [] if is_wave else [_any_freeze(rng, zone, start), _any_hours(rng, zone, start)]
+        # What began before the walk cannot be seen in it: both are compared from its third day on.
+        calendar = resolve(windows, freezes, start + 2 * DAY_S, start + 7 * DAY_S)
+        seen = walk.at >= start + 2 * DAY_S
+        expected = walk.inside(windows, freezes) & seen
+        np.testing.assert_array_equal(
+            opened(calendar, walk.at), expected, err_msg=f"{windows} {freezes} {start}"
+        )
+    return around
+
+
+def test_any_zone_in_any_year_against_the_walk() -> None:
+    """Half an hour, a quarter of a day, a whole day; twice a year or by decree: every minute as defined."""
+    assert compare_with_the_walk(60, 16) > 20
+
+
+@pytest.mark.slow
+def test_many_zones_and_years_against_the_walk() -> None:
+    """The same for 1,500 of them."""
+    assert compare_with_the_walk(1_500, 1975) > 500
+
+
+def _any_wave(rng: np.random.Generator, zone: str) -> Window:
+    window = _any_window(rng, zone)
+    return Window(window.days, window.from_min, window.from_min, zone, int(rng.choice([300, 3600, 4 * 3600])))
+
+
+def _any_hours(rng: np.random.Generator, zone: str, start: int) -> Freeze:
+    days = _any_freeze(rng, zone, start)
+    first, last = (
+        int(one) for one in rng.choice([0, 30, 90, 120, 150, 720, 840, 1410, 1440], 2, replace=False)
+    )
+    return Freeze(days.first, days.last, zone, from_min=first % 1440, to_min=last)
+
+
 def _any_window(rng: np.random.Generator, zone: str) -> Window:
     days = tuple(np.flatnonzero(rng.random(7) < 0.6).tolist()) or (0,)
     first, last = (
@@ -360,3 +424,8 @@ def _any_window(rng: np.random.Generator, zone: str) -> Window:
 def _any_freeze(rng: np.random.Generator, zone: str, start: int) -> Freeze:
     first = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY_S + int(rng.integers(-1, 7)))
     return Freeze(first, first + dt.timedelta(days=int(rng.integers(0, 3))), zone)
+
+
+def test_a_whole_day_is_written_as_people_write_it() -> None:
+    """Not 00:00-00:00."""
+    assert str(Window((0, 6), 0, 0, "Europe/London")) == "Mon Sun 00:00-24:00 Europe/London"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import MONDAY, make_inventory, plan_of
@@ -79,6 +80,58 @@ def test_a_day_whose_window_the_clock_skips_is_an_event_of_its_own() -> None:
     assert [event["DTSTART;VALUE=DATE"] for event in days] == ["20270328"]
     assert days[0]["SUMMARY"].endswith("no change window")
     assert len(found) == 5
+
+
+SIX_HOURLY = [{"name": "all", "pacing": {"mode": "batches", "batches": 10, "every": "6h"}}]
+
+
+def spans(found: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(event["DTSTART"], event["DTEND"]) for event in found]
+
+
+def test_a_night_on_which_the_clock_goes_back_is_one_event() -> None:
+    """Saturday 22:00-06:00 in Berlin, 25 October 2025: nine hours, one event, written in UTC."""
+    found, _ = texts_of(
+        windows=[{"days": "Sat", "from": "22:00", "to": "06:00"}],
+        zone="Europe/Berlin",
+        start=dt.datetime(2025, 10, 24),
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 5, "every": "2h"}}],
+    )
+    assert spans(found) == [("20251025T200000Z", "20251026T050000Z")]
+    assert total(found[0]) == 3000
+
+
+@pytest.mark.parametrize("days", [{}, {"days": "Sat-Mon"}])
+def test_whole_days_are_an_event_each_also_when_the_clock_goes_back(days: dict[str, str]) -> None:
+    """00:00-24:00 in London over 26 October 2025, which has 25 hours: not one event of three days or two years."""
+    found, batches = texts_of(
+        windows=[{**days, "from": "00:00", "to": "24:00"}],
+        zone="Europe/London",
+        start=dt.datetime(2025, 10, 25),
+        phases=SIX_HOURLY,
+    )
+    assert [event["DTSTART"][:8] for event in found] == ["20251024", "20251025", "20251027"]
+    assert sum(total(event) for event in found) == 3000
+    assert sum(count for _, _, count in batches) == 3000
+    for event in found:
+        opens, closes = instant_of(event["DTSTART"]), instant_of(event["DTEND"])
+        assert 0 < closes - opens <= 25 * 3600
+        assert total(event) == sum(count for at, _, count in batches if opens <= at < closes)
+
+
+def test_a_wave_is_an_event_at_its_time() -> None:
+    """02:00 in Berlin: 01:00 UTC for the two days on which it shows 02:00 in winter or skips it, then 00:00 UTC."""
+    found, _ = texts_of(
+        windows=[{"at": "02:00"}],
+        zone="Europe/Berlin",
+        start=dt.datetime(2027, 3, 26, 12),
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 3}}],
+    )
+    assert spans(found) == [
+        ("20270327T010000Z", "20270327T020000Z"),
+        ("20270328T010000Z", "20270328T020000Z"),
+        ("20270329T000000Z", "20270329T010000Z"),
+    ]
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)

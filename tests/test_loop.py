@@ -75,6 +75,20 @@ def test_releases_stay_inside_the_window() -> None:
     assert all(9 <= hour < 12 for hour in hours)
 
 
+def test_a_wave_has_one_batch_also_after_a_pause_within_it() -> None:
+    """Paused from 01:00 to 02:30 on the third day: that batch goes at 02:30, and the next at 02:00 again."""
+    wave = Window((0, 1, 2, 3, 4, 5, 6), 120, 120, "UTC", lasts_s=HOUR_S)
+    plan = make_plan(sizes=(0, 100, 0), hours=(1, 6, 1), windows=(wave,))
+    directory, journal = PromptDirectory(plan), MemoryJournal()
+
+    def hook(now: int) -> None:
+        is_paused = 2 * DAY_S + HOUR_S <= now - MONDAY < 2 * DAY_S + 9000
+        journal.commands_now = Commands(paused=is_paused)
+
+    assert run(plan, directory, journal, hook).state is State.FINISHED
+    assert [(one.at - MONDAY) / HOUR_S for one in journal.batches()] == [26, 50.5, 74, 98, 122, 146]
+
+
 def test_a_bad_pilot_halts_before_the_rest() -> None:
     """HALT: nobody of the next phase is released, and the sentence says why."""
     plan = make_plan()

@@ -19,7 +19,21 @@ from rollout.planning.exclusions import BY_POLICY, COMANAGED, NOT_ENROLLED
 from rollout.planning.feasibility import feasibility
 from rollout.planning.planner import NO_PHASE, make_plan
 from rollout.planning.schedule import nominal_batches, nominal_releases
-from rollout.values import DAY_S, HOUR_S, Finding, Inventory, PhaseEnd, Plan, Severity, dumps, loads
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    Finding,
+    Inventory,
+    PhaseEnd,
+    Plan,
+    Severity,
+    Window,
+    digest_of,
+    document_of,
+    dumps,
+    loads,
+    value_of,
+)
 
 NIGHTS = [{"days": "Mon-Fri", "from": "22:00", "to": "05:00"}]
 DEVICE_NIGHTS = [{**NIGHTS[0], "zone": "device"}]
@@ -494,7 +508,63 @@ def test_a_freeze_that_catches_nothing_is_told() -> None:
     text = warned(start=dt.datetime(2027, 1, 11), freezes=[past, later, {"on": [dt.date(2027, 1, 11)]}])
     assert "2025-12-24 to 2025-12-26 Europe/Berlin: last year lies wholly in the past" in text
     assert "2027-12-24 Europe/Berlin catches no day of this plan" in text
-    assert "2027-01-11" not in text
+    assert "freeze 2027-01-11" not in text
+
+
+@pytest.mark.parametrize(
+    ("freeze", "why"),
+    [
+        ({"from": dt.date(2030, 12, 24), "to": dt.date(2030, 12, 26)}, "catches no day of this plan"),
+        ({"rrule": "FREQ=MONTHLY;BYMONTH=6;BYDAY=2TU"}, "catches no day of this plan"),
+        ({"rrule": "FREQ=DAILY;COUNT=3", "from": dt.date(2026, 12, 1)}, "lies wholly in the past"),
+        ({"rrule": "FREQ=WEEKLY;BYDAY=MO;UNTIL=20261231"}, "lies wholly in the past"),
+        (
+            {"rrule": "FREQ=WEEKLY;BYDAY=MO;UNTIL=20270202", "from": dt.date(2027, 2, 2)},
+            "has no day at all: it ends before its first one",
+        ),
+        ({"rrule": "FREQ=WEEKLY;UNTIL=20270110T230000Z;BYDAY=MO", "from": dt.date(2027, 1, 11)}, ""),
+    ],
+)
+def test_why_a_freeze_catches_nothing(freeze: dict[str, Any], why: str) -> None:
+    """Later than two years on, later in the year, over, never; the last one freezes Monday 11 January in Berlin."""
+    plan = plan_of(make_inventory(60), zone="Europe/Berlin", start=dt.datetime(2027, 1, 11), freezes=[freeze])
+    told = [one for one in plan.warnings if one.startswith("the freeze ")]
+    assert [why in one for one in told] == [True] * bool(why)
+    first = nominal_batches(plan)[0][0]
+    assert (first >= instant("2027-01-12T00:00+01:00")) is not bool(why)
+
+
+def test_what_a_freeze_of_hours_leaves_of_a_window_may_be_too_short() -> None:
+    """07:58-12:00 frozen leaves two minutes of a window from 07:56; the windows of other days are long enough."""
+    text = warned(
+        start=dt.datetime(2027, 1, 11, 6),
+        windows=[{"from": "07:56", "to": "12:00"}],
+        freezes=[{"on": [dt.date(2027, 1, 11)], "hours": "07:58-12:00"}],
+    )
+    assert "the window of 2027-01-11 07:56 is open for 2m, less than look_every (5m)" in text
+    assert "look_every" not in warned(windows=[{"from": "07:56", "to": "12:00"}])
+
+
+def test_two_windows_that_meet_are_one_window() -> None:
+    """00:00-00:02 and 00:02-06:00 are not short."""
+    assert "look_every" not in warned(
+        windows=[{"from": "00:00", "to": "00:02"}, {"from": "00:02", "to": "06:00"}]
+    )
+
+
+def test_the_zones_whose_clocks_skip_a_window_are_named() -> None:
+    """Windows by each device's own clock, 02:00-03:00 on 28 March 2027: in Berlin and Paris, not in Tokyo."""
+    inventory = make_inventory(60, zone=sites(60, "Europe/Berlin", "Europe/Paris", "Asia/Tokyo"))
+    plan = plan_of(
+        inventory,
+        zone="Europe/Berlin",
+        start=dt.datetime(2027, 3, 26),
+        windows=[{"from": "02:00", "to": "03:00", "zone": "device"}],
+        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 8, "every": "1h"}}],
+    )
+    told = [one for one in plan.warnings if one.startswith("no window")]
+    assert len(told) == 1
+    assert "2027-03-28 for devices in Europe/Berlin, Europe/Paris (" in told[0]
 
 
 def test_a_window_that_the_clock_skips_is_told() -> None:
@@ -513,17 +583,78 @@ def test_open_time_and_short_windows_are_told() -> None:
     phases = [{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1d"}}]
     assert 'every = "1d" counts open time' in warned(windows=office, phases=phases)
     assert "less than look_every (5m)" in warned(windows=[{"from": "00:00", "to": "00:02"}])
+    days = [{"name": "all", "pacing": {"mode": "batches", "batches": 2, "every": "1d"}}]
+    assert "one batch in 24 waves" in warned(windows=[{"at": "02:00"}], phases=days)
+    assert "'step' has no effect" in warned(windows=[{"at": "02:00"}], step="10m")
 
 
-def test_a_wave_releases_once_a_day_at_its_time() -> None:
-    """Four batches at 02:00 local, over the night on which 02:00 does not come."""
-    plan = plan_of(
-        make_inventory(400),
-        zone="Europe/Berlin",
-        start=dt.datetime(2027, 3, 26, 12),
-        windows=[{"at": "02:00"}],
-        phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 4, "every": "1h"}}],
-    )
+def batches_in_berlin(start: dt.datetime, **document: Any) -> list[str]:
+    """Local times of the batches: a pilot of two, and four more."""
+    two, four = ({"mode": "batches", "batches": number} for number in (2, 4))
+    phases = [
+        {"name": "pilot", "devices": 40, "pacing": two, **document.pop("pilot", {})},
+        {"name": "all", "pacing": four},
+    ]
+    plan = plan_of(make_inventory(400), zone="Europe/Berlin", start=start, phases=phases, **document)
     zone = ZoneInfo("Europe/Berlin")
-    local = [f"{dt.datetime.fromtimestamp(at, zone):%d %H:%M}" for at, _, _ in nominal_batches(plan)]
-    assert local == ["27 02:00", "28 03:00", "29 02:00", "30 02:00"]
+    return [f"{dt.datetime.fromtimestamp(at, zone):%d %H:%M}" for at, _, _ in nominal_batches(plan)]
+
+
+@pytest.mark.parametrize("lasts", ["5m", "1h", "4h", "12h"])
+def test_a_wave_releases_once_a_day_at_its_time(lasts: str) -> None:
+    """Six batches at 02:00 local, over the night on which 02:00 does not come and that on which it comes twice."""
+    waves = [{"at": "02:00", "lasts": lasts}]
+    pilot = {"soak": "2d"}
+    spring = batches_in_berlin(dt.datetime(2027, 3, 26, 14), windows=waves, pilot=pilot)
+    assert spring[:2] == ["27 02:00", "28 03:00"]
+    assert [one[3:] for one in spring[3:]] == ["02:00"] * 3
+    autumn = batches_in_berlin(dt.datetime(2027, 10, 29, 14), windows=waves, pilot=pilot)
+    assert autumn[:2] == ["30 02:00", "31 02:00"]
+    for days in (spring, autumn):
+        assert len({one[:2] for one in days}) == 6
+
+
+def test_a_wave_keeps_its_time_wherever_a_phase_begins() -> None:
+    """Begun at 02:30 within a wave, the next batch is at 02:00, not at 02:30 from then on."""
+    assert batches_in_berlin(dt.datetime(2027, 1, 11, 2, 30), windows=[{"at": "02:00"}])[:2] == [
+        "11 02:30",
+        "12 02:00",
+    ]
+
+
+def test_waves_on_weekdays_and_beside_freezes_of_hours() -> None:
+    """Saturdays and Sundays; 02:20-02:30 frozen leaves two pieces of one wave, and still one batch."""
+    weekend = batches_in_berlin(dt.datetime(2027, 1, 11), windows=[{"at": "02:00", "days": "Sat,Sun"}])
+    assert weekend == ["16 02:00", "17 02:00", "23 02:00", "24 02:00", "30 02:00", "31 02:00"]
+    cut = {"rrule": "FREQ=DAILY", "hours": "02:20-02:30"}
+    days = batches_in_berlin(dt.datetime(2027, 1, 11), windows=[{"at": "02:00"}], freezes=[cut])
+    assert [one[3:] for one in days] == ["02:00"] * 6
+    assert len({one[:2] for one in days}) == 6
+
+
+def test_waves_by_each_devices_own_clock() -> None:
+    """Each device at 02:00 of its own clock; waves that follow each other all day are refused."""
+    names = ("Europe/Berlin", "America/New_York", "Asia/Tokyo")
+    inventory = make_inventory(300, zone=sites(300, *names))
+    phases = [{"name": "all", "pacing": {"mode": "batches", "batches": 6}}]
+    waves = [{"at": "02:00", "zone": "device"}]
+    plan = plan_of(inventory, start=dt.datetime(2027, 3, 12), windows=waves, phases=phases)
+    for release in nominal_releases(plan):
+        for code in np.unique(plan.zone_codes[release.rows]).tolist():
+            local = dt.datetime.fromtimestamp(release.at, ZoneInfo(plan.zone_names[code]))
+            assert local.hour in (2, 3)
+            assert local.hour == 2 or local.date() in (dt.date(2027, 3, 14), dt.date(2027, 3, 28))
+    around = make_inventory(288, zone=sites(288, *(f"Etc/GMT{hour:+d}" for hour in range(-11, 13))))
+    error = refusal(around, windows=waves, phases=phases)
+    assert "waves with a pause between them" in error.message
+
+
+def test_a_window_keeps_the_digest_that_it_had_before_there_were_waves() -> None:
+    """Else every plan with a window that was stored before could not be read: its seal would be another's."""
+    window = Window((0, 1), 60, 120, "UTC")
+    before = {"days": [0, 1], "from_min": 60, "to_min": 120, "zone": "UTC"}
+    assert document_of(window) == before
+    assert value_of(Window, before) == window
+    wave = Window((0, 1), 60, 60, "UTC", lasts_s=3600)
+    assert value_of(Window, document_of(wave)) == wave
+    assert digest_of(window) == "4fc45ab1a4353163748d7407e8854b8cc0d6f4061bf0f844f68197aecf6a3073"

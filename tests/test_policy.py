@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tomllib
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from plan_builders import instant
 
 from rollout.errors import UsageError
+from rollout.pacing.calendar import frozen_spans
 from rollout.policy import Policy, load_policy
-from rollout.values import EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
+from rollout.values import DAY_S, EvidenceGate, GatePolicy, PhaseEnd, ThresholdGate, Window
 
 
 def read(text: str) -> Policy:
@@ -175,6 +179,16 @@ WRONG: dict[str, tuple[str, str]] = {
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;BYHOUR=12"': ('hours = "12:00-14:00"', ""),
     'name = "x"\n[[freezes]]\non = [2027-01-25]\nhours = "noon"': ('hours such as "12:00-14:00"', ""),
     'name = "x"\n[[windows]]\nat = "02:00"\nto = "03:00"': ("expected either 'at' (a wave) or 'from'", ""),
+    'name = "x"\n[[windows]]\nat = "02:00"\n[[windows]]\nfrom = "07:00"': ("windows that all have 'at'", ""),
+    'name = "x"\n[[windows]]\nat = "02:00"\n[[windows]]\nat = "03:00"\nlasts = "2h"': (
+        "the same 'lasts'",
+        "",
+    ),
+    'name = "x"\n[[windows]]\nat = "02:00"\nlasts = "1d"': ("windows[1].lasts': expected less than", ""),
+    'name = "x"\n[[windows]]\nat = 02:00:30': ('expected a time of day such as "22:00"', ""),
+    'name = "x"\n[[freezes]]\non = [2027-01-25]\nhours = "24:00-02:00"': ('hours such as "12:00-14:00"', ""),
+    'name = "x"\n[[freezes]]\non = [2027-01-25]\nfrom = 2027-01-01': ("'from' with 'to' or 'rrule' only", ""),
+    'name = "x"\n[[freezes]]\non = [2027-01-25]\ndays = 2': ("'days' with 'rrule' only", ""),
     'name = "x"\n[[windows]]\nlasts = "1h"': ("expected 'lasts' with 'at' only", ""),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;COLOUR=RED"': ("expected an RFC 5545 recurrence rule", ""),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;INTERVAL=2"': (
@@ -222,3 +236,18 @@ def test_days_wrap_around_the_week() -> None:
     """Fri-Mon is four days; long names are understood."""
     document: dict[str, Any] = {"name": "x", "windows": [{"days": "Friday-Mon"}]}
     assert load_policy(document, "f").windows[0].days == (0, 4, 5, 6)
+
+
+def test_the_windows_and_freezes_of_the_readme_are_right() -> None:
+    """Both examples load; the rule frozen until 31 December 23:00 UTC freezes New Year in Berlin."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = text.split("## Windows, waves and freezes")[1].split("\n## ")[0]
+    first, second = (tomllib.loads(block.split("```")[0]) for block in section.split("```toml")[1:])
+    policy = load_policy({"name": "x", "zone": "Europe/Berlin", **first["rollout"]}, "README.md")
+    pay_day, holidays = (freeze.freezes(policy.zone)[0] for freeze in policy.freezes)
+    start = int(dt.datetime(2026, 12, 25, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+    lunch = frozen_spans(pay_day, start, start + 30 * DAY_S)
+    assert ((lunch.opens - start).tolist(), (lunch.closes - start).tolist()) == ([12 * 3600], [14 * 3600])
+    assert frozen_spans(holidays, start, start + 30 * DAY_S).closes.tolist() == [start + 8 * DAY_S]
+    waves = load_policy({"name": "x", **second["rollout"]}, "README.md").windows
+    assert [wave.window("UTC").lasts_s for wave in waves] == [3600]

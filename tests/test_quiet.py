@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from rollout.gates import failures_to_speak, judge
 from rollout.loop import drive, pump
 from rollout.values import (
     DAY_S,
+    HOUR_S,
     OUTCOMES,
     Budgets,
     DecisionRow,
@@ -94,6 +97,20 @@ def test_skipping_looks_changes_no_decision(fleet, gate: str, model: Model) -> N
         assert len(every) > 3
         assert decided(plan, traits, model, seed, 3600) == every
         assert decided(plan, traits, model, seed, 10**9) == every
+
+
+def test_skipping_looks_changes_no_decision_between_waves(fleet) -> None:  # type: ignore[no-untyped-def]
+    """Active time stands still within a wave and jumps at its end; each local day has at most one batch."""
+    waves = (Window((0, 1, 2, 3, 4, 5, 6), 120, 120, "Europe/Berlin", lasts_s=HOUR_S),)
+    windows = make_plan(sizes=(150, 850, 0), hours=(1, 5, 1), soak_s=DAY_S, windows=waves, chunk=100)
+    plan = replace(windows, mature_after_s=DAY_S)
+    traits = traits_of(fleet, MODEL)
+    every = decided(plan, traits, MODEL, 0, 0)
+    assert decided(plan, traits, MODEL, 0, 10**9) == every
+    local = [dt.datetime.fromtimestamp(row.at, ZoneInfo("Europe/Berlin")) for row in every if row.batch >= 0]
+    assert len(local) >= 6
+    assert len({one.date() for one in local}) == len(local)
+    assert {one.hour for one in local} == {2}
 
 
 def test_below_the_bound_a_gate_says_go() -> None:

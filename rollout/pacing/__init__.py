@@ -2,6 +2,7 @@
 
 curve       every way of pacing as one curve, read in whole numbers; active time on a ramp or before a date
 calendar    windows minus freezes, resolved to instants; look-ups in microseconds
+recurrence  the days of a recurrence rule (RFC 5545), at a bounded cost
 """
 
 from rollout.pacing.calendar import (
@@ -12,7 +13,6 @@ from rollout.pacing.calendar import (
     is_open,
     next_close,
     next_open,
-    occurrences,
     open_zones,
     resolve,
     union,
@@ -56,7 +56,6 @@ __all__ = [
     "linear",
     "next_close",
     "next_open",
-    "occurrences",
     "open_zones",
     "parts_of",
     "quota",

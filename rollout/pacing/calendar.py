@@ -2,15 +2,15 @@
 
 A window is a statement about a wall clock: it opens when the clock of its zone first shows `from` on one of its
 days, and closes when the clock first shows `to` after that. So a window that lies wholly in the hour that daylight
-saving skips never opens, and one that is open when the clock goes back stays open. A window with a length of its
-own (a wave) opens once on each of its days, also if its time is skipped or comes twice. A freeze covers whole days
-of the wall clock, or hours of them, both times if the clock goes back.
+saving skips never opens, and one that is open when the clock goes back stays open. A wave, a window with a length of
+its own, opens once on each of its days: later by what the clock skips if its time is skipped, and the first time only
+if its time comes twice. A freeze covers whole days of the wall clock, or hours of them, both times if the clock goes
+back.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from rollout.pacing.recurrence import EARLIEST, parse_rule, rule_days
 from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window, time_of_day
 
 DEVICE_ZONE = "device"
 """The zone of a window or freeze that goes by each device's own clock."""
 
 _EPOCH = dt.date(1970, 1, 1)
+_TEN_YEARS = dt.timedelta(days=3653)
 _MARGIN_S = 3 * DAY_S  # no zone is further from UTC, and no window longer, than this
 _PROBE_S = 6 * HOUR_S  # no zone changes its clock twice within this time
-
-_UNTIL_UTC = re.compile(r"UNTIL=(\d{8}T\d{6}Z)", re.IGNORECASE)
 
 Spans = tuple[LongArray, LongArray]
 
@@ -38,7 +38,8 @@ Spans = tuple[LongArray, LongArray]
 class Freeze:
     """Local days on which nothing is released: first to last, both included, or a rule's days.
 
-    rrule : RFC 5545 recurrence rule, "" none; each occurrence freezes `days` days. first is its DTSTART.
+    rrule : RFC 5545 recurrence rule, "" none; each occurrence freezes `days` days. first is the day on which it
+        starts (its DTSTART), `rollout.pacing.recurrence.EARLIEST` if none is given.
     from_min, to_min : the minutes of each day that are frozen, 0 to 1440 for the whole day; over midnight if
         ``to_min <= from_min``.
     """
@@ -59,7 +60,8 @@ class Freeze:
 
     def __str__(self) -> str:
         if self.rrule:
-            span = f"{self.rrule} from {self.first}" + (f", {self.days} days each" if self.days > 1 else "")
+            since = f" from {self.first}" if self.first > EARLIEST else ""
+            span = f"{self.rrule}{since}" + (f", {self.days} days each" if self.days > 1 else "")
         else:
             span = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
         if not self.is_whole_day:
@@ -69,13 +71,21 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class NoOpening:
-    """A day on which a window does not open although it is one of its days: the clock skips it."""
+    """A day on which a window does not open although it is one of its days: the clock skips it.
+
+    zones : those in which it does not, for a window that goes by each device's own clock; else empty.
+    """
 
     day: dt.date
     window: Window
+    zones: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"no window on {self.day} ({self.window}): the clock goes forward past it"
+        where = ", ".join(self.zones[:3]) + (
+            f" and {len(self.zones) - 3} more" if len(self.zones) > 3 else ""
+        )
+        where = f" for devices in {where}" if where else ""
+        return f"no window on {self.day}{where} ({self.window}): the clock goes forward past it"
 
 
 def resolve(
@@ -83,16 +93,19 @@ def resolve(
 ) -> Calendar:
     """Give the instants in [start, until) at which releases are allowed; no window means always open.
 
-    device_zone : stands for the zone "device".
+    device_zone : stands for the zone "device". Windows are all waves of one length, or none is a wave.
     """
+    whole = opened = (np.array([start], dtype=np.int64), np.array([until], dtype=np.int64))
     if windows:
-        opened = _union([_window_spans(window, start, until, device_zone) for window in windows])
-    else:
-        opened = (np.array([start], dtype=np.int64), np.array([until], dtype=np.int64))
+        whole = opened = _union([_window_spans(window, start, until, device_zone) for window in windows])
     if freezes:
         frozen = _union([_freeze_spans(freeze, start, until, device_zone) for freeze in freezes])
         opened = _intersection(opened, _complement(frozen, start, until))
-    return Calendar(*_clipped(opened, start, until))
+    wave_s = windows[0].lasts_s if windows else 0
+    if wave_s:  # a freeze of hours may leave two pieces of a wave: it still comes once
+        _, first = np.unique(np.searchsorted(whole[0], opened[0], side="right"), return_index=True)
+        opened = (opened[0][first], opened[1][first])
+    return Calendar(*_clipped(opened, start, until), wave_s)
 
 
 def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[str]) -> list[NoOpening]:
@@ -100,14 +113,32 @@ def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[s
 
     zones : each stands for the zone "device" in turn.
     """
-    found: dict[NoOpening, None] = {}
-    for zone in zones:
-        for window in windows:
+    found: dict[tuple[dt.date, Window], list[str]] = {}
+    for window in windows:
+        for zone in zones if window.zone == DEVICE_ZONE else ("",):
             opens, closes = _window_instants(window, start, until, zone)
-            own = ZoneInfo(zone if window.zone == DEVICE_ZONE else window.zone)
+            own = ZoneInfo(zone or window.zone)
             for at in opens[(opens >= closes) & (opens >= start) & (opens < until)].tolist():
-                found[NoOpening(dt.datetime.fromtimestamp(at, own).date(), window)] = None
-    return sorted(found, key=lambda one: one.day)
+                found.setdefault((dt.datetime.fromtimestamp(at, own).date(), window), []).append(zone)
+    missing = [
+        NoOpening(day, window, tuple(where) if window.zone == DEVICE_ZONE else ())
+        for (day, window), where in found.items()
+    ]
+    return sorted(missing, key=lambda one: one.day)
+
+
+def has_day_from(freeze: Freeze, day: dt.date, zone: str) -> bool:
+    """Say whether a freeze covers `day` or any later one; a rule without an end always does."""
+    if not freeze.rrule:
+        return freeze.last >= day
+    is_endless = not {"UNTIL", "COUNT"} & parse_rule(freeze.rrule).keys()
+    begin = day - dt.timedelta(days=freeze.days - 1)
+    return is_endless or bool(_days_of_rule(freeze, begin, begin + _TEN_YEARS, zone))
+
+
+def has_day(freeze: Freeze, zone: str, until: dt.date) -> bool:
+    """Say whether a freeze covers any day up to `until`: a rule may end before its first one."""
+    return not freeze.rrule or bool(_days_of_rule(freeze, freeze.first, until, zone))
 
 
 def frozen_spans(freeze: Freeze, start: int, until: int, device_zone: str = "UTC") -> Calendar:
@@ -117,7 +148,7 @@ def frozen_spans(freeze: Freeze, start: int, until: int, device_zone: str = "UTC
 
 def union(calendars: Sequence[Calendar]) -> Calendar:
     """Give the calendar that is open whenever one of `calendars` is."""
-    return Calendar(*_union([(calendar.opens, calendar.closes) for calendar in calendars]))
+    return Calendar(*_union([(one.opens, one.closes) for one in calendars]), calendars[0].wave_s)
 
 
 def is_open(calendar: Calendar, at: int) -> bool:
@@ -149,18 +180,24 @@ def next_close(calendar: Calendar, at: int) -> int | None:
 
 
 def active_between(calendar: Calendar, since: int, until: int) -> int:
-    """Give the open seconds in [since, until); 0 if `until` is not after `since`."""
+    """Give the active seconds from `since` to `until`: the open ones; 0 if `until` is not after `since`.
+
+    A calendar of waves counts the waves that close after `since` and not after `until`.
+    """
     return max(0, _active_before(calendar, until) - _active_before(calendar, since))
 
 
 def instant_after(calendar: Calendar, since: int, active_s: int) -> int | None:
-    """Give the first instant by which `active_s` open seconds have passed since `since`; None if never.
+    """Give the first instant by which `active_s` active seconds have passed since `since`; None if never.
 
     That instant may be the one at which the calendar closes.
     """
     if active_s <= 0:
         return since
     table = _table(calendar)
+    if calendar.wave_s:
+        index = bisect_right(table.closes, since) - 1 - (-active_s // calendar.wave_s)
+        return table.closes[index] if index < len(table.closes) else None
     goal = _active_before(calendar, since) + active_s
     index = bisect_left(table.sums, goal)  # sums[i]: open seconds before interval i
     if index == len(table.sums):
@@ -185,6 +222,8 @@ def _table(calendar: Calendar) -> _Table:
 
 def _active_before(calendar: Calendar, at: int) -> int:
     table = _table(calendar)
+    if calendar.wave_s:
+        return calendar.wave_s * bisect_right(table.closes, at)
     index = bisect_right(table.opens, at) - 1
     if index < 0:
         return 0
@@ -233,28 +272,18 @@ def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> S
     return _instants((begins, ends), zone, start, until)
 
 
-def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> list[dt.date]:
+def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> tuple[dt.date, ...]:
     """Give the days on which the rule of a freeze begins one that may touch [start, until).
 
-    zone : whose clock the rule goes by. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    zone : whose clock the rule goes by.
     """
-    from dateutil.rrule import rrulestr
-
-    first = dt.datetime.combine(freeze.first, dt.time())
-    rule = rrulestr(_with_local_until(freeze.rrule, zone), dtstart=first)
-    after = dt.datetime.fromtimestamp(start - _MARGIN_S - freeze.days * DAY_S, dt.UTC).replace(tzinfo=None)
-    before = dt.datetime.fromtimestamp(until + _MARGIN_S, dt.UTC).replace(tzinfo=None)
-    return [one.date() for one in rule.between(after, before, inc=True)]
+    begin = _EPOCH + dt.timedelta(days=(start - _MARGIN_S) // DAY_S - freeze.days)
+    end = _EPOCH + dt.timedelta(days=(until + _MARGIN_S) // DAY_S)
+    return _days_of_rule(freeze, begin, end, zone)
 
 
-def _with_local_until(rrule: str, zone: str) -> str:
-    """Write a rule's UNTIL on the clock of `zone`: the occurrences that it ends are on that clock, too."""
-
-    def local(found: re.Match[str]) -> str:
-        instant = dt.datetime.strptime(found[1].upper(), "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-        return f"UNTIL={instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}"
-
-    return _UNTIL_UTC.sub(local, rrule)
+def _days_of_rule(freeze: Freeze, begin: dt.date, end: dt.date, zone: str) -> tuple[dt.date, ...]:
+    return rule_days(freeze.rrule, freeze.first, begin, end, zone, freeze.from_min)
 
 
 def _day(date: dt.date) -> int:

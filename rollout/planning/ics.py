@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from rollout.pacing.calendar import NoOpening, skipped
 from rollout.plain import visible
 from rollout.planning.schedule import nominal_batches
-from rollout.values import Plan
+from rollout.values import DAY_S, HOUR_S, Plan
 
 LINE_BYTES = 75
 """A longer line is folded: RFC 5545, section 3.1."""
@@ -33,7 +33,7 @@ def calendar_text(plan: Plan, *, stamp: int) -> str:
     for number, (opens, closes, batches) in enumerate(_sessions(plan), 1):
         lines += _event(plan, number, (opens, closes), batches, stamp)
     last = max((at for at, _, _ in nominal_batches(plan)), default=plan.start)
-    missing = skipped(plan.windows, plan.start, last, plan.zone_names or (plan.zone,))
+    missing = skipped(plan.windows, plan.start, last, plan.zone_names)
     for number, one in enumerate(missing, 1):
         lines += _day_without_window(plan, number, one, stamp)
     return "".join(folded(line) for line in (*lines, "END:VCALENDAR"))
@@ -74,14 +74,14 @@ def folded(line: str) -> str:
 
 
 def _sessions(plan: Plan) -> Iterator[tuple[int, int, list[Batch]]]:
-    """Windows with their batches. Where it is always open, the batches of a local day are one session."""
+    """Windows with their batches. What is open for longer than a day is a session for each local day."""
     batches = nominal_batches(plan)
     zone = ZoneInfo(plan.zone)
     current: list[Batch] = []
     key: object = None
     for batch in batches:
         span = _window_of(plan, batch[0])
-        this = span if plan.windows else (span, dt.datetime.fromtimestamp(batch[0], zone).date())
+        this = span if _is_a_window(span) else (span, dt.datetime.fromtimestamp(batch[0], zone).date())
         if current and this != key:
             yield (*_extent(plan, current), current)
             current = []
@@ -97,11 +97,17 @@ def _window_of(plan: Plan, at: int) -> tuple[int, int]:
 
 
 def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
-    """The window itself; without windows from the first batch to a step after the last."""
-    if plan.windows:
-        return _window_of(plan, batches[0][0])
+    """The window itself; of what is open for longer, from the first batch to a step after the last."""
+    span = _window_of(plan, batches[0][0])
+    if _is_a_window(span):
+        return span
     last = batches[-1]
-    return batches[0][0], last[0] + plan.phases[last[1]].step_s
+    return batches[0][0], min(span[1], last[0] + plan.phases[last[1]].step_s)
+
+
+def _is_a_window(span: tuple[int, int]) -> bool:
+    """Whether an opening is one that people would call a window: at most a day, that of 25 hours included."""
+    return span[1] - span[0] <= DAY_S + HOUR_S
 
 
 def _event(plan: Plan, number: int, span: tuple[int, int], batches: Sequence[Batch], stamp: int) -> list[str]:

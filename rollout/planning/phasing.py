@@ -184,7 +184,7 @@ class Phasing:
         return Frame(
             calendar=self.timetable.calendar,
             begin=begin,
-            step_s=one.wish.step or self.policy.step,
+            step_s=self.timetable.calendar.wave_s or one.wish.step or self.policy.step,
             zone=self.policy.zone,
             zones=zones,
             service_per_hour=self.policy.service_per_hour or SERVICE_PER_HOUR,

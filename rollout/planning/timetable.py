@@ -14,6 +14,8 @@ from rollout.pacing.calendar import (
     DEVICE_ZONE,
     Freeze,
     frozen_spans,
+    has_day,
+    has_day_from,
     next_open,
     resolve,
     skipped,
@@ -47,8 +49,7 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     Raise a `RefusedError` if no release is ever allowed, with the first instant at which one would be.
     """
     windows = tuple(window.window(policy.zone) for window in policy.windows)
-    first_day = dt.datetime.fromtimestamp(start, ZoneInfo(policy.zone)).date()
-    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone, first_day))
+    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone))
     until = start + HORIZON_S
     if DEVICE_ZONE not in [one.zone for one in windows] + [one.zone for one in freezes]:
         calendar = resolve(windows, freezes, start, until)
@@ -58,7 +59,13 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     calendars = tuple(resolve(windows, freezes, start, until, zone) for zone in names)
     for zone, calendar in zip(names, calendars, strict=True):
         _must_open(calendar, policy, windows, freezes, start, zone)
-    return Timetable(windows, freezes, union(calendars), names, calendars, codes, warnings)
+    calendar = union(calendars)
+    if calendar.wave_s and int((calendar.closes - calendar.opens).max()) > DAY_S:
+        raise RefusedError(
+            "expected waves with a pause between them, found zones of devices whose waves follow each other all day",
+            'Write the windows on one clock: zone = "Europe/Berlin" in place of zone = "device".',
+        )
+    return Timetable(windows, freezes, calendar, names, calendars, codes, warnings)
 
 
 def calendar_warnings(
@@ -66,36 +73,89 @@ def calendar_warnings(
 ) -> tuple[str, ...]:
     """Say what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
 
-    A window that the clock skips, a freeze that catches no day of the plan or lies in the past, a window that is
-    shorter than the time between two observations.
+    A window that the clock skips, a freeze that catches no day of the plan or lies in the past, a time that counts
+    open hours, a window that is shorter than the time between two observations.
     """
-    out = [str(one) for one in skipped(table.windows, start, end, table.zone_names or (policy.zone,))]
+    missing = skipped(table.windows, start, end, table.zone_names)
+    return (
+        *(str(one) for one in missing),
+        *_idle_freezes(table, policy.zone, (start, end), created),
+        *_open_time(table, policy, (start, end)),
+        *_short_windows(table, policy, (start, end)),
+    )
+
+
+def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: int) -> list[str]:
+    """Say which freezes catch nothing, and why."""
+    out = []
     for freeze in table.freezes:
-        zones = table.zone_names if freeze.zone == DEVICE_ZONE else (policy.zone,)
-        if any(len(frozen_spans(freeze, start, end, zone).opens) for zone in zones):
+        zones = table.zone_names if freeze.zone == DEVICE_ZONE else (freeze.zone,)
+        if any(len(frozen_spans(freeze, *plan, one).opens) for one in zones):
             continue
-        is_past = not any(len(frozen_spans(freeze, created, start + HORIZON_S, zone).opens) for zone in zones)
-        why = "lies wholly in the past" if is_past else "catches no day of this plan"
+        today = dt.datetime.fromtimestamp(created, ZoneInfo(zones[0])).date()
+        if has_day_from(freeze, today, zones[0]):
+            first, last = (dt.datetime.fromtimestamp(at, ZoneInfo(zone)).date() for at in plan)
+            why = f"catches no day of this plan ({first} to {last} if every gate passes at once)"
+        elif has_day(freeze, zones[0], today):
+            why = "lies wholly in the past"
+        else:
+            why = "has no day at all: it ends before its first one"
         out.append(f"the freeze {freeze} {why}")
-    shortest = min((_length_s(one) for one in table.windows), default=DAY_S)
+    return out
+
+
+def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
+    """Say where `every` counts the open time of several windows, which reads like that of a clock."""
+    longest = max((length for _, length in _spans(table, plan)), default=HORIZON_S)
+    wave_s = table.calendar.wave_s
+    out = []
     for phase in policy.phases:
         every_s = getattr(phase.pacing, "every", None) or 0
-        if every_s > shortest:
+        text = f"phase '{phase.name}': every = \"{format_duration(every_s)}\" counts open time"
+        if wave_s and every_s > wave_s:
             out.append(
-                f"phase '{phase.name}': every = \"{format_duration(every_s)}\" counts open time, and a window is "
-                f"open for {format_duration(shortest)}: a batch needs several windows. For one batch at a fixed time "
-                'each day, write a window with at = "02:00" and every = "1h"'
+                f"{text}: one batch in {-(-every_s // wave_s)} waves. For one in each wave leave 'every' out"
             )
-    if shortest < policy.look_every:
-        out.append(
-            f"a window is open for {format_duration(shortest)}, less than look_every "
-            f"({format_duration(policy.look_every)}): one batch may need several windows. Lower look_every"
-        )
-    return tuple(out)
+        elif not wave_s and every_s > longest:
+            out.append(
+                f"{text}, and no window is open for longer than {format_duration(longest)}: a batch needs several "
+                'windows. For one batch a day at a fixed time, write at = "02:00" in the windows and leave out '
+                "'from', 'to' and 'every'"
+            )
+    if wave_s and (
+        (policy.step != wave_s and "step" in policy.model_fields_set)
+        or any(one.step for one in policy.phases)
+    ):
+        out.append("'step' has no effect: with waves ('at' in the windows) each wave is one step")
+    return out
 
 
-def _length_s(window: Window) -> int:
-    return window.lasts_s or ((window.to_min - window.from_min) % 1440 or 1440) * 60
+def _short_windows(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
+    """Say where a window, or what a freeze leaves of it, may pass between two observations."""
+    short = [
+        (at, length) for at, length in _spans(table, plan) if length < policy.look_every and at > plan[0]
+    ]
+    if not short:
+        return []
+    at, length = short[0]
+    more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+    return [
+        f"the window of {dt.datetime.fromtimestamp(at, ZoneInfo(policy.zone)):%Y-%m-%d %H:%M}{more} is open for "
+        f"{format_duration(length)}, less than look_every ({format_duration(policy.look_every)}): one batch may need "
+        "several windows. Lower look_every or widen the window"
+    ]
+
+
+def _spans(table: Timetable, plan: tuple[int, int]) -> list[tuple[int, int]]:
+    """When windows open within a plan, and for how many seconds, in order of time."""
+    calendars = table.zone_calendars or (table.calendar,)
+    found = {
+        (opens, closes - opens)
+        for calendar in calendars
+        for opens, closes in zip(calendar.opens.tolist(), calendar.closes.tolist(), strict=True)
+        if opens < plan[1] and closes > plan[0]
+    }
+    return sorted(found)
 
 
 def _zones(

@@ -6,7 +6,6 @@ Everything has a default: `[rollout]` with a name alone is a sensible rollout of
 from __future__ import annotations
 
 import datetime as dt
-from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -14,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
-from rollout.pacing.calendar import DEVICE_ZONE, Freeze, occurrences
+from rollout.pacing.calendar import DEVICE_ZONE, Freeze
+from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
 from rollout.policy.modes import Auto, Count, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
@@ -32,6 +32,7 @@ from rollout.values import (
 from rollout.workloads import WORKLOADS
 
 _EVIDENCE = EvidenceGate()
+_LATEST = dt.date(2999, 12, 31)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -54,7 +55,7 @@ def _fixed_zone(value: object) -> object:
 
 
 def _minutes(value: object) -> object:
-    text = value.strftime("%H:%M") if isinstance(value, dt.time) else value
+    text = value.isoformat() if isinstance(value, dt.time) else value
     if isinstance(text, str) and text == "24:00":
         return 1440
     try:
@@ -95,7 +96,7 @@ def _hours(value: object) -> object:
         minutes = [_minutes(one.strip()) for one in ends]
     except ValueError:
         minutes = []
-    if len(minutes) != 2 or minutes[0] == minutes[1]:
+    if len(minutes) != 2 or minutes[0] == minutes[1] or minutes[0] == 1440:
         raise ValueError('hours such as "12:00-14:00"')
     return tuple(minutes)
 
@@ -114,14 +115,16 @@ Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_len
 class WindowPolicy(Part):
     """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's).
 
-    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long.
+    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long (1h).
+        One batch goes in each. A time that the clock skips comes later by what is skipped, one that it shows twice
+        the first time only.
     """
 
     days: Annotated[tuple[int, ...], BeforeValidator(_days)] = (0, 1, 2, 3, 4, 5, 6)
     from_: Minutes = Field(default=0, alias="from", lt=1440)
     to: Minutes = 1440
     at: Annotated[int, BeforeValidator(_minutes), Field(lt=1440)] | None = None
-    lasts: Annotated[PositiveSeconds, Field(le=DAY_S)] | None = None
+    lasts: Annotated[PositiveSeconds, Field(le=DAY_S // 2)] | None = None
     zone: Zone | None = None
 
     @model_validator(mode="after")
@@ -160,6 +163,10 @@ class FreezePolicy(Part):
     def _one_kind(self) -> FreezePolicy:
         if sum((bool(self.on), bool(self.to), bool(self.rrule))) != 1 or (self.to and not self.from_):
             raise ValueError("one of 'on' (dates), 'from' and 'to' (dates), or 'rrule'")
+        if self.from_ and self.on:
+            raise ValueError("'from' with 'to' or 'rrule' only")
+        if "days" in self.model_fields_set and not self.rrule:
+            raise ValueError("'days' with 'rrule' only")
         if self.to and self.from_ and self.to < self.from_:
             raise ValueError("'to' not before 'from'")
         if self.rrule:
@@ -167,41 +174,29 @@ class FreezePolicy(Part):
         return self
 
     def _check_rule(self) -> None:
-        keys = dict(piece.split("=", 1) for piece in self._rule().upper().split(";") if "=" in piece)
-        if keys.get("FREQ") not in ("YEARLY", "MONTHLY", "WEEKLY", "DAILY"):
-            raise ValueError("a rule of days, such as FREQ=MONTHLY;BYDAY=2TU")
-        if {"BYHOUR", "BYMINUTE", "BYSECOND"} & keys.keys():
-            raise ValueError('a rule of days; write the hours as hours = "12:00-14:00"')
-        if not self.from_ and {"INTERVAL", "COUNT"} & keys.keys():
-            raise ValueError("'from' (a date), since INTERVAL and COUNT count from there")
-        try:
-            self._must_occur(keys)
-            occurrences(
-                self.freezes("UTC", dt.date(2026, 1, 1))[0], 1_767_225_600, 1_767_225_600 + 30 * DAY_S, "UTC"
+        parts = parse_rule(self.rrule)
+        if self.from_ and not EARLIEST <= self.from_ <= _LATEST:
+            raise ValueError(f"'from' of a rule between {EARLIEST} and {_LATEST}")
+        if not self.from_ and needs_first(parts):
+            raise ValueError(
+                "'from' (a date), since INTERVAL, COUNT and a rule without days go by its first day"
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"an RFC 5545 recurrence rule ({error})") from error
+        if not ever_occurs(parts, self.from_ or EARLIEST):
+            raise ValueError("a rule that ever occurs (no such day in the year)")
+        if (
+            self.from_
+            and "UNTIL" in parts
+            and last_day(parts["UNTIL"], "UTC") < self.from_ - dt.timedelta(days=1)
+        ):
+            raise ValueError("UNTIL in the rule not before 'from'")
 
-    @staticmethod
-    def _must_occur(keys: Mapping[str, str]) -> None:
-        """Refuse a rule for a day that no month has: the library would look for it until the year 9999."""
-        if not {"BYMONTH", "BYMONTHDAY"} <= keys.keys():
-            return
-        months = [int(one) for one in keys["BYMONTH"].split(",")]
-        days = [abs(int(one)) for one in keys["BYMONTHDAY"].split(",")]
-        if not any(day <= monthrange(2028, month)[1] for month in months for day in days):
-            raise ValueError("no such day in the year")
-
-    def _rule(self) -> str:
-        """The rule without the name that calendars write before it."""
-        return self.rrule.strip().removeprefix("RRULE:")
-
-    def freezes(self, zone: str, start: dt.date) -> tuple[Freeze, ...]:
-        """Give it as values; `zone` and `start` (the first day of a rule) stand in where none is written."""
+    def freezes(self, zone: str) -> tuple[Freeze, ...]:
+        """Give it as values; `zone` stands in where none is written."""
         zone = self.zone or zone
         if self.rrule:
-            first = self.from_ or start.replace(month=1, day=1)
-            return (Freeze(first, first, zone, self.reason, self._rule(), self.days, *self._minutes()),)
+            first = self.from_ or EARLIEST
+            rule = self.rrule.strip().upper().removeprefix("RRULE:")
+            return (Freeze(first, first, zone, self.reason, rule, self.days, *self._minutes()),)
         spans = [(one, one) for one in self.on] if self.on else [(self.from_, self.to)]
         return tuple(
             Freeze(first, last, zone, self.reason, from_min=self._minutes()[0], to_min=self._minutes()[1])
@@ -357,6 +352,9 @@ class Policy(CoManagement):
             raise ValueError("'collection' (the staging collection) for a workload")
         if self.counterparts and self.action != "workload":
             raise ValueError("'counterparts' with action = \"workload\" only")
+        waves = [(one.lasts or HOUR_S) for one in self.windows if one.at is not None]
+        if waves and (len(waves) < len(self.windows) or len(set(waves)) > 1):
+            raise ValueError("windows that all have 'at' (waves) and the same 'lasts', or none with 'at'")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError("phases of different names")

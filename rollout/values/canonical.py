@@ -1,7 +1,8 @@
 """The canonical form of a value: what a digest is taken of and what is stored.
 
 Dataclasses become objects with sorted keys, arrays become {dtype, shape, data}, enums their value.
-The digest replaces each array by its own SHA-256, so it costs one pass over the bytes.
+The digest replaces each array by its own SHA-256, so it costs one pass over the bytes. A field that came later
+(`LATER`) is left out while it has its default: what was stored and approved before keeps its digest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ import numpy as np
 T = TypeVar("T")
 Pack = Callable[[bytes], str]
 
+LATER = {"canonical": "left out while it has its default"}
+"""The metadata of a field that came after values of its kind were stored; its default is a plain value."""
+
+
+def _is_left_out(value: object, field: dataclasses.Field[Any]) -> bool:
+    return "canonical" in field.metadata and bool(getattr(value, field.name) == field.default)
+
 
 def _array(array: np.ndarray[Any, Any], pack: Pack) -> dict[str, Any]:
     if array.dtype.kind == "T":
@@ -33,7 +41,10 @@ def _array(array: np.ndarray[Any, Any], pack: Pack) -> dict[str, Any]:
 
 def _document(value: Any, pack: Pack) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _document(getattr(value, f.name), pack) for f in dataclasses.fields(value)}
+        fields = {
+            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _is_left_out(value, f)
+        }
+        return {name: _document(one, pack) for name, one in fields.items()}
     if isinstance(value, np.ndarray):
         return _array(value, pack)
     if isinstance(value, Enum):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rollout.values.canonical import digest_of
+from rollout.values.canonical import LATER, digest_of
 from rollout.values.fleet import IntArray, LongArray, TextArray
 
 HOUR_S = 3600
@@ -41,22 +41,22 @@ class Window:
     """When releases are allowed: weekdays (0 = Monday), minutes of the local day, IANA zone.
 
     A window with ``to_min <= from_min`` runs over midnight and belongs to the day on which it opens.
-    lasts_s : seconds that a wave lasts, whatever the clock does meanwhile; 0 for a window that ends at `to_min`.
+    lasts_s : seconds that a wave lasts, whatever the clock does in the meantime; 0 for a window that ends at `to_min`.
     """
 
     days: tuple[int, ...]
     from_min: int
     to_min: int
     zone: str
-    lasts_s: int = 0
+    lasts_s: int = field(default=0, metadata=LATER)
 
     def __str__(self) -> str:
         names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
         days = " ".join(names[day] for day in self.days)
         begin = time_of_day(self.from_min)
         if self.lasts_s:
-            return f"{days} at {begin} for {self.lasts_s // 60} min {self.zone}"
-        return f"{days} {begin}-{time_of_day(self.to_min)} {self.zone}"
+            return f"{days} at {begin} for {self.lasts_s / 60:g} min {self.zone}"
+        return f"{days} {begin}-{time_of_day(self.to_min or 1440)} {self.zone}"
 
 
 def time_of_day(minutes: int) -> str:
@@ -69,10 +69,13 @@ class Calendar:
     """The windows minus the freezes, resolved to instants.
 
     opens, closes : (k,) int64 Unix seconds, sorted, disjoint; releases are allowed in [opens, closes).
+    wave_s : 0, and active time is open time; or each interval is a wave, which counts as so many active seconds,
+        all of them when it closes. So a wave has one step, wherever in it a phase begins or goes on.
     """
 
     opens: LongArray
     closes: LongArray
+    wave_s: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
