@@ -199,7 +199,7 @@ def test_nothing_is_written_beside_the_source(
     module = kernel_in(source, f"kernel_{folder}")
     assert compiled.entry(module.twice)(21) == 42
     assert not [one for one in source.rglob("*") if one.suffix in (".nbi", ".nbc")]
-    assert bool([one for one in tmp_path.rglob("*.nbc")]) == (folder == "usable")
+    assert bool(list(tmp_path.rglob("*.nbc"))) == (folder == "usable")
 
 
 def test_the_kernels_of_this_process_lie_outside_of_the_installation() -> None:
