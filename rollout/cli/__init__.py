@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from rollout.cli.streams import OutputError, flush, lasting_interrupts, standard_streams
-from rollout.errors import Exit, RolloutError, UsageError
+from rollout.errors import Exit, RolloutError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     """Run one command and print its error, if there is one."""
     try:
-        _check_text(arguments)
         from rollout.cli.app import run_app
+        from rollout.cli.files import require_text
         from rollout.cli.terminal import begin
 
+        for one in arguments:
+            require_text(one, "argument")
         begin()
         code = run_app(arguments)
         flush()
@@ -49,14 +50,6 @@ def _run(arguments: Sequence[str]) -> int:
     except MemoryError:
         return _fail(arguments, Exit.DATABASE, "not enough memory", "try fewer clients or runs")
     return code
-
-
-def _check_text(arguments: Sequence[str]) -> None:
-    """Raise a `UsageError` for bytes that are no text: they could neither be stored nor be printed."""
-    for one in arguments:
-        if any("\ud800" <= letter <= "\udfff" for letter in one):
-            shown = os.fsencode(one).decode("ascii", "backslashreplace") if os.name == "posix" else ascii(one)
-            raise UsageError(f"argument '{shown}' is not valid text", "rename the file, or type it in UTF-8")
 
 
 def _output_lost(error: OutputError) -> int:

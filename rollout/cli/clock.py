@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ STEP_S = 0.5
 
 def steady() -> float:
     """Give seconds that nobody can set and that go on while the machine sleeps, where the system has such."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
+    if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 

@@ -130,5 +130,5 @@ def user() -> str:
     """Give the name of whoever runs this process."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd
         return "unknown"

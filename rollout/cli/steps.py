@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.cli.files import expand_one, is_pattern
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
 
@@ -47,7 +48,7 @@ def read_scenario(path: Path | None, clients: int | None = None) -> Scenario:
     """Read a scenario file, None for the built-in default; `clients` overrides the fleet's size."""
     from sim.scenario import load_scenario
 
-    scenario = load_scenario(path)
+    scenario = load_scenario(None if path is None else expand_one(path, "scenario"))
     return scenario if clients is None else scenario.with_clients(clients)
 
 
@@ -259,7 +260,9 @@ def resolve_target(
     A scenario is planned here, on a fleet that is made up. None is the latest plan, or the default
     scenario where there is none.
     """
-    is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
+    is_file = target is not None and (
+        target.endswith(".toml") or is_pattern(target) or Path(target).is_file()
+    )
     if target is not None and not is_file:
         return open_db(db), None, target
     if target is None and clients is None and has_db(db) and (database := open_db(db)).has_plans():

@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 def mark_of_this_process() -> str:
     """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
     try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         space = (_PROC / "self/ns/pid").readlink().name
     except OSError:
         return ""
@@ -33,7 +33,7 @@ def is_surely_dead(mark: str) -> bool:
 def _started(pid: int) -> str:
     """The clock tick at which a process started: a number is used again, both together are not."""
     try:
-        told = (_PROC / str(pid) / "stat").read_text()
+        told = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     # The name in parentheses may hold anything, also parentheses: what counts stands behind the last one.
