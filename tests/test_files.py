@@ -109,7 +109,10 @@ def test_every_verb_that_reads_a_file_takes_a_pattern(cli: Cli, case: str) -> No
     answer = cli(*words, pattern)
     assert answer.code == 0, answer.err
     before = sorted(Path.cwd().iterdir())
-    for wrong, needle in (("nothing-*.toml", "no file matches"), (str(DATA / "*-devices.csv"), "3 files match")):
+    for wrong, needle in (
+        ("nothing-*.toml", "no file matches"),
+        (str(DATA / "*-devices.csv"), "3 files match"),
+    ):
         answer = cli(*words, wrong)
         assert answer.code == 2, answer.out
         assert needle in answer.err

@@ -113,7 +113,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     is then as after a kill, which loses nothing.
     """
     asked = False
-    late = threading.Timer(PATIENCE_S, _wake_main)
+    late = threading.Timer(PATIENCE_S, wake_main)
     late.daemon = True
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -134,7 +134,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(getattr(signal, one), handler)
 
 
-def _wake_main() -> None:
+def wake_main() -> None:
     """Send the main thread a signal of its own, which ends a call that it hangs in."""
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:

@@ -5,20 +5,26 @@ Where they are no terminal they are UTF-8: a code page of Windows has no "…", 
 
 from __future__ import annotations
 
-import _thread
 import errno
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, TextIO
+
+from rollout.cli.clock import wake_main
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 GONE: Final = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 """What a write gives once the reader has closed a pipe."""
+
+
+AGAIN_S: Final = 0.02
+"""So long after an interrupt that could not be raised it is raised again."""
 
 
 class OutputError(BaseException):
@@ -106,7 +112,7 @@ def _reconfigure(stream: TextIO, encoding: str | None) -> None:
 
 @contextmanager
 def lasting_interrupts() -> Iterator[None]:
-    """Let a Ctrl-C that hits a callback of a C library be raised after it.
+    """Let a Ctrl-C that hits a callback of a C library be raised soon after it.
 
     Nothing can be raised there: Python would print the frames and forget the interrupt.
     """
@@ -114,7 +120,9 @@ def lasting_interrupts() -> Iterator[None]:
 
     def again(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            _thread.interrupt_main()
+            later = threading.Timer(AGAIN_S, wake_main)
+            later.daemon = True
+            later.start()
         else:
             before(unraisable)
 
