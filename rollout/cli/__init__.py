@@ -23,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _output_lost(error)
     if argv is None and code == Exit.INTERRUPTED:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person who presses twice gets no frames of our end
+        # An interrupt within exec(), as dataclasses call it on import, makes Python end by the signal although it
+        # was handled, and not with our exit code; until the next exec().
+        exec("")
     return code
 
 
