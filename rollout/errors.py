@@ -32,6 +32,7 @@ class Exit(IntEnum):
     HALTED = 8
     DATABASE = 9
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 class RolloutError(Exception):

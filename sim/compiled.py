@@ -1,36 +1,40 @@
 """How the kernels are compiled: by numba on first use, kept on disk, and never stale.
 
 numba looks only at the file of a function to decide whether its compiled form is stale, but a kernel also freezes
-constants and functions of other modules. So the cache lies in a folder named by all sources that kernels are made
-of. Importing this module imports numba.
+constants and functions of other modules. So each version of all sources that kernels are made of has a folder of
+its own (`code_cache` says where). Importing this module imports numba.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import config as _config
-from numba import njit, typeof, types
+from numba import config, njit, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from sim.code_cache import folder_of
 
 SOURCES: Final = ("clients", "compiled", "draws", "kernel", "looks", "rows", "service", "spans")
 
 
-def _cache_folder() -> Path:
+def _version() -> str:
+    """Name this version of the sources in this installation: 16 hexadecimal digits."""
     here = Path(__file__).parent
-    seal = hashlib.sha256()
+    seal = hashlib.sha256(os.fsencode(here))
     for name in SOURCES:
         seal.update((here / f"{name}.py").read_bytes())
-    return here / "__pycache__" / f"kernels-{seal.hexdigest()[:16]}"
+    return seal.hexdigest()[:16]
 
 
-_FOLDER: Final = str(_cache_folder())
+_config: Any = config  # its attributes come from the environment
+_FOLDER: Final = folder_of(_version(), _config.CACHE_DIR)
 
 
 # Without numba's reference counting of arrays the kernels are twice as fast. They allocate nothing and keep
@@ -46,13 +50,18 @@ def jit(function: Callable[..., Any]) -> Any:
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, on its first call, and keep it (NUMBA_CACHE_DIR overrides where)."""
-    config: Any = _config  # its attributes come from the environment
-    before = config.CACHE_DIR
-    config.CACHE_DIR = before or _FOLDER
+    if _FOLDER is None:
+        return njit(function, **_OPTIONS)
+    # Without the second setting numba falls back to the folder of the source, which is the installation.
+    told = {"CACHE_DIR": str(_FOLDER), "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    before = {name: getattr(_config, name, "") for name in told}
     try:
+        vars(_config).update(told)
         return njit(function, cache=True, **_OPTIONS)
+    except RuntimeError:  # the folder cannot be used after all
+        return njit(function, **_OPTIONS)
     finally:
-        config.CACHE_DIR = before
+        vars(_config).update(before)
 
 
 def bare(function: Any, *arguments: Any) -> Callable[..., Any]:

@@ -231,6 +231,8 @@ def _offset_of(zone: str, start: int) -> int:
 @lru_cache(maxsize=1)
 def _world() -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Give UTC offsets in seconds and their weights (see data/README.md)."""
-    text = resources.files("sim").joinpath("data/developer_weight_by_utc_offset.csv").read_text()
+    text = (
+        resources.files("sim").joinpath("data/developer_weight_by_utc_offset.csv").read_text(encoding="utf-8")
+    )
     rows = [line.split(",") for line in text.split()[1:]]
     return tuple(round(float(hours) * 3600) for hours, _ in rows), tuple(float(weight) for _, weight in rows)

@@ -36,7 +36,7 @@ Curve = NDArray[np.float64]
 
 def read_csv(name: str) -> list[list[str]]:
     """Give the cells of a file of `sim/data`, without its header."""
-    text = resources.files("sim").joinpath(f"data/{name}").read_text()
+    text = resources.files("sim").joinpath(f"data/{name}").read_text(encoding="utf-8")
     return [line.split(",") for line in text.split()[1:]]
 
 

@@ -7,13 +7,19 @@ is computed from them can depend on how many workers there were, or on which one
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from rollout.errors import OutsideError, UsageError
+from sim.code_cache import share, shared_place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,6 +70,7 @@ class Pool:
     def __init__(self, make: Callable[[], Executor]) -> None:
         self._make = make
         self._executor = make()
+        self._processes: list[BaseProcess] = []
 
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
@@ -94,7 +101,7 @@ class Pool:
         told: Callable[[int], None],
     ) -> None:
         try:
-            futures = [(index, self._executor.submit(function, items[index])) for index in missing]
+            futures = self._submitted(function, items, missing)
             for index, future in futures:
                 done[index] = future.result()
                 told(len(done))
@@ -102,9 +109,26 @@ class Pool:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = self._make()
 
+    def _submitted(
+        self, function: Callable[[Item], Result], items: Sequence[Item], missing: Sequence[int]
+    ) -> list[tuple[int, Future[Result]]]:
+        """Hand out what is missing; the first of it starts the processes of a pool."""
+        before = multiprocessing.active_children()
+        try:
+            with _without_interrupts():
+                return [(index, self._executor.submit(function, items[index])) for index in missing]
+        finally:
+            self._processes += [one for one in multiprocessing.active_children() if one not in before]
+
     def close(self) -> None:
         """Let the workers go."""
         self._executor.shutdown(cancel_futures=True)
+
+    def stop(self) -> None:
+        """End the workers at once, whatever they are doing: nobody wants their results any more."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.terminate()
 
 
 @contextmanager
@@ -122,13 +146,38 @@ def workers_of(count: int = 1, cluster: str = "") -> Iterator[Workers]:
         pool = Pool(lambda: _processes(count))
         try:
             yield pool
-        finally:
-            pool.close()
+        except BaseException:
+            pool.stop()
+            raise
+        pool.close()
 
 
 def _processes(count: int) -> Executor:
     # Spawned, not forked: numba's threads and a forked child do not go together.
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared_place(),))
+
+
+def _begin(compiled: Path | None) -> None:
+    """Begin a worker. compiled : where its parent keeps compiled code.
+
+    Ctrl-C in a terminal reaches all processes of a command: it is for the parent, which ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    share(compiled)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes in which Ctrl-C is blocked: one that hits a worker while it still imports prints frames."""
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
+        yield
 
 
 @contextmanager

@@ -128,6 +128,44 @@ def test_verbs_import_heavy_packages_only_where_they_use_them(path: Path) -> Non
     assert not top_imports(path) & HEAVY
 
 
+WRITES_BYTES = {"rb", "wb", "ab", "xb", "rb+", "wb+"}
+
+
+def unnamed_encodings(path: Path) -> list[int]:
+    """Lines that open a text file, or a process's text, in whatever encoding the machine happens to have."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        keys = {key.arg: key.value for key in node.keywords}
+        given = [*node.args, *keys.values()]
+        modes = {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+        opens = name in ("open", "fdopen", "NamedTemporaryFile") and not modes & WRITES_BYTES
+        reads = name in ("read_text", "write_text") and "encoding" not in keys
+        talks = name in ("run", "Popen", "check_output") and {"text", "universal_newlines"} & set(keys)
+        if (opens and "encoding" not in keys) or reads or (talks and "encoding" not in keys):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: name_of(path))
+def test_text_is_read_and_written_in_a_named_encoding(path: Path) -> None:
+    """On Windows the machine's own is a code page that lacks most characters."""
+    assert unnamed_encodings(path) == []
+
+
+def test_an_unnamed_encoding_is_found(tmp_path: Path) -> None:
+    """The check above can fail."""
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        'open(x)\nx.open("w")\nx.read_text()\nx.write_text(t)\nos.fdopen(h, "w")\nrun(c, text=True)\n'
+        'x.open("rb")\nopen(x, encoding="utf-8")\nos.fdopen(h, "wb")\n',
+        encoding="utf-8",
+    )
+    assert unnamed_encodings(bad) == [1, 2, 3, 4, 5, 6]
+
+
 def test_only_plotting_functions_import_matplotlib() -> None:
     """Numbers are tested without matplotlib: no module imports it at its top."""
     assert [name_of(path) for path in modules() if "matplotlib" in top_imports(path)] == []

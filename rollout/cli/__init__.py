@@ -5,37 +5,62 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from collections.abc import Sequence
 
+from rollout.cli.streams import OutputError, flush, lasting_interrupts, standard_streams
 from rollout.errors import Exit, RolloutError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. No traceback reaches a user, unless -vv asks for it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    from rollout.cli.app import run_app
-    from rollout.cli.terminal import begin
+    with standard_streams(), lasting_interrupts():
+        try:
+            code = _run(arguments)
+        except OutputError as error:
+            code = _output_lost(error)
+    if argv is None and code == Exit.INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person who presses twice gets no frames of our end
+        # An interrupt within exec(), as dataclasses call it on import, makes Python end by the signal although it
+        # was handled, and not with our exit code; until the next exec().
+        exec("")
+    return code
 
-    begin()
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run one command and print its error, if there is one."""
     try:
-        return run_app(arguments)
+        from rollout.cli.app import run_app
+        from rollout.cli.files import require_text
+        from rollout.cli.terminal import begin
+
+        for one in arguments:
+            require_text(one, "argument")
+        begin()
+        code = run_app(arguments)
+        flush()
     except RolloutError as error:
         if error.exit_code == 1 or "-vv" in arguments:
             _trace(error)
         return _fail(arguments, int(error.exit_code), error.message, error.hint)
     except KeyboardInterrupt:
         return _fail(arguments, Exit.INTERRUPTED, "interrupted", "nothing is lost; run the command again")
-    except BrokenPipeError:
-        # The reader of our output went away (head, less): no fault of anybody's.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(arguments, Exit.DATABASE, f"the operating system refused: {error.strerror}{where}", "")
     except MemoryError:
         return _fail(arguments, Exit.DATABASE, "not enough memory", "try fewer clients or runs")
+    return code
+
+
+def _output_lost(error: OutputError) -> int:
+    """Give the exit code for output that nobody gets: quiet as the shell's own tools where its reader went away."""
+    if error.is_closed:
+        return Exit.PIPE_CLOSED
+    sys.stderr.write(f"rollout: the output could not be written: {error.reason}\n")
+    return Exit.DATABASE
 
 
 def _trace(error: BaseException) -> None:
@@ -51,4 +76,5 @@ def _fail(arguments: Sequence[str], code: int, message: str, hint: str) -> int:
     from rollout.cli.terminal import fail
 
     fail(message, hint, code, as_json="--json" in arguments)
+    flush()
     return int(code)

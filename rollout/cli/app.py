@@ -108,6 +108,9 @@ def run_app(arguments: Sequence[str]) -> int:
         raise UsageError(message, hint) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as ended:
+        # typer takes every broken pipe for one of our output, which is an OutputError here, and ends without a word.
+        raise (ended.__context__ if isinstance(ended.__context__, OSError) else ended) from None
     if code == 130:
         raise KeyboardInterrupt
     return int(code or 0)

@@ -129,7 +129,7 @@ class _Running:
             self._out.close()
             self._err.close()
             raise
-        if hasattr(os, "setpriority"):
+        if sys.platform != "win32":
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rollout.cli.files import expand_one
 from rollout.cli.options import Json, Verbose
 from rollout.cli.terminal import emit, iso, say, table
 from rollout.errors import RefusedError
@@ -37,7 +38,7 @@ def client(
     Example: rollout client log CoManagementHandler.log
     """
     if what is What.LOG:
-        _log(Path(text), verbose, as_json=as_json)
+        _log(expand_one(text, "FILE"), verbose, as_json=as_json)
     else:
         _command(text, as_json=as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ STEP_S = 0.5
 
 def steady() -> float:
     """Give seconds that nobody can set and that go on while the machine sleeps, where the system has such."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
+    if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
@@ -118,7 +119,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     is then as after a kill, which loses nothing.
     """
     asked = False
-    late = threading.Timer(PATIENCE_S, _wake_main)
+    late = threading.Timer(PATIENCE_S, wake_main)
     late.daemon = True
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -139,7 +140,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(getattr(signal, one), handler)
 
 
-def _wake_main() -> None:
+def wake_main() -> None:
     """Send the main thread a signal of its own, which ends a call that it hangs in."""
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:

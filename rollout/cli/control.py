@@ -161,5 +161,5 @@ def user() -> str:
     """Give the name of whoever runs this process."""
     try:
         return visible(getpass.getuser())
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd
         return "unknown"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
+from rollout.cli.files import expand_one
 from rollout.errors import RefusedError, UsageError
 from rollout.undo import UndoDirectory
 
@@ -76,7 +77,7 @@ def opened(
     from rollout.directory.settings import load_settings
     from rollout.workloads import WORKLOADS
 
-    loaded = load_settings(settings)
+    loaded = load_settings(expand_one(settings, "--settings"))
     policy = steps.policy_of(setting.stored)
     if name == "graph" and loaded.graph is not None and loaded.graph.cloud != policy.cloud:
         raise RefusedError(

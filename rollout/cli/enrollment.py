@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from rollout.cli import steps
+from rollout.cli.files import expand_one
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.staged import left_rows
 from rollout.cli.terminal import emit, number, say, table
@@ -73,8 +74,9 @@ def enrollment(
     if file is not None:
         from rollout.directory.comanagement_export import read_comanagement
 
-        standing = count_states(map(read_state, read_comanagement(file, REQUIRED)))
-        _show(standing, f"the site's export {file.name}", as_json=as_json)
+        export = expand_one(file, "FILE")
+        standing = count_states(map(read_state, read_comanagement(export, REQUIRED)))
+        _show(standing, f"the site's export {export.name}", as_json=as_json)
         return
     if not steps.has_db(db):
         _show_changes(as_json=as_json)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
+from rollout.cli.files import expand
 from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, table
 from rollout.errors import UsageError
@@ -102,7 +103,7 @@ def _imported(sources: list[str], reading: steps.Reading, rejected: Path | None,
 
     try:
         with bar("reading rows", 0, quiet=quiet) as moving:
-            return steps.read_inventory([Path(one) for one in sources], reading, moving.to)
+            return steps.read_inventory(expand(sources, "--from"), reading, moving.to)
     except ExportError as error:
         if rejected is not None and error.rejected:
             _write_rejected(rejected, error.rejected)

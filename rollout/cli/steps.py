@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.cli.files import expand_one, is_pattern
 from rollout.cli.terminal import note
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
@@ -48,7 +49,7 @@ def read_scenario(path: Path | None, clients: int | None = None) -> Scenario:
     """Read a scenario file, None for the built-in default; `clients` overrides the fleet's size."""
     from sim.scenario import load_scenario
 
-    scenario = load_scenario(path)
+    scenario = load_scenario(None if path is None else expand_one(path, "scenario"))
     return scenario if clients is None else scenario.with_clients(clients)
 
 
@@ -272,7 +273,9 @@ def resolve_target(
     scenario where there is neither plan nor real inventory. Raise `RefusedError` if the latest real inventory
     has no plan: a made-up one does not stand in for it.
     """
-    is_file = target is not None and (target.endswith(".toml") or Path(target).is_file())
+    is_file = target is not None and (
+        target.endswith(".toml") or is_pattern(target) or Path(target).is_file()
+    )
     if target is not None and not is_file:
         return open_db(db), None, target
     if target is None and clients is None and has_db(db):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli import steps
+from rollout.cli.files import expand_one
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, say, table
 from rollout.errors import UsageError
@@ -56,6 +57,8 @@ def workloads(
     """
     if sum((flags is not None, bool(file) or bool(device))) > 1:
         raise UsageError("expected one of --flags, --device or a file, found several")
+    if file is not None:
+        file = expand_one(file, "FILE")
     if flags is not None:
         _show_flags(decode(flags, cap), 1, site_version, as_json=as_json)
     elif device:

@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 def mark_of_this_process() -> str:
     """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
     try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         space = (_PROC / "self/ns/pid").readlink().name
     except OSError:
         return ""
@@ -50,7 +50,7 @@ def _started(pid: int) -> str | None:
     A number is used again; number and tick together are not.
     """
     try:
-        told = (_PROC / str(pid) / "stat").read_text()
+        told = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The name in parentheses may hold anything, also parentheses: what counts stands behind the last one.
