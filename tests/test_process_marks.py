@@ -15,8 +15,8 @@ from rollout.store.process import is_surely_dead, mark_of_this_process
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 
 
-@pytest.fixture(name="hidden")
-def _hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def _hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A /proc that shows our own process only."""
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
@@ -24,7 +24,6 @@ def _hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "self").symlink_to("/proc/self")
     (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
     monkeypatch.setattr(process, "_PROC", tmp_path)
-    return tmp_path
 
 
 def mark_of(pid: int) -> str:
@@ -32,21 +31,19 @@ def mark_of(pid: int) -> str:
     return f"{boot} {space} {pid} 12345"
 
 
-def test_a_hidden_process_that_lives_is_not_dead(hidden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hidden_process_that_lives_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours or another user's: only the lease's time decides."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
+    with subprocess.Popen(["sleep", "60"]) as child:
         assert not is_surely_dead(mark_of(child.pid))
-        monkeypatch.setattr(os, "kill", _forbidden)
-        assert not is_surely_dead(mark_of(child.pid))
-    finally:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", _forbidden)
+            assert not is_surely_dead(mark_of(child.pid))
         child.kill()
-        child.communicate()
 
 
-def test_a_process_that_is_gone_is_dead(hidden: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
+def test_a_process_that_is_gone_is_dead() -> None:
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
     assert is_surely_dead(mark_of(child.pid))
     assert not is_surely_dead(mark_of_this_process())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rollout.cli import expectation
-from rollout.cli.terminal import iso, span
+from rollout.cli.terminal import instant, iso, span
 from rollout.report.facts import Expected
 from rollout.values import DAY_S, HOUR_S, DecisionRow, LongArray, Outcome, Plan, Progress, ProgressPoint
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rollout.store import Database, LeaseInfo
 
 RECENT = 8
+SENDING_TROUBLES = ("unsent", "unanswered")
+"""Kinds of session rows that say why devices are not sent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,8 @@ class Standing:
     recent : the last decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its
     simulation, have by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
     released_an_hour, enrolled_an_hour : over the last day of the directory's time, nights and weekends with it.
-    expected : the latest forecast; on_plan : a sentence, "" unknown.
+    expected : the latest forecast; on_plan : a sentence, "" unknown. unsent : released devices that were not sent to
+    the directory yet; unsent_because : why, and since when, "" unknown.
     """
 
     rollout: str
@@ -49,6 +52,8 @@ class Standing:
     enrolled_an_hour: float
     expected: Expected | None
     on_plan: str
+    unsent: int
+    unsent_because: str
 
     @property
     def released(self) -> int:
@@ -90,6 +95,7 @@ class Looks:
         is_final = progress is not None and progress.state.is_final
         as_of = _as_of(self._plan, progress, points)
         released, enrolled = rates(points, as_of)
+        unsent = self._unsent()
         return Standing(
             rollout=self._known.id,
             plan_id=self._known.plan_id,
@@ -109,7 +115,24 @@ class Looks:
             enrolled_an_hour=enrolled,
             expected=None if is_final else expectation.latest(self._reader),
             on_plan="" if is_final else self._on_plan(points),
+            unsent=unsent,
+            unsent_because=self._why_unsent() if unsent else "",
         )
+
+    def _unsent(self) -> int:
+        return sum(len(batch) - self._reader.confirmed(batch.number) for batch in self._reader.batches())
+
+    def _why_unsent(self) -> str:
+        """Give the last trouble with sending since a device was last sent, and since when there is trouble."""
+        sent = max((at for at, _, _ in self._reader.applied()), default=self._plan.start)
+        troubles = [
+            (at, text)
+            for at, kind, text in self._reader.sessions()
+            if kind in SENDING_TROUBLES and at >= sent
+        ]
+        if not troubles:
+            return ""
+        return f"{troubles[-1][1]}; since {instant(troubles[0][0], self._plan.zone)}"
 
     def _goal_released(self, as_of: int) -> int:
         at, count = self._goal

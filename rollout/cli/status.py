@@ -84,6 +84,8 @@ def document(database: Database, rollout_id: str) -> dict[str, Any]:
         "at": iso(now.as_of) if progress else None,
         "phase": now.plan.phases[progress.phase].name if progress else None,
         "released": now.released,
+        "unsent": now.unsent,
+        "unsent_because": now.unsent_because,
         "final": final(now.plan, now.totals),
         "goal": {"released": now.goal_released, "enrolled": now.goal_enrolled},
         "per_hour": {"released": round(now.released_an_hour, 1), "enrolled": round(now.enrolled_an_hour, 1)},

@@ -158,6 +158,8 @@ def _facts(now: Standing) -> RenderableType:
             "done when",
             "'rollout forecast' tells; 'rollout run' works it out half a minute after it began",
         )
+    if now.unsent:
+        add_row(grid, "not sent", f"{number(now.unsent)} released devices; {now.unsent_because}".rstrip("; "))
     if now.on_plan:
         add_row(grid, "on plan?", now.on_plan)
     if now.progress.verdict:

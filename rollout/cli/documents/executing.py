@@ -67,6 +67,10 @@ class Status(Document):
     )
     phase: str | None = told("The phase under way; null before the first decision.")
     released: Count = told("Devices released so far.")
+    unsent: Count = told("Released devices that have not been sent to the directory yet.")
+    unsent_because: str = told(
+        'Why they are not sent, and since when; "" where none waits or nothing is known.'
+    )
     final: Final = told("Devices by what became of them so far.")
     goal: Goal = told("What was to be reached by now.")
     per_hour: PerHour = told("How fast it goes.")
