@@ -15,8 +15,10 @@ from command_line import Cli
 from rollout.cli import chores, expectation
 from rollout.cli.beside import Beside, Chore
 from rollout.cli.standing import Looks
+from rollout.cli.terminal import instant
 from rollout.cli.watching import line, view
 from rollout.store import open_database
+from rollout.store.reader import Told
 
 TOLD: dict[str, Any] = {
     "now": "2027-01-21T09:00:00Z",
@@ -262,3 +264,27 @@ def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: 
     assert any(one["expected"] for one in reports.seen)
     assert reports.seen[-1]["state"] == "finished"
     assert decisions == [json.loads(line) for line in Path("simulated.jsonl").read_text().splitlines()]
+
+
+def test_devices_that_are_not_sent_are_told_with_the_reason(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Released and unsent: how many, the last reason, and since when; nothing of that once all are sent."""
+    begun(cli)
+    with open_database("rollout.db") as database:
+        reader = database.reader("run-1")
+        count = sum(len(batch) for batch in reader.batches())
+        sent = max(at for at, _, _ in reader.applied())
+        rows = [
+            (sent - 9, "unanswered", "old"),
+            (sent + 60, "unanswered", "answered 429"),
+            (sent + 90, "begin", "x"),
+        ]
+        monkeypatch.setattr(Told, "confirmed", lambda *_: 0)
+        monkeypatch.setattr(Told, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")])
+        now = Looks(database, "run-1").look()
+        assert now.unsent == count > 0
+        assert now.unsent_because == f"still 429; since {instant(sent + 60, now.plan.zone)}"
+        monkeypatch.undo()
+        now = Looks(database, "run-1").look()
+        assert (now.unsent, now.unsent_because) == (0, "")
