@@ -480,7 +480,7 @@ def test_a_rule_is_switched_off_with_a_reason_here_and_in_the_scenario(cli: Cli)
 def guide() -> list[list[str]]:
     """The commands of the README's section on co-management, as words."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.split("## From enable to all workloads moved", 1)[1].split("\n## ", 1)[0]
+    section = text.split("## From enabling co-management to the last workload", 1)[1].split("\n## ", 1)[0]
     return [shlex.split(one.replace("\n", " ")) for one in re.findall(r"`(rollout [^`]+)`", section)]
 
 

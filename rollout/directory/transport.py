@@ -57,7 +57,7 @@ class AnswerError(OutsideError):
 def _hint(status: int) -> str:
     return {
         401: "the account was not accepted: check the credential, and that the account may sign in there",
-        403: "the account lacks a right: see the least rights in the README",
+        403: "the account lacks a right: 'rollout doctor --directory NAME' names it where the directory shows it",
         429: "the service throttles: lower the pace, or wait",
     }.get(status, "")
 

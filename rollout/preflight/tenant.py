@@ -1,6 +1,6 @@
 """What a person must check before a rollout, since no device list shows it.
 
-From Microsoft's documentation of co-management prerequisites; E-numbers as in the README.
+From Microsoft's documentation of co-management prerequisites; E-numbers as in `rollout.preflight.rules`.
 """
 
 from __future__ import annotations
