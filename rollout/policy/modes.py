@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
@@ -55,21 +56,17 @@ def _batch(value: object) -> int | str:
     raise ValueError(f"each batch to be {BATCH}")
 
 
-def _exact_percent(value: float) -> float:
-    """Refuse a percentage that is finer than shares are counted."""
-    try:
-        parts_of_percent(value)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from None
-    return value
+def _exactly(parts_of: Callable[[float], int]) -> AfterValidator:
+    """Refuse a figure that is finer than shares are counted."""
 
+    def check(value: float) -> float:
+        try:
+            parts_of(value)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from None
+        return value
 
-def _exact_share(value: float) -> float:
-    try:
-        parts_of_share(value)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from None
-    return value
+    return AfterValidator(check)
 
 
 Count = Annotated[int, Strict(), Field(ge=0)]
@@ -77,8 +74,8 @@ Positive = Annotated[int, Strict(), Field(gt=0)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 PositiveSeconds = Annotated[Seconds, Field(gt=0)]
 Share = Annotated[int, BeforeValidator(parse_share)]
-Percent = Annotated[float, Field(gt=0, le=100), AfterValidator(_exact_percent)]
-ShareOfOne = Annotated[float, Field(ge=0, le=1), AfterValidator(_exact_share)]
+Percent = Annotated[float, Field(gt=0, le=100), _exactly(parts_of_percent)]
+ShareOfOne = Annotated[float, Field(ge=0, le=1), _exactly(parts_of_share)]
 BatchSizes = Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]
 
 
