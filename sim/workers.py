@@ -126,9 +126,10 @@ class Pool:
 
     def stop(self) -> None:
         """End the workers at once, whatever they are doing: nobody wants their results any more."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.terminate()
+        with _without_interrupts():
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            for process in self._processes:
+                process.terminate()
 
 
 @contextmanager
@@ -169,13 +170,22 @@ def _begin(compiled: Path | None) -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Start processes in which Ctrl-C is blocked: one that hits a worker while it still imports prints frames."""
+    """Hold Ctrl-C back while processes begin, and start them with it blocked.
+
+    One that hits a worker while it still imports prints frames; one that hits this process then would leave a
+    worker half begun. Blocking alone is not enough: a thread of a C library may get the signal instead.
+    """
     if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        held: list[int] = []
+        handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+            if held:
+                signal.raise_signal(signal.SIGINT)
     else:
         yield
 

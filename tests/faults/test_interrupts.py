@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 from command_line import QUICK
 from documents_world import ask
+
+from sim import workers
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups exist on POSIX systems only")
 SLOW = pytest.mark.slow
@@ -42,9 +45,11 @@ def group_is_left(group: int) -> bool:
 
 def interrupted(arguments: Sequence[str], after_s: float) -> tuple[int, bytes]:
     """Start a verb in a process group of its own, as a terminal does, and send Ctrl-C to all of it."""
-    workers = () if arguments[0] == "gate" else ("--workers", "2")
+    processes = () if arguments[0] == "gate" else ("--workers", "2")
+    # A shell without job control starts what it puts into the background with Ctrl-C ignored, and that is inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
-        [sys.executable, "-m", "rollout.cli", *arguments, *workers],
+        [sys.executable, "-m", "rollout.cli", *arguments, *processes],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -56,6 +61,7 @@ def interrupted(arguments: Sequence[str], after_s: float) -> tuple[int, bytes]:
             said = process.communicate(timeout=30)[1]
             assert not group_is_left(process.pid), "a worker was left behind"
         finally:
+            signal.signal(signal.SIGINT, before)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, said
@@ -82,6 +88,32 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_ctrl_c_ends_a_search_quietly(after_s: float) -> None:
     """While its workers begin, and while they work."""
     assert interrupted(LONG["tune"], after_s) == (130, SAID)
+
+
+def interrupt_while_processes_begin(left: list[str]) -> None:
+    """Send Ctrl-C to this process, whose other thread does not block it."""
+    with workers._without_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        left.append("begun")
+    left.append("not held back")
+
+
+def test_ctrl_c_while_workers_begin_comes_after_it() -> None:
+    """No worker is left half begun, whichever thread gets the signal; and the interrupt is not lost."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    left: list[str] = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_while_processes_begin(left)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+        thread.join()
+    assert left == ["begun"]
 
 
 @SLOW
