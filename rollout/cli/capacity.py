@@ -16,11 +16,14 @@ from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
 from rollout.files import csv_text, make_folder, write_file
-from rollout.values import HOUR_S, WHOLE, parts_of_percent
+from rollout.values import HOUR_S, share_of
 from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
     from sim.capacity import Case
+
+MOST_DEVICES = 10_000_000
+"""As in `[fleet]`: more than any hierarchy holds."""
 
 
 def capacity(
@@ -57,7 +60,7 @@ def capacity(
     told = steps.read_scenario(scenario)
     model = told.model
     if internet is not None:
-        service = model.service.model_copy(update={"internet_share": parts_of_percent(internet) / WHOLE})
+        service = model.service.model_copy(update={"internet_share": share_of(internet)})
         model = model.model_copy(update={"service": service})
     start = MADE_UP_AT + 7 * HOUR_S
     deadline_h = _seconds("--within", within) / HOUR_S
@@ -66,7 +69,7 @@ def capacity(
     asked = windows.split(",") if windows else []
     seconds = [_window(one.strip()) for one in asked] or [model.clients.window]
     questions = [
-        Question(count, window_s, deadline_h, start, seed, turned_away / 100)
+        Question(count, window_s, deadline_h, start, seed, share_of(turned_away))
         for count, window_s in product(_counts(devices), seconds)
     ]
     with workers_of(steps.workers_here(workers), cluster) as hands:
@@ -95,8 +98,10 @@ def _counts(text: str) -> list[int]:
         counts = [int(one.strip().replace("_", "")) for one in text.split(",")]
     except ValueError:
         counts = []
-    if not counts or min(counts) < 1:
-        raise UsageError(f"--devices: expected numbers above 0 such as 100000,250000, found '{text}'")
+    if not counts or min(counts) < 1 or max(counts) > MOST_DEVICES:
+        raise UsageError(
+            f"--devices: expected numbers from 1 to {MOST_DEVICES:,} such as 100000,250000, found '{text}'"
+        )
     return counts
 
 
@@ -160,11 +165,13 @@ def show(cases: list[Case]) -> None:
 
 def _show_rates(case: Case) -> None:
     """Print what each service rate costs: attempts turned away, and time."""
+    from sim.capacity import many, percent_words
+
     needed = case.needed
     rows = [
         [
             f"{one.per_hour:,.0f}",
-            f"{one.throttled:.1%}",
+            percent_words(one.throttled),
             span(one.hours if math.isfinite(one.hours) else None),
             "yes" if one.kept else "no",
             "recommended" if one is needed else "",
@@ -172,7 +179,7 @@ def _show_rates(case: Case) -> None:
         for one in case.played
     ]
     head = ["service, per hour", "turned away", "90 % enrolled after", "in time", ""]
-    table(head, rows, title=f"{case.devices:,} devices, window {span(case.window_s / HOUR_S)}")
+    table(head, rows, title=f"{many(case.devices, 'device')}, window {span(case.window_s / HOUR_S)}")
 
 
 def _write(cases: list[Case], out: Path) -> dict[str, str]:

@@ -64,7 +64,7 @@ from rollout.values.progress import (
     State,
     Verdict,
 )
-from rollout.values.shares import WHOLE, ceil_of, part_of, parts_of_percent, parts_of_share
+from rollout.values.shares import WHOLE, ceil_of, part_of, parts_of_percent, parts_of_share, share_of
 
 __all__ = [
     "DAY_S",
@@ -130,6 +130,7 @@ __all__ = [
     "part_of",
     "parts_of_percent",
     "parts_of_share",
+    "share_of",
     "texts",
     "time_of_day",
     "value_of",
