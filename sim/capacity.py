@@ -62,6 +62,8 @@ RATIOS: Final = (
 """Service rates that are tried, as multiples of the arithmetic one."""
 TURNED_AWAY: Final = 0.01
 """Share of the attempts that a sufficient service may turn away."""
+LATER_DAYS: Final = 45
+"""Days beyond the deadline that are played."""
 OFFICE: Final = 12
 """Hours of a release day."""
 
@@ -116,7 +118,8 @@ class Played:
 
     ratio : of the rate to `Need.deadline_rate`. per_hour : that rate. hours : until SHARE are enrolled. kept :
     whether that is before the deadline. peak : most attempts in an hour; peak_at : local hour of day of it.
-    throttled : share of the attempts that were turned away, rounded up to four decimals. natural_hours : hours with an unlimited service.
+    throttled : share of the attempts that were turned away, rounded up to four decimals.
+    natural_hours : hours with an unlimited service.
     """
 
     ratio: float
@@ -173,12 +176,17 @@ class Case:
             least = self.played[-1].natural_hours
             if self.barely is not None:
                 return text + (
-                    f"no service rate that was tried turns away at most {100 * self.turned_away:.3g} % of the attempts; "
-                    f"an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
+                    f"no service rate that was tried turns away at most {100 * self.turned_away:.3g} % of the "
+                    f"attempts; an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
                 )
+            late = (
+                f"only after {least / 24:.1f} days"
+                if math.isfinite(least)
+                else f"not even {LATER_DAYS} days later"
+            )
             return text + (
-                f"no service rate keeps it: even an unlimited service has nine of ten enrolled only after "
-                f"{least / 24:.1f} days, since devices are offline or the window is wide"
+                f"no service rate keeps it: even an unlimited service has nine of ten enrolled {late}, "
+                f"since devices are offline or blocked, or the window is wide"
             )
         text += (
             f"a service that takes {played.per_hour:,.0f} enrollments per hour "
@@ -318,7 +326,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
             )
         }
     )
-    horizon_s = int((question.deadline_h + 45 * 24) * HOUR_S)
+    horizon_s = int((question.deadline_h + LATER_DAYS * 24) * HOUR_S)
     if fleet is not None and len(fleet) >= size:
         rows = np.linspace(0, len(fleet) - 1, size).round().astype(np.int32)
         traits = traits_of(fleet.take(rows), told)

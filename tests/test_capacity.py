@@ -94,6 +94,14 @@ def test_a_deadline_that_no_service_keeps_is_said_so() -> None:
     assert "no service rate keeps it" in case.sentence()
 
 
+def test_devices_that_never_enroll_are_said_so() -> None:
+    """A third is blocked for good: nine of ten never enroll, and no line says "inf days"."""
+    model = Model(clients=ClientModel(window=DAY_S, blocked_share=0.33, never_heals=1.0))
+    case = sweep(model, [Question(1_000, DAY_S, 240.0, START, 1)])[0]
+    assert "has nine of ten enrolled not even 45 days later" in case.sentence()
+    assert "inf" not in case.sentence().split()
+
+
 def test_a_sweep_is_the_same_with_one_worker_and_with_two() -> None:
     """Same seed, same cases, wherever they are played."""
     questions = [Question(3_000, window, 240.0, START, 3) for window in (0, DAY_S)]
