@@ -179,14 +179,12 @@ class Case:
                     f"no service rate that was tried turns away at most {100 * self.turned_away:.3g} % of the "
                     f"attempts; an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
                 )
-            late = (
-                f"only after {least / 24:.1f} days"
-                if math.isfinite(least)
-                else f"not even {LATER_DAYS} days later"
-            )
+            late = f"has nine of ten enrolled only after {least / 24:.1f} days"
+            if math.isinf(least):
+                late = f"does not have nine of ten enrolled within {LATER_DAYS} days of the deadline"
             return text + (
-                f"no service rate keeps it: even an unlimited service has nine of ten enrolled {late}, "
-                f"since devices are offline or blocked, or the window is wide"
+                f"no service rate keeps it: even an unlimited service {late}, since devices are offline or "
+                f"blocked, or the window is wide"
             )
         text += (
             f"a service that takes {played.per_hour:,.0f} enrollments per hour "

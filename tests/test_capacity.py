@@ -98,7 +98,7 @@ def test_devices_that_never_enroll_are_said_so() -> None:
     """A third is blocked for good: nine of ten never enroll, and no line says "inf days"."""
     model = Model(clients=ClientModel(window=DAY_S, blocked_share=0.33, never_heals=1.0))
     case = sweep(model, [Question(1_000, DAY_S, 240.0, START, 1)])[0]
-    assert "has nine of ten enrolled not even 45 days later" in case.sentence()
+    assert "does not have nine of ten enrolled within 45 days of the deadline" in case.sentence()
     assert "inf" not in case.sentence().split()
 
 
