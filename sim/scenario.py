@@ -25,7 +25,7 @@ SECTIONS = ("rollout", "fleet", "model", "targets")
 
 
 class Targets(BaseModel):
-    """What the rollout must reach; `simulate` compares, `tune` searches. 0 = no target.
+    """What the rollout must reach: `tune` searches for it, `simulate` compares all but TUNED_ONLY. 0 = no target.
 
     finish_within_h : hours until the last device has an outcome, in nine of ten runs.
     peak_per_hour : enrollment attempts an hour. tickets_per_hour : failures × tickets_per_failure.
@@ -42,6 +42,10 @@ class Targets(BaseModel):
     halt_chance: float = 0.0
     exposed: int = 0
     bad_rate: float = 0.2
+
+
+TUNED_ONLY = ("tickets_per_hour", "exposed")
+"""Targets that `simulate` does not compare: they need the searcher's runs."""
 
 
 @dataclass(frozen=True, slots=True)
