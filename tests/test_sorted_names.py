@@ -12,7 +12,7 @@ import pytest
 from command_line import Cli
 from fleet_files import ORDERS
 
-from rollout.values import codes_of
+from rollout.values import codes_of, put_texts, texts, texts_at
 
 CASES = Path(__file__).parent / "data" / "cases"
 
@@ -104,3 +104,13 @@ def test_texts_are_numbered_in_order_of_first_appearance() -> None:
     assert codes_of(["b", "a", "b"], index).tolist() == [0, 1, 0]
     assert codes_of(["c", "a"], index).tolist() == [2, 1]
     assert codes_of([]).dtype == np.int32
+
+
+def test_texts_are_chosen_and_written_by_rows_of_32_bits() -> None:
+    """NumPy 2.1 reads and writes nonsense where it gets such rows itself."""
+    column = texts([f"{number:08x}-1111-4222-8333-444455556666" for number in range(9)])
+    rows = np.array([7, 0, 7], dtype=np.int32)
+    assert texts_at(column, rows).tolist() == [column[7], column[0], column[7]]
+    out = texts([""] * 9)
+    put_texts(out, rows[:2], column[:2])
+    assert out.tolist() == [column[1], *[""] * 6, column[0], ""]

@@ -14,7 +14,17 @@ import numpy as np
 
 from rollout.directory.columns import IdArray
 from rollout.directory.table import Table
-from rollout.values import BoolArray, FlagArray, IntArray, Join, LongArray, TextArray, codes_of, texts
+from rollout.values import (
+    BoolArray,
+    FlagArray,
+    IntArray,
+    Join,
+    LongArray,
+    TextArray,
+    codes_of,
+    put_texts,
+    texts,
+)
 
 NOT_SERIALS = frozenset(
     {
@@ -226,7 +236,7 @@ def _names(n: int, entra: Table | None, intune: Table | None, intune_rows: IntAr
     """Give the name of each row so far; Entra's where both have one."""
     names: TextArray = texts([""] * n)
     if intune is not None:
-        names[intune_rows] = intune.texts["name"]
+        put_texts(names, intune_rows, intune.texts["name"])
     if entra is not None:
         filled = entra.texts["name"] != ""
         names[: len(entra)][filled] = entra.texts["name"][filled]

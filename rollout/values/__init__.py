@@ -19,7 +19,9 @@ from rollout.values.fleet import (
     Severity,
     TextArray,
     codes_of,
+    put_texts,
     texts,
+    texts_at,
 )
 from rollout.values.outcome import (
     NOT_RELEASED,
@@ -125,7 +127,9 @@ __all__ = [
     "part_of",
     "parts_of_percent",
     "parts_of_share",
+    "put_texts",
     "texts",
+    "texts_at",
     "time_of_day",
     "value_of",
 ]
