@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.values": set(),
     "rollout.errors": set(),
     "rollout.durations": set(),
+    "rollout.toml": {"errors"},
     "rollout.ports": {"values"},
     "rollout.preflight": {"values", "errors"},
     "rollout.failures": {"values"},
@@ -38,9 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.loop": {"values", "errors", "ports", "decide"},
     "rollout.undo": {"values", "ports"},
     "rollout.store": {"values", "errors", "ports"},
-    "rollout.directory": {"values", "errors", "ports", "failures"},
+    "rollout.directory": {"values", "errors", "toml", "ports", "failures"},
     "rollout.report": {"values", "errors", "ports"},
-    "sim": {"values", "errors", "durations", "ports", "loop", "decide", *PURE},
+    "sim": {"values", "errors", "toml", "durations", "ports", "loop", "decide", *PURE},
 }
 """Room -> rooms of `rollout` that it may import, besides itself. Rooms that are not named may import all."""
 

@@ -9,6 +9,13 @@ import typer
 
 DEFAULT_DB = "rollout.db"
 
+MAX_CLIENTS = 10_000_000
+"""Devices of a generated fleet, as in [fleet]."""
+MAX_RUNS = 100_000
+MAX_WORKERS = 1024
+MAX_SEED = 2**63 - 1
+"""The largest number that the journal's database keeps."""
+
 Db = Annotated[
     str,
     typer.Option(
@@ -17,7 +24,7 @@ Db = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Verbose = Annotated[int, typer.Option("-v", count=True, help="Show more detail; -vv shows tracebacks.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random draw.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; made if missing.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so; kept in the journal.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")]

@@ -29,6 +29,8 @@ _EPOCH = dt.date(1970, 1, 1)
 _MARGIN_S = 3 * DAY_S  # no zone is further from UTC, and no window longer, than this
 _PROBE_S = 6 * HOUR_S  # no zone changes its clock twice within this time
 
+_CYCLE_YEARS = 400
+_LAST_YEAR = 9990
 _UNTIL_UTC = re.compile(r"UNTIL=(\d{8}T\d{6}Z)", re.IGNORECASE)
 
 Spans = tuple[LongArray, LongArray]
@@ -244,7 +246,18 @@ def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> list[dt.da
     rule = rrulestr(_with_local_until(freeze.rrule, zone), dtstart=first)
     after = dt.datetime.fromtimestamp(start - _MARGIN_S - freeze.days * DAY_S, dt.UTC).replace(tzinfo=None)
     before = dt.datetime.fromtimestamp(until + _MARGIN_S, dt.UTC).replace(tzinfo=None)
-    return [one.date() for one in rule.between(after, before, inc=True)]
+    last = min(rule._until or before, before)
+    # A rule that never occurs is followed to the year 9999. The calendar repeats itself every 400 years, weekdays
+    # too, so the same rule is followed as late as possible. (Easter does not repeat so soon.)
+    later = 0 if rule._byeaster else (_LAST_YEAR - max(before, first).year) // _CYCLE_YEARS * _CYCLE_YEARS
+    moved = rule.replace(dtstart=_years_on(first, later), until=_years_on(last, later))
+    found = moved.between(_years_on(after, later), _years_on(before, later), inc=True)
+    return [_years_on(one, -later).date() for one in found]
+
+
+def _years_on(at: dt.datetime, years: int) -> dt.datetime:
+    """Move by whole cycles of the calendar, in which 29 February stays."""
+    return at.replace(year=at.year + years)
 
 
 def _with_local_until(rrule: str, zone: str) -> str:
