@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rollout.durations import format_duration
 from rollout.errors import UsageError
 from rollout.policy import Policy, load_policy
 from rollout.policy.bounds import Count, Limit, Share
@@ -21,6 +22,9 @@ from rollout.policy.mistakes import cut, shown
 from rollout.toml import parse_toml
 from sim.model import Model
 from sim.population import FleetModel
+
+MAX_LOOKS = 250_000
+"""Observations in one simulated rollout: one every five minutes for two years, and some."""
 
 SECTIONS = ("rollout", "fleet", "model", "targets")
 
@@ -125,7 +129,7 @@ def parse_scenario(text: str, source: str) -> Scenario:
     document = parse_toml(text, source, "compare with scenarios/default.toml")
     _known(document, SECTIONS, source, "section")
     _tables(document, source)
-    return Scenario(
+    scenario = Scenario(
         name=Path(source).stem,
         about=_about(text),
         policy=load_policy(document.get("rollout", {}), source),
@@ -134,6 +138,21 @@ def parse_scenario(text: str, source: str) -> Scenario:
         targets=_part(Targets, document.get("targets", {}), source, "targets"),
         text=text,
     )
+    _few_looks(scenario, source)
+    return scenario
+
+
+def _few_looks(scenario: Scenario, source: str) -> None:
+    """Refuse what would be simulated for hours: each look at the rollout within the horizon costs time."""
+    every_s, horizon_s = scenario.policy.look_every, scenario.model.horizon
+    looks = horizon_s // every_s
+    if looks > MAX_LOOKS:
+        least = format_duration(-(-horizon_s // MAX_LOOKS))
+        raise UsageError(
+            f'{source}: rollout.look_every = "{format_duration(every_s)}" is too short for model.horizon = '
+            f'"{format_duration(horizon_s)}": {looks:,} observations per run, at most {MAX_LOOKS:,}',
+            f'write look_every = "{least}" or longer, or a shorter horizon',
+        )
 
 
 def _part(kind: type[Any], document: dict[str, Any], source: str, section: str) -> Any:
