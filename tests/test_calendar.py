@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +11,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_builders import instant
 
 from rollout.pacing import calendar as cal
-from rollout.pacing.calendar import Freeze, resolve, skipped
+from rollout.pacing.calendar import Freeze, occurrences, resolve, skipped
 from rollout.values import DAY_S, Calendar, Window
 
 ZONES = {  # one day on which the clock goes forward and one on which it goes back, where there are such days
@@ -360,3 +362,55 @@ def _any_window(rng: np.random.Generator, zone: str) -> Window:
 def _any_freeze(rng: np.random.Generator, zone: str, start: int) -> Freeze:
     first = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY_S + int(rng.integers(-1, 7)))
     return Freeze(first, first + dt.timedelta(days=int(rng.integers(0, 3))), zone)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Europe/Berlin", "America/Los_Angeles"])
+def test_a_rule_until_the_end_of_time_is_followed(zone: str) -> None:
+    """Calendars write the year 9999 for a rule without end; no zone has that instant."""
+    start = 1_796_000_000
+    for until in ("99991231T235959Z", "99991231T235959", "99991231"):
+        freeze = Freeze(
+            dt.date(2026, 1, 1), dt.date(2026, 1, 1), zone, rrule=f"FREQ=WEEKLY;BYDAY=MO;UNTIL={until}"
+        )
+        assert len(occurrences(freeze, start, start + 70 * 86400, zone)) in (10, 11)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYYEARDAY=366;BYMONTH=1",
+        "FREQ=WEEKLY;BYYEARDAY=366;BYMONTH=1",
+        "FREQ=YEARLY;BYWEEKNO=53;BYMONTH=6",
+    ],
+)
+def test_a_rule_that_never_occurs_is_soon_found_out(rule: str) -> None:
+    """The library looks for a day until the year 9999, which took ten seconds each time."""
+    freeze = Freeze(dt.date(2026, 1, 1), dt.date(2026, 1, 1), "UTC", rrule=rule)
+    begun = time.process_time()
+    assert occurrences(freeze, 1_796_000_000, 1_796_000_000 + 730 * 86400, "UTC") == []
+    assert time.process_time() - begun < 3
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(
+    st.sampled_from(
+        ["DAILY", "WEEKLY;BYDAY=MO,FR", "MONTHLY;BYDAY=-1SU", "YEARLY;BYEASTER=-2", "MONTHLY;BYMONTHDAY=31"]
+    ),
+    st.integers(1, 5),
+    st.dates(dt.date(1990, 1, 1), dt.date(2199, 1, 1)),
+    st.integers(0, 800),
+)
+def test_a_rule_gives_the_days_that_the_library_gives(
+    rule: str, interval: int, first: dt.date, after: int
+) -> None:
+    """Whatever is done to be quick changes no day."""
+    text = f"FREQ={rule};INTERVAL={interval}"
+    begin = dt.datetime.combine(first, dt.time())
+    start = int(begin.replace(tzinfo=dt.UTC).timestamp()) + after * 86400
+    found = occurrences(Freeze(first, first, "UTC", rrule=text), start, start + 400 * 86400, "UTC")
+    margin = dt.timedelta(days=3)
+    since = begin + dt.timedelta(days=after)
+    library = rrulestr(text, dtstart=begin).between(
+        since - margin - dt.timedelta(days=1), since + dt.timedelta(days=400) + margin, inc=True
+    )
+    assert found == [one.date() for one in library]

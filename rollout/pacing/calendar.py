@@ -265,6 +265,10 @@ def _with_local_until(rrule: str, zone: str) -> str:
 
     def local(found: re.Match[str]) -> str:
         instant = dt.datetime.strptime(found[1].upper(), "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+        if (
+            not 1 < instant.year < 9999
+        ):  # calendars write 9999 for "for ever": no zone has an instant beyond it
+            return f"UNTIL={instant:%Y%m%dT%H%M%S}"
         return f"UNTIL={instant.astimezone(ZoneInfo(zone)):%Y%m%dT%H%M%S}"
 
     return _UNTIL_UTC.sub(local, rrule)
