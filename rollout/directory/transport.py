@@ -388,7 +388,11 @@ class Transport:
             self._disagrees = disagrees
         self._has_agreed |= not disagrees
         is_used = not disagrees or (off < 0 and not self._has_agreed)
-        self._told = (stamp, now) if is_used else None
+        if not is_used:
+            self._told = None
+        elif self._told is None or not 0.0 <= self._told[0] - self._told[1] - (stamp - now) < 1.0:
+            # A Date is cut to whole seconds, so the latest of several that agree is the nearest to the truth.
+            self._told = (stamp, now)
 
 
 @dataclass(slots=True)
