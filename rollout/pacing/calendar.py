@@ -246,11 +246,12 @@ def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> list[dt.da
     rule = rrulestr(_with_local_until(freeze.rrule, zone), dtstart=first)
     after = dt.datetime.fromtimestamp(start - _MARGIN_S - freeze.days * DAY_S, dt.UTC).replace(tzinfo=None)
     before = dt.datetime.fromtimestamp(until + _MARGIN_S, dt.UTC).replace(tzinfo=None)
-    last = min(rule._until or before, before)
     # A rule that never occurs is followed to the year 9999. The calendar repeats itself every 400 years, weekdays
     # too, so the same rule is followed as late as possible. (Easter does not repeat so soon.)
     later = 0 if rule._byeaster else (_LAST_YEAR - max(before, first).year) // _CYCLE_YEARS * _CYCLE_YEARS
-    moved = rule.replace(dtstart=_years_on(first, later), until=_years_on(last, later))
+    moved = rule.replace(dtstart=_years_on(first, later))
+    if rule._until:
+        moved = moved.replace(until=_years_on(min(rule._until, before), later))
     found = moved.between(_years_on(after, later), _years_on(before, later), inc=True)
     return [_years_on(one, -later).date() for one in found]
 

@@ -178,6 +178,8 @@ class FreezePolicy(Part):
             raise ValueError("one rule on one line")
         if {"BYEASTER", "BYSETPOS"} & keys.keys() and keys["FREQ"] in ("DAILY", "WEEKLY"):
             raise ValueError("FREQ=YEARLY or FREQ=MONTHLY with BYEASTER or BYSETPOS")
+        if {"COUNT", "UNTIL"} <= keys.keys():
+            raise ValueError("either COUNT or UNTIL in a rule")
         if {"BYHOUR", "BYMINUTE", "BYSECOND"} & keys.keys():
             raise ValueError('a rule of days; write the hours as hours = "12:00-14:00"')
         if not self.from_ and {"INTERVAL", "COUNT"} & keys.keys():
