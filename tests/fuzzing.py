@@ -173,6 +173,7 @@ RULES: Final = (
         "FREQ=DAILY\nEXDATE:20261207T000000",
         "FREQ=YEARLY;BYWEEKNO=54",
         "FREQ=DAILY;BYMONTH=13",
+        "FREQ=DAILY;COUNT=3;UNTIL=20261224",
     ),
 )
 WORDS: Final = (
@@ -286,6 +287,7 @@ def base(rng: random.Random) -> Document:
             "start": "2026-12-07T08:00:00",
             "mature_after": "8h",
             "straggler_after": "3d",
+            "look_every": "1h",  # a held rollout is looked at until the horizon
             "windows": [{"days": "Mon-Fri", "from": "07:00", "to": "19:00"}] if rng.random() < 0.5 else [],
             "freezes": [{"rrule": "FREQ=WEEKLY;BYDAY=WE", "from": "2026-12-01"}]
             if rng.random() < 0.3

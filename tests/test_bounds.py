@@ -13,6 +13,8 @@ from rollout.errors import RolloutError, UsageError
 from rollout.gates import halt_evidence
 from rollout.policy.modes import parse_share
 from rollout.values import EvidenceGate
+from sim.forecast import simulate
+from sim.planning import plan_scenario
 from sim.scenario import parse_scenario
 
 MODEL = '[model]\nhorizon = "20d"\n[model.clients]\nwindow = "2h"\n'
@@ -52,6 +54,10 @@ ABSURD = {
     "a rule without an end": (
         POLICY + 'freezes = [{ rrule = "FREQ=DAILY;BYSETPOS=5" }]\n' + MODEL,
         "expected FREQ=YEARLY or FREQ=MONTHLY with BYEASTER or BYSETPOS",
+    ),
+    "a rule with two ends": (
+        POLICY + 'freezes = [{ from = 2026-12-01, rrule = "FREQ=DAILY;COUNT=3;UNTIL=20261224" }]\n' + MODEL,
+        "expected either COUNT or UNTIL in a rule",
     ),
     "a rule that the library cannot follow": (
         POLICY + 'freezes = [{ rrule = "FREQ=YEARLY;BYEASTER=400" }]\n' + MODEL,
@@ -270,3 +276,21 @@ def test_an_absurd_option_is_refused_in_a_line(cli: Cli, arguments: tuple[str, .
 
 def test_an_error_is_one_line_whatever_it_quotes() -> None:
     assert RolloutError("a\nb\x1b[31m\u202e").message == "a\\nb\\x1b[31m\\u202e"
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("model.clients", "unenroll_per_year = 5e-324"),
+        ("model.service", "outages_per_year = 5e-324"),
+        ("model.clients", 'heal = { median = "1s", p90 = "3650d" }'),
+        ("model.service", 'outage = { median = "1s", p90 = "3650d" }\noutages_per_year = 1000.0'),
+    ],
+)
+def test_what_happens_almost_never_is_simulated(section: str, line: str) -> None:
+    """Times beyond those that a machine can count are "never", without a warning."""
+    head = QUICK.replace("clients = 600", "clients = 40").replace('window = "immediate"\n', "")
+    client = 'window = "immediate"\n' + (line + "\n" if section == "model.clients" else "")
+    text = head + client + (f"[model.service]\n{line}\n" if section == "model.service" else "")
+    made = plan_scenario(parse_scenario(text, "rare.toml"))
+    assert simulate(made.plan, made.fleet, made.model, runs=1).summary()["devices"] == 40
