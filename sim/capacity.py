@@ -2,8 +2,8 @@
 
 First arithmetic, as any admin would do it (the numbers are Microsoft's): so many clients a management point, so many
 a gateway instance, so many enrollments an hour if they came evenly. Then the same rollout is played: devices come
-when their users come, so the hours are not even, and what is turned away comes again. The least service rate under
-which the deadline is kept is the one to ask for; its ratio to arithmetic is what queueing costs.
+when their users come, so the hours are not even, and what is turned away comes again. The rate to ask for is the
+least that keeps the deadline and turns few attempts away; its ratio to arithmetic is what queueing costs.
 """
 
 from __future__ import annotations
@@ -62,13 +62,25 @@ RATIOS: Final = (
 """Service rates that are tried, as multiples of the arithmetic one."""
 TURNED_AWAY: Final = 0.01
 """Share of the attempts that a sufficient service may turn away."""
+LATER_DAYS: Final = 45
+"""Days beyond the deadline that are played."""
 OFFICE: Final = 12
 """Hours of a release day."""
 
 
 def many(count: int, what: str) -> str:
     """Write a count with its noun."""
-    return f"{count} {what}" + ("" if count == 1 else "s")
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def percent_words(share: float) -> str:
+    """Write a share in percent; what is not nothing never looks like it."""
+    return "less than 0.1 %" if 0 < share < 0.001 else f"{share:.1%}".replace("%", " %")
+
+
+def rounded_up(part: int, whole: int) -> float:
+    """Give a share with four decimals, rounded up: none seems to keep a limit that it does not, and few are not 0."""
+    return -(-part * 10_000 // whole) / 10_000 if whole else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,8 @@ class Played:
 
     ratio : of the rate to `Need.deadline_rate`. per_hour : that rate. hours : until SHARE are enrolled. kept :
     whether that is before the deadline. peak : most attempts in an hour; peak_at : local hour of day of it.
-    throttled : share of the attempts that were turned away. natural_hours : hours with an unlimited service.
+    throttled : share of the attempts that were turned away, rounded up to four decimals.
+    natural_hours : hours with an unlimited service.
     """
 
     ratio: float
@@ -149,9 +162,11 @@ class Case:
     def sentence(self) -> str:
         """Say what to buy, and where queueing makes it worse than arithmetic."""
         need, played = self.need, self.needed
+        days, hours = f"{self.deadline_h / 24:g} days", f"{self.deadline_h:.3g} h"
         text = (
-            f"{self.devices:,} devices in {self.deadline_h / 24:g} days: {many(need.points, 'management point')} "
-            f"({many(need.primaries, 'primary site')}); for {need.internet:,} internet clients {need.gateway_words()}; "
+            f"{many(self.devices, 'device')} in {hours if self.deadline_h < 48 else days}: "
+            f"{many(need.points, 'management point')} ({many(need.primaries, 'primary site')}); "
+            f"for {many(need.internet, 'internet client')} {need.gateway_words()}; "
         )
         if need.primaries > 1:
             text += "a central administration site above them; "
@@ -161,17 +176,20 @@ class Case:
             least = self.played[-1].natural_hours
             if self.barely is not None:
                 return text + (
-                    f"no service rate that was tried turns away at most {self.turned_away:.3g} of the attempts; "
-                    f"an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
+                    f"no service rate that was tried turns away at most {100 * self.turned_away:.3g} % of the "
+                    f"attempts; an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
                 )
+            late = f"has nine of ten enrolled only after {least / 24:.1f} days"
+            if math.isinf(least):
+                late = f"does not have nine of ten enrolled within {LATER_DAYS} days of the deadline"
             return text + (
-                f"no service rate keeps it: even an unlimited service has nine of ten enrolled only after "
-                f"{least / 24:.1f} days, since devices are offline or the window is wide"
+                f"no service rate keeps it: even an unlimited service {late}, since devices are offline or "
+                f"blocked, or the window is wide"
             )
         text += (
             f"a service that takes {played.per_hour:,.0f} enrollments per hour "
             f"({math.ceil(played.per_hour / 60):,} per minute), busiest at {self.peak_at:02}:00, "
-            f"which turns away {played.throttled:.1%} of the attempts"
+            f"which turns away {percent_words(played.throttled)} of the attempts"
         )
         if played.ratio > 1.0:
             text += (
@@ -181,7 +199,7 @@ class Case:
         if self.barely is not None and self.barely is not played:
             text += (
                 f"; {self.barely.per_hour:,.0f} per hour would keep the deadline, too, but turn away "
-                f"{self.barely.throttled:.0%} of the attempts"
+                f"{percent_words(self.barely.throttled)} of the attempts"
             )
         calm = next((one for one in self.played if one.throttled == 0), None)
         return text + (f"; from {calm.per_hour:,.0f} per hour on none is turned away" if calm else "")
@@ -306,7 +324,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
             )
         }
     )
-    horizon_s = int((question.deadline_h + 45 * 24) * HOUR_S)
+    horizon_s = int((question.deadline_h + LATER_DAYS * 24) * HOUR_S)
     if fleet is not None and len(fleet) >= size:
         rows = np.linspace(0, len(fleet) - 1, size).round().astype(np.int32)
         traits = traits_of(fleet.take(rows), told)
@@ -339,7 +357,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
         hours=float(enrolled[needed - 1] - question.start) / HOUR_S if len(enrolled) >= needed else math.inf,
         peak=float(load.attempts.max(initial=0)) / factor,
         peak_at=int((load.from_hour // HOUR_S + busiest) % 24),
-        throttled=round(int(load.throttled.sum()) / attempts, 4) if attempts else 0.0,
+        throttled=rounded_up(int(load.throttled.sum()), attempts),
     )
 
 
@@ -374,7 +392,7 @@ def rows_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
                     **{f"cmg_{name}": count for name, count in need.instances.items()},
                     "arithmetic_per_hour": round(need.deadline_rate, 1),
                     **{key: value for key, value in asdict(one).items() if key != "natural_hours"},
-                    "least_that_keeps_it": one is case.needed,
+                    "recommended": one is case.needed,
                 }
             )
     return out

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from rollout.cli import main
 from rollout.values import DAY_S
-from sim.capacity import Question, need_of, rows_of, sweep
+from sim.capacity import Case, Played, Question, need_of, rounded_up, rows_of, sweep
 from sim.model import ClientModel, Model
 from sim.workers import workers_of
 
@@ -92,6 +94,14 @@ def test_a_deadline_that_no_service_keeps_is_said_so() -> None:
     assert "no service rate keeps it" in case.sentence()
 
 
+def test_devices_that_never_enroll_are_said_so() -> None:
+    """A third is blocked for good: nine of ten never enroll, and no line says "inf days"."""
+    model = Model(clients=ClientModel(window=DAY_S, blocked_share=0.33, never_heals=1.0))
+    case = sweep(model, [Question(1_000, DAY_S, 240.0, START, 1)])[0]
+    assert "does not have nine of ten enrolled within 45 days of the deadline" in case.sentence()
+    assert "inf" not in case.sentence().split()
+
+
 def test_a_sweep_is_the_same_with_one_worker_and_with_two() -> None:
     """Same seed, same cases, wherever they are played."""
     questions = [Question(3_000, window, 240.0, START, 3) for window in (0, DAY_S)]
@@ -114,15 +124,113 @@ def test_one_command_answers_what_must_be_bought(
     with Path(told["files"]["table"]).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(case["played"])
-    assert sum(row["least_that_keeps_it"] == "True" for row in rows) == 1
+    assert sum(row["recommended"] == "True" for row in rows) == 1
     assert Path(told["files"]["picture"]).stat().st_size > 5_000
     assert main(["capacity", "--devices", "many"]) == 2
     assert main(["capacity", "--within", "soon"]) == 2
 
 
-def test_the_table_says_which_rate_is_the_least() -> None:
+def test_the_table_says_which_rate_is_recommended() -> None:
     """At most one row a case is marked."""
     cases = sweep(MODEL, [Question(3_000, DAY_S, 240.0, START, 1)])
     rows = rows_of(cases)
-    assert sum(row["least_that_keeps_it"] for row in rows) == 1
+    assert sum(row["recommended"] for row in rows) == 1
     assert len({row["per_hour"] for row in rows}) == len(rows)
+
+
+Answer = Callable[..., tuple[dict[str, Any], list[dict[str, str]]]]
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
+    """Ask the command; gives its document's case and the rows of its table."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*arguments: str) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        assert main(["capacity", "--workers", "1", "--json", *arguments]) == 0
+        told = json.loads(capsys.readouterr().out)
+        with Path(told["files"]["table"]).open(encoding="utf-8") as file:
+            return told["cases"][0], list(csv.DictReader(file))
+
+    return ask
+
+
+def test_the_recommended_rate_turns_away_at_most_one_percent(answer: Answer) -> None:
+    """372 per hour keep the deadline of 100,000 and turn away 95 %: not an advice. Table and document agree."""
+    case, rows = answer("--devices", "100000")
+    chosen = next(row for row in rows if row["recommended"] == "True")
+    assert case["turned_away"] == 0.01
+    assert case["needed_per_hour"] == float(chosen["per_hour"]) > 3_000
+    assert float(chosen["throttled"]) <= 0.01
+    assert chosen["kept"] == "True"
+    below = [row for row in rows if float(row["per_hour"]) < float(chosen["per_hour"])]
+    assert all(float(row["throttled"]) > 0.01 for row in below if row["kept"] == "True")
+    least = next(row for row in rows if row["kept"] == "True")
+    assert float(least["per_hour"]) == pytest.approx(372, abs=1)
+    assert float(least["throttled"]) > 0.9
+    assert f"{float(least['per_hour']):,.0f} per hour would keep the deadline, too" in case["says"]
+    keys = {"per_hour", "throttled", "hours", "kept"}
+    assert [{key: str(one[key]) for key in keys} for one in case["played"]] == [
+        {key: row[key].replace("inf", "None") for key in keys} for row in rows
+    ]
+
+
+def test_the_share_that_may_be_turned_away_is_chosen(answer: Answer) -> None:
+    """More may be turned away: a smaller service; however fine the figure, and as it is written."""
+    strict, _ = answer("--devices", "20000", "--turned-away", "0.7")
+    assert strict["turned_away"] == 0.007
+    loose, rows = answer("--devices", "20000", "--turned-away", "30")
+    assert loose["needed_per_hour"] < strict["needed_per_hour"]
+    assert float(next(row["throttled"] for row in rows if row["recommended"] == "True")) <= 0.3
+    fine, _ = answer("--devices", "1000", "--turned-away", "0.123456789", "--internet", "33.123456789")
+    assert fine["turned_away"] == 0.00123456789
+    assert fine["need"]["internet"] == 332
+
+
+def test_the_trade_off_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each rate: what it turns away, and when nine of ten are enrolled."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["capacity", "--devices", "100000", "--workers", "1"]) == 0
+    out = capsys.readouterr().out
+    assert all(head in out for head in ("service, per hour", "turned away", "90 % enrolled after"))
+    (least,) = (line for line in out.splitlines() if line.split()[:1] == ["372"])
+    assert "95.2 %" in least
+    (chosen,) = (line for line in out.splitlines() if line.rstrip().endswith("recommended"))
+    assert chosen.split()[0] == "3,571"
+
+
+def played(per_hour: float, throttled: float) -> Played:
+    return Played(per_hour / 10, per_hour, 100.0, True, 50.0, 9, throttled, 90.0)
+
+
+def test_a_few_that_are_turned_away_are_not_none() -> None:
+    """1 attempt of 100,000 is not 0; a share just above the limit is above it."""
+    assert rounded_up(1, 100_000) == 0.0001
+    assert rounded_up(0, 100_000) == 0.0
+    assert rounded_up(10_049, 1_000_000) == 0.0101
+    assert rounded_up(7, 1_000) == 0.007
+    assert rounded_up(0, 0) == 0.0
+    rates = (played(10.0, rounded_up(10_001, 1_000_000)), played(20.0, rounded_up(1, 100_000)))
+    case = Case(1_000, DAY_S, 240.0, need_of(1_000, DAY_S, 240.0, 0.3), rates, 40.0, 9)
+    assert case.needed is rates[1]
+    assert "turns away less than 0.1 % of the attempts" in case.sentence()
+    assert "none is turned away" not in case.sentence()
+
+
+@pytest.mark.parametrize("devices", ["0", "10000001", "99999999999999999999999", "1.5"])
+def test_a_fleet_that_cannot_be_is_refused(devices: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["capacity", "--devices", devices]) == 2
+    (line, *_) = capsys.readouterr().err.splitlines()
+    assert (
+        line
+        == f"rollout: --devices: expected numbers from 1 to 10,000,000 such as 100000,250000, found '{devices}'"
+    )
+
+
+def test_one_device_is_one_device(answer: Answer) -> None:
+    case, _ = answer("--devices", "1", "--within", "36h")
+    assert case["says"].startswith(
+        "1 device in 36 h: 1 management point (1 primary site); for 1 internet client "
+    )

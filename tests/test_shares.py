@@ -15,7 +15,7 @@ from rollout.pacing import equal_groups, released_by, spread
 from rollout.planning.curves import batch_counts
 from rollout.planning.schedule import nominal_batches
 from rollout.policy import load_policy
-from rollout.values import WHOLE, ThresholdGate, ceil_of, part_of, parts_of_percent, parts_of_share
+from rollout.values import WHOLE, ThresholdGate, ceil_of, part_of, parts_of_percent, parts_of_share, share_of
 
 SIZES = (1, 7, 150, 250, 375, 750, 1_500, 3_000, 99_999, 100_000)
 TENTHS = range(1, 1001)
@@ -49,6 +49,8 @@ def test_shares_as_fine_as_people_write_them() -> None:
     assert part_of(100_000, parts_of_percent(8.3)) == 8_300
     assert ceil_of(100_000, 0.07) == 7_000
     assert ceil_of(3, 1 / 3) == 1
+    assert [share_of(percent / 10) for percent in TENTHS] == [tenth / 1000 for tenth in TENTHS]
+    assert share_of(0.123456789) == 0.00123456789
     with pytest.raises(ValueError, match="at most seven decimals"):
         parts_of_percent(0.12345678)
     with pytest.raises(ValueError, match="from 0 to 1"):

@@ -17,12 +17,11 @@ from rollout.durations import parse_duration
 from rollout.errors import UsageError
 from rollout.files import csv_text, make_folder, write_file
 from rollout.policy.mistakes import shown
-from rollout.values import HOUR_S, WHOLE, parts_of_percent
+from rollout.values import HOUR_S, parts_of_percent, share_of
 from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
     from sim.capacity import Case
-
 
 MAX_CASES = 100
 
@@ -61,7 +60,7 @@ def capacity(
     told = steps.read_scenario(scenario)
     model = told.model
     if internet is not None:
-        share = parts_of_percent(_percent("--internet", internet)) / WHOLE
+        share = share_of(_percent("--internet", internet))
         service = model.service.model_copy(update={"internet_share": share})
         model = model.model_copy(update={"service": service})
     start = MADE_UP_AT + 7 * HOUR_S
@@ -71,7 +70,7 @@ def capacity(
     asked = windows.split(",") if windows else []
     seconds = [_window(one.strip()) for one in asked] or [model.clients.window]
     questions = [
-        Question(count, window_s, deadline_h, start, seed, _percent("--turned-away", turned_away) / 100)
+        Question(count, window_s, deadline_h, start, seed, share_of(_percent("--turned-away", turned_away)))
         for count, window_s in product(_counts(devices), seconds)
     ]
     if len(questions) > MAX_CASES:
@@ -182,11 +181,13 @@ def show(cases: list[Case]) -> None:
 
 def _show_rates(case: Case) -> None:
     """Print what each service rate costs: attempts turned away, and time."""
+    from sim.capacity import many, percent_words
+
     needed = case.needed
     rows = [
         [
             f"{one.per_hour:,.0f}",
-            f"{one.throttled:.1%}",
+            percent_words(one.throttled),
             span(one.hours if math.isfinite(one.hours) else None),
             "yes" if one.kept else "no",
             "recommended" if one is needed else "",
@@ -194,7 +195,7 @@ def _show_rates(case: Case) -> None:
         for one in case.played
     ]
     head = ["service, per hour", "turned away", "90 % enrolled after", "in time", ""]
-    table(head, rows, title=f"{case.devices:,} devices, window {span(case.window_s / HOUR_S)}")
+    table(head, rows, title=f"{many(case.devices, 'device')}, window {span(case.window_s / HOUR_S)}")
 
 
 def _write(cases: list[Case], out: Path) -> dict[str, str]:

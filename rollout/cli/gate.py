@@ -12,7 +12,7 @@ from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, note, number, say, table
 from rollout.errors import UsageError
 from rollout.files import make_folder, write_file
-from rollout.values import HOUR_S
+from rollout.values import HOUR_S, share_of
 
 if TYPE_CHECKING:
     from sim.gatecheck import GateCheck
@@ -98,7 +98,7 @@ def _seconds(option: str, hours: float) -> float:
 def _share(option: str, percent: float) -> float:
     if not 0 <= percent <= 100:
         raise UsageError(f"{option}: expected percents between 0 and 100, found {percent:g}")
-    return percent / 100
+    return share_of(percent)
 
 
 def _document(check: GateCheck) -> dict[str, Any]:

@@ -66,7 +66,7 @@ from rollout.values.progress import (
     State,
     Verdict,
 )
-from rollout.values.shares import WHOLE, ceil_of, part_of, parts_of_percent, parts_of_share
+from rollout.values.shares import WHOLE, ceil_of, part_of, parts_of_percent, parts_of_share, share_of
 
 __all__ = [
     "DAY_S",
@@ -133,6 +133,7 @@ __all__ = [
     "parts_of_percent",
     "parts_of_share",
     "put_texts",
+    "share_of",
     "texts",
     "texts_at",
     "time_of_day",

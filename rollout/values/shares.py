@@ -40,6 +40,11 @@ def parts_of_percent(percent: float) -> int:
     return int(parts)
 
 
+def share_of(percent: float) -> float:
+    """Give the share of 1 that a percentage is, however fine: 0.007 for 0.7 (0.7 / 100 is a little less)."""
+    return float(Fraction(str(percent)) / 100)
+
+
 def ceil_of(size: int, share: float) -> int:
     """Give a share of `size` things as it is written, however fine, rounded up to a whole thing."""
     return math.ceil(Fraction(str(share)) * size)
