@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EXPECTED = 'a duration such as "90s", "5m", "36h", "7d" or "1d12h"'
+MAX_S = 3650 * UNITS_S["d"]
+"""No duration is longer: a rollout is planned for two years at most, and no sum with a date may overflow."""
+_LONGEST_TEXT = 64
 
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
@@ -15,12 +19,16 @@ def parse_duration(text: str) -> int:
 
     Raise a `ValueError` that says what was expected and found.
     """
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError(f"expected {EXPECTED}, found {len(text)} characters")
     squeezed = text.strip().lower()
     pieces = _PIECE.findall(squeezed)
     rest = _PIECE.sub("", squeezed).strip()
     if not pieces or rest or len({unit for _, unit in pieces}) < len(pieces):
         raise ValueError(f"expected {EXPECTED}, found {text!r}")
-    seconds = sum(float(number) * UNITS_S[unit] for number, unit in pieces)
+    seconds = sum(Decimal(number) * UNITS_S[unit] for number, unit in pieces)
+    if seconds > MAX_S:
+        raise ValueError(f"expected a duration of at most {MAX_S // UNITS_S['d']} days, found {text!r}")
     if seconds != int(seconds):
         raise ValueError(f"expected a duration of whole seconds, found {text!r}")
     return int(seconds)

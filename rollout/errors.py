@@ -35,6 +35,15 @@ class Exit(IntEnum):
     PIPE_CLOSED = 141
 
 
+def one_line(text: str) -> str:
+    """Write the line breaks and control characters of a text as escapes: what is quoted may come from anywhere."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+
+
 class RolloutError(Exception):
     """Base of all errors that a user sees as one line.
 
@@ -47,8 +56,8 @@ class RolloutError(Exception):
     exit_code: int = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = one_line(message)
+        super().__init__(self.message)
         self.hint = hint
 
 

@@ -7,7 +7,6 @@ leaves it, and is the only one that a budget may slow down: the planner refuses 
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from rollout.durations import format_duration
 from rollout.pacing.curve import UTILISATION
 from rollout.planning.planner import default_phases
 from rollout.policy import PhasePolicy, Policy, load_policy
+from rollout.toml import parse_toml
 from rollout.values import HOUR_S, IntArray, Plan
 
 FloatArray = NDArray[np.float64]
@@ -213,7 +213,7 @@ def document_of(text: str, candidate: Candidate, space: Space, planned: int) -> 
 
     planned : devices of the plan, for a scenario that writes no phases.
     """
-    document = tomllib.loads(text)
+    document = parse_toml(text, "tuned")
     if not candidate.mode:
         return document
     rollout: dict[str, Any] = document["rollout"]

@@ -212,7 +212,7 @@ def _scores() -> NDArray[np.float64]:
 
 
 def _lognormal(length: LogNormal) -> LongArray:
-    seconds = np.maximum(1, np.round(length.median * np.exp(sigma_of(length) * _scores())))
+    seconds = np.clip(np.round(length.median * np.exp(sigma_of(length) * _scores())), 1, NEVER)
     return np.asarray(seconds, dtype=np.int64)
 
 
@@ -220,7 +220,9 @@ def _exponential(per_year: float) -> LongArray:
     if per_year <= 0:
         return np.full(BINS + 1, NEVER, dtype=np.int64)
     steps = np.minimum(np.arange(BINS + 1) / BINS, 1 - 0.5 / BINS)
-    return np.asarray(np.round(-np.log1p(-steps) * 365 * DAY_S / per_year), dtype=np.int64)
+    with np.errstate(over="ignore"):  # once in more years than there are: never
+        seconds = np.round(-np.log1p(-steps) * 365 * DAY_S / per_year)
+    return np.asarray(np.minimum(seconds, NEVER), dtype=np.int64)
 
 
 def _days(model: Model, base: int, limit: int) -> FlagArray:

@@ -7,27 +7,45 @@ The T numbers are the transitions of a client's life, described in `sim.clients`
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from rollout.durations import EXPECTED, format_duration, parse_duration
+from rollout.durations import EXPECTED, MAX_S, format_duration, parse_duration
+from rollout.policy.bounds import FIRST_DAY, LAST_DAY, MAX_DEVICES, MAX_LIST, Share
 
 
 def seconds_of(value: object) -> int:
     """Give the seconds of "60m", "24h", "1d12h", "immediate" (0) or of a whole number of seconds.
 
-    Raise a `ValueError` for anything else, and for negative numbers.
+    Raise a `ValueError` for anything else, for negative numbers and for more than ten years.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_S:
         return value
     if isinstance(value, str):
         return 0 if value.strip().lower() == "immediate" else parse_duration(value)
-    raise ValueError(f"expected {EXPECTED}, found {value!r}")
+    raise ValueError(f"expected {EXPECTED}, at most {MAX_S // 86400} days")
 
 
 Duration = Annotated[int, BeforeValidator(seconds_of), PlainSerializer(format_duration, return_type=str)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
+"""An error code: an HRESULT, signed or unsigned."""
+PerYear = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+
+
+def _holiday(value: object) -> str:
+    try:
+        day = value if isinstance(value, dt.date) else dt.date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("expected a local date such as 2026-12-25") from None
+    if isinstance(day, dt.datetime) or not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"expected a local date from {FIRST_DAY} to {LAST_DAY}")
+    return day.isoformat()
+
+
+Holiday = Annotated[str, BeforeValidator(_holiday)]
 
 
 def _listed(value: Any) -> Any:
@@ -58,7 +76,7 @@ class FailureCode(_Part):
         rate is the chance of each single attempt. Codes: A; rates: ?.
     """
 
-    code: int
+    code: Code
     rate: Share
     permanent: bool = False
 
@@ -69,7 +87,7 @@ class LevelFailure(_Part):
     column: str
     level: str
     rate: Share
-    code: int = 0x80180023  # dmwappushservice missing: a fault of the image, so of a model
+    code: Code = 0x80180023  # dmwappushservice missing: a fault of the image, so of a model
 
 
 _FAILURES = (
@@ -125,9 +143,9 @@ class ClientModel(_Part):
     next_cycle: Duration = 86400
     enrollment: LogNormal = LogNormal(median=90, p90=240)
     report_lag: LogNormal = LogNormal(median=900, p90=3600)
-    unenroll_per_year: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.02
-    failures: tuple[FailureCode, ...] = _FAILURES
-    failure: Annotated[tuple[LevelFailure, ...], BeforeValidator(_listed)] = ()
+    unenroll_per_year: PerYear = 0.02
+    failures: Annotated[tuple[FailureCode, ...], Field(max_length=1000)] = _FAILURES
+    failure: Annotated[tuple[LevelFailure, ...], BeforeValidator(_listed), Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _rates(self) -> ClientModel:
@@ -149,7 +167,7 @@ class ClassModel(_Part):
 
     weekday: Share
     weekend: Share
-    week: tuple[float, float, float, float, float] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    week: tuple[Factor, Factor, Factor, Factor, Factor] = (1.0, 1.0, 1.0, 1.0, 1.0)
     turned_off: Share
     habit: Share = 0.8
     pause: Share = 0.3
@@ -178,8 +196,8 @@ class PresenceModel(_Part):
     )
     laptop: ClassModel = ClassModel(weekday=0.698, weekend=0.147, turned_off=0.95, habit=0.2, pause=0.35)
     rarely_on: ClassModel = ClassModel(weekday=0.08, weekend=0.04, turned_off=0.98, habit=0.0, pause=0.2)
-    mix: tuple[float, float, float, float] = (0.10, 0.40, 0.45, 0.05)
-    holidays: tuple[str, ...] = ()
+    mix: tuple[Share, Share, Share, Share] = (0.10, 0.40, 0.45, 0.05)
+    holidays: Annotated[tuple[Holiday, ...], Field(max_length=MAX_LIST)] = ()
     spread: Share = 0.25
     jitter: Share = 0.15
     pause_length: LogNormal = LogNormal(median=3600, p90=5 * 3600)
@@ -191,7 +209,7 @@ class PresenceModel(_Part):
 
     @model_validator(mode="after")
     def _shares(self) -> PresenceModel:
-        if abs(sum(self.mix) - 1.0) > 1e-6 or min(self.mix) < 0:
+        if abs(sum(self.mix) - 1.0) > 1e-6:
             raise ValueError("expected four shares in mix that sum to 1")
         return self
 
@@ -217,16 +235,16 @@ class ServiceModel(_Part):
         0 instances = not modelled. internet_share : devices that reach policy only through it (?).
     """
 
-    capacity_per_minute: Annotated[int, Field(ge=0)] = 120
+    capacity_per_minute: Annotated[int, Field(ge=0, le=MAX_DEVICES)] = 120
     backoff: Annotated[Duration, Field(ge=1)] = 300
     backoff_max: Annotated[Duration, Field(ge=1)] = 3600
     backoff_jitter: Share = 0.5
-    outages: tuple[Outage, ...] = ()
-    outages_per_year: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
+    outages: Annotated[tuple[Outage, ...], Field(max_length=1000)] = ()
+    outages_per_year: PerYear = 0.0
     outage: LogNormal = LogNormal(median=16200, p90=57600)
     outage_answer: Annotated[Duration, Field(ge=1)] = 30
     cmg_instances: Annotated[int, Field(ge=0, le=16)] = 0
-    cmg_clients: Annotated[int, Field(ge=1)] = 6000
+    cmg_clients: Annotated[int, Field(ge=1, le=MAX_DEVICES)] = 6000
     internet_share: Share = 0.3
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share, Weight
 from rollout.values import (
     GENERATED,
     UNKNOWN,
@@ -30,8 +31,6 @@ DAY_S = 86400
 FIRST_RESOURCE_ID = 16_777_220  # ConfigMgr numbers devices from 2**24 on
 STREAM = 0x666C6565  # keeps this stream apart from the runs' draws under the same seed
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(gt=0)]
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -175,10 +174,16 @@ class FleetModel(_Section):
     comanaged : share of the devices that are enrolled already. never_signed_in : share with a blank stamp.
     """
 
-    clients: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    sites: Annotated[tuple[Site, ...], Field(min_length=1)] = Field(default_factory=_default_sites)
-    models: Annotated[tuple[HardwareModel, ...], Field(min_length=1)] = Field(default_factory=_default_models)
-    builds: Annotated[tuple[Build, ...], Field(min_length=1)] = Field(default_factory=_default_builds)
+    clients: Annotated[int, Field(ge=1, le=MAX_DEVICES)] = 100_000
+    sites: Annotated[tuple[Site, ...], Field(min_length=1, max_length=MAX_LIST)] = Field(
+        default_factory=_default_sites
+    )
+    models: Annotated[tuple[HardwareModel, ...], Field(min_length=1, max_length=MAX_LIST)] = Field(
+        default_factory=_default_models
+    )
+    builds: Annotated[tuple[Build, ...], Field(min_length=1, max_length=MAX_LIST)] = Field(
+        default_factory=_default_builds
+    )
     presence: PresenceShares = PresenceShares()
     join: JoinShares = JoinShares()
     problems: Problems = Problems()

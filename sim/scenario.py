@@ -8,18 +8,24 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rollout.durations import format_duration
 from rollout.errors import UsageError
-from rollout.plain import ALLOWED, is_plain, not_plain
+from rollout.plain import ALLOWED, not_plain
 from rollout.policy import Policy, load_policy
+from rollout.policy.bounds import Count, Limit, Share
+from rollout.policy.mistakes import cut, shown
+from rollout.toml import parse_toml
 from sim.model import Model
 from sim.population import FleetModel
+
+MAX_LOOKS = 250_000
+"""Observations in one simulated rollout: one every five minutes for two years, and some."""
 
 SECTIONS = ("rollout", "fleet", "model", "targets")
 
@@ -35,13 +41,13 @@ class Targets(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    finish_within_h: float = 0.0
-    peak_per_hour: float = 0.0
-    tickets_per_hour: float = 0.0
-    tickets_per_failure: float = 0.3
-    halt_chance: float = 0.0
-    exposed: int = 0
-    bad_rate: float = 0.2
+    finish_within_h: Limit = 0.0
+    peak_per_hour: Limit = 0.0
+    tickets_per_hour: Limit = 0.0
+    tickets_per_failure: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.3
+    halt_chance: Share = 0.0
+    exposed: Count = 0
+    bad_rate: Share = 0.2
 
 
 TUNED_ONLY = ("tickets_per_hour", "exposed")
@@ -126,16 +132,11 @@ def load_scenario(path: Path | str | None = None) -> Scenario:
 
 def parse_scenario(text: str, source: str) -> Scenario:
     """Read a scenario from its text; `source` names it in errors."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{source}: expected TOML, found: {error}", "compare with scenarios/default.toml"
-        ) from error
+    document = parse_toml(text, source, "compare with scenarios/default.toml")
     _known(document, SECTIONS, source, "section")
     _tables(document, source)
     _plain(document, source)
-    return Scenario(
+    scenario = Scenario(
         name=Path(source).stem,
         about=_about(text),
         policy=load_policy(document.get("rollout", {}), source),
@@ -144,6 +145,21 @@ def parse_scenario(text: str, source: str) -> Scenario:
         targets=_part(Targets, document.get("targets", {}), source, "targets"),
         text=text,
     )
+    _few_looks(scenario, source)
+    return scenario
+
+
+def _few_looks(scenario: Scenario, source: str) -> None:
+    """Refuse what would be simulated for hours: each look at the rollout within the horizon costs time."""
+    every_s, horizon_s = scenario.policy.look_every, scenario.model.horizon
+    looks = horizon_s // every_s
+    if looks > MAX_LOOKS:
+        least = format_duration(-(-horizon_s // MAX_LOOKS))
+        raise UsageError(
+            f'{source}: rollout.look_every = "{format_duration(every_s)}" is too short for model.horizon = '
+            f'"{format_duration(horizon_s)}": {looks:,} observations per run, at most {MAX_LOOKS:,}',
+            f'write look_every = "{least}" or longer, or a shorter horizon',
+        )
 
 
 def _part(kind: type[Any], document: dict[str, Any], source: str, section: str) -> Any:
@@ -156,14 +172,22 @@ def _part(kind: type[Any], document: dict[str, Any], source: str, section: str) 
 def _sentence(error: ValidationError, source: str, section: str, kind: type[BaseModel]) -> tuple[str, str]:
     """Turn the first of pydantic's errors into one line, and say how many more there are."""
     first = error.errors(include_url=False)[0]
-    key = ".".join([section, *(str(part) for part in first["loc"])])
+    key = ".".join([section, *(cut(str(part)) for part in first["loc"])])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys(kind, first["loc"][:-1])
         return f"{source}: unknown key '{key}'{more}", _did_you_mean(str(first["loc"][-1]), known)
     if first["type"] == "missing":
         return f"{source}: key '{key}' is missing{more}", f"write {key} = …; see scenarios/default.toml"
-    return f"{source}: {key}: {first['msg']}, found {first['input']!r}{more}", ""
+    return f"{source}: {key}: {_complaint(first)}{more}", ""
+
+
+def _complaint(complaint: Any) -> str:
+    """Say what was expected and found, once."""
+    if complaint["type"] != "value_error":
+        return f"{complaint['msg']}, found {shown(complaint['input'])}"
+    text = str(complaint["ctx"]["error"])
+    return text if "found" in text else f"{text}, found {shown(complaint['input'])}"
 
 
 def _keys(kind: Any, path: tuple[int | str, ...]) -> list[str]:
@@ -183,26 +207,21 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 def _known(document: dict[str, Any], names: tuple[str, ...], source: str, what: str) -> None:
     for key in document:
         if key not in names:
-            raise UsageError(f"{source}: unknown {what} '{key}'", _did_you_mean(key, list(names)))
+            raise UsageError(f"{source}: unknown {what} '{cut(key)}'", _did_you_mean(key, list(names)))
 
 
 def _tables(document: dict[str, Any], source: str) -> None:
     for key, value in document.items():
         if not isinstance(value, dict):
-            raise UsageError(f"{source}: expected a section [{key}], found {key} = {value!r}")
+            raise UsageError(f"{source}: expected a section [{cut(key)}], found {cut(key)} = {shown(value)}")
 
 
 def _plain(document: dict[str, Any], source: str) -> None:
-    """Refuse a text that would steer a terminal or show itself in another order; [rollout] notes may have lines."""
+    """Refuse a text that would steer a terminal or show itself in another order."""
     for key, found in not_plain(document):
-        if key != "rollout.notes" or not is_plain(found.translate(_BLANKS)):
-            raise UsageError(
-                f"{source}, key '{key}': expected {ALLOWED}, found {found[:60]!r}",
-                "write it in one plain line",
-            )
-
-
-_BLANKS = dict.fromkeys(map(ord, "\n\r\t"), " ")
+        raise UsageError(
+            f"{source}, key '{key}': expected {ALLOWED}, found {found[:60]!r}", "write it in one plain line"
+        )
 
 
 def _about(text: str) -> str:

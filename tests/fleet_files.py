@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 
 from rollout.values import Fleet
+
+Row = TypeVar("Row")
+
+ORDERS: Final[dict[str, Callable[[list[Row]], list[Row]]]] = {
+    "sorted": lambda rows: rows,
+    "reversed": lambda rows: rows[::-1],
+    "nearly sorted": lambda rows: [row for at in range(0, len(rows), 7) for row in rows[at : at + 7][::-1]],
+}
+"""Orders of rows that are sorted by name, as consoles write them. Generated fleets are shuffled."""
 
 
 def _columns(*lines: str) -> list[str]:
@@ -54,6 +64,13 @@ INTUNE_JOIN_NAMES = {
     "none": "",
     "unknown": "unknown",
 }
+
+
+def by_name(fleet: Fleet, order: str) -> Fleet:
+    """Give the same fleet in one of ORDERS."""
+    names = fleet.names.tolist()
+    rows = ORDERS[order](sorted(range(len(names)), key=lambda row: names[row]))
+    return fleet.take(np.array(rows, dtype=np.int32))
 
 
 def iso(seconds: int) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from plan_builders import instant
 
 from rollout.pacing import calendar as cal
-from rollout.pacing.calendar import Freeze, resolve, skipped
+from rollout.pacing.calendar import Freeze, occurrences, resolve, skipped
 from rollout.values import DAY_S, Calendar, Window
 
 ZONES = {  # one day on which the clock goes forward and one on which it goes back, where there are such days
@@ -429,3 +429,14 @@ def _any_freeze(rng: np.random.Generator, zone: str, start: int) -> Freeze:
 def test_a_whole_day_is_written_as_people_write_it() -> None:
     """Not 00:00-00:00."""
     assert str(Window((0, 6), 0, 0, "Europe/London")) == "Mon Sun 00:00-24:00 Europe/London"
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Europe/Berlin", "America/Los_Angeles"])
+def test_a_rule_until_the_end_of_time_is_followed(zone: str) -> None:
+    """Calendars write the year 9999 for a rule without end; no zone has that instant."""
+    start = 1_796_000_000
+    for until in ("99991231T235959Z", "99991231T235959", "99991231"):
+        freeze = Freeze(
+            dt.date(2026, 1, 1), dt.date(2026, 1, 1), zone, rrule=f"FREQ=WEEKLY;BYDAY=MO;UNTIL={until}"
+        )
+        assert len(occurrences(freeze, start, start + 70 * 86400, zone)) in (10, 11)

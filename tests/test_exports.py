@@ -22,7 +22,7 @@ from export_builders import (
     read,
     refused,
 )
-from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, write_exports
+from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, ORDERS, by_name, write_exports
 
 from rollout.directory.dialects import join_of, mdm_of, normalise, os_of
 from rollout.directory.exports import read_exports
@@ -334,9 +334,12 @@ def test_no_files_are_a_usage_error() -> None:
 # Round trip, size, examples
 
 
-def test_a_generated_fleet_survives_its_exports(tmp_path: Path) -> None:
-    """Written as three exports in three dialects and read again, the fleet is the same."""
+@pytest.mark.parametrize("order", ["as drawn", *ORDERS])
+def test_a_generated_fleet_survives_its_exports(tmp_path: Path, order: str) -> None:
+    """Written as three exports in three dialects and read again, the fleet is the same, in any order of rows."""
     fleet = generate(FleetModel(clients=3000), 5, TAKEN).fleet
+    if order in ORDERS:
+        fleet = by_name(fleet, order)
     taken = read(*write_exports(fleet, tmp_path))
     back = taken.fleet
     assert back.ids.tolist() == fleet.ids.tolist()

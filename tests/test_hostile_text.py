@@ -48,6 +48,7 @@ SMALLEST: dict[str, tuple[str, ...]] = {
     "resume": (),
     "abort": (),
     "exclude": (),
+    "withdraw": (),
     "report": (),
     "enrollment": (),
     "workloads": (),
@@ -93,7 +94,6 @@ def scenario(**texts: str) -> dict[str, Any]:
             "collection": text("collection", names["second"]),
             "auto_enrollment": text("auto_enrollment", names["third"]),
             "salt": text("salt", names["pilot"]),
-            "notes": text("notes", names["pilot"]),
             "exclude": [text("exclude", NAMES[3])],
             "gate": {"evidence": False, "min_executed": 1, "straggler_max": 1.0},
             "mature_after": "1d",
@@ -133,7 +133,7 @@ PLACES = (
         "collection",
         "auto_enrollment",
     ),
-    *("salt", "notes", "exclude", "strata", "stratum", "reason of off", "reason", "column of budgets"),
+    *("salt", "exclude", "strata", "stratum", "reason of off", "reason", "column of budgets"),
     *("column of failure", "level"),
 )
 
@@ -235,6 +235,7 @@ def test_a_world_of_hostile_names_through_every_verb() -> None:
     for name in NAMES:
         twice("status", "--device", name)
     twice("exclude", TAKEN["formula"], "--by", markup, "--reason", TAKEN["formula"])
+    twice("withdraw", TAKEN["formula"], "--by", markup, "--reason", TAKEN["formula"])
     twice("approve", "--gate", NAMES[0], "--by", markup)
     twice("resume", "--reason", TAKEN["label"], "--by", TAKEN["label"])
     twice("run", "--speed", "max", "--metrics", "m.prom", "--log-format", "json")
@@ -348,11 +349,8 @@ def test_a_name_that_is_not_plain_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_text_of_a_scenario_that_is_not_plain_is_refused(place: str, text: str) -> None:
-    """The refusal names the key; notes alone may have several lines."""
+    """The refusal names the key."""
     written = tomli_w.dumps(scenario(**{place: text}))
-    if place == "notes" and text in (REFUSED["line feed"], REFUSED["carriage return"], REFUSED["tab"]):
-        assert parse_scenario(written, "one.toml").policy.notes == text
-        return
     with pytest.raises(
         UsageError, match=r"one\.toml, key '(rollout|model)\..*expected text without line"
     ) as caught:

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pytest
 from export_builders import (
     TAKEN,
     column,
@@ -20,7 +21,7 @@ from export_builders import (
     read,
     refused,
 )
-from fleet_files import write_exports
+from fleet_files import ORDERS, by_name, write_exports
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,9 +48,11 @@ def test_files_join_on_the_entra_id(tmp_path: Path) -> None:
     assert column(fleet, "configmgr_join") == ["id"]
 
 
-def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
-    """The fleet is the same whichever export is named first."""
-    paths = write_exports(generate(FleetModel(clients=300), 3, TAKEN).fleet, tmp_path)
+@pytest.mark.parametrize("order", ["as drawn", *ORDERS])
+def test_the_order_of_files_does_not_matter(tmp_path: Path, order: str) -> None:
+    """The fleet is the same whichever export is named first, also where the exports are sorted by name."""
+    fleet = generate(FleetModel(clients=300), 3, TAKEN).fleet
+    paths = write_exports(by_name(fleet, order) if order in ORDERS else fleet, tmp_path)
     assert read(*paths).fleet.digest == read(*reversed(paths)).fleet.digest
 
 

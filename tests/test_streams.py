@@ -47,6 +47,7 @@ QUICK_CALLS: dict[str, list[tuple[str, ...]]] = {
     "pause": [("pause", "--by", BY, "--reason", BY, "--db", "open.db")],
     "resume": [("resume", "--by", BY, "--db", "open.db")],
     "exclude": [("exclude", "nobody", "--by", BY, "--db", "open.db")],
+    "withdraw": [("withdraw", "nobody", "--by", BY, "--db", "open.db")],
     "abort": [("abort", "--by", BY, "--reason", BY, "--db", "open.db", "--json")],
     "report": [("report", "run-1", "--out", "report"), ("report", "--audit")],
     "enrollment": [("enrollment",), ("enrollment", STATES), ("enrollment", "--from", "none", "--to", "all")],

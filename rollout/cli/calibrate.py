@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, iso, number, say
 from rollout.cli.tune import Cluster
 from rollout.files import write_file
+from rollout.toml import parse_toml
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -90,7 +90,7 @@ def calibrated_toml(database: Database, rollout: str, pilot: Pilot, found: Calib
     from sim.scenario import DEFAULT_TEXT, parse_scenario
 
     stored = database.plan(database.rollout(rollout).plan_id)
-    changed = tomllib.loads(stored.scenario or DEFAULT_TEXT)
+    changed = parse_toml(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
     changed["model"] = model_document(found.model)
     about = (
         f"Calibrated to {found.devices} devices of {rollout} as of {iso(pilot.now)}, with 90 % intervals: "

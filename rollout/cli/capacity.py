@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import Json, Out, Seed, Verbose
+from rollout.cli.options import MAX_CLIENTS, Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
 from rollout.errors import UsageError
 from rollout.files import csv_text, make_folder, write_file
-from rollout.values import HOUR_S, share_of
+from rollout.policy.mistakes import shown
+from rollout.values import HOUR_S, parts_of_percent, share_of
 from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
     from sim.capacity import Case
 
-MOST_DEVICES = 10_000_000
-"""As in `[fleet]`: more than any hierarchy holds."""
+MAX_CASES = 100
 
 
 def capacity(
@@ -60,7 +60,8 @@ def capacity(
     told = steps.read_scenario(scenario)
     model = told.model
     if internet is not None:
-        service = model.service.model_copy(update={"internet_share": share_of(internet)})
+        share = share_of(_percent("--internet", internet))
+        service = model.service.model_copy(update={"internet_share": share})
         model = model.model_copy(update={"service": service})
     start = MADE_UP_AT + 7 * HOUR_S
     deadline_h = _seconds("--within", within) / HOUR_S
@@ -69,9 +70,13 @@ def capacity(
     asked = windows.split(",") if windows else []
     seconds = [_window(one.strip()) for one in asked] or [model.clients.window]
     questions = [
-        Question(count, window_s, deadline_h, start, seed, share_of(turned_away))
+        Question(count, window_s, deadline_h, start, seed, share_of(_percent("--turned-away", turned_away)))
         for count, window_s in product(_counts(devices), seconds)
     ]
+    if len(questions) > MAX_CASES:
+        raise UsageError(
+            f"expected at most {MAX_CASES} pairs of --devices and --windows, found {len(questions)}"
+        )
     with workers_of(steps.workers_here(workers), cluster) as hands:
         cases = sweep(model, questions, hands)
     files = _write(cases, out)
@@ -89,6 +94,17 @@ def _seconds(option: str, text: str) -> int:
         raise UsageError(f"{option}: {error}") from None
 
 
+def _percent(option: str, percent: float) -> float:
+    """Refuse what is no number ("nan"), which passes every comparison, and what is finer than shares are counted."""
+    try:
+        parts_of_percent(percent)
+    except (ValueError, ArithmeticError):
+        raise UsageError(
+            f"{option}: expected a percentage from 0 to 100 with at most seven decimals, found {percent}"
+        ) from None
+    return percent
+
+
 def _window(text: str) -> int:
     return 0 if text == "immediate" else _seconds("--windows", text)
 
@@ -98,9 +114,9 @@ def _counts(text: str) -> list[int]:
         counts = [int(one.strip().replace("_", "")) for one in text.split(",")]
     except ValueError:
         counts = []
-    if not counts or min(counts) < 1 or max(counts) > MOST_DEVICES:
+    if not counts or min(counts) < 1 or max(counts) > MAX_CLIENTS:
         raise UsageError(
-            f"--devices: expected numbers from 1 to {MOST_DEVICES:,} such as 100000,250000, found '{text}'"
+            f"--devices: expected numbers from 1 to {MAX_CLIENTS:,} such as 100000,250000, found {shown(text)}"
         )
     return counts
 

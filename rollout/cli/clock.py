@@ -42,14 +42,14 @@ class WallClock:
     def __init__(
         self,
         sleep: Callable[[float], None] = time.sleep,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] | None = None,
         monotonic: Callable[[], float] = steady,
         server: Callable[[], float | None] = unknown,
     ) -> None:
         self._sleep = sleep
         self._monotonic = monotonic
         self._server = server
-        self._ahead = wall() - monotonic()
+        self._ahead = (wall or time.time)() - monotonic()
         self._last = 0
         self._is_told = False
 
@@ -58,9 +58,14 @@ class WallClock:
         told = self._server()
         if told is not None and not self._is_told:
             self._is_told, self._last = True, 0  # a machine that was ahead need not be waited for
-        present = self._monotonic() + self._ahead if told is None else told
-        self._last = max(self._last, int(present))
+        self._last = self.peek()
         return self._last
+
+    def peek(self) -> int:
+        """Give the present second as `now` does, for whoever looks in between: it moves nothing."""
+        told = self._server()
+        present = self._monotonic() + self._ahead if told is None else told
+        return max(self._last, int(present))
 
     def wait_until(self, at: int) -> int:
         """Sleep until `at` and give the present second then."""

@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.exclusions import rows_of, worded
-from rollout.cli.options import Json, Out, Seed, Verbose
+from rollout.cli.options import MAX_RUNS, Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, note, number, say, span
 from rollout.files import make_folder
 
@@ -30,7 +30,7 @@ def demo(
     ] = 100_000,
     seed: Seed = 1,
     out: Out = Path("demo"),
-    runs: Annotated[int, typer.Option(min=1, help="Replications of the simulation.")] = RUNS,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Replications of the simulation.")] = RUNS,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:

@@ -80,8 +80,10 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         is_real = ways.directory != directories.EMBEDDED
         lived = 0 if is_real else lived_until(journal)
         clock = _clock(progress.at, lived, ways, heart, contact)
-        contact.time.barred = lambda: permit.barred(clock.now())
-        if is_real:
+        if isinstance(clock, WallClock):
+            peek = clock.peek
+            contact.time.barred = lambda: permit.barred(peek())
+        if is_real and journal.progress() is not None:
             check_not_ahead(rollout_id, progress.at, clock.now())
         journal.session(max(progress.at, lived), "begin", f"{owner()}, speed {ways.speed or 'max'}")
         until = None if is_real else plan.start + setting.model.horizon

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, instant, iso, number, say, span
 from rollout.cli.tune import Cluster
 from rollout.errors import UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def forecast(
     rollout: Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Ways on that are played.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Ways on that are played.")] = 20,
     calibrated: Annotated[
         bool, typer.Option("--calibrated/--as-assumed", help="Fit the assumptions to this rollout first.")
     ] = True,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import emit, note, number, say, table
 from rollout.errors import UsageError
 from rollout.files import make_folder, write_file
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from sim.gatecheck import GateCheck
 
 RATES = "0.5,1,2,3,5,10,20"
+MAX_RATES = 100
+MIN_HOURS, MAX_HOURS = 0.001, 10_000
 
 
 def gate(
@@ -33,7 +34,7 @@ def gate(
     good_rate: Annotated[float, typer.Option(help="Failure rate of the others then, percent.")] = 0.5,
     fail_hours: Annotated[float, typer.Option(min=0.0, help="Mean hours from release to a failure.")] = 6.0,
     enroll_hours: Annotated[float, typer.Option(min=0.0, help="Mean hours to a success.")] = 24.0,
-    runs: Annotated[int, typer.Option(min=1, help="Rollouts a rate.")] = 200,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Rollouts a rate.")] = 200,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Draw the pictures here.")] = None,
     seed: Seed = 1,
     db: Db = DEFAULT_DB,
@@ -80,14 +81,17 @@ def gate(
 
 def _rates(text: str) -> list[float]:
     try:
-        return [_share("--rates", float(one)) for one in text.split(",")]
+        rates = [_share("--rates", float(one)) for one in text.split(",")]
     except ValueError:
         raise UsageError(f"--rates: expected percents such as {RATES}, found '{text}'") from None
+    if len(rates) > MAX_RATES:
+        raise UsageError(f"--rates: expected at most {MAX_RATES} percents, found {len(rates)}")
+    return rates
 
 
 def _seconds(option: str, hours: float) -> float:
-    if not 0 < hours < math.inf:
-        raise UsageError(f"{option}: expected hours above 0, found {hours:g}")
+    if not MIN_HOURS <= hours <= MAX_HOURS:
+        raise UsageError(f"{option}: expected {MIN_HOURS:g} to {MAX_HOURS:,} hours, found {hours:g}")
     return hours * HOUR_S
 
 

@@ -11,10 +11,11 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.files import expand
-from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, table
 from rollout.errors import UsageError
 from rollout.files import csv_text, write_file
+from rollout.policy.bounds import FIRST_DAY, LAST_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,9 @@ def inventory(
         list[str] | None,
         typer.Option("--from", metavar="CSV... | scenario [TOML]", help="Exports, or a generated fleet."),
     ] = None,
-    clients: Annotated[int | None, typer.Option(min=1, help="Size of a generated fleet.")] = None,
+    clients: Annotated[
+        int | None, typer.Option(min=1, max=MAX_CLIENTS, help="Size of a generated fleet.")
+    ] = None,
     seed: Seed = 1,
     encoding: Annotated[str | None, typer.Option(help="Of the files, where it can't be told.")] = None,
     allow_rejected: Annotated[
@@ -87,6 +90,8 @@ def _instant(text: str) -> int:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--taken: expected a date such as 2026-11-24, found '{text}'") from None
+    if not FIRST_DAY <= at.date() <= LAST_DAY:
+        raise UsageError(f"--taken: expected a date from {FIRST_DAY} to {LAST_DAY}, found '{text}'")
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 

@@ -12,6 +12,13 @@ from rollout.plain import ALLOWED, is_plain
 
 DEFAULT_DB = "rollout.db"
 
+MAX_CLIENTS = 10_000_000
+"""Devices of a generated fleet, as in [fleet]."""
+MAX_RUNS = 100_000
+MAX_WORKERS = 1024
+MAX_SEED = 2**63 - 1
+"""The largest number that the journal's database keeps."""
+
 Db = Annotated[
     str,
     typer.Option(
@@ -20,7 +27,7 @@ Db = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Verbose = Annotated[int, typer.Option("-v", count=True, help="Show more detail; -vv shows tracebacks.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random draw.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; made if missing.")]
 
 

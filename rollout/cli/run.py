@@ -14,7 +14,7 @@ from rollout.cli.choosing import check_alone
 from rollout.cli.executing import Ways, execute
 from rollout.cli.logs import LogFormat, set_up, tell
 from rollout.cli.notify import Notice
-from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.telling import Channels
 from rollout.cli.terminal import emit, instant, note, number, say, say_lines
@@ -40,7 +40,9 @@ def run(
     ] = "1",
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Of the pretend world: 1, or that with which it was begun."),
+        typer.Option(
+            "--seed", min=0, max=MAX_SEED, help="Of the pretend world: 1, or that with which it was begun."
+        ),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")

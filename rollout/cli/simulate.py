@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, Db, Json, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, span, table
 from rollout.errors import TargetMissedError
 from rollout.files import write_file
@@ -27,10 +27,12 @@ def simulate(
     target: Annotated[
         str | None, typer.Argument(metavar="[SCENARIO or PLAN]", help="A TOML file, a plan id or a digest.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Replications.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Replications.")] = 20,
     seed: Seed = 1,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
-    clients: Annotated[int | None, typer.Option(min=1, help="Size of a scenario's generated fleet.")] = None,
+    clients: Annotated[
+        int | None, typer.Option(min=1, max=MAX_CLIENTS, help="Size of a scenario's generated fleet.")
+    ] = None,
     decisions: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the decision rows of the first run (JSON lines)."),

@@ -8,7 +8,7 @@ import numpy as np
 
 from rollout.errors import RefusedError
 from rollout.undo import still_ours
-from rollout.values import IntArray, Plan
+from rollout.values import IntArray, Plan, texts_at
 from rollout.workloads import outside_superset
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def staged_devices(database: Database) -> dict[str, set[str]]:
         plan = database.plan(known.plan_id).plan
         if plan.action.startswith("workload:"):
             by_digest[plan.digest] = known.id
-            out[known.id] = set(plan.ids[added_rows(database, known.id)].tolist())
+            out[known.id] = set(texts_at(plan.ids, added_rows(database, known.id)).tolist())
         elif plan.action_undone.startswith("workload:") and plan.continues in by_digest:
-            out[by_digest[plan.continues]] -= set(plan.ids[left_rows(database, known.id)].tolist())
+            out[by_digest[plan.continues]] -= set(texts_at(plan.ids, left_rows(database, known.id)).tolist())
     return out
 
 
@@ -49,7 +49,7 @@ def check_undo(database: Database, plan: Plan, ours: IntArray) -> None:
     """
     if plan.action != "enroll":
         return
-    leaving = set(plan.ids[ours].tolist())
+    leaving = set(texts_at(plan.ids, ours).tolist())
     for rollout_id, staged in reversed(staged_devices(database).items()):
         outside = outside_superset(staged - leaving, staged)
         if outside:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli.files import expand_one, is_pattern
+from rollout.cli.options import MAX_WORKERS
 from rollout.cli.terminal import note
 from rollout.errors import UsageError
 from rollout.values import Finding, Fleet, Inventory, Plan
@@ -241,8 +242,9 @@ def workers_here(asked: int | None) -> int:
     """Give the number of worker processes: as asked, or one a core."""
     import os
 
-    if asked is not None and asked < 1:
-        raise UsageError(f"--workers: expected at least 1, found {asked}")
+    if asked is not None and not 1 <= asked <= MAX_WORKERS:
+        least = "at least 1" if asked < 1 else f"at most {MAX_WORKERS:,}"
+        raise UsageError(f"--workers: expected {least}, found {asked}")
     if asked is not None:
         return asked
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, Db, Json, Out, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Out, Seed, Verbose
 from rollout.cli.terminal import bar, emit, say, span, table
 from rollout.durations import parse_duration
 from rollout.errors import TargetMissedError, UsageError
@@ -39,12 +39,16 @@ def tune(
     ] = "",
     trials: Annotated[
         int | None,
-        typer.Option(min=2, help=f"Try so many plans; {TRIALS} without a budget. Repeats exactly."),
+        typer.Option(
+            min=2, max=MAX_RUNS, help=f"Try so many plans; {TRIALS} without a budget. Repeats exactly."
+        ),
     ] = None,
     inventory: Annotated[str, typer.Option(metavar="ID", help="Tune for a stored inventory.")] = "",
-    clients: Annotated[int | None, typer.Option(min=1, help="Size of the generated fleet.")] = None,
+    clients: Annotated[
+        int | None, typer.Option(min=1, max=MAX_CLIENTS, help="Size of the generated fleet.")
+    ] = None,
     out: Out = Path("tuned"),
-    verify: Annotated[int, typer.Option(min=0, help="Full-size runs of the chosen plan.")] = 3,
+    verify: Annotated[int, typer.Option(min=0, max=MAX_RUNS, help="Full-size runs of the chosen plan.")] = 3,
     seed: Seed = 1,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
     cluster: Cluster = "",

@@ -36,14 +36,15 @@ def workloads(
         str | None, typer.Option(metavar="MDMWORKLOADS", help="Read a client's flags, such as 8193.")
     ] = None,
     cap: Annotated[
-        int | None, typer.Option(min=0, help="The client's 'max capabilities' from its log, such as 4095.")
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="'max capabilities' of the client's log, such as 4095."),
     ] = None,
     device: Annotated[
         str,
         typer.Option(metavar="ID", help="Who manages one device, by id or name: of FILE, or the inventory."),
     ] = "",
     site_version: Annotated[
-        int | None, typer.Option(min=0, help="Of Configuration Manager, such as 2403.")
+        int | None, typer.Option(min=0, max=9999, help="Of Configuration Manager, such as 2403.")
     ] = None,
     db: Db = DEFAULT_DB,
     as_json: Json = False,

@@ -123,11 +123,9 @@ def _stack(tables: Sequence[Table], rejects: Rejects) -> Table | None:
 
 def _concatenated(tables: Sequence[Table], rows: IntArray) -> Table:
     """Lay tables of one kind under each other; a column that one of them lacks is unknown there."""
-    n = sum(map(len, tables))
+    n, places = sum(map(len, tables)), rows.astype(np.intp)  # see `texts_at`
     ends = np.cumsum([len(table) for table in tables])
-    spans = [
-        np.arange(end - len(table), end, dtype=np.int32) for table, end in zip(tables, ends, strict=True)
-    ]
+    spans = [np.arange(end - len(table), end, dtype=np.intp) for table, end in zip(tables, ends, strict=True)]
 
     def spread(
         field: str, key: str, fill: object, dtype: object
@@ -137,7 +135,7 @@ def _concatenated(tables: Sequence[Table], rows: IntArray) -> Table:
             column = getattr(table, field).get(key)
             if column is not None:
                 out[span] = column
-        chosen: np.ndarray[tuple[int], np.dtype[np.generic]] = out[rows]
+        chosen: np.ndarray[tuple[int], np.dtype[np.generic]] = out[places]
         return chosen
 
     def laid(key: str) -> Factor:

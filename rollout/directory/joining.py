@@ -14,7 +14,17 @@ import numpy as np
 
 from rollout.directory.columns import IdArray
 from rollout.directory.table import Table
-from rollout.values import BoolArray, FlagArray, IntArray, Join, LongArray, TextArray, codes_of, texts
+from rollout.values import (
+    BoolArray,
+    FlagArray,
+    IntArray,
+    Join,
+    LongArray,
+    TextArray,
+    codes_of,
+    put_texts,
+    texts,
+)
 
 NOT_SERIALS = frozenset(
     {
@@ -101,9 +111,8 @@ class _Rows:
         """Give the row of each Entra id, -1 where no row has it."""
         if not len(self._sorted):
             return np.full(len(keys), -1, dtype=np.int32)
-        order = np.argsort(
-            keys, kind="stable"
-        )  # sorted needles walk through the haystack once: twice as fast as at random
+        # Sorted needles walk through the haystack once: twice as fast as at random.
+        order = np.argsort(keys, kind="stable")
         at = np.empty(len(keys), dtype=np.int64)
         at[order] = np.searchsorted(self._sorted, keys[order])
         at = np.minimum(at, len(self._sorted) - 1)
@@ -227,7 +236,7 @@ def _names(n: int, entra: Table | None, intune: Table | None, intune_rows: IntAr
     """Give the name of each row so far; Entra's where both have one."""
     names: TextArray = texts([""] * n)
     if intune is not None:
-        names[intune_rows] = intune.texts["name"]
+        put_texts(names, intune_rows, intune.texts["name"])
     if entra is not None:
         filled = entra.texts["name"] != ""
         names[: len(entra)][filled] = entra.texts["name"][filled]

@@ -31,7 +31,18 @@ from rollout.directory.columns import IdArray
 from rollout.directory.dialects import AGENT_COMANAGED, AGENT_CONFIGMGR, INTUNE
 from rollout.directory.joining import BY, By, Joined
 from rollout.directory.table import Table
-from rollout.values import UNKNOWN, Factor, FlagArray, Fleet, IntArray, Join, LongArray, TextArray, texts
+from rollout.values import (
+    UNKNOWN,
+    Factor,
+    FlagArray,
+    Fleet,
+    IntArray,
+    Join,
+    LongArray,
+    TextArray,
+    put_texts,
+    texts,
+)
 
 Source = tuple[Table | None, IntArray]
 """A system's records and the fleet row of each."""
@@ -184,7 +195,7 @@ def _texts(n: int, key: str, sources: Sequence[Source]) -> TextArray:
         if table is not None and key in table.texts:
             column = table.texts[key]
             filled = column != ""
-            out[rows[filled]] = column[filled]
+            put_texts(out, rows[filled], column[filled])
     return out
 
 

@@ -16,7 +16,6 @@ group = "Intune Auto Enrollment"
 from __future__ import annotations
 
 import ipaddress
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -34,6 +33,7 @@ from pydantic import (
 from rollout.directory.clouds import CLOUDS
 from rollout.errors import UsageError
 from rollout.plain import ALLOWED, not_plain
+from rollout.toml import parse_toml
 
 PASSWORD_ENV = "ROLLOUT_ADMINSERVICE_PASSWORD"
 CLIENT_SECRET_ENV = "ROLLOUT_GRAPH_CLIENT_SECRET"
@@ -227,14 +227,14 @@ def load_settings(path: Path | str) -> DirectorySettings:
     Raise `UsageError` with the key, what was expected and what was found.
     """
     try:
-        with Path(path).open("rb") as file:
-            document = tomllib.load(file)
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror or error}", "give the settings file of the directory"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: expected TOML, found {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: expected UTF-8 text, found byte {error.start} that is none") from error
+    document = parse_toml(text, str(path))
     if set(document) != {"directory"}:
         raise UsageError(
             f"{path}: expected the section [directory] alone, found {', '.join(document) or 'nothing'}"

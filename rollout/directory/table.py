@@ -22,7 +22,7 @@ from rollout.directory.decoding import (
     shown,
 )
 from rollout.directory.dialects import DIALECTS, Dialect, Field, Kind, Value, normalise
-from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray
+from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray, texts_at
 
 CHUNK = 1_000
 """Rows that are taken at once: few enough that their text stays in the processor's cache."""
@@ -312,7 +312,7 @@ def _only(table: Table, keep: BoolArray) -> Table:
         table.kind,
         table.lines[rows],
         {key: column[rows] for key, column in table.ids.items()},
-        {key: column[rows] for key, column in table.texts.items()},
+        {key: texts_at(column, rows) for key, column in table.texts.items()},
         {key: column.take(rows) for key, column in table.factors.items()},
         {key: column[rows] for key, column in table.flags.items()},
         {key: column[rows] for key, column in table.numbers.items()},

@@ -161,7 +161,7 @@ class Transport:
         self._told: tuple[float, float] | None = None
         # Our wall clock as it was at the start, carried on by the steady one: nobody sets it in between.
         self._wall_ahead = clock.wall() - clock.monotonic()
-        self._disagrees = False
+        self._disagrees = self._has_agreed = False
         self.pressure = 0.0
         self._backoff = Backoff(chance)
         self._budget = Budget()
@@ -183,7 +183,9 @@ class Transport:
     def server_now(self) -> float | None:
         """Give the server's clock, Unix seconds, by its last answer and the time since.
 
-        None before the first answer, and while it differs from our own clocks by more than TRUST_S.
+        None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
+        in this session, since then it is the server's that was set; else nobody knows which one is wrong, and the
+        earlier one counts, so that nothing opens early.
         """
         if self._told is None:
             return None
@@ -377,14 +379,20 @@ class Transport:
         if disagrees != self._disagrees:
             if disagrees:
                 way = "ahead of" if off > 0 else "behind"
+                used = "this machine's" if self._has_agreed or off > 0 else "the server's"
                 self._alert(
-                    f"the server's clock is {span_text(abs(off))} {way} this machine's: this machine's is used "
-                    "until they agree"
+                    f"the server's clock is {span_text(abs(off))} {way} this machine's: {used} is used until they agree"
                 )
             else:
                 log.warning("the server's clock agrees with this machine's again")
             self._disagrees = disagrees
-        self._told = None if disagrees else (stamp, now)
+        self._has_agreed |= not disagrees
+        is_used = not disagrees or (off < 0 and not self._has_agreed)
+        if not is_used:
+            self._told = None
+        elif self._told is None or not 0.0 <= self._told[0] - self._told[1] - (stamp - now) < 1.0:
+            # A Date is cut to whole seconds, so the latest of several that agree is the nearest to the truth.
+            self._told = (stamp, now)
 
 
 @dataclass(slots=True)

@@ -26,20 +26,28 @@ from numpy.typing import ArrayLike
 from rollout.gates.beta import FloatArray, log_beta_above, log_beta_below
 from rollout.values import BoolArray, EvidenceGate, LongArray
 
+RATE_MIN = 1e-6
+CHANCE_MIN = 1e-12
+PRIOR_MIN, PRIOR_MAX = 0.001, 100_000.0
+"""Bounds of failure rates, of accepted chances and of a prior; beyond them the logarithms lose their digits."""
+
 BLOCK = 64
 """Boundaries grow by at least so many failures at a time."""
 
 
 def check_evidence_gate(gate: EvidenceGate) -> None:
     """Raise a `ValueError` that names the first parameter out of its range."""
-    if not 0 < gate.p_ok < gate.p_bad < 1:
-        raise ValueError(f"expected 0 < p_ok < p_bad < 1, found p_ok = {gate.p_ok}, p_bad = {gate.p_bad}")
+    if not RATE_MIN <= gate.p_ok < gate.p_bad <= 1 - RATE_MIN:
+        raise ValueError(
+            f"expected {RATE_MIN:g} <= p_ok < p_bad <= 1 - {RATE_MIN:g}, "
+            f"found p_ok = {gate.p_ok}, p_bad = {gate.p_bad}"
+        )
     for name, value in (("alpha", gate.alpha), ("beta", gate.beta)):
-        if not 0 < value < 1:
-            raise ValueError(f"expected 0 < {name} < 1, found {value}")
+        if not CHANCE_MIN <= value < 1:
+            raise ValueError(f"expected {CHANCE_MIN:g} <= {name} < 1, found {value}")
     for name, value in (("prior_a", gate.prior_a), ("prior_b", gate.prior_b)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"expected a positive {name}, found {value}")
+        if not PRIOR_MIN <= value <= PRIOR_MAX:
+            raise ValueError(f"expected a {name} from {PRIOR_MIN:g} to {PRIOR_MAX:g}, found {value}")
 
 
 def check_counts(

@@ -30,6 +30,7 @@ from rollout.values import (
     Phase,
     Plan,
     Strata,
+    texts_at,
 )
 
 RELEASED_BEFORE = "released before"
@@ -50,7 +51,9 @@ def order_digest(plan: Plan) -> str:
     seal = hashlib.sha256()
     for phase in plan.phases:
         if phase.name != TAIL:
-            seal.update(f"\n{phase.name}\n".encode() + "\n".join(plan.ids[phase.order].tolist()).encode())
+            seal.update(
+                f"\n{phase.name}\n".encode() + "\n".join(texts_at(plan.ids, phase.order).tolist()).encode()
+            )
     return seal.hexdigest()
 
 
@@ -221,10 +224,10 @@ def _kept(plan: Plan, policy: Policy, fleet: Fleet, rows: IntArray) -> list[Memb
     phase_of = {
         one: index.get(phase.name, len(wishes) - 1)
         for phase in plan.phases
-        for one in plan.ids[phase.order].tolist()
+        for one in texts_at(plan.ids, phase.order).tolist()
     }
     theirs = np.array(
-        [phase_of.get(one, len(wishes) - 1) for one in fleet.ids[rows].tolist()], dtype=np.int32
+        [phase_of.get(one, len(wishes) - 1) for one in texts_at(fleet.ids, rows).tolist()], dtype=np.int32
     )
     numbers, columns = draw_numbers(fleet.ids, policy.salt or policy.name), strata_columns(policy, fleet)
     ranks = id_ranks(fleet.ids)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.values import Factor, Fleet, IntArray, Inventory, Plan, TextArray, texts
+from rollout.values import Factor, Fleet, IntArray, Inventory, Plan, TextArray, texts, texts_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,7 @@ def appended(codes: IntArray, levels: tuple[str, ...], values: list[str]) -> tup
 
 
 def _joined(known: TextArray, other: TextArray, rows: IntArray) -> TextArray:
-    return texts([*known.tolist(), *other[rows].tolist()])
+    return texts([*known.tolist(), *texts_at(other, rows).tolist()])
 
 
 def _factors(known: Factor, other: Factor | None, rows: IntArray) -> Factor:

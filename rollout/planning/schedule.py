@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rollout.durations import format_duration
+from rollout.errors import RefusedError
 from rollout.pacing import largest_step, released_by
 from rollout.pacing.calendar import instant_after, next_open, open_zones
 from rollout.values import Budgets, Calendar, IntArray, Phase, PhaseEnd, Plan
@@ -23,6 +25,10 @@ class Release:
     at: int
     phase: int
     rows: IntArray
+
+
+MAX_STEPS = 250_000
+"""Steps of one phase: one every five minutes for two years, and some."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +46,10 @@ class Course:
     flying: deque[tuple[int, int]] = field(default_factory=deque)
 
     def run(self, phase: Phase, index: int, begin: int) -> list[Release]:
-        """Give the releases of a phase that begins at `begin`; some are missing if the calendar ends."""
+        """Give the releases of a phase that begins at `begin`; some are missing if the calendar ends.
+
+        Raise a `RefusedError` if the phase takes more than MAX_STEPS steps.
+        """
         queue = _Queue(phase.order, self.zone_calendars, self.zone_codes)
         out: list[Release] = []
         done, step, most = 0, 0, largest_step(phase.curve, phase.step_s, len(phase))
@@ -50,6 +59,8 @@ class Course:
             at = None if passed is None else next_open(self.calendar, passed)
             if at is None:
                 break
+            if step > MAX_STEPS:
+                raise _too_many_steps(phase)
             due = released_by(phase.curve, active_s, len(phase)) - done
             rows = queue.take(min(due, most, self._room(at)), at)
             if len(rows):
@@ -68,6 +79,14 @@ class Course:
                 self.flying.popleft()
             room = min(room, self.budgets.in_flight - sum(count for _, count in self.flying))
         return max(0, room)
+
+
+def _too_many_steps(phase: Phase) -> RefusedError:
+    return RefusedError(
+        f"phase '{phase.name}': step = \"{format_duration(phase.step_s)}\" is too short: the phase takes more than "
+        f"{MAX_STEPS:,} steps",
+        "Write a longer step, such as the default of one hour.",
+    )
 
 
 class _Queue:

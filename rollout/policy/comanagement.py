@@ -6,12 +6,12 @@ against it and refuses what would enroll everybody, move everybody or leave a de
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from rollout.policy.bounds import Day
 from rollout.policy.modes import Part
 from rollout.values.clouds import CLOUDS
 from rollout.workloads import WORKLOADS
@@ -47,7 +47,7 @@ class Counterpart(Part):
 
     policy: Written
     by: Written
-    on: dt.date
+    on: Day
 
 
 class PreflightPolicy(Part):
@@ -56,7 +56,7 @@ class PreflightPolicy(Part):
     stale_days : days without sign-in after which a device is stale. off : rules switched off, each with a reason.
     """
 
-    stale_days: int = Field(default=90, ge=21)
+    stale_days: int = Field(default=90, ge=21, le=3650)
     off: Mapping[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
 
 

@@ -17,12 +17,12 @@ def usage_error(error: ValidationError, model: type[BaseModel], source: str) -> 
     first = min(complaints, key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains most
     path, owner = _walk(model, first["loc"])
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    key = f"{source}, key '{'.'.join(['rollout', *path]).replace('.[', '[')}'"
+    key = f"{source}, key '{'.'.join(['rollout', *map(cut, path)]).replace('.[', '[')}'"
     if first["type"] == "extra_forbidden":
         known = _keys(owner)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.6)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(known)}."
-        return UsageError(f"{key}: expected a known key, found '{first['loc'][-1]}'{more}", hint)
+        return UsageError(f"{key}: expected a known key, found '{cut(str(first['loc'][-1]))}'{more}", hint)
     if first["type"] == "missing":
         return UsageError(f"{key}: expected a value, found none{more}", "Write this key.")
     return UsageError(f"{key}: expected {_expected(first)}, found {_found(first['input'])}{more}")
@@ -40,16 +40,32 @@ def _expected(complaint: Any) -> str:
         return str(complaint["ctx"]["error"])
     if complaint["type"] == "union_tag_invalid":
         return f"a mode out of {complaint['ctx']['expected_tags']}"
+    if complaint["type"] in ("less_than_equal", "less_than", "greater_than_equal", "greater_than"):
+        (bound,) = complaint["ctx"].values()
+        return str(complaint["msg"]).removeprefix("Input should be ").rsplit(" ", 1)[0] + f" {bound:,}"
     message = str(complaint["msg"])
     message = message.removeprefix("Input should be ").removeprefix("Value should be ")
     return message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
 
 
+def cut(word: str, width: int = 60) -> str:
+    """Shorten a key that somebody made up, so that it fits into a line."""
+    return word if len(word) <= width else word[: width - 3] + "..."
+
+
+def shown(value: object, width: int = 60) -> str:
+    """Write a value that was found so that it fits into a line, however long or deep it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; tables within tables
+        return "something too large to show"
+    return cut(text, width)
+
+
 def _found(value: Any) -> str:
     if isinstance(value, BaseModel) or (isinstance(value, dict) and len(value) > 3):
         return "something else"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shown(value)
 
 
 def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.durations import EXPECTED, parse_duration
+from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Count, Day, Moment, PerHour, Positive
 from rollout.values import WHOLE, parts_of_percent, parts_of_share
 
 SHARE = 'a share such as "10%"'
 BATCH = 'a number of devices, a share such as "10%", or "rest"'
-MAX_BATCHES = 10_000
+MAX_BATCHES = MAX_LIST
 
 
 def _seconds(value: object) -> object:
@@ -23,18 +23,21 @@ def _seconds(value: object) -> object:
     try:
         return parse_duration(value)
     except ValueError as error:
-        raise ValueError(EXPECTED) from error
+        raise ValueError(str(error).removeprefix("expected ").split(", found")[0]) from error
 
 
 def parse_share(value: object) -> int:
     """Give "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
     text = value.strip() if isinstance(value, str) else ""
     try:
-        parts = Decimal(text.removesuffix("%")) * (WHOLE // 100)
+        percent = Decimal(text.removesuffix("%"))
     except InvalidOperation:
         raise ValueError(SHARE) from None
-    if not text.endswith("%") or not 0 <= parts <= WHOLE or parts != int(parts):
+    if not text.endswith("%") or not percent.is_finite() or not 0 <= percent <= 100:
         raise ValueError(f"{SHARE} between 0% and 100%")
+    parts = percent * (WHOLE // 100)
+    if parts != int(parts):
+        raise ValueError(f"{SHARE} with at most seven decimals")
     return int(parts)
 
 
@@ -47,7 +50,7 @@ def _batches(value: object) -> object:
 
 
 def _batch(value: object) -> int | str:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_DEVICES:
         return value
     if value == "rest":
         return "rest"
@@ -69,13 +72,11 @@ def _exactly(parts_of: Callable[[float], int]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Count = Annotated[int, Strict(), Field(ge=0)]
-Positive = Annotated[int, Strict(), Field(gt=0)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 PositiveSeconds = Annotated[Seconds, Field(gt=0)]
-Share = Annotated[int, BeforeValidator(parse_share)]
-Percent = Annotated[float, Field(gt=0, le=100), _exactly(parts_of_percent)]
-ShareOfOne = Annotated[float, Field(ge=0, le=1), _exactly(parts_of_share)]
+ShareText = Annotated[int, BeforeValidator(parse_share)]
+Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False), _exactly(parts_of_percent)]
+ShareOfOne = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _exactly(parts_of_share)]
 BatchSizes = Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]
 
 
@@ -89,7 +90,7 @@ class Auto(Part):
     """As fast as the enrollment service bears (`rollout.pacing.auto_duration_s`), within the budgets."""
 
     mode: Literal["auto"] = "auto"
-    service_per_hour: float | None = Field(default=None, gt=0)
+    service_per_hour: PerHour | None = None
     gap: Seconds = 0
 
 
@@ -120,7 +121,7 @@ class ByDate(Part):
     """Evenly, the last device at `date` at the latest; a date without time means the end of that day."""
 
     mode: Literal["by_date"]
-    date: dt.datetime | dt.date
+    date: Moment | Day
     gap: Seconds = 0
 
 
@@ -128,7 +129,7 @@ class Points(Part):
     """Through (active time, share) points: straight lines between them, or steps."""
 
     mode: Literal["points"]
-    points: Annotated[tuple[tuple[Seconds, Share], ...], Field(min_length=1)]
+    points: Annotated[tuple[tuple[Seconds, ShareText], ...], Field(min_length=1, max_length=MAX_LIST)]
     steps: bool = False
 
     @model_validator(mode="after")
@@ -145,7 +146,7 @@ class Ramp(Part):
     mode: Literal["ramp"]
     base: Positive
     every: PositiveSeconds | None = None
-    factor: float = Field(default=2.0, ge=1, le=100)
+    factor: float = Field(default=2.0, ge=1, le=100, allow_inf_nan=False)
     succeeded: Positive
     cap: Count = 0
 

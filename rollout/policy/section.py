@@ -15,9 +15,10 @@ from pydantic import BeforeValidator, Field, Strict, ValidationError, field_vali
 
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze
 from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
+from rollout.policy.bounds import MAX_LIST, Chance, Count, Day, Moment, PerHour, Positive, Prior, Probability
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
-from rollout.policy.modes import Auto, Count, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
+from rollout.policy.modes import Auto, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -109,7 +110,8 @@ Zone = Annotated[str, BeforeValidator(_zone)]
 FixedZone = Annotated[str, BeforeValidator(_fixed_zone)]
 Minutes = Annotated[int, BeforeValidator(_minutes)]
 Hours = Annotated[tuple[int, int], BeforeValidator(_hours)]
-Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_length=1)]
+Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_length=1, max_length=MAX_LIST)]
+Words = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 
 
 class WindowPolicy(Part):
@@ -149,10 +151,12 @@ class FreezePolicy(Part):
     """
 
     on: Annotated[
-        tuple[dt.date, ...], BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one)
+        tuple[Day, ...],
+        BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one),
+        Field(max_length=MAX_LIST),
     ] = ()
-    from_: dt.date | None = Field(default=None, alias="from")
-    to: dt.date | None = None
+    from_: Day | None = Field(default=None, alias="from")
+    to: Day | None = None
     rrule: str = ""
     days: int = Field(default=1, ge=1, le=366)
     hours: Hours | None = None
@@ -226,12 +230,12 @@ class BudgetsPolicy(Part):
 class EvidencePolicy(Part):
     """See `rollout.values.EvidenceGate`."""
 
-    p_ok: float = Field(default=_EVIDENCE.p_ok, gt=0, lt=1)
-    p_bad: float = Field(default=_EVIDENCE.p_bad, gt=0, lt=1)
-    alpha: float = Field(default=_EVIDENCE.alpha, gt=0, lt=1)
-    beta: float = Field(default=_EVIDENCE.beta, gt=0, lt=1)
-    prior_a: float = Field(default=_EVIDENCE.prior_a, gt=0)
-    prior_b: float = Field(default=_EVIDENCE.prior_b, gt=0)
+    p_ok: Probability = _EVIDENCE.p_ok
+    p_bad: Probability = _EVIDENCE.p_bad
+    alpha: Chance = _EVIDENCE.alpha
+    beta: Chance = _EVIDENCE.beta
+    prior_a: Prior = _EVIDENCE.prior_a
+    prior_b: Prior = _EVIDENCE.prior_b
 
     @model_validator(mode="after")
     def _apart(self) -> EvidencePolicy:
@@ -240,10 +244,20 @@ class EvidencePolicy(Part):
         return self
 
 
+def _some_percent(value: object) -> object:
+    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
+    if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
+        raise ValueError(
+            "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "
+            "min_executed = 1)"
+        )
+    return value
+
+
 class ThresholdPolicy(Part):
     """See `rollout.values.ThresholdGate`."""
 
-    percent: Percent
+    percent: Annotated[Percent, BeforeValidator(_some_percent)]
     count: Count = 1
     min_executed: Count = 20
     action: Literal["halt", "hold"] = "halt"
@@ -254,11 +268,11 @@ class GateRules(Part):
     """See `rollout.values.GatePolicy`; `evidence = false` leaves only the thresholds."""
 
     evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
-    thresholds: tuple[ThresholdPolicy, ...] = ()
-    min_executed: int = Field(default=20, ge=1)
+    thresholds: Annotated[tuple[ThresholdPolicy, ...], Field(max_length=100)] = ()
+    min_executed: Positive = 20
     straggler_max: ShareOfOne = 0.5
     no_progress: Seconds = 0
-    strata_min: int = Field(default=50, ge=1)
+    strata_min: Positive = 50
     per_stratum: bool = True
     dry_run: bool = False
 
@@ -332,9 +346,9 @@ class Policy(CoManagement):
     collection: str = ""
     salt: str = ""
     zone: FixedZone = "UTC"
-    start: dt.datetime | None = None
-    windows: tuple[WindowPolicy, ...] = ()
-    freezes: tuple[FreezePolicy, ...] = ()
+    start: Moment | None = None
+    windows: Annotated[tuple[WindowPolicy, ...], Field(max_length=100)] = ()
+    freezes: Annotated[tuple[FreezePolicy, ...], Field(max_length=200)] = ()
     step: PositiveSeconds = 3600
     look_every: PositiveSeconds = 300
     chunk: Annotated[int, Strict(), Field(ge=1, le=100_000)] = 200
@@ -344,9 +358,9 @@ class Policy(CoManagement):
     stratum: str = "model"
     budgets: BudgetsPolicy = BudgetsPolicy()
     gate: GateRules = GateRules()
-    phases: tuple[PhasePolicy, ...] = ()
-    service_per_hour: float | None = Field(default=None, gt=0)
-    exclude: tuple[str, ...] = ()
+    phases: Annotated[tuple[PhasePolicy, ...], Field(max_length=200)] = ()
+    service_per_hour: PerHour | None = None
+    exclude: Words = ()
 
     @field_validator("start")
     @classmethod

@@ -19,7 +19,7 @@ from rollout.values import UNKNOWN, Finding, Inventory, Join, Severity
 
 BLOCK, WARN, INFO = Severity.BLOCK, Severity.WARN, Severity.INFO
 
-STALE_DAYS_MIN = 21
+STALE_DAYS_MIN, STALE_DAYS_MAX = 21, 3650
 """Entra renews its sign-in stamp only when it is about 14 days old, give or take 5: less cannot be told."""
 
 STALE_DAYS = 90
@@ -75,6 +75,8 @@ def _check(stale_days: int, off: Mapping[str, str]) -> None:
             f"stale days: expected at least {STALE_DAYS_MIN}, found {stale_days}",
             "Entra renews the sign-in stamp only about every 14 days, so a lower number hits devices in use.",
         )
+    if stale_days > STALE_DAYS_MAX:
+        raise UsageError(f"stale days: expected at most {STALE_DAYS_MAX:,}, found {stale_days}")
     known = rule_ids()
     for rule, reason in off.items():
         if rule not in known:

@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 def mark_of_this_process() -> str:
     """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
     try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         space = (_PROC / "self/ns/pid").readlink().name
     except OSError:
         return ""

@@ -21,7 +21,9 @@ from rollout.values.fleet import (
     TextArray,
     codes_of,
     is_made_up,
+    put_texts,
     texts,
+    texts_at,
 )
 from rollout.values.outcome import (
     NOT_RELEASED,
@@ -130,8 +132,10 @@ __all__ = [
     "part_of",
     "parts_of_percent",
     "parts_of_share",
+    "put_texts",
     "share_of",
     "texts",
+    "texts_at",
     "time_of_day",
     "value_of",
 ]

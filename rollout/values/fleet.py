@@ -29,6 +29,20 @@ def texts(values: Iterable[str]) -> TextArray:
     return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
+def texts_at(column: TextArray, rows: IntArray | LongArray) -> TextArray:
+    """Give the texts of some rows, in their order.
+
+    NumPy 2.1 reads freed memory where variable-width strings are chosen by indices of 32 bits.
+    """
+    chosen: TextArray = column[rows.astype(np.intp)]
+    return chosen
+
+
+def put_texts(column: TextArray, rows: IntArray | LongArray, values: TextArray) -> None:
+    """Write texts into some rows of a column; with indices of 32 bits NumPy 2.1 writes nothing."""
+    column[rows.astype(np.intp)] = values
+
+
 def codes_of(values: Iterable[str], index: dict[str, int] | None = None) -> IntArray:
     """Number the different texts in order of first appearance, shape ``(n,)``.
 
@@ -163,10 +177,10 @@ class Fleet:
     def take(self, rows: IntArray) -> Fleet:
         """Give the fleet of some rows only, in their order."""
         return Fleet(
-            ids=self.ids[rows],
-            names=self.names[rows],
+            ids=texts_at(self.ids, rows),
+            names=texts_at(self.names, rows),
             resource_ids=self.resource_ids[rows],
-            serials=self.serials[rows],
+            serials=texts_at(self.serials, rows),
             factors={name: factor.take(rows) for name, factor in self.factors.items()},
             flags={name: flag[rows] for name, flag in self.flags.items()},
             times={name: at[rows] for name, at in self.times.items()},
