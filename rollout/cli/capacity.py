@@ -15,8 +15,7 @@ from rollout.cli.options import MAX_CLIENTS, Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
-from rollout.errors import UsageError
-from rollout.policy.mistakes import shown
+from rollout.errors import UsageError, shown
 from rollout.values import HOUR_S, WHOLE, parts_of_percent
 from sim import MADE_UP_AT
 

@@ -178,6 +178,8 @@ class FreezePolicy(Part):
             raise ValueError("one rule on one line")
         if {"BYEASTER", "BYSETPOS"} & keys.keys() and keys["FREQ"] in ("DAILY", "WEEKLY"):
             raise ValueError("FREQ=YEARLY or FREQ=MONTHLY with BYEASTER or BYSETPOS")
+        if not keys.get("INTERVAL", "1").isdecimal() or not int(keys.get("INTERVAL", "1")[:9]):
+            raise ValueError("INTERVAL to be 1 or more in a rule")  # with 0 the library never comes to an end
         if {"COUNT", "UNTIL"} <= keys.keys():
             raise ValueError("either COUNT or UNTIL in a rule")
         if {"BYHOUR", "BYMINUTE", "BYSECOND"} & keys.keys():
