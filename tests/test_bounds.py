@@ -55,6 +55,14 @@ ABSURD = {
         POLICY + 'freezes = [{ rrule = "FREQ=DAILY;BYSETPOS=5" }]\n' + MODEL,
         "expected FREQ=YEARLY or FREQ=MONTHLY with BYEASTER or BYSETPOS",
     ),
+    "a rule that never moves on": (
+        POLICY + 'freezes = [{ from = 2027-01-01, rrule = "FREQ=DAILY;INTERVAL=0" }]\n' + MODEL,
+        "expected INTERVAL to be 1 or more in a rule",
+    ),
+    "a rule that runs backwards": (
+        POLICY + 'freezes = [{ from = 2027-01-01, rrule = "FREQ=DAILY;INTERVAL=-1" }]\n' + MODEL,
+        "expected INTERVAL to be 1 or more in a rule",
+    ),
     "a rule with two ends": (
         POLICY + 'freezes = [{ from = 2026-12-01, rrule = "FREQ=DAILY;COUNT=3;UNTIL=20261224" }]\n' + MODEL,
         "expected either COUNT or UNTIL in a rule",

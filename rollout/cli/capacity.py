@@ -14,9 +14,8 @@ from rollout.cli.options import MAX_CLIENTS, Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
-from rollout.errors import UsageError
+from rollout.errors import UsageError, shown
 from rollout.files import csv_text, make_folder, write_file
-from rollout.policy.mistakes import shown
 from rollout.values import HOUR_S, parts_of_percent, share_of
 from sim import MADE_UP_AT
 
