@@ -20,9 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from rollout.durations import format_duration
-from rollout.failures import explain
 from rollout.gates.beta import log_beta, log_beta_below
-from rollout.values import DAY_S, HOUR_S, FailureClass
+from rollout.values import DAY_S, HOUR_S
 from sim.model import ClientModel, FailureCode, Model
 from sim.pilot import Answer, FloatArray, Pilot, ages_of, answer
 from sim.robustness import assumed
@@ -338,14 +337,12 @@ def _failures(pilot: Pilot, model: Model) -> tuple[Estimate, Model]:
     total = sum(one.rate for one in usual) or 1.0
     # One failure of the scenario's mix beside those that were counted: a code may not have come up yet.
     shares = {one.code: one.rate / total for one in usual}
-    kinds = {one.code: one.kind for one in usual}
     codes, counts = np.unique(pilot.code[pilot.failed], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         shares[code] = shares.get(code, 0.0) + count
-        kinds.setdefault(code, _kind(code))
     weight = sum(shares.values()) or 1.0
     for_good = tuple(
-        FailureCode(code=code, kind=kinds[code], rate=round(median * share / weight, 6), permanent=True)
+        FailureCode(code=code, rate=round(median * share / weight, 6), permanent=True)
         for code, share in sorted(shares.items())
     )
     mended = tuple(one for one in model.clients.failures if not one.permanent)
@@ -365,10 +362,6 @@ def _beta_quantile(level: float, a: float, b: float) -> float:
         else:
             high = middle
     return high
-
-
-def _kind(code: int) -> FailureClass:
-    return explain(code).kind
 
 
 def window_text(model: Model) -> str:

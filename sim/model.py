@@ -14,7 +14,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from rollout.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, format_duration, parse_duration
 from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share
-from rollout.values import FailureClass
 
 
 def seconds_of(value: object) -> int:
@@ -71,14 +70,13 @@ class LogNormal(_Part):
 
 
 class FailureCode(_Part):
-    """One way to fail.
+    """One way to fail; what the code means, and its class, is said by `rollout.failures`.
 
     permanent : the device has this fault (rate = share of devices) and fails every attempt; otherwise
-        rate is the chance of each single attempt. Codes and classes: A; rates: ?.
+        rate is the chance of each single attempt. Codes: A; rates: ?.
     """
 
     code: Code
-    kind: FailureClass
     rate: Share
     permanent: bool = False
 
@@ -93,14 +91,14 @@ class LevelFailure(_Part):
 
 
 _FAILURES = (
-    FailureCode(code=0x80180018, kind=FailureClass.CONFIG, rate=0.002, permanent=True),
-    FailureCode(code=0x80180026, kind=FailureClass.DEVICE, rate=0.002, permanent=True),
-    FailureCode(code=0x80180023, kind=FailureClass.DEVICE, rate=0.001, permanent=True),
-    FailureCode(code=0x801C03F2, kind=FailureClass.IDENTITY, rate=0.002, permanent=True),
-    FailureCode(code=0x80180014, kind=FailureClass.CONFIG, rate=0.001, permanent=True),
-    FailureCode(code=0x80180005, kind=FailureClass.TRANSIENT, rate=0.01),
-    FailureCode(code=0x80192EE2, kind=FailureClass.NETWORK, rate=0.015),
-    FailureCode(code=0xCAA10001, kind=FailureClass.TRANSIENT, rate=0.005),
+    FailureCode(code=0x80180018, rate=0.002, permanent=True),
+    FailureCode(code=0x80180026, rate=0.002, permanent=True),
+    FailureCode(code=0x80180023, rate=0.001, permanent=True),
+    FailureCode(code=0x801C03F2, rate=0.002, permanent=True),
+    FailureCode(code=0x80180014, rate=0.001, permanent=True),
+    FailureCode(code=0x80180005, rate=0.01),
+    FailureCode(code=0x80192EE2, rate=0.015),
+    FailureCode(code=0xCAA10001, rate=0.005),
 )
 
 

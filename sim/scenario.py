@@ -30,7 +30,7 @@ SECTIONS = ("rollout", "fleet", "model", "targets")
 
 
 class Targets(BaseModel):
-    """What the rollout must reach; `simulate` compares, `tune` searches. 0 = no target.
+    """What the rollout must reach: `tune` searches for it, `simulate` compares all but TUNED_ONLY. 0 = no target.
 
     finish_within_h : hours until the last device has an outcome, in nine of ten runs.
     peak_per_hour : enrollment attempts an hour. tickets_per_hour : failures × tickets_per_failure.
@@ -47,6 +47,10 @@ class Targets(BaseModel):
     halt_chance: Share = 0.0
     exposed: Count = 0
     bad_rate: Share = 0.2
+
+
+TUNED_ONLY = ("tickets_per_hour", "exposed")
+"""Targets that `simulate` does not compare: they need the searcher's runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ def base(rng: random.Random) -> Document:
     )
     length = {"median": "1h", "p90": "3h"}
     used = {"weekday": 0.6, "weekend": 0.3, "turned_off": 0.5}
-    code = {"code": 0x80180005, "kind": "transient", "rate": 0.1}
+    code = {"code": 0x80180005, "rate": 0.1}
     return {
         "rollout": {
             "name": "fuzz",

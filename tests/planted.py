@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from rollout.values import FailureClass, Fleet, Outcome
+from rollout.values import Fleet, Outcome
 from sim.draws import traits_of
 from sim.model import ClientModel, FailureCode, Model
 from sim.pilot import Pilot, answer
@@ -30,7 +30,7 @@ def base_model(failure_rate: float) -> Model:
     """Give the default model with one permanent failure code."""
     usual = Model(clients=ClientModel(window=DAY_S))
     mended = tuple(one for one in usual.clients.failures if not one.permanent)
-    for_good = FailureCode(code=0x80180018, kind=FailureClass.CONFIG, rate=failure_rate, permanent=True)
+    for_good = FailureCode(code=0x80180018, rate=failure_rate, permanent=True)
     return usual.model_copy(
         update={"clients": usual.clients.model_copy(update={"failures": (for_good, *mended)})}
     )

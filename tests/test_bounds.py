@@ -96,7 +96,7 @@ ABSURD = {
         "model.presence.mix.0: Input should be a finite number, found nan",
     ),
     "an error code of 70 bits": (
-        POLICY + MODEL + 'failures = [{ code = 999999999999999999999, kind = "device", rate = 0.1 }]\n',
+        POLICY + MODEL + "failures = [{ code = 999999999999999999999, rate = 0.1 }]\n",
         "model.clients.failures.0.code: Input should be less than 4294967296",
     ),
     "a holiday that is no date": (

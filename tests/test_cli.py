@@ -200,6 +200,15 @@ def test_missed_targets_exit_5(cli: Cli) -> None:
     answer = cli("simulate", "late.toml", "--runs", "1", "--workers", "1")
     assert answer.code == 5
     assert "done within 1.0 h" in answer.err
+    assert "only 'rollout tune'" not in answer.err
+
+
+def test_targets_that_are_not_compared_are_named(cli: Cli) -> None:
+    """Exit 0 of simulate says nothing about the targets that only tune compares."""
+    Path("exposed.toml").write_text(QUICK + "[targets]\nexposed = 1\ntickets_per_hour = 0.001\n")
+    answer = cli("simulate", "exposed.toml", "--runs", "1", "--workers", "1")
+    assert answer.code == 0
+    assert "targets that only 'rollout tune' compares: tickets_per_hour, exposed" in answer.err
 
 
 def test_demo_accounts_for_every_client(cli: Cli) -> None:

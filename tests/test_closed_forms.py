@@ -110,16 +110,14 @@ def test_all_at_once_takes_devices_by_capacity_minutes(n: int, capacity: int) ->
 def test_retries_are_geometric() -> None:
     """Each attempt fails with chance p: the mean number of attempts of a device is 1 / (1 - p)."""
     p = 0.3
-    failures = [{"code": 0x80180005, "kind": "transient", "rate": p}]
+    failures = [{"code": 0x80180005, "rate": p}]
     _, engine = enroll(plain({"window": "1h", "failures": failures, "next_cycle": "1h"}), 5000, 2)
     assert engine.load().attempts.sum() / 5000 == pytest.approx(1 / (1 - p), rel=0.02)
 
 
 def test_permanent_failures_have_their_share_and_use_all_attempts() -> None:
     """A share of devices fails for good, each after exactly three attempts."""
-    model = plain(
-        {"window": "1h", "failures": [{"code": 5, "kind": "config", "rate": 0.1, "permanent": True}]}
-    )
+    model = plain({"window": "1h", "failures": [{"code": 5, "rate": 0.1, "permanent": True}]})
     n = 5000
     traits = traits_like(n, model)
     engine = make_engine(

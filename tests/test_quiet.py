@@ -40,8 +40,8 @@ ROUGH = Model.model_validate(
             "window": "2h",
             "unenroll_per_year": 20.0,
             "failures": [
-                {"code": 0x80180018, "kind": "config", "rate": 0.03, "permanent": True},
-                {"code": 0x80180005, "kind": "transient", "rate": 0.3},
+                {"code": 0x80180018, "rate": 0.03, "permanent": True},
+                {"code": 0x80180005, "rate": 0.3},
             ],
         },
         "horizon": "30d",

@@ -121,7 +121,7 @@ BAD_SITE = both(SITES, BAD, put("rollout.stratum", "site"))
 BY_LEVEL = both(
     SITES, put("rollout.budgets", {"column": "site", "per_level": 76})
 )  # binds; the least that may
-CODE = {"code": 0x80180005, "kind": "transient", "rate": 0.4, "permanent": False}
+CODE = {"code": 0x80180005, "rate": 0.4, "permanent": False}
 CODES = put("model.clients.failures", [CODE])
 MOVE = put("rollout", {**base()["rollout"], **WORKLOAD})
 RESOURCES = both(
@@ -372,11 +372,6 @@ REFUSED: Final = {
 }
 """Keys that state how the console is set, and how a state that does not fit is refused."""
 
-ELSEWHERE: Final = {
-    "model.clients.failures.kind": "the class that a calibrated or hand-written code is shown with",
-}
-"""Keys that change neither plan nor simulation, and what they are for."""
-
 
 def keys_of(model: Any, prefix: str) -> Iterator[str]:
     """Give all keys of a section, those of nested tables with it; a pacing's by the name of its mode."""
@@ -441,7 +436,7 @@ def test_every_key_of_a_plan_and_a_model_is_tried() -> None:
     assert {
         key.replace("phases.", "") for key in own_gates
     } <= KEYS.keys()  # the same model as [rollout.gate]
-    assert known - own_gates - ELSEWHERE.keys() == KEYS.keys()
+    assert known - own_gates == KEYS.keys()
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -96,8 +96,28 @@ def test_more_than_everything_is_refused() -> None:
     assert "at most 100 (these are 110)" in refusal(
         {"name": "a", "percent": 50}, {"name": "b", "percent": 60}
     )
+    same = [["a", "b"], ["B", "A", "a"]]
+    ordered = [{"name": str(n), "percent": 60, "where": {"site": sites}} for n, sites in enumerate(same)]
+    assert "at most 100 (these are 120)" in refusal(*ordered)
+    assert "'percent' together with 'percent_of'" in refusal({"name": "a", "percent_of": "remaining"})
     sites = [{"name": site, "percent": 60, "where": {"site": site}} for site in ("a", "b")]
     assert load_policy({"name": "x", "phases": sites}, "x.toml")
+
+
+def test_a_phase_that_gets_less_than_its_share_is_named() -> None:
+    """60 % of all and then 60 % of one site: what the first takes is missing; a device by rounding is not."""
+    inventory = make_inventory(1_000, site=["Berlin"] * 301 + ["Hamburg"] * 699)
+    phases = [{"name": "all", "percent": 60}, {"name": "site", "percent": 60, "where": {"site": "Berlin"}}]
+    plan = plan_of(inventory, phases=phases)
+    (line,) = [one for one in plan.warnings if "instead of" in one]
+    assert line == (
+        f"phase 'site' has {len(plan.phases[1])} instead of 181 devices (60 % of 301): earlier phases take the others"
+    )
+    assert 100 < len(plan.phases[1]) < 140
+    thirds = [{"name": str(n), "percent": share} for n, share in enumerate((33.3, 33.3, 33.4))]
+    plan = plan_of(make_inventory(1_001), phases=thirds)
+    assert [len(phase) for phase in plan.phases] == [334, 334, 333, 0]
+    assert not [one for one in plan.warnings if "instead of" in one]
 
 
 def test_few_devices_go_in_the_first_batches() -> None:

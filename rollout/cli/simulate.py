@@ -10,7 +10,7 @@ import typer
 
 from rollout.cli import steps
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Seed, Verbose
-from rollout.cli.terminal import bar, emit, number, say, span, table
+from rollout.cli.terminal import bar, emit, note, number, say, span, table
 from rollout.errors import TargetMissedError
 from rollout.files import write_file
 from rollout.plain import json_text
@@ -68,7 +68,12 @@ def simulate(
         emit(forecast.summary())
     else:
         show(known, world.stored.id, forecast)
-    _against_targets(forecast, steps.targets_of(world, scenario))
+    from sim.scenario import TUNED_ONLY
+
+    targets = steps.targets_of(world, scenario)
+    if others := [name for name in TUNED_ONLY if getattr(targets, name)]:
+        note(f"targets that only 'rollout tune' compares: {', '.join(others)}")
+    _against_targets(forecast, targets)
 
 
 def write_decisions(path: Path, rows: Sequence[DecisionRow]) -> None:

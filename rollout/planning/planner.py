@@ -6,7 +6,7 @@ Deterministic in its arguments: the same inventory, policy and instant give the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -74,6 +74,7 @@ def make_plan(
         excluded[unreached] = len(reasons)
         text = f"{int(unreached.sum()):,} of {int(draft.left.sum()):,} devices are in no phase and stay as they are"
         warnings = [*warnings, text]
+    warnings = [*warnings, *draft.short]
     return finish_plan(
         policy,
         inventory,
@@ -158,11 +159,12 @@ def default_phases(size: int) -> tuple[PhasePolicy, ...]:
 
 @dataclass(slots=True, eq=False)
 class _Draft:
-    """Deals the devices out to the phases."""
+    """Deals the devices out to the phases. short : a line for each phase that gets less than its share."""
 
     policy: Policy
     fleet: Fleet
     left: BoolArray
+    short: list[str] = field(default_factory=list)
 
     def members(self) -> tuple[list[Members], BoolArray]:
         """Give the phases with their devices in order, the tail last, and who is in none, shape ``(n,)``."""
@@ -177,8 +179,15 @@ class _Draft:
             matches = matching(self.fleet, wish.where, f"phases[{index + 1}].where")
             rows = np.flatnonzero(left & matches)
             base = int((self.left & matches).sum()) if wish.percent_of == "plan" else len(rows)
-            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[: _limit(wish, len(rows), base)]
+            wanted = _limit(wish, base)
+            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[:wanted]
             left[order] = False
+            # Shares are rounded up, so a last phase may lack a device for each phase before it.
+            if wish.percent is not None and wanted - len(order) > index:
+                self.short.append(
+                    f"phase '{wish.name}' has {len(order):,} instead of {wanted:,} devices ({wish.percent:g} % of "
+                    f"{base:,}): earlier phases take the others"
+                )
             out.append(Members(wish, source_of(wish), order))
         return out, left
 
@@ -203,10 +212,10 @@ def source_of(wish: PhasePolicy) -> str:
     return ", ".join(parts) or "all eligible devices"
 
 
-def _limit(wish: PhasePolicy, size: int, base: int) -> int:
-    """Give how many of `size` devices a phase takes; base : the devices of which it asks for a share."""
-    by_share = size if wish.percent is None else part_of(base, parts_of_percent(wish.percent))
-    return min(size, by_share, size if wish.devices is None else wish.devices)
+def _limit(wish: PhasePolicy, base: int) -> int:
+    """Give how many devices a phase asks for; base : the devices of which its percentage is a share."""
+    by_share = base if wish.percent is None else part_of(base, parts_of_percent(wish.percent))
+    return by_share if wish.devices is None else min(by_share, wish.devices)
 
 
 def _budgets(policy: Policy, fleet: Fleet) -> tuple[Budgets, IntArray]:

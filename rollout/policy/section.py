@@ -302,18 +302,32 @@ class PhasePolicy(Part):
     gate: GateRules | None = None
     end: Literal["gate", "never"] = "gate"
 
+    @model_validator(mode="after")
+    def _share_of_what(self) -> PhasePolicy:
+        if self.percent is None and "percent_of" in self.model_fields_set:
+            raise ValueError("'percent' together with 'percent_of'")
+        return self
+
     @property
     def ends(self) -> PhaseEnd:
         """Give `end` as a value."""
         return PhaseEnd(self.end)
 
 
+def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
+    """Give what a `where` selects by, whatever the order and the case that it is written in."""
+    return frozenset(
+        (column, frozenset(one.casefold() if isinstance(one, str) else one for one in wanted))
+        for column, wanted in where.items()
+    )
+
+
 def _check_shares(phases: Sequence[PhasePolicy]) -> None:
     """Refuse phases that ask for more than 100 % of the same devices."""
-    asked: dict[str, int] = {}
+    asked: dict[frozenset[tuple[str, frozenset[str | bool]]], int] = {}
     for phase in phases:
         if phase.percent is not None and phase.percent_of == "plan":
-            same = repr(sorted(phase.where.items()))
+            same = _selection(phase.where)
             asked[same] = asked.get(same, 0) + parts_of_percent(phase.percent)
     most = max(asked.values(), default=0)
     if most > WHOLE:

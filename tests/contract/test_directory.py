@@ -24,7 +24,6 @@ from rollout.values import (
     Applied,
     Batch,
     Commands,
-    FailureClass,
     Outcome,
     Plan,
     State,
@@ -191,7 +190,7 @@ def test_the_same_scenario_ends_the_same_everywhere(seed: int) -> None:
 
 def test_failures_halt_the_same_everywhere() -> None:
     """A model in which most enrollments fail for good: every directory lets the gate halt, in the same row."""
-    bad = FailureCode(code=0x80180018, kind=FailureClass.CONFIG, rate=0.7, permanent=True)
+    bad = FailureCode(code=0x80180018, rate=0.7, permanent=True)
     model = MODEL.model_copy(update={"clients": MODEL.clients.model_copy(update={"failures": (bad,)})})
     plan = replace(fleet_plan(60, sizes=(30, 30, 0), chunk=10)[1], look_s=7200)
     ends = {name: rolled(make(plan, model, 3))[0] for name, make in KINDS.items()}

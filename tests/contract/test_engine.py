@@ -35,10 +35,10 @@ HARD = {
     "unenroll_per_year": 12,
     "next_cycle": "4h",
     "failures": [
-        {"code": 0x80180018, "kind": "config", "rate": 0.03, "permanent": True},
-        {"code": 0x80180026, "kind": "device", "rate": 0.02, "permanent": True},
-        {"code": 0x80180005, "kind": "transient", "rate": 0.2},
-        {"code": 0x80192EE2, "kind": "network", "rate": 0.2},
+        {"code": 0x80180018, "rate": 0.03, "permanent": True},
+        {"code": 0x80180026, "rate": 0.02, "permanent": True},
+        {"code": 0x80180005, "rate": 0.2},
+        {"code": 0x80192EE2, "rate": 0.2},
     ],
 }
 VARIANTS: tuple[dict[str, Any], ...] = (
