@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from decimal import Decimal
 
@@ -10,6 +11,9 @@ EXPECTED = 'a duration such as "90s", "5m", "36h", "7d" or "1d12h"'
 MAX_S = 3650 * UNITS_S["d"]
 """No duration is longer: a rollout is planned for two years at most, and no sum with a date may overflow."""
 _LONGEST_TEXT = 64
+FIRST_DAY = dt.date(1990, 1, 1)
+LAST_DAY = dt.date(2199, 12, 31)
+"""Dates beyond these are typing errors; within them every sum of a date and a duration is a date."""
 
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 

@@ -44,6 +44,20 @@ def one_line(text: str) -> str:
     )
 
 
+def cut(word: str, width: int = 60) -> str:
+    """Shorten a key that somebody made up, so that it fits into a line."""
+    return word if len(word) <= width else word[: width - 3] + "..."
+
+
+def shown(value: object, width: int = 60) -> str:
+    """Write a value that was found so that it fits into a line, however long or deep it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; tables within tables
+        return "something too large to show"
+    return cut(text, width)
+
+
 class RolloutError(Exception):
     """Base of all errors that a user sees as one line.
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from rollout.durations import EXPECTED, MAX_S, format_duration, parse_duration
-from rollout.policy.bounds import FIRST_DAY, LAST_DAY, MAX_DEVICES, MAX_LIST, Share
+from rollout.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, format_duration, parse_duration
+from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share
 
 
 def seconds_of(value: object) -> int:

@@ -15,11 +15,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollout.durations import format_duration
-from rollout.errors import UsageError
+from rollout.errors import UsageError, cut, shown
 from rollout.plain import ALLOWED, not_plain
 from rollout.policy import Policy, load_policy
 from rollout.policy.bounds import Count, Limit, Share
-from rollout.policy.mistakes import cut, shown
 from rollout.toml import parse_toml
 from sim.model import Model
 from sim.population import FleetModel

@@ -53,11 +53,19 @@ ABSURD = {
     ),
     "a rule without an end": (
         POLICY + 'freezes = [{ rrule = "FREQ=DAILY;BYSETPOS=5" }]\n' + MODEL,
-        "expected FREQ=YEARLY or FREQ=MONTHLY with BYEASTER or BYSETPOS",
+        "expected BYSETPOS in the rule with another BY part",
+    ),
+    "a rule that never moves on": (
+        POLICY + 'freezes = [{ from = 2027-01-01, rrule = "FREQ=DAILY;INTERVAL=0" }]\n' + MODEL,
+        "expected INTERVAL in the rule to be a whole number from 1",
+    ),
+    "a rule that runs backwards": (
+        POLICY + 'freezes = [{ from = 2027-01-01, rrule = "FREQ=DAILY;INTERVAL=-1" }]\n' + MODEL,
+        "expected INTERVAL in the rule to be a whole number from 1",
     ),
     "a rule with two ends": (
         POLICY + 'freezes = [{ from = 2026-12-01, rrule = "FREQ=DAILY;COUNT=3;UNTIL=20261224" }]\n' + MODEL,
-        "expected either COUNT or UNTIL in a rule",
+        "expected COUNT or UNTIL in the rule, not both",
     ),
     "a rule that the library cannot follow": (
         POLICY + 'freezes = [{ rrule = "FREQ=YEARLY;BYEASTER=400" }]\n' + MODEL,
@@ -112,7 +120,10 @@ ABSURD = {
         "rollout.chunk': expected less than or equal to 100,000, found something too large to show",
     ),
     "deep arrays": (POLICY + "step = " + "[" * 5000 + "]" * 5000 + "\n", "found: brackets nested too deep"),
-    "a key with a line break": (POLICY + '"a\\nb" = 1\n' + MODEL, "expected a known key, found 'a\\nb'"),
+    "a key with a line break": (
+        POLICY + '"a\\nb" = 1\n' + MODEL,
+        "key 'rollout.a\\nb': expected text without line breaks",
+    ),
     "a section with a line break": ('["a\\nb"]\nx = 1\n', "unknown section 'a\\nb'"),
     "a look each second for two years": (
         POLICY + 'look_every = "1s"\n' + MODEL.replace("20d", "730d"),

@@ -184,7 +184,6 @@ REFUSED = {
     "FREQ=DAILY;UNTIL=20241341": "UNTIL in the rule to be a date",
     "FREQ=DAILY;UNTIL=20241130Z": "UNTIL in the rule to be a date",
     "FREQ=DAILY;UNTIL=tomorrow": "UNTIL in the rule to be a date",
-    "FREQ=DAILY;UNTIL=99991231T235959Z": "UNTIL in the rule to be a date",
     "FREQ=WEEKLY;BYDAY=2TU": "a weekday with a number",
     "FREQ=MONTHLY;BYDAY=6TU": "BYDAY in the rule to be weekdays",
     "FREQ=WEEKLY;BYDAY=": "BYDAY in the rule to be weekdays",
@@ -220,14 +219,25 @@ def test_what_is_no_rule_of_days_is_refused_in_a_line(text: str) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"from": dt.date(1, 1, 1)}, "between 1900-01-01 and 2999-12-31"),
-        ({"from": dt.date(9999, 12, 31)}, "between 1900-01-01 and 2999-12-31"),
+        ({"from": dt.date(1, 1, 1)}, "a date from 1990-01-01 to 2199-12-31"),
+        ({"from": dt.date(9999, 12, 31)}, "a date from 1990-01-01 to 2199-12-31"),
         ({"from": dt.date(2024, 12, 25)}, "UNTIL in the rule not before 'from'"),
     ],
 )
 def test_a_rule_starts_within_reason(more: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         freezes("FREQ=DAILY;UNTIL=20241201", **more)
+
+
+@pytest.mark.parametrize("until", ["99991231T235959Z", "99991231", "99991231T000000"])
+def test_a_rule_until_the_last_year_has_no_end(until: str) -> None:
+    """As some calendars write "for ever"."""
+    freeze = freezes(f"FREQ=DAILY;UNTIL={until}")
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        assert (
+            len(rule_days(freeze.rrule, freeze.first, dt.date(2027, 1, 1), dt.date(2027, 12, 31), zone))
+            == 365
+        )
 
 
 def test_the_cost_of_a_rule_is_bounded() -> None:

@@ -14,10 +14,9 @@ from rollout.cli.options import MAX_CLIENTS, Json, Out, Seed, Verbose
 from rollout.cli.terminal import emit, say, span, table
 from rollout.cli.tune import Cluster
 from rollout.durations import parse_duration
-from rollout.errors import UsageError
+from rollout.errors import UsageError, shown
 from rollout.files import csv_text, make_folder, write_file
-from rollout.policy.mistakes import shown
-from rollout.values import HOUR_S, parts_of_percent, share_of
+from rollout.values import HOUR_S, share_of
 from sim import MADE_UP_AT
 
 if TYPE_CHECKING:
@@ -95,13 +94,9 @@ def _seconds(option: str, text: str) -> int:
 
 
 def _percent(option: str, percent: float) -> float:
-    """Refuse what is no number ("nan"), which passes every comparison, and what is finer than shares are counted."""
-    try:
-        parts_of_percent(percent)
-    except (ValueError, ArithmeticError):
-        raise UsageError(
-            f"{option}: expected a percentage from 0 to 100 with at most seven decimals, found {percent}"
-        ) from None
+    """Refuse what is no number ("nan"): it passes every comparison."""
+    if not math.isfinite(percent):
+        raise UsageError(f"{option}: expected a percentage from 0 to 100, found {percent}")
     return percent
 
 

@@ -13,9 +13,9 @@ from rollout.cli import steps
 from rollout.cli.files import expand
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, number, say, table
+from rollout.durations import FIRST_DAY, LAST_DAY
 from rollout.errors import UsageError
 from rollout.files import csv_text, write_file
-from rollout.policy.bounds import FIRST_DAY, LAST_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -100,9 +100,7 @@ def last_day(until: str, zone: str, from_min: int = 0) -> dt.date:
     except ValueError:
         found = None
     if found and local.year == dt.MAXYEAR:
-        return dt.date(
-            dt.MAXYEAR, 12, 30
-        )  # calendars write this year for "for ever"; no zone has an instant after it
+        return dt.date(dt.MAXYEAR, 12, 30)  # calendars write this year for "for ever"; no zone goes beyond it
     if not found or not EARLIEST.year <= local.year < dt.MAXYEAR:
         raise ValueError("UNTIL in the rule to be a date (20261224) or a time (20261224T225959Z)")
     if found[3]:

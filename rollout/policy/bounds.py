@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, Strict
 
+from rollout.durations import FIRST_DAY, LAST_DAY
 from rollout.gates.evidence import CHANCE_MIN, PRIOR_MAX, PRIOR_MIN, RATE_MIN
 
 MAX_DEVICES: Final = 10_000_000
@@ -20,10 +21,6 @@ MAX_PER_HOUR: Final = 1_000_000_000.0
 MIN_PER_HOUR: Final = 0.01
 MAX_LIST: Final = 10_000
 """Entries of a list, such as sites or excluded devices."""
-
-FIRST_DAY: Final = dt.date(1990, 1, 1)
-LAST_DAY: Final = dt.date(2199, 12, 31)
-"""Dates beyond these are typing errors; within them every sum of a date and a duration is a date."""
 
 
 def _day(value: dt.date) -> dt.date:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rollout.errors import UsageError
+from rollout.errors import UsageError, cut, shown
 
 
 def usage_error(error: ValidationError, model: type[BaseModel], source: str) -> UsageError:
@@ -46,20 +46,6 @@ def _expected(complaint: Any) -> str:
     message = str(complaint["msg"])
     message = message.removeprefix("Input should be ").removeprefix("Value should be ")
     return message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
-
-
-def cut(word: str, width: int = 60) -> str:
-    """Shorten a key that somebody made up, so that it fits into a line."""
-    return word if len(word) <= width else word[: width - 3] + "..."
-
-
-def shown(value: object, width: int = 60) -> str:
-    """Write a value that was found so that it fits into a line, however long or deep it is."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits; tables within tables
-        return "something too large to show"
-    return cut(text, width)
 
 
 def _found(value: Any) -> str:

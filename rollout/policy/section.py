@@ -33,7 +33,6 @@ from rollout.values import (
 from rollout.workloads import WORKLOADS
 
 _EVIDENCE = EvidenceGate()
-_LATEST = dt.date(2999, 12, 31)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -179,8 +178,6 @@ class FreezePolicy(Part):
 
     def _check_rule(self) -> None:
         parts = parse_rule(self.rrule)
-        if self.from_ and not EARLIEST <= self.from_ <= _LATEST:
-            raise ValueError(f"'from' of a rule between {EARLIEST} and {_LATEST}")
         if not self.from_ and needs_first(parts):
             raise ValueError(
                 "'from' (a date), since INTERVAL, COUNT and a rule without days go by its first day"
