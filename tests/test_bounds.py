@@ -256,7 +256,6 @@ OPTIONS = {
     ("capacity", "--devices", "100000000000000000000"): "--devices: expected numbers from 1 to 10,000,000",
     ("capacity", "--internet", "nan"): "--internet",
     ("capacity", "--turned-away", "nan"): "--turned-away",
-    ("capacity", "--internet", "1.123456789"): "--internet: expected a percentage from 0 to 100 with at most",
     ("capacity", "--within", "9999999d"): "--within: expected a duration of at most 3650 days",
     (
         "capacity",
