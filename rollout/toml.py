@@ -7,6 +7,9 @@ from typing import Any
 
 from rollout.errors import UsageError
 
+DEEPEST = 32
+"""Tables within tables that a file may have: far more than any of ours has, far fewer than Python can walk."""
+
 
 def parse_toml(text: str, source: str, hint: str = "") -> dict[str, Any]:
     """Give the tables of a text in TOML.
@@ -15,7 +18,7 @@ def parse_toml(text: str, source: str, hint: str = "") -> dict[str, Any]:
     number of thousands of digits, tables nested by the thousand.
     """
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source}: expected TOML, found: {error}", hint) from error
     except ValueError as error:
@@ -23,3 +26,19 @@ def parse_toml(text: str, source: str, hint: str = "") -> dict[str, Any]:
         raise UsageError(f"{source}: expected TOML, found: {reason}", hint) from error
     except RecursionError as error:
         raise UsageError(f"{source}: expected TOML, found: brackets nested too deep", hint) from error
+    if _is_deeper_than(found, DEEPEST):
+        raise UsageError(f"{source}: expected tables at most {DEEPEST} deep, found more", hint)
+    return found
+
+
+def _is_deeper_than(found: object, most: int) -> bool:
+    """Whether tables and lists lie deeper in each other: a key of a thousand dots makes a thousand tables."""
+    level = [found]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)

@@ -120,6 +120,10 @@ ABSURD = {
         "rollout.chunk': expected less than or equal to 100,000, found something too large to show",
     ),
     "deep arrays": (POLICY + "step = " + "[" * 5000 + "]" * 5000 + "\n", "found: brackets nested too deep"),
+    "a key of many dots": (
+        POLICY + ".".join("a" * 2000) + " = 1\n",
+        "expected tables at most 32 deep, found more",
+    ),
     "a key with a line break": (
         POLICY + '"a\\nb" = 1\n' + MODEL,
         "key 'rollout.a\\nb': expected text without line breaks",

@@ -36,9 +36,9 @@ def _run(arguments: Sequence[str]) -> int:
         from rollout.cli.files import require_text
         from rollout.cli.terminal import begin
 
+        begin()
         for one in arguments:
             require_text(one, "argument")
-        begin()
         code = run_app(arguments)
         flush()
     except RolloutError as error:

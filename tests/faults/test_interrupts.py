@@ -24,10 +24,10 @@ SAID = b"rollout: interrupted\n  nothing is lost; run the command again\n"
 LONG = {
     "tune": ("tune", "quick.toml", "--trials", "100000"),
     "simulate": ("simulate", "quick.toml", "--runs", "100000"),
-    "capacity": ("capacity", "quick.toml", "--devices", ",".join(map(str, range(20_000, 20_400)))),
+    "capacity": ("capacity", "quick.toml", "--devices", ",".join(map(str, range(60_000, 60_100)))),
     "forecast": ("forecast", "--runs", "100000"),
     "calibrate": ("calibrate", "run-1", "--db", "done.db"),
-    "gate": ("gate", "simulate", "quick.toml", "--runs", "1000000"),
+    "gate": ("gate", "simulate", "quick.toml", "--runs", "100000"),
 }
 
 
