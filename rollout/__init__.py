@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rollout.directory.exports import read_exports as read_exports
-    from rollout.library import facts_of as facts_of
+    from rollout.api.library import facts_of as facts_of
+    from rollout.exports.reading import read_exports as read_exports
     from rollout.planning.planner import make_plan as make_plan
     from rollout.policy import Policy as Policy
     from rollout.report import ReportFacts as ReportFacts
-    from rollout.report.pictures import pictures_of as pictures_of
+    from rollout.report.pictures.displays import pictures_of as pictures_of
     from rollout.report.writing import write_report as write_report
     from rollout.store import open_database as open_database
     from rollout.values import Finding as Finding
@@ -36,11 +36,11 @@ _HOME: Final = {
     "Policy": "rollout.policy",
     "ReportFacts": "rollout.report",
     "State": "rollout.values",
-    "facts_of": "rollout.library",
+    "facts_of": "rollout.api.library",
     "make_plan": "rollout.planning.planner",
     "open_database": "rollout.store",
-    "pictures_of": "rollout.report.pictures",
-    "read_exports": "rollout.directory.exports",
+    "pictures_of": "rollout.report.pictures.displays",
+    "read_exports": "rollout.exports.reading",
     "write_report": "rollout.report.writing",
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rollout.errors import UsageError
-from rollout.plain import visible
+from rollout.text import visible
 
 PRIVATE_FILE, PRIVATE_FOLDER, BY_UMASK = 0o600, 0o700, 0o666
 

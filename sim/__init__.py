@@ -9,9 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from sim.forecast import Forecast as Forecast
-    from sim.forecast import RunResult as RunResult
-    from sim.forecast import simulate as simulate
+    from sim.fleet import MADE_UP_AT as MADE_UP_AT
     from sim.model import Model as Model
     from sim.planning import Planned as Planned
     from sim.planning import plan_inventory as plan_inventory
@@ -19,24 +17,25 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario as Scenario
     from sim.scenario import load_scenario as load_scenario
     from sim.scenario import parse_scenario as parse_scenario
-
-MADE_UP_AT: Final = 1799625600
-"""Monday 11 January 2027 00:00 UTC: when a generated fleet is planned, if the policy names no start."""
+    from sim.simulation import Forecast as Forecast
+    from sim.simulation import RunResult as RunResult
+    from sim.simulation import simulate as simulate
 
 _HOME: Final = {
-    "Forecast": "sim.forecast",
+    "MADE_UP_AT": "sim.fleet",
+    "Forecast": "sim.simulation",
     "Model": "sim.model",
     "Planned": "sim.planning",
-    "RunResult": "sim.forecast",
+    "RunResult": "sim.simulation",
     "Scenario": "sim.scenario",
     "load_scenario": "sim.scenario",
     "parse_scenario": "sim.scenario",
     "plan_inventory": "sim.planning",
     "plan_scenario": "sim.planning",
-    "simulate": "sim.forecast",
+    "simulate": "sim.simulation",
 }
 
-__all__ = ["MADE_UP_AT", *sorted(_HOME)]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rollout.values import DAY_S, HOUR_S, IntArray, Outcome, ceil_of
-from sim.draws import make_draws, traits_like, traits_of
-from sim.engine import make_engine
+from sim.clients.draws import make_draws, traits_like, traits_of
+from sim.engines.engine import make_engine
 from sim.model import ClientModel, Model, ServiceModel
 from sim.workers import Here, Workers
 

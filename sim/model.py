@@ -1,7 +1,7 @@
 """The stated model: every assumption of the simulator, named, with its grade.
 
 Grades: A documented by Microsoft, B seen in a customer's log, I inferred, ? nobody knows (calibrate it).
-The T numbers are the transitions of a client's life, described in `sim.clients`. Durations are text ("90s",
+The T numbers are the transitions of a client's life, described in `sim.clients.spec`. Durations are text ("90s",
 "15m", "24h", "5d") or whole seconds. An unknown or missing key is a `ValidationError` of pydantic.
 """
 
@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from rollout.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, format_duration, parse_duration
 from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share
+from rollout.values.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, format_duration, parse_duration
 
 
 def seconds_of(value: object) -> int:
@@ -70,7 +70,7 @@ class LogNormal(_Part):
 
 
 class FailureCode(_Part):
-    """One way to fail; what the code means, and its class, is said by `rollout.failures`.
+    """One way to fail; what the code means, and its class, is said by `rollout.values.failures`.
 
     permanent : the device has this fault (rate = share of devices) and fails every attempt; otherwise
         rate is the chance of each single attempt. Codes: A; rates: ?.
@@ -178,7 +178,7 @@ _BADGE_WEEK = (1.053, 1.18, 1.053, 1.053, 0.661)
 
 
 class PresenceModel(_Part):
-    """When devices are online (T3). Day curves: American Time Use Survey; see `sim.presence`.
+    """When devices are online (T3). Day curves: American Time Use Survey; see `sim.clients.presence`.
 
     always_on, office, laptop, rarely_on : the classes. Office machines are turned off on 44 % of nights
         (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 14.7 %); pauses are
@@ -204,7 +204,7 @@ class PresenceModel(_Part):
 
     @property
     def classes(self) -> tuple[ClassModel, ClassModel, ClassModel, ClassModel]:
-        """The classes in the order of `sim.draws.CLASSES`."""
+        """The classes in the order of `sim.clients.draws.CLASSES`."""
         return (self.always_on, self.office, self.laptop, self.rarely_on)
 
     @model_validator(mode="after")

@@ -10,11 +10,11 @@ from rollout.planning.planner import make_plan
 from rollout.policy import Policy
 from rollout.preflight import STALE_DAYS, preflight
 from rollout.values import HOUR_S, Finding, Fleet, IntArray, Inventory, Outcome, Plan
-from sim import MADE_UP_AT
-from sim.draws import make_draws, traits_of
-from sim.engine import make_engine
+from sim.clients.draws import make_draws, traits_of
+from sim.engines.engine import make_engine
+from sim.fleet import MADE_UP_AT
+from sim.fleet.population import generate
 from sim.model import Model
-from sim.population import generate
 from sim.scenario import Scenario
 
 SAMPLE = 2_000

@@ -1,7 +1,7 @@
 """A scenario: one TOML file with policy, fleet, assumptions and targets.
 
 [rollout] is the policy (`rollout.policy`), the only part besides the inventory that enters the digest.
-[fleet] describes a generated fleet (`sim.population`), [model] the assumptions of the simulator
+[fleet] describes a generated fleet (`sim.fleet.population`), [model] the assumptions of the simulator
 (`sim.model`), [targets] what a tuning must reach.
 """
 
@@ -14,14 +14,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rollout.durations import format_duration
 from rollout.errors import UsageError, cut, shown
-from rollout.plain import ALLOWED, not_plain
 from rollout.policy import Policy, load_policy
 from rollout.policy.bounds import Count, Limit, Share
+from rollout.text import ALLOWED, not_plain
 from rollout.toml import parse_toml
+from rollout.values.durations import format_duration
+from sim.fleet.population import FleetModel
 from sim.model import Model
-from sim.population import FleetModel
 
 MAX_LOOKS = 250_000
 """Observations in one simulated rollout: one every five minutes for two years, and some."""

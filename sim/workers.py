@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from rollout.errors import OutsideError, UsageError
-from sim.code_cache import share, shared_place
+from sim.engines.fast.code_cache import share, shared_place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from command_line import Cli
 
-from rollout.cli.metrics import write_metrics
 from rollout.errors import UsageError
+from rollout.executor.metrics import write_metrics
 from rollout.files import BY_UMASK, create_private, csv_text, make_folder, write_file
 from rollout.store import open_database
-from rollout.store.access import Access
+from rollout.store.connection.access import Access
 from rollout.store.migration import back_up
 
 ONLY_POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has access lists, not modes")

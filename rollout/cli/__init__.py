@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     """Run one command and print its error, if there is one."""
     try:
+        from rollout.api.file_names import require_text
         from rollout.cli.app import run_app
-        from rollout.cli.files import require_text
         from rollout.cli.terminal import begin
 
         begin()
@@ -66,7 +66,7 @@ def _output_lost(error: OutputError) -> int:
 def _trace(error: BaseException) -> None:
     import traceback
 
-    from rollout.plain import visible
+    from rollout.text import visible
 
     for part in traceback.format_exception(error):
         sys.stderr.writelines(f"{visible(line)}\n" for line in part.rstrip("\n").split("\n"))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
+from rollout.api import workflow
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.terminal import emit, iso, say
+from rollout.cli.terminal import emit, say
 from rollout.errors import UsageError
+from rollout.text import iso
 
 if TYPE_CHECKING:
     from rollout.store import Database, StoredPlan
@@ -35,7 +36,7 @@ def approve(
     """
     if not by.strip():
         raise UsageError("--by: expected the name of who approves, found nothing", 'write --by "Your Name"')
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     now = int(time.time())
     if gate:
         from rollout.cli.control import give

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.options import MAX_CLIENTS, Json, Out, Seed, Verbose
-from rollout.cli.terminal import emit, say, span, table
-from rollout.cli.tune import Cluster
-from rollout.durations import parse_duration
+from rollout.api import workflow
+from rollout.cli.options import MAX_CLIENTS, Cluster, Json, Out, Seed, Verbose
+from rollout.cli.terminal import emit, say, table
 from rollout.errors import UsageError, shown
 from rollout.files import csv_text, make_folder, write_file
+from rollout.text import span
 from rollout.values import HOUR_S, share_of
-from sim import MADE_UP_AT
+from rollout.values.durations import parse_duration
+from sim.fleet import MADE_UP_AT
 
 if TYPE_CHECKING:
     from sim.capacity import Case
@@ -56,7 +56,7 @@ def capacity(
     from sim.capacity import Question, sweep
     from sim.workers import workers_of
 
-    told = steps.read_scenario(scenario)
+    told = workflow.read_scenario(scenario)
     model = told.model
     if internet is not None:
         share = share_of(_percent("--internet", internet))
@@ -76,7 +76,7 @@ def capacity(
         raise UsageError(
             f"expected at most {MAX_CASES} pairs of --devices and --windows, found {len(questions)}"
         )
-    with workers_of(steps.workers_here(workers), cluster) as hands:
+    with workers_of(workflow.workers_here(workers), cluster) as hands:
         cases = sweep(model, questions, hands)
     files = _write(cases, out)
     if as_json:
@@ -196,7 +196,7 @@ def _show_rates(case: Case) -> None:
 def _write(cases: list[Case], out: Path) -> dict[str, str]:
     from matplotlib.figure import Figure
 
-    from rollout.report.style import png_of
+    from rollout.report.pictures.style import png_of
     from sim.capacity import plot, rows_of
 
     make_folder(out)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli.files import expand_one
+from rollout.api.file_names import expand_one
 from rollout.cli.options import Json, Verbose
-from rollout.cli.terminal import emit, iso, say, table
+from rollout.cli.terminal import emit, say, table
 from rollout.errors import RefusedError
+from rollout.text import iso
 
 if TYPE_CHECKING:
     from rollout.client import ClientCommand, Story, TraceLog

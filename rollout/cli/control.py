@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.choosing import to_command
+from rollout.api import workflow
+from rollout.api.choosing import to_command
+from rollout.api.control import find_devices, user
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.terminal import emit, instant, say
+from rollout.cli.terminal import emit, say
 from rollout.errors import RefusedError, UsageError
-from rollout.plain import is_plain, visible
+from rollout.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def pause(
     verbose: Verbose = 0,
 ) -> None:
     """Stop releasing; what was released goes on. Example: rollout pause --reason "help desk is full"."""
-    give(steps.open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
+    give(workflow.open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
 
 
 def resume(
@@ -45,7 +45,7 @@ def resume(
     verbose: Verbose = 0,
 ) -> None:
     """Release on after a pause. Example: rollout resume."""
-    give(steps.open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
+    give(workflow.open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
 
 
 def abort(
@@ -57,7 +57,7 @@ def abort(
     verbose: Verbose = 0,
 ) -> None:
     """End a rollout for good; nobody else is released. Example: rollout abort --reason "wrong collection"."""
-    give(steps.open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
+    give(workflow.open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
 
 
 def exclude(
@@ -73,7 +73,7 @@ def exclude(
 
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     known = to_command(database, rollout)
     plan = database.plan(known.plan_id)
     rows = find_devices(database, plan.inventory_id, devices)
@@ -97,25 +97,6 @@ def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int])
         for row in wanted.intersection(batch.rows.tolist()):
             late[row] = f"{plan.ids[row]} was released at {instant(batch.at, plan.zone)} and stays a member"
     return {row: late[row] for row in rows if row in late}
-
-
-def find_devices(database: Database, inventory_id: str, devices: list[str]) -> tuple[int, ...]:
-    """Give the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
-    import numpy as np
-
-    fleet = database.inventory(inventory_id).fleet
-    rows = []
-    for one in devices:
-        # numpy refuses to compare with a lone surrogate, as an argument that is no UTF-8 becomes.
-        asked = one if is_plain(one) else ""
-        hits = np.flatnonzero((fleet.ids == asked.lower()) | (fleet.names == asked))
-        hits = hits if asked else hits[:0]
-        if len(hits) != 1:
-            found = "none" if not len(hits) else f"{len(hits)} devices with that name"
-            hint = "give the device id" if len(hits) else "ids and names stand in the inventory's exports"
-            raise UsageError(f"expected one device '{one}', found {found}", hint)
-        rows.append(int(hits[0]))
-    return tuple(rows)
 
 
 def give(
@@ -155,11 +136,3 @@ def _phase_index(phases: tuple[object, ...], name: str) -> int:
     if name not in names:
         raise UsageError(f"--gate: expected a phase of the plan ({', '.join(names)}), found '{name}'")
     return names.index(name)
-
-
-def user() -> str:
-    """Give the name of whoever runs this process."""
-    try:
-        return visible(getpass.getuser())
-    except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd
-        return "unknown"

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.exclusions import rows_of, worded
+from rollout.api import workflow
+from rollout.api.exclusions import rows_of, worded
 from rollout.cli.options import MAX_RUNS, Json, Out, Seed, Verbose
-from rollout.cli.terminal import emit, note, number, say, span
+from rollout.cli.terminal import bar, emit, note, say
 from rollout.files import make_folder
+from rollout.text import number, span
 
 if TYPE_CHECKING:
     from rollout.store import Database
-    from sim.forecast import Forecast
+    from sim.simulation import Forecast
 
 RUNS = 10
 
@@ -40,7 +41,7 @@ def demo(
     """
     begun = time.monotonic()
     make_folder(out)
-    database = steps.open_db(str(_fresh(out / "demo.db")), create=True)
+    database = workflow.open_db(str(_fresh(out / "demo.db")), create=True)
     document = _chain(database, clients, seed, runs, out, quiet=as_json)
     document["seconds"] = round(time.monotonic() - begun, 1)
     if as_json:
@@ -59,16 +60,16 @@ def _fresh(path: Path) -> Path:
 def _chain(
     database: Database, clients: int, seed: int, runs: int, out: Path, *, quiet: bool
 ) -> dict[str, Any]:
-    from rollout.cli.executing import Ways, execute
-    from rollout.cli.facts import gather
+    from rollout.api.report_facts import gather
     from rollout.cli.status import document as status_document
+    from rollout.executor.session import Ways, execute
     from rollout.report import write_report
 
     def tell(step: str, text: str) -> None:
         (note if quiet else say)(f"{step:>10}  {text}")
 
-    scenario = steps.read_scenario(None, clients)
-    plan_id = steps.plan_scenario(database, scenario)
+    scenario = workflow.read_scenario(None, clients)
+    plan_id = workflow.plan_scenario(database, scenario)
     stored = database.plan(plan_id)
     plan = stored.plan
     left_out = rows_of(plan, database.findings(stored.inventory_id))
@@ -88,7 +89,7 @@ def _chain(
     )
     database.approve(plan_id, "demo", int(time.time()))
     rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))
-    progress = execute(database, plan_id, rollout_id, Ways(seed=seed, quiet=quiet))
+    progress = execute(database, plan_id, rollout_id, Ways(seed=seed, quiet=quiet, open_bar=bar, note=note))
     final = status_document(database, rollout_id)["final"]
     tell("run", f"{rollout_id} {progress.state.value}: {progress.reason}")
     tell(
@@ -112,10 +113,8 @@ def _chain(
 
 
 def _simulate(database: Database, plan_id: str, seed: int, runs: int, quiet: bool) -> Forecast:
-    from rollout.cli.terminal import bar
-
-    world = steps.world_of_plan(database, plan_id)
+    world = workflow.world_of_plan(database, plan_id)
     with bar("simulating", runs, quiet=quiet) as moving:
-        return steps.simulate_plan(
-            database, world, seed=seed, runs=runs, workers=steps.workers_here(None), progress=moving.to
+        return workflow.simulate_plan(
+            database, world, seed=seed, runs=runs, workers=workflow.workers_here(None), progress=moving.to
         )[1]

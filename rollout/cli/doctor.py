@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from rollout.cli import directories, steps
-from rollout.cli.options import DEFAULT_DB, By, Db, Json, Verbose
+from rollout.api import workflow
+from rollout.cli.options import DEFAULT_DB, By, Db, Json, Settings, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import DatabaseError, RolloutError
+from rollout.executor import directories
 
 if TYPE_CHECKING:
-    from rollout.ports import Directory
+    from rollout.loop.ports import Directory
     from rollout.store import Database
 
 ENOUGH_BYTES = 500_000_000
@@ -42,7 +43,7 @@ def doctor(
     directory: Annotated[
         str, typer.Option(help="Look at a real directory too: adminservice or graph; reads only.")
     ] = directories.EMBEDDED,
-    settings: directories.Settings = directories.DEFAULT_SETTINGS,
+    settings: Settings = directories.DEFAULT_SETTINGS,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -72,8 +73,8 @@ def doctor(
 
 def _outside(db: str, name: str, settings: Path) -> list[Check]:
     """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
-    with steps.open_db(db) as database:
-        setting = steps.world_of_plan(database, database.latest_plan())
+    with workflow.open_db(db) as database:
+        setting = workflow.world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)
         with directories.opened(database, setting, name, settings, known, only_look=True) as real:
             from rollout.directory.checking import checks
@@ -87,8 +88,8 @@ def _outside(db: str, name: str, settings: Path) -> list[Check]:
 
 def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
     """Compare what we put into the collection with who is in it: a person's removal stands, and is told."""
+    from rollout.loop.undo import still_ours
     from rollout.planning import membership_drift
-    from rollout.undo import still_ours
 
     ours = still_ours(database.reader(rollout_id))
     gone = membership_drift(ours, real.members(ours)).withdrawn
@@ -100,9 +101,9 @@ def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
 
 def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:
     """Let another executor go on at once; kept in the journal with who did it."""
-    from rollout.cli.control import user
+    from rollout.api.control import user
 
-    with steps.open_db(db) as database:
+    with workflow.open_db(db) as database:
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:
@@ -127,7 +128,7 @@ def _disk(db: str) -> Check:
 
 
 def _engine() -> Check:
-    from sim.engine import FAST
+    from sim.engines.engine import FAST
 
     text = "the fast engine serves" if FAST else "numba is missing: the SimPy engine serves, slower"
     return Check("engine", True, text)

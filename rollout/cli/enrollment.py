@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from rollout.cli import steps
-from rollout.cli.files import expand_one
+from rollout.api import workflow
+from rollout.api.file_names import expand_one
+from rollout.api.staging import left_rows
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.staged import left_rows
-from rollout.cli.terminal import emit, number, say, table
+from rollout.cli.terminal import emit, say, table
 from rollout.errors import RefusedError, UsageError
-from rollout.failures import explain
-from rollout.undo import withdrawn_rows
+from rollout.loop.undo import withdrawn_rows
+from rollout.text import number
 from rollout.values import NOT_RELEASED, Outcome
+from rollout.values.failures import explain
 from rollout.workloads import (
     TRANSITIONS,
     UNENROLL_ORDER,
@@ -69,19 +70,21 @@ def enrollment(
         _unenroll(unenroll, as_json=as_json)
         return
     if before is not None and after is not None:
-        _change(steps.open_db(db) if steps.has_db(db) else None, transition(before, after), as_json=as_json)
+        _change(
+            workflow.open_db(db) if workflow.has_db(db) else None, transition(before, after), as_json=as_json
+        )
         return
     if file is not None:
-        from rollout.directory.comanagement_export import read_comanagement
+        from rollout.exports.comanagement import read_comanagement
 
         export = expand_one(file, "FILE")
         standing = count_states(map(read_state, read_comanagement(export, REQUIRED)))
         _show(standing, f"the site's export {export.name}", as_json=as_json)
         return
-    if not steps.has_db(db):
+    if not workflow.has_db(db):
         _show_changes(as_json=as_json)
         return
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     for known in reversed(database.rollouts()):
         plan = database.plan(known.plan_id).plan
         if not plan.is_undo:

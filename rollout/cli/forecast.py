@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Db, Json, Seed, Verbose
-from rollout.cli.terminal import emit, instant, iso, number, say, span
-from rollout.cli.tune import Cluster
-from rollout.errors import UsageError
-from rollout.values import Outcome
+from rollout.api import workflow
+from rollout.api.forecast import eta_of_rollout, verdict_of
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose
+from rollout.cli.terminal import emit, say
+from rollout.text import instant, iso, number
 
 if TYPE_CHECKING:
-    from rollout.store import Database
-    from sim.calibrate import Calibration
-    from sim.eta import Eta, Standing
-    from sim.workers import Workers
+    from sim.forecast.continuation import Eta
 
 
 def forecast(
@@ -42,9 +38,9 @@ def forecast(
     """
     from sim.workers import workers_of
 
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     known = database.rollout(rollout)
-    with workers_of(steps.workers_here(workers), cluster) as hands:
+    with workers_of(workflow.workers_here(workers), cluster) as hands:
         found = eta_of_rollout(database, known.id, calibrated=calibrated, runs=runs, seed=seed, workers=hands)
     verdict = verdict_of(database, known.id)
     if as_json:
@@ -54,83 +50,6 @@ def forecast(
         say(f"rollout {known.id} has ended; 'rollout status' tells how")
         return
     show(known.id, database.plan(known.plan_id).plan.zone, found, verdict)
-
-
-def eta_of_rollout(
-    database: Database,
-    rollout: str,
-    *,
-    calibrated: bool = True,
-    runs: int = 20,
-    seed: int = 1,
-    workers: Workers | None = None,
-) -> Eta | None:
-    """Give what is to be expected of a stored rollout; None if it has ended.
-
-    Too few released devices to calibrate leave the assumptions as they are. Raise a `UsageError` for a rollout
-    that has not begun.
-    """
-    from sim.eta import eta_of
-
-    known = database.rollout(rollout)
-    world = steps.world_of_plan(database, known.plan_id)
-    standing = standing_of(database, known.id)
-    if standing.progress.state.is_final:
-        return None
-    fitted = _calibration(database, known.id, seed, workers) if calibrated else None
-    return eta_of(
-        world.stored.plan, world.fleet, world.model, standing, fitted, seed=seed, runs=runs, workers=workers
-    )
-
-
-def _calibration(database: Database, rollout: str, seed: int, workers: Workers | None) -> Calibration | None:
-    from rollout.cli.calibrate import pilot_from
-    from sim.calibrate import calibrate
-
-    try:
-        _, pilot, model = pilot_from(database, rollout)
-    except UsageError:
-        return None
-    return calibrate(pilot, model, seed=seed, workers=workers)
-
-
-def standing_of(database: Database, rollout: str) -> Standing:
-    """Give where a stored rollout stands; raise a `UsageError` if it has not begun."""
-    import numpy as np
-
-    from sim.eta import Standing
-    from sim.pilot import known_until
-
-    reader = database.reader(rollout)
-    progress = reader.progress()
-    if progress is None:
-        raise UsageError(f"expected a rollout that has begun, found {rollout} that has not", "rollout run")
-    batches = tuple(reader.batches())
-    outcomes = reader.outcomes()
-    return Standing(
-        progress=progress,
-        batches=batches,
-        confirmed=tuple(reader.confirmed(batch.number) for batch in batches),
-        commands=reader.commands(),
-        outcomes=outcomes,
-        known_until=known_until(outcomes, progress.at),
-        applied=tuple(
-            (at, batch, np.concatenate([told.accepted, told.adopted]).astype(np.int32))
-            for at, batch, told in reader.applied()
-        ),
-    )
-
-
-def verdict_of(database: Database, rollout: str) -> str:
-    """Say whether a stored rollout is on plan, by the latest simulation of its plan."""
-    from sim.eta import on_plan
-
-    known = database.rollout(rollout)
-    points = database.reader(rollout).points()
-    if not points:
-        return "nothing was observed yet"
-    enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
-    return on_plan(database.simulations(known.plan_id), points[-1].at, enrolled, span)
 
 
 def document(found: Eta) -> dict[str, Any]:

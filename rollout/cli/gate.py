@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
+from rollout.api import workflow
 from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Db, Json, Seed, Verbose
-from rollout.cli.terminal import emit, note, number, say, table
+from rollout.cli.terminal import emit, note, say, table
 from rollout.errors import UsageError
 from rollout.files import make_folder, write_file
+from rollout.text import number
 from rollout.values import HOUR_S, share_of
 
 if TYPE_CHECKING:
-    from sim.gatecheck import GateCheck
+    from sim.gate_trials.gatecheck import GateCheck
 
 RATES = "0.5,1,2,3,5,10,20"
 MAX_RATES = 100
@@ -47,14 +48,14 @@ def gate(
 
     Example: rollout gate simulate --bad "Basalt Cube G3"
     """
-    from sim.gatecheck import simulate_plan_gates
+    from sim.gate_trials.gatecheck import simulate_plan_gates
 
     if what != "simulate":
         raise UsageError(f"expected 'rollout gate simulate', found 'rollout gate {what}'")
     tried, good = _rates(rates), _share("--good-rate", good_rate)
     fail_s, enroll_s = _seconds("--fail-hours", fail_hours), _seconds("--enroll-hours", enroll_hours)
-    database, scenario, key = steps.resolve_target(db, target, None)
-    plan = steps.world_of_plan(database, key, scenario).stored.plan
+    database, scenario, key = workflow.resolve_target(db, target, None, note)
+    plan = workflow.world_of_plan(database, key, scenario).stored.plan
     if bad and bad not in plan.strata.names:
         raise UsageError(
             f"--bad: expected a {plan.strata.column} of the plan, found '{bad}'",
@@ -140,7 +141,7 @@ def _show(check: GateCheck) -> None:
 def _draw(check: GateCheck, out: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
-    from rollout.report.style import png_of
+    from rollout.report.pictures.style import png_of
 
     make_folder(out)
     written = []

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.files import expand
+from rollout.api import workflow
+from rollout.api.file_names import expand
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, Db, Json, Seed, Verbose
-from rollout.cli.terminal import bar, emit, note, number, say, table
-from rollout.durations import FIRST_DAY, LAST_DAY
+from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import UsageError
 from rollout.files import csv_text, write_file
+from rollout.text import number
+from rollout.values.durations import FIRST_DAY, LAST_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +71,9 @@ def inventory(
     else:
         if clients is not None:
             raise UsageError("--clients belongs to --from scenario, found exports")
-        reading = steps.Reading(_instant(taken), encoding, allow_rejected, day_first)
+        reading = workflow.Reading(_instant(taken), encoding, allow_rejected, day_first)
         made = _imported(sources, reading, rejected, quiet=as_json)
-    database = steps.open_db(db, create=True)
+    database = workflow.open_db(db, create=True)
     known = database.add_inventory(made)
     if made.is_made_up and (real := database.latest_real()) is not None:
         note(f"{known} is made up: plan takes it only with --inventory {known}, for {real} is real")
@@ -99,16 +100,18 @@ def _generated(sources: list[str], seed: int, clients: int | None, taken: int) -
     rest = [one for one in sources if one != "scenario"]
     if len(rest) > 1:
         raise UsageError(f"--from scenario: expected at most one TOML file, found {', '.join(rest)}")
-    scenario = steps.read_scenario(Path(rest[0]) if rest else None, clients)
-    return steps.generate_inventory(scenario, seed, taken)
+    scenario = workflow.read_scenario(Path(rest[0]) if rest else None, clients)
+    return workflow.generate_inventory(scenario, seed, taken)
 
 
-def _imported(sources: list[str], reading: steps.Reading, rejected: Path | None, *, quiet: bool) -> Inventory:
-    from rollout.directory.exports import ExportError
+def _imported(
+    sources: list[str], reading: workflow.Reading, rejected: Path | None, *, quiet: bool
+) -> Inventory:
+    from rollout.exports.reading import ExportError
 
     try:
         with bar("reading rows", 0, quiet=quiet) as moving:
-            return steps.read_inventory(expand(sources, "--from"), reading, moving.to)
+            return workflow.read_inventory(expand(sources, "--from"), reading, moving.to)
     except ExportError as error:
         if rejected is not None and error.rejected:
             _write_rejected(rejected, error.rejected)

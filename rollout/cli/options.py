@@ -8,14 +8,26 @@ from typing import Annotated
 import typer
 
 from rollout.errors import UsageError
-from rollout.plain import ALLOWED, is_plain
+from rollout.text import ALLOWED, is_plain
+
+Cluster = Annotated[
+    str, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask scheduler, e.g. tcp://127.0.0.1:8786.")
+]
+
+Settings = Annotated[
+    Path,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        help="TOML with [directory.adminservice] or [directory.graph]; no secrets in it.",
+    ),
+]
 
 DEFAULT_DB = "rollout.db"
 
 MAX_CLIENTS = 10_000_000
 """Devices of a generated fleet, as in [fleet]."""
 MAX_RUNS = 100_000
-MAX_WORKERS = 1024
 MAX_SEED = 2**63 - 1
 """The largest number that the journal's database keeps."""
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.exclusions import rows_of, worded
+from rollout.api import workflow
+from rollout.api.exclusions import rows_of, worded
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, instant, iso, note, number, say, say_lines, span, table
+from rollout.cli.terminal import emit, note, say, say_lines, table
 from rollout.errors import UsageError
 from rollout.files import write_file
+from rollout.text import instant, iso, number, span
 from rollout.values import HOUR_S
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def plan(
 
     Example: rollout plan scenarios/default.toml
     """
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     if explain:
         _explain(database, explain, as_json=as_json)
         return
@@ -70,11 +71,11 @@ def plan(
     if in_windows and undo is None:
         raise UsageError("--in-windows belongs to --undo", "other plans keep to their windows anyway")
     if undo is not None:
-        known, made = steps.plan_undo(database, undo, in_windows=in_windows)
+        known, made = workflow.plan_undo(database, undo, in_windows=in_windows)
     elif continues is not None:
-        known, made = steps.plan_rest(database, continues, scenario, inventory)
+        known, made = workflow.plan_rest(database, continues, scenario, inventory)
     else:
-        known, made = steps.plan_inventory(database, steps.read_scenario(scenario), inventory)
+        known, made = workflow.plan_inventory(database, workflow.read_scenario(scenario), inventory)
     if ics is not None:
         _write_calendar(ics, made)
     if as_json:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
+from rollout.api import workflow
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose, plain
-from rollout.cli.terminal import emit, number, say, table
+from rollout.cli.terminal import emit, say, table
 from rollout.errors import RefusedError, UsageError
 from rollout.files import csv_text, write_file
+from rollout.text import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +56,8 @@ def preflight(
 
     Example: rollout preflight --csv findings.csv
     """
-    known, taken, findings = steps.check_inventory(
-        steps.open_db(db), inventory, stale_days=stale_days, off=_reasons(off or [])
+    known, taken, findings = workflow.check_inventory(
+        workflow.open_db(db), inventory, stale_days=stale_days, off=_reasons(off or [])
     )
     if csv is not None:
         _write(csv, taken, findings)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.cli import directories, steps
-from rollout.cli.executing import embedded, lived_until
-from rollout.cli.terminal import emit, instant, iso, number, say
-from rollout.decide import begin
-from rollout.loop import foresee
+from rollout.api import workflow
+from rollout.cli.terminal import emit, say
+from rollout.executor import directories
+from rollout.executor.session import embedded, lived_until
+from rollout.loop.decide import begin
+from rollout.loop.drive import foresee
+from rollout.text import instant, iso, number
 
 if TYPE_CHECKING:
-    from rollout.ports import Record
+    from rollout.loop.ports import Record
     from rollout.store import Database
     from rollout.values import Decision, IntArray
 
@@ -23,7 +25,7 @@ SHOWN = 20
 
 def preview_real(database: Database, plan_key: str, name: str, settings: Path, *, as_json: bool) -> None:
     """Print the exact requests of what would be sent next. No request that changes anything goes out."""
-    setting = steps.world_of_plan(database, plan_key)
+    setting = workflow.world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     with directories.opened(database, setting, name, settings, known, only_look=True) as real:
         now = max(directories.now(), plan.start)
@@ -49,7 +51,7 @@ def _duration(seconds: float) -> str:
 
 def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
     """Say what the next look would decide in the embedded directory."""
-    setting = steps.world_of_plan(database, plan_key)
+    setting = workflow.world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     record = _record(database, known)
     at = max((record.progress() or begin(plan)).at, lived_until(database.reader(known)) if known else 0)
@@ -76,6 +78,6 @@ def _sentence(decision: Decision, rows: IntArray) -> str:
 
 
 def _record(database: Database, rollout_id: str | None) -> Record:
-    from sim.journal import MemoryJournal
+    from sim.world.journal import MemoryJournal
 
     return database.reader(rollout_id) if rollout_id else MemoryJournal()

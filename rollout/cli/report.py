@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import expectation, steps
+from rollout.api import stored_forecast, workflow
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.terminal import emit, iso, say, say_lines
+from rollout.cli.terminal import emit, say, say_lines
 from rollout.errors import DatabaseError
+from rollout.text import iso
 
 if TYPE_CHECKING:
     from rollout.store import Database
@@ -39,10 +40,10 @@ def report(
 
     Example: rollout report --out report/
     """
-    from rollout.cli.facts import gather
+    from rollout.api.report_facts import gather
     from rollout.report import json_report, text_report, write_report
 
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     if audit:
         show_audit(database, target, as_json=as_json)
         return
@@ -68,7 +69,7 @@ def show_audit(database: Database, target: str | None, *, as_json: bool) -> None
         raise DatabaseError(
             f"journal of {known.id}, row {broken.number}: {broken.sentence}", "restore a backup"
         )
-    rows = [row for row in database.reader(known.id).audit() if row[2] != expectation.KIND]
+    rows = [row for row in database.reader(known.id).audit() if row[2] != stored_forecast.KIND]
     if as_json:
         names = ("at", "who", "what", "why")
         told = [dict(zip(names, (iso(at), *rest), strict=True)) for at, *rest in rows]

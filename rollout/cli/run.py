@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import directories, steps
-from rollout.cli.choosing import check_alone
-from rollout.cli.executing import Ways, execute
-from rollout.cli.logs import LogFormat, set_up, tell
-from rollout.cli.notify import Notice
-from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Verbose
+from rollout.api import workflow
+from rollout.api.choosing import check_alone
+from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
-from rollout.cli.telling import Channels
-from rollout.cli.terminal import emit, instant, note, number, say, say_lines
+from rollout.cli.terminal import bar, emit, note, say, say_lines
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
+from rollout.executor import directories
+from rollout.executor.logs import LogFormat, set_up, tell
+from rollout.executor.notify import Notice
+from rollout.executor.reporter import Channels
+from rollout.executor.session import Ways, execute
 from rollout.files import make_folder
-from rollout.plain import visible
+from rollout.text import instant, number, visible
 from rollout.values import Plan, Progress, State
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def run(
     directory: Annotated[
         str, typer.Option(help="Where to: embedded (a pretend world), adminservice or graph.")
     ] = directories.EMBEDDED,
-    settings: directories.Settings = directories.DEFAULT_SETTINGS,
+    settings: Settings = directories.DEFAULT_SETTINGS,
     speed: Annotated[
         str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
     ] = "1",
@@ -95,7 +96,7 @@ def run(
         usable(report)
     if notify:
         Notice(notify)  # a wrong URL is refused before anything is done
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     stored = database.plan(digest or database.latest_plan())
     known = same_as_begun(database, stored.id, directory, seed)
     check_alone(database, stored, directory)
@@ -109,11 +110,20 @@ def run(
         return
     if _ignores_windows(stored.plan):
         note(f"{stored.id} takes devices out at any hour, outside the change windows too")
-    set_up(log_format, verbose)
+    set_up(log_format, verbose, note)
     rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
     channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
     ways = Ways(
-        directory, settings, known, factor, once=once, quiet=as_json, verbose=verbose, channels=channels
+        directory,
+        settings,
+        known,
+        factor,
+        once=once,
+        quiet=as_json,
+        verbose=verbose,
+        channels=channels,
+        open_bar=bar,
+        note=note,
     )
     progress = execute(database, stored.id, rollout_id, ways)
     if report is not None:
@@ -146,7 +156,7 @@ def usable(folder: Path) -> None:
 
 def last_report(database: Database, plan_id: str, rollout_id: str, folder: Path, *, quiet: bool) -> None:
     """Draw the report of what the run has come to. A disk that refuses is a warning: the rollout is done."""
-    from rollout.cli.facts import gather
+    from rollout.api.report_facts import gather
     from rollout.report import write_report
 
     try:

@@ -22,7 +22,7 @@ def schema(
 
     Example: rollout schema status
     """
-    from rollout.cli.documents import FORMS, schema_of
+    from rollout.documents import FORMS, schema_of
 
     if verb is None:
         emit({one: schema_of(one) for one in FORMS})

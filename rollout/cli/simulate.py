@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.cli import steps
+from rollout.api import workflow
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Seed, Verbose
-from rollout.cli.terminal import bar, emit, note, number, say, span, table
+from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import TargetMissedError
 from rollout.files import write_file
-from rollout.plain import json_text
+from rollout.text import json_text, number, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rollout.values import DecisionRow
-    from sim.forecast import Forecast
     from sim.scenario import Targets
+    from sim.simulation import Forecast
 
 
 def simulate(
@@ -49,11 +49,11 @@ def simulate(
 
     Example: rollout simulate scenarios/default.toml --runs 20
     """
-    processes = steps.workers_here(workers)
-    database, scenario, key = steps.resolve_target(db, target, clients)
-    world = steps.world_of_plan(database, key, scenario)
+    processes = workflow.workers_here(workers)
+    database, scenario, key = workflow.resolve_target(db, target, clients, note)
+    world = workflow.world_of_plan(database, key, scenario)
     with bar("simulating", runs, quiet=as_json) as moving:
-        known, forecast = steps.simulate_plan(
+        known, forecast = workflow.simulate_plan(
             database,
             world,
             seed=seed,
@@ -70,7 +70,7 @@ def simulate(
         show(known, world.stored.id, forecast)
     from sim.scenario import TUNED_ONLY
 
-    targets = steps.targets_of(world, scenario)
+    targets = workflow.targets_of(world, scenario)
     if others := [name for name in TUNED_ONLY if getattr(targets, name)]:
         note(f"targets that only 'rollout tune' compares: {', '.join(others)}")
     _against_targets(forecast, targets)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import exclusions, expectation, steps
+from rollout.api import exclusions, stored_forecast, workflow
+from rollout.api.status import Looks, Standing
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.standing import Looks, Standing
-from rollout.cli.terminal import emit, iso, number, out, say
+from rollout.cli.terminal import emit, out, say
 from rollout.errors import UsageError
+from rollout.text import iso, number
 from rollout.values import HOUR_S, Outcome, Plan, State
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def status(
 
     Example: rollout status --watch
     """
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     known = database.rollout(rollout)
     if decisions is not None:
         from rollout.cli.simulate import write_decisions
@@ -92,7 +93,7 @@ def document(database: Database, rollout_id: str) -> dict[str, Any]:
         "decisions": now.decisions,
         "verdict": progress.verdict if progress else "",
         "eta": eta(database, now),
-        "forecast": expectation.document(now.expected) if now.expected else None,
+        "forecast": stored_forecast.document(now.expected) if now.expected else None,
         "on_plan": now.on_plan,
         "lease": lease(now.lease, now.is_overdue),
     }
@@ -126,7 +127,7 @@ def eta(database: Database, now: Standing) -> dict[str, Any] | None:
     if now.is_final:
         return None
     if now.expected is not None:
-        told = expectation.document(now.expected)["done"]
+        told = stored_forecast.document(now.expected)["done"]
         p50 = now.expected.done[1]
         hours = None if math.isinf(p50) else (p50 - start) / HOUR_S
         return {"at": told["p50"], "p10": told["p10"], "p90": told["p90"], "hours": hours, "of": "forecast"}
@@ -155,7 +156,7 @@ OF_A_DEVICE = (
 
 def show_device(database: Database, rollout_id: str, device: str, *, as_json: bool) -> None:
     """Print what is known of one device: phase, place in the order, batch, outcome."""
-    from rollout.cli.control import find_devices
+    from rollout.api.control import find_devices
     from rollout.cli.withdraw import withdrawal_of
 
     known = database.rollout(rollout_id)
@@ -207,7 +208,7 @@ def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) 
     comanaged, flags = flags_of(database.inventory(stored.inventory_id).fleet, row)
     action = stored.plan.action
     enrolled = done and not stored.plan.is_undo
-    site_version = steps.policy_of(stored).site_version or None
+    site_version = workflow.policy_of(stored).site_version or None
     document = flags_document(flags, 1 if enrolled else comanaged, site_version)
     if enrolled and action.startswith("workload:"):
         for moved in moves_with(action.removeprefix("workload:")):
@@ -216,7 +217,7 @@ def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) 
 
 
 def _explain(code: int) -> dict[str, str]:
-    from rollout.failures import explain
+    from rollout.values.failures import explain
 
     known = explain(code)
     return {"code": f"0x{code:08X}", "name": known.name, "next_action": known.next_action}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, TextIO
 
-from rollout.cli.clock import wake_main
+from rollout.executor.clock import wake_main
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

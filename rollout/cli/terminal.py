@@ -9,12 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from rollout.plain import json_text, visible
+from rollout.text import json_text, number, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,30 +112,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str =
 def add_row(table: Table, *cells: str) -> None:
     """Add a row of texts to a table."""
     table.add_row(*(styled(cell) for cell in cells))
-
-
-def number(value: float) -> str:
-    """Write a number with thin groups: 100,000."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def instant(at: int, zone: str = "UTC") -> str:
-    """Write an instant for a person."""
-    return datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%a %d %b %Y %H:%M %Z")
-
-
-def iso(at: int) -> str:
-    """Write an instant for a script: UTC, ISO 8601."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def span(hours: float | None) -> str:
-    """Write a duration for a person."""
-    if hours is None:
-        return "not within the horizon"
-    if hours < 48:
-        return f"{hours:.1f} h"
-    return f"{hours / 24:.1f} days"
 
 
 @contextmanager

@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Out, Seed, Verbose
-from rollout.cli.terminal import bar, emit, say, span, table
-from rollout.durations import parse_duration
+from rollout.api import workflow
+from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Cluster, Db, Json, Out, Seed, Verbose
+from rollout.cli.terminal import bar, emit, say, table
 from rollout.errors import TargetMissedError, UsageError
 from rollout.files import csv_text, make_folder, write_file
+from rollout.text import span
 from rollout.values import HOUR_S
+from rollout.values.durations import parse_duration
 
 if TYPE_CHECKING:
     from rollout.values import Inventory, Plan
-    from sim.candidates import Candidate
-    from sim.evaluation import Score
     from sim.scenario import Scenario
-    from sim.tune import Effort, Tuning
+    from sim.tuning.candidates import Candidate
+    from sim.tuning.evaluation import Score
+    from sim.tuning.tune import Effort, Tuning
 
 TRIALS = 100
-
-Cluster = Annotated[
-    str, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask scheduler, e.g. tcp://127.0.0.1:8786.")
-]
 
 
 def tune(
@@ -64,13 +61,13 @@ def tune(
 
     Example: rollout tune scenarios/default.toml --trials 40
     """
-    from sim.tune import tune as search
+    from sim.tuning.tune import tune as search
     from sim.workers import workers_of
 
     effort = _effort(budget, trials)
-    told = steps.read_scenario(scenario, clients)
+    told = workflow.read_scenario(scenario, clients)
     fleet, plan = _planned(told, inventory, db)
-    count = steps.workers_here(workers)
+    count = workflow.workers_here(workers)
     job = _job(told, plan, fleet, seed)
     with workers_of(count, cluster) as hands, bar("tuning", effort.trials, quiet=as_json) as moving:
         found = search(job, effort, hands, moving.to)
@@ -89,7 +86,7 @@ def tune(
 
 
 def _effort(budget: str, trials: int | None) -> Effort:
-    from sim.tune import Effort
+    from sim.tuning.tune import Effort
 
     try:
         budget_s = parse_duration(budget) if budget else 0
@@ -103,7 +100,7 @@ def _planned(scenario: Scenario, inventory_id: str, db: str) -> tuple[Inventory,
     from sim.planning import plan_inventory, plan_scenario, planned_at
 
     if inventory_id:
-        inventory = steps.open_db(db).inventory(inventory_id)
+        inventory = workflow.open_db(db).inventory(inventory_id)
         made = plan_inventory(scenario, inventory, planned_at(scenario))
     else:
         made = plan_scenario(scenario)
@@ -111,7 +108,7 @@ def _planned(scenario: Scenario, inventory_id: str, db: str) -> tuple[Inventory,
 
 
 def _job(scenario: Scenario, plan: Plan, inventory: Inventory, seed: int) -> Any:
-    from sim.tune import job_of
+    from sim.tuning.tune import job_of
 
     return job_of(scenario, plan, inventory, seed=seed)
 
@@ -121,9 +118,9 @@ def _verified(
 ) -> dict[str, Any]:
     """Simulate the chosen plan at full size, as `rollout simulate` would."""
     from rollout.planning.planner import make_plan
-    from sim.candidates import policy_of
-    from sim.forecast import simulate
     from sim.planning import findings_under
+    from sim.simulation import simulate
+    from sim.tuning.candidates import policy_of
 
     choice = found.choice.candidate
     policy = policy_of(scenario.text, choice, found.space, found.planned)
@@ -178,7 +175,7 @@ def _pacing(candidate: Candidate) -> dict[str, Any]:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    from sim.evaluation import NEVER_H
+    from sim.tuning.evaluation import NEVER_H
 
     def finite(value: float) -> float | None:
         return None if value >= NEVER_H else value
@@ -264,8 +261,8 @@ def tuned_toml(scenario: Scenario, candidate: Candidate, found: Tuning) -> str:
 
     import tomli_w
 
-    from sim.candidates import document_of
     from sim.scenario import parse_scenario
+    from sim.tuning.candidates import document_of
 
     about = (
         f"{scenario.name}, tuned: {candidate.sentence()}. {found.reason[:1].upper()}{found.reason[1:]}. "
@@ -290,10 +287,10 @@ def _draw(files: _Files, plan: Plan, found: Tuning) -> None:
     from matplotlib.figure import Figure
 
     from rollout.report.facts import Tuning as Front
-    from rollout.report.style import Stamp, png_of
-    from rollout.report.tuning import TuningFront, tried
-    from sim.evaluation import NEVER_H
-    from sim.robustness import Tornado
+    from rollout.report.pictures.style import Stamp, png_of
+    from rollout.report.pictures.tuning import TuningFront, tried
+    from sim.tuning.evaluation import NEVER_H
+    from sim.tuning.robustness import Tornado
 
     able = [one for one in found.tried if one.score.hours < NEVER_H]
     numbers = [one.number for one in able]

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rollout.cli import expectation
-from rollout.cli.standing import Looks, Standing, executor
-from rollout.cli.terminal import add_row, instant, number, out, say, styled
+from rollout.api import stored_forecast
+from rollout.api.status import Looks, Standing, executor
+from rollout.cli.terminal import add_row, out, say, styled
 from rollout.errors import Exit, RolloutError
+from rollout.text import instant, number
 from rollout.values import Outcome, State, Verdict
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def line(now: Standing) -> str:
     if now.progress.verdict and not now.is_final:
         parts.append(f"gate {now.progress.verdict.upper()}")
     if now.expected is not None:
-        parts.append(f"90 % enrolled {expectation.interval(now.expected.through, now.plan.zone)}")
+        parts.append(f"90 % enrolled {stored_forecast.interval(now.expected.through, now.plan.zone)}")
     return "; ".join([*parts, now.progress.reason])
 
 
@@ -150,7 +151,7 @@ def _facts(now: Standing) -> RenderableType:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     if now.expected is not None:
-        for name, text in expectation.lines(now.expected, now.plan.zone):
+        for name, text in stored_forecast.lines(now.expected, now.plan.zone):
             add_row(grid, name, text)
     elif not now.is_final:
         add_row(
@@ -192,7 +193,7 @@ def _phases(now: Standing) -> Table:
 def _decisions(now: Standing) -> Table:
     table = _table("last decisions", "state", "released", "why", numbers=(2,))
     for row in now.recent:
-        at = expectation.moment(row.at, now.plan.zone)
+        at = stored_forecast.moment(row.at, now.plan.zone)
         add_row(table, at, row.state.value, number(row.released), row.reason.removeprefix(f"{row.state}: "))
     return table
 

@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import directories, steps
-from rollout.cli.choosing import to_command
-from rollout.cli.clock import LivelyTime
-from rollout.cli.control import find_devices, user
-from rollout.cli.executing import BEAT_S, embedded, lived_until, owner
-from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.staged import staged_devices
-from rollout.cli.terminal import emit, instant, iso, note, say
-from rollout.decide import begin
+from rollout.api import workflow
+from rollout.api.choosing import to_command
+from rollout.api.control import find_devices, user
+from rollout.api.staging import staged_devices
+from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Settings, Verbose
+from rollout.cli.terminal import emit, note, say
 from rollout.errors import LeaseError, OutsideError, RefusedError
-from rollout.undo import still_ours, take_out, to_withdraw
+from rollout.executor import directories
+from rollout.executor.clock import LivelyTime
+from rollout.executor.session import BEAT_S, embedded, lived_until, owner
+from rollout.loop.decide import begin
+from rollout.loop.undo import still_ours, take_out, to_withdraw
+from rollout.text import instant, iso
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rollout.ports import Directory
+    from rollout.loop.ports import Directory
     from rollout.store import Database, StoredRollout
-    from rollout.store.reader import JournalReader
+    from rollout.store.journal.reader import JournalReader
     from rollout.values import Plan
 
 
@@ -36,7 +38,7 @@ def withdraw(
     rollout: Annotated[str | None, typer.Option(help="Rollout id; the latest by default.")] = None,
     reason: Reason = "",
     by: By = "",
-    settings: directories.Settings = directories.DEFAULT_SETTINGS,
+    settings: Settings = directories.DEFAULT_SETTINGS,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
@@ -49,7 +51,7 @@ def withdraw(
 
     Example: rollout withdraw PC-0042 --reason "board member, call first"
     """
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     known = to_command(database, rollout)
     stored = database.plan(known.plan_id)
     if stored.plan.is_undo:
@@ -153,7 +155,7 @@ def _opened(
     database: Database, known: StoredRollout, settings: Path, lively: LivelyTime
 ) -> Iterator[tuple[Directory, int]]:
     """Open the directory of a rollout; give it with the present instant by its clock."""
-    setting = steps.world_of_plan(database, known.plan_id)
+    setting = workflow.world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
         now = max((reader.progress() or begin(setting.stored.plan)).at, lived_until(reader))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.cli import steps
-from rollout.cli.files import expand_one
+from rollout.api import workflow
+from rollout.api.file_names import expand_one
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, say, table
 from rollout.errors import UsageError
@@ -78,16 +78,16 @@ def flags_of(fleet: Fleet, row: int) -> tuple[int, Flags]:
 
 
 def _of_inventory(db: str, device: str) -> tuple[int, Flags]:
-    from rollout.cli.control import find_devices
+    from rollout.api.control import find_devices
 
-    database = steps.open_db(db)
+    database = workflow.open_db(db)
     known = database.inventory_id(None)
     row = find_devices(database, known, [device])[0]
     return flags_of(database.inventory(known).fleet, row)
 
 
 def _of_export(file: Path, device: str) -> tuple[int, Flags]:
-    from rollout.directory.comanagement_export import read_comanagement
+    from rollout.exports.comanagement import read_comanagement
     from rollout.workloads import read_state
     from rollout.workloads.states import REQUIRED
 
@@ -100,7 +100,7 @@ def _of_export(file: Path, device: str) -> tuple[int, Flags]:
 
 
 def _standing(file: Path, site_version: int | None) -> Standing:
-    from rollout.directory.comanagement_export import read_comanagement
+    from rollout.exports.comanagement import read_comanagement
     from rollout.workloads import count_states, read_state
     from rollout.workloads.states import REQUIRED
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rollout.client.tracelog import Entry
-from rollout.failures import Failure, explain, parse_code
+from rollout.values.failures import Failure, explain, parse_code
 
 
 class Kind(StrEnum):

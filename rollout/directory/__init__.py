@@ -1,1 +1,1 @@
-"""Where a fleet comes from and where memberships go: exports, ConfigMgr's AdminService, Microsoft Graph."""
+"""Real directories, where memberships go: ConfigMgr's AdminService and Microsoft Graph."""

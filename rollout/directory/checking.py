@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from rollout.directory.adminservice import AdminServiceDirectory
-from rollout.directory.collections import MODIFY
-from rollout.directory.graph import GraphDirectory
-from rollout.directory.rights import held_rights, missing_rights
-from rollout.directory.transport import Transport
+from rollout.directory.configmgr.directory import AdminServiceDirectory
+from rollout.directory.configmgr.site import MODIFY
+from rollout.directory.graph.directory import GraphDirectory
+from rollout.directory.graph.rights import held_rights, missing_rights
+from rollout.directory.http.transport import Transport
 from rollout.errors import RolloutError
 
 SKEW_MAX_S: Final = 300.0
@@ -54,7 +54,7 @@ def _look(name: str, ask: Callable[[], str]) -> Check:
 
 
 def _collection(directory: AdminServiceDirectory) -> str:
-    from rollout.directory import site_checks
+    from rollout.directory.configmgr import site_checks
 
     target = directory.target()
     site_checks.check_collection(target, directory.settings)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from rollout.directory.clouds import CLOUDS
-from rollout.directory.pace import Pace, Quota, SystemTime, Time
+from rollout.directory.http.pace import Pace, Quota, SystemTime, Time
 from rollout.directory.settings import (
     PASSWORD_ENV,
     SECRETS,
@@ -18,14 +17,15 @@ from rollout.directory.settings import (
 )
 from rollout.errors import UsageError
 from rollout.values import Fleet, Plan
+from rollout.values.clouds import CLOUDS
 
 if TYPE_CHECKING:
     import httpx2
 
-    from rollout.directory.adminservice import AdminServiceDirectory
-    from rollout.directory.credentials import Credential
-    from rollout.directory.graph import GraphDirectory
-    from rollout.directory.transport import Transport
+    from rollout.directory.configmgr.directory import AdminServiceDirectory
+    from rollout.directory.graph.directory import GraphDirectory
+    from rollout.directory.http.credentials import Credential
+    from rollout.directory.http.transport import Transport
 
 NAMES: Final = ("adminservice", "graph")
 READS: Final = 3500
@@ -69,10 +69,10 @@ def open_directory(
         raise UsageError(f"[directory.{name}]: expected this section in the settings file, found none")
     need("httpx2", name)
     # These import httpx2: only where a real directory is opened.
-    from rollout.directory.adminservice import AdminServiceDirectory
-    from rollout.directory.collections import Site
-    from rollout.directory.entra import Tenant
-    from rollout.directory.graph import GraphDirectory
+    from rollout.directory.configmgr.directory import AdminServiceDirectory
+    from rollout.directory.configmgr.site import Site
+    from rollout.directory.graph.directory import GraphDirectory
+    from rollout.directory.graph.tenant import Tenant
 
     tools = _Tools(clock or SystemTime(), environ, credential, http, chance or _chance())
     if isinstance(part, AdminServiceSettings):
@@ -126,7 +126,7 @@ class _Tools:
         return self._transport(settings, pace, self._site_auth(settings), settings.hosts)
 
     def graph_transport(self, settings: GraphSettings) -> Transport:
-        from rollout.directory.credentials import Bearer, graph_credential
+        from rollout.directory.http.credentials import Bearer, graph_credential
 
         credential = self._credential
         if credential is None:
@@ -145,7 +145,7 @@ class _Tools:
         auth: httpx2.Auth | None,
         origins: tuple[str, ...],
     ) -> Transport:
-        from rollout.directory.transport import Transport
+        from rollout.directory.http.transport import Transport
 
         return Transport(
             pace,
@@ -166,7 +166,7 @@ class _Tools:
         if settings.auth == "none":
             return None
         if settings.auth == "bearer":
-            from rollout.directory.credentials import Bearer, gateway_credential
+            from rollout.directory.http.credentials import Bearer, gateway_credential
 
             credential = self._credential
             if credential is None:
@@ -174,7 +174,7 @@ class _Tools:
                 credential = gateway_credential(settings)
             return Bearer(credential, settings.scope, self._clock)
         need("spnego", "kerberos")
-        from rollout.directory.negotiate import Negotiate
+        from rollout.directory.http.negotiate import Negotiate
 
         return Negotiate(settings.username, self._environ.get(PASSWORD_ENV, ""), settings.auth)
 
@@ -186,7 +186,7 @@ class _Tools:
             return None
 
         def ask() -> dict[str, tuple[str, ...]]:
-            from rollout.directory.collections import Site
+            from rollout.directory.configmgr.site import Site
 
             by_group: dict[str, tuple[str, ...]] = {}
             site = Site(self.site_transport(settings), settings.hosts[0])

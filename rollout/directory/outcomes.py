@@ -15,7 +15,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from rollout.directory.paging import Row, field_of
+from rollout.directory.http.paging import Row, field_of
 
 COMANAGED_AGENTS: Final = frozenset({"configurationManagerClientMdm", "configurationManagerClientMdmEas"})
 

@@ -30,10 +30,10 @@ from pydantic import (
     model_validator,
 )
 
-from rollout.directory.clouds import CLOUDS
 from rollout.errors import UsageError
-from rollout.plain import ALLOWED, not_plain
+from rollout.text import ALLOWED, not_plain
 from rollout.toml import parse_toml
+from rollout.values.clouds import CLOUDS
 
 PASSWORD_ENV = "ROLLOUT_ADMINSERVICE_PASSWORD"
 CLIENT_SECRET_ENV = "ROLLOUT_GRAPH_CLIENT_SECRET"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from rollout.durations import format_duration
 from rollout.planning.flight import Peaks, peaks_of
 from rollout.planning.schedule import Release, nominal_releases
 from rollout.values import HOUR_S, PhaseEnd, Plan
+from rollout.values.durations import format_duration
 
 
 @dataclass(frozen=True, slots=True)

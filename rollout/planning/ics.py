@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from rollout.pacing.calendar import NoOpening, skipped
-from rollout.plain import visible
 from rollout.planning.schedule import nominal_batches
+from rollout.text import visible
 from rollout.values import DAY_S, HOUR_S, Plan
 
 LINE_BYTES = 75

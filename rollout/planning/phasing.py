@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rollout.durations import format_duration
 from rollout.errors import RefusedError, UsageError
 from rollout.pacing import SERVICE_PER_HOUR, spread
 from rollout.planning.curves import DateError, Frame, compile_curve, deadline, last_step, step_instant
 from rollout.planning.flight import Peaks, peaks_of
 from rollout.planning.schedule import Course, Release, next_begin
-from rollout.planning.timetable import Timetable, iso
+from rollout.planning.timetable import Timetable, local_iso
 from rollout.policy import PhasePolicy, Policy
 from rollout.policy.modes import Auto, ByDate, Duration, Points, Ramp, Rate
 from rollout.values import Budgets, Calendar, Curve, IntArray, Phase, PhaseEnd
+from rollout.values.durations import format_duration
 
 PROMISED = (Rate, Duration, ByDate, Points)
 
@@ -250,14 +250,14 @@ class Phasing:
         return None
 
     def _too_early(self, one: Members, index: int, frame: Frame, past: Sequence[Release]) -> RefusedError:
-        date = iso(one.deadline(frame.zone), frame.zone)
+        date = local_iso(one.deadline(frame.zone), frame.zone)
         earliest = self._earliest(one, index, frame, past)
         found = (
             "no date in two years on which all could be" if earliest is None else "too little time before it"
         )
         return RefusedError(
             f"phase '{one.wish.name}': expected {len(one.order)} devices to be released by {date}, "
-            f"found {found} (the phase begins at {iso(frame.begin, frame.zone)} at the earliest)",
+            f"found {found} (the phase begins at {local_iso(frame.begin, frame.zone)} at the earliest)",
             "Widen the windows." if earliest is None else _date_hint(earliest, frame.zone),
         )
 
@@ -266,7 +266,7 @@ class Phasing:
         last_s = int((calendar.closes - np.maximum(calendar.opens, frame.begin)).clip(0).sum()) - frame.step_s
         message = (
             f"phase '{one.wish.name}': expected {size} devices to be released within two years of the start, "
-            f"found only {format_duration(max(0, last_s))} of open time after {iso(frame.begin, frame.zone)}"
+            f"found only {format_duration(max(0, last_s))} of open time after {local_iso(frame.begin, frame.zone)}"
         )
         if last_s < frame.step_s:
             return RefusedError(message, "Shorten the phases before it or widen the windows.")
@@ -321,4 +321,4 @@ def _raised(budgets: Budgets, figures: Mapping[str, int]) -> Budgets:
 
 
 def _date_hint(at: int, zone: str) -> str:
-    return f"Earliest feasible date: date = {iso(at, zone)}."
+    return f"Earliest feasible date: date = {local_iso(at, zone)}."

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rollout.durations import format_duration
 from rollout.planning.console_checks import check_console, console_warnings
 from rollout.planning.exclusions import exclusions
 from rollout.planning.feasibility import Feasibility, feasibility
@@ -38,6 +37,7 @@ from rollout.values import (
     part_of,
     parts_of_percent,
 )
+from rollout.values.durations import format_duration
 
 __all__ = ["Feasibility", "feasibility", "make_plan", "nominal_batches"]
 
@@ -193,7 +193,7 @@ class _Draft:
 
 
 def ordered(rows: IntArray, numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
-    """Give some rows of the fleet in release order; see `rollout.order.interleave`."""
+    """Give some rows of the fleet in release order; see `rollout.planning.order.interleave`."""
     return rows[interleave(numbers[rows], [column[rows] for column in columns], ranks[rows])]
 
 

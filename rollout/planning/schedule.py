@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rollout.durations import format_duration
 from rollout.errors import RefusedError
 from rollout.pacing import largest_step, released_by
 from rollout.pacing.calendar import instant_after, next_open, open_zones
 from rollout.values import Budgets, Calendar, IntArray, Phase, PhaseEnd, Plan
+from rollout.values.durations import format_duration
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from rollout.durations import format_duration
 from rollout.errors import RefusedError
 from rollout.pacing.calendar import (
     DEVICE_ZONE,
@@ -23,6 +22,7 @@ from rollout.pacing.calendar import (
 )
 from rollout.policy import Policy, known_zones
 from rollout.values import DAY_S, BoolArray, Calendar, Fleet, IntArray, Window
+from rollout.values.durations import format_duration
 
 HORIZON_S = 2 * 365 * DAY_S
 """How far a calendar is resolved; a plan that needs longer is refused."""
@@ -191,7 +191,9 @@ def _must_open(
     far = resolve(windows, freezes, start + HORIZON_S, start + _BEYOND_S, zone or "UTC")
     later = next_open(far, start)
     if later is not None:
-        raise RefusedError(message, f"The first opens after the freezes: start = {iso(later, policy.zone)}")
+        raise RefusedError(
+            message, f"The first opens after the freezes: start = {local_iso(later, policy.zone)}"
+        )
     free = resolve(windows, (), start, start + HORIZON_S, zone or "UTC")
     first = next_open(free, start)
     if first is None:
@@ -199,9 +201,11 @@ def _must_open(
     alone = [(one, resolve(windows, [one], start, start + HORIZON_S, zone or "UTC")) for one in freezes]
     guilty = [one for one, calendar in alone if not len(calendar.opens)]
     names = "; ".join(str(one) for one in guilty or freezes)
-    raise RefusedError(message, f"Without the freeze ({names}) the first opens at {iso(first, policy.zone)}.")
+    raise RefusedError(
+        message, f"Without the freeze ({names}) the first opens at {local_iso(first, policy.zone)}."
+    )
 
 
-def iso(at: int, zone: str) -> str:
+def local_iso(at: int, zone: str) -> str:
     """Write an instant on the clock of `zone`, so that TOML reads it back."""
     return dt.datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat()

@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, Strict
 
-from rollout.durations import FIRST_DAY, LAST_DAY
 from rollout.gates.evidence import CHANCE_MIN, PRIOR_MAX, PRIOR_MIN, RATE_MIN
+from rollout.values.durations import FIRST_DAY, LAST_DAY
 
 MAX_DEVICES: Final = 10_000_000
 """Devices in a fleet, and so in every count of them."""

@@ -1,4 +1,4 @@
-"""The ways of pacing as a scenario writes them, `pacing = {mode = "...", ...}`; see `rollout.curves`."""
+"""The ways of pacing as a scenario writes them, `pacing = {mode = "...", ...}`; see `rollout.planning.curves`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rollout.durations import EXPECTED, parse_duration
 from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Count, Day, Moment, PerHour, Positive
 from rollout.values import WHOLE, parts_of_percent, parts_of_share
+from rollout.values.durations import EXPECTED, parse_duration
 
 SHARE = 'a share such as "10%"'
 BATCH = 'a number of devices, a share such as "10%", or "rest"'

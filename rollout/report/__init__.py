@@ -27,8 +27,9 @@ from rollout.report.facts import (
     Tuning,
 )
 from rollout.report.figures import json_report
-from rollout.report.standing import Standing, Tone, standing_of
+from rollout.report.standing import Standing, standing_of
 from rollout.report.text import text_report
+from rollout.values.progress import Tone
 
 if TYPE_CHECKING:
     from rollout.report.writing import write_report as write_report

@@ -7,7 +7,8 @@ from typing import Any
 
 from rollout.report.facts import FINAL, LEVEL_NAMES, Forecast, Load, ReportFacts
 from rollout.report.standing import enrolled_of, last_look, released_of, standing_of
-from rollout.report.wording import hexcode, iso
+from rollout.report.wording import hexcode
+from rollout.text import iso
 from rollout.values import HOUR_S, Outcome
 
 SCHEMA = 1

@@ -9,24 +9,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
-from enum import StrEnum
 
 import numpy as np
 
 from rollout.report.facts import FINAL, PLANNED, Expected, Forecast, ReportFacts
 from rollout.report.wording import LATER, capital, count, day, duration, moment, percent, when, zone_of
 from rollout.values import HOUR_S, ON_COURSE, Outcome, State, Verdict
+from rollout.values.progress import Tone
 
 RISKY_HALT_CHANCE = 0.05
 """Above this share of halted runs a plan that was not started yet is not called well."""
-
-
-class Tone(StrEnum):
-    """How a headline is meant; shown as a word and a sign, never by colour alone."""
-
-    GOOD = "good"
-    WATCH = "watch"
-    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rollout.files import csv_text
 from rollout.report.facts import ReportFacts
-from rollout.report.wording import hexcode, iso
+from rollout.report.wording import hexcode
+from rollout.text import iso
 from rollout.values import Outcome
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from rollout.plain import visible
 from rollout.report.facts import FINAL, ReportFacts
 from rollout.report.figures import phases_of
-from rollout.report.standing import Standing, Tone, last_look, released_of, standing_of
+from rollout.report.standing import Standing, last_look, released_of, standing_of
 from rollout.report.wording import count, duration, hexcode, percent, short, when, zone_of
+from rollout.text import visible
+from rollout.values.progress import Tone
 
 WIDTH = 80
 SIGN = {Tone.GOOD: "[ok]", Tone.WATCH: "[!]", Tone.BAD: "[!!]"}

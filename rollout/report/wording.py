@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from rollout.values import DAY_S, HOUR_S
@@ -28,11 +28,6 @@ LATER = "later than simulated"
 def local(at: float, zone: tzinfo) -> datetime:
     """Give the instant as an aware time in `zone`, to the second."""
     return datetime.fromtimestamp(int(at), tz=zone)
-
-
-def iso(at: float) -> str:
-    """Give the instant as UTC ISO-8601, e.g. ``2026-11-02T07:00:00Z``."""
-    return datetime.fromtimestamp(int(at), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def count(value: float) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rollout.errors import UsageError
 from rollout.files import make_folder, write_file
-from rollout.plain import json_text
 from rollout.report.facts import ReportFacts
 from rollout.report.figures import json_report
-from rollout.report.page import html_report
-from rollout.report.pictures import draw, pictures_of
-from rollout.report.style import DARK, LIGHT
+from rollout.report.page.html import html_report
+from rollout.report.pictures.displays import draw, pictures_of
+from rollout.report.pictures.style import DARK, LIGHT
 from rollout.report.tables import csv_tables
 from rollout.report.text import text_report
+from rollout.text import json_text
 
 FORMATS = ("html", "png", "svg", "png-dark", "svg-dark", "json", "csv", "txt")
 """What can be written; pictures in the dark theme have names that end in ``-dark``."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rollout.store.database import Database, open_database
-    from rollout.store.journal import SqlJournal
-    from rollout.store.membership import SqlMembershipLog
-    from rollout.store.reader import JournalReader
+    from rollout.store.journal.membership import SqlMembershipLog
+    from rollout.store.journal.reader import JournalReader
+    from rollout.store.journal.writer import SqlJournal
     from rollout.store.stored import ChainBreak, LeaseInfo, StoredPlan, StoredRollout
 
 __all__ = [
@@ -30,10 +30,10 @@ __all__ = [
 _HOME = {
     "ChainBreak": "stored",
     "Database": "database",
-    "JournalReader": "reader",
+    "JournalReader": "journal.reader",
     "LeaseInfo": "stored",
-    "SqlJournal": "journal",
-    "SqlMembershipLog": "membership",
+    "SqlJournal": "journal.writer",
+    "SqlMembershipLog": "journal.membership",
     "StoredPlan": "stored",
     "StoredRollout": "stored",
     "open_database": "database",

@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from sqlalchemy import text
 
-from rollout.store.access import Access, look_at_file
-from rollout.store.journal import LEASE_S, SqlJournal
-from rollout.store.membership import SqlMembershipLog
+from rollout.store.connection.access import Access, look_at_file
+from rollout.store.connection.server_time import ServerTime
+from rollout.store.journal.membership import SqlMembershipLog
+from rollout.store.journal.reader import JournalReader, first_break
+from rollout.store.journal.writer import LEASE_S, SqlJournal
 from rollout.store.migration import bring_up_to_date
-from rollout.store.reader import JournalReader, first_break
 from rollout.store.rollouts import Rollouts
-from rollout.store.server_time import ServerTime
 from rollout.store.stored import ChainBreak, StoredPlan, StoredRollout
 from rollout.store.vault import Vault
 from rollout.values import Finding, Inventory, Plan

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, inspect, text
 
 from rollout.errors import DatabaseError
 from rollout.files import create_private
-from rollout.store.access import Access
-from rollout.store.database_errors import translated
+from rollout.store.connection.access import Access
+from rollout.store.connection.database_errors import translated
 
 HEAD = "rollout_0001"
 """The newest migration in migrations/versions; known here so that Alembic is loaded only when needed."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Row, insert, select
 
 from rollout.errors import RefusedError
-from rollout.store import lease
-from rollout.store.access import Access
-from rollout.store.database_errors import readable
-from rollout.store.entries import Entry, genesis
-from rollout.store.membership import ROLLOUT
-from rollout.store.replay import COMMANDS
+from rollout.store.connection.access import Access
+from rollout.store.connection.database_errors import readable
+from rollout.store.journal import lease
+from rollout.store.journal.entries import Entry, genesis
+from rollout.store.journal.membership import ROLLOUT
+from rollout.store.journal.replay import COMMANDS
 from rollout.store.stored import StoredRollout
 from rollout.store.vault import PLAN, find, plan_number
 from rollout.values import Progress, value_of

@@ -123,7 +123,7 @@ class LeaseRow(SQLModel, table=True):
 class EntryRow(SQLModel, table=True):
     """A row of the journal.
 
-    number : from 1, dense within a rollout. kind : see `rollout.store.entries`. epoch : of the lease under
+    number : from 1, dense within a rollout. kind : see `rollout.store.journal.entries`. epoch : of the lease under
     which it was written, 0 for commands. batch : its number, -1 none. body : JSON. packed : the arrays.
     seal : SHA-256 over the row before and this one.
     """

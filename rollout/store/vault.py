@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
 from rollout.errors import RefusedError, UsageError
-from rollout.store.access import Access
+from rollout.store.connection.access import Access
 from rollout.store.stored import StoredPlan
 from rollout.store.tables import ApprovalRow, FindingsRow, InventoryRow, PlanRow, SimulationRow
 from rollout.values import (

@@ -204,7 +204,7 @@ class Plan:
     budget_codes : (n,) int32 levels of the budget column (zeros if none).
     chunk : devices sent at once; a halt takes effect between chunks.
     freezes : one line a freeze, for people; `calendar` has them subtracted already.
-    strata_columns : the columns by which the order is interleaved, see `rollout.order`.
+    strata_columns : the columns by which the order is interleaved, see `rollout.planning.order`.
     zone_names, zone_calendars : only if a window is in the device's own time: one a zone. `calendar` is then
         their union, and a device may go only while the calendar of its zone is open.
     zone_codes : (n,) int32, index into `zone_names`; shape (0,) if no window is in the device's time.

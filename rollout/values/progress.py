@@ -204,3 +204,11 @@ class ProgressPoint:
 
     at: int
     by_phase: tuple[tuple[int, ...], ...]
+
+
+class Tone(StrEnum):
+    """How a headline is meant; shown as a word and a sign, never by colour alone."""
+
+    GOOD = "good"
+    WATCH = "watch"
+    BAD = "bad"

@@ -137,9 +137,6 @@ _ALL = (
 WORKLOADS: Mapping[str, Workload] = MappingProxyType({one.name: one for one in _ALL})
 """All workloads by name, in the order of their bits."""
 
-ENDPOINT_PROTECTION_BITS = 32 | 4096
-"""Endpoint Protection shows as 4128 where disk encryption (4096) is a bit of its own."""
-
 AUTOPATCH = ("windows-update", "device-configuration", "office")
 """What Windows Autopatch needs at Intune."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rollout.failures import Failure, explain, parse_code
+from rollout.values.failures import Failure, explain, parse_code
 from rollout.workloads.authority import Authority, authorities
 from rollout.workloads.flags import Flags, decode
 from rollout.workloads.sliders import WORKLOADS

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from planted import DAY_S, base_model, planted_pilot
 
-from sim.calibrate import calibrate
-from sim.robustness import assumed
+from sim.assumptions import assumed
+from sim.forecast.calibration import calibrate
 
 
 def main(worlds: int) -> None:

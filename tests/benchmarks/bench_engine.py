@@ -22,19 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from rollout.loop import drive, pump
+from rollout.loop.drive import drive, pump
 from rollout.planning import make_plan
 from rollout.preflight import preflight
 from rollout.values import DAY_S
-from sim.draws import make_draws, traits_like, traits_of
-from sim.engine import Engine, Simulation
-from sim.forecast import world_of
-from sim.journal import MemoryJournal
+from sim.clients.draws import make_draws, traits_like, traits_of
+from sim.engines.engine import Engine
+from sim.engines.oracle import Oracle
+from sim.engines.port import Simulation
+from sim.fleet.population import generate
 from sim.model import Model
-from sim.oracle import Oracle
-from sim.population import generate
 from sim.scenario import load_scenario
-from sim.world import SimClock
+from sim.simulation import world_of
+from sim.world.directory import SimClock
+from sim.world.journal import MemoryJournal
 
 START = 1_767_596_400
 DAYS = 14

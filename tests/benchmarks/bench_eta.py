@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
-from test_eta import MODEL, plan_and_fleet, truth_of
+from continuations import MODEL, plan_and_fleet, truth_of
 
 from rollout.values import HOUR_S
-from sim.calibrate import calibrate
-from sim.eta import eta_of
-from sim.pilot import pilot_of
+from sim.forecast.calibration import calibrate
+from sim.forecast.continuation import eta_of
+from sim.forecast.pilot import pilot_of
 
 SHARES = (0.1, 0.25, 0.5)
 

@@ -14,18 +14,18 @@ from unittest.mock import patch
 
 import numpy as np
 
-from rollout import decide
 from rollout.gates import judge
 from rollout.gates.evidence import HaltBoundary, PassBoundary
+from rollout.loop import decide
 from rollout.planning import make_plan
 from rollout.preflight import preflight
 from rollout.values import DAY_S, OUTCOMES, EvidenceGate, GatePolicy, Outcome
-from sim.course import steady_course
-from sim.draws import traits_of
-from sim.forecast import simulate_once
-from sim.gatecheck import simulate_gates
-from sim.population import generate
+from sim.clients.draws import traits_of
+from sim.fleet.population import generate
+from sim.gate_trials.course import steady_course
+from sim.gate_trials.gatecheck import simulate_gates
 from sim.scenario import load_scenario
+from sim.simulation import simulate_once
 
 MONDAY = 1_767_596_400
 STRATA, DEVICES, LOOKS = 400, 100_000, 336

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from fleet_files import write_exports
 
-from rollout.directory.exports import read_exports
+from rollout.exports.reading import read_exports
 from rollout.preflight import preflight
 from rollout.values import Fleet
-from sim.population import FleetModel, generate
+from sim.fleet.population import FleetModel, generate
 
 TAKEN = 1_795_507_200
 

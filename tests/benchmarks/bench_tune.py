@@ -22,19 +22,19 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from closed_tunings import Planted, Well, by_luck, corners, random_candidate
-from test_tune import job
+from tune_jobs import job
 
 from rollout.planning.planner import make_plan
 from rollout.preflight import preflight
-from sim import MADE_UP_AT
-from sim.evaluation import Evaluate, Job, Score
-from sim.front import Tried, front_of, hypervolume
-from sim.population import generate
+from sim.fleet import MADE_UP_AT
+from sim.fleet.population import generate
 from sim.scenario import Targets, load_scenario
-from sim.tune import BATCH, Effort, job_of, score_all, tune
+from sim.tuning.evaluation import Evaluate, Job, Score
+from sim.tuning.front import Tried, front_of, hypervolume
+from sim.tuning.tune import BATCH, Effort, job_of, score_all, tune
 from sim.workers import Workers, workers_of
 
 ANEW = 1_000_000

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from report_facts import make_expected, make_facts, make_tuning, nasty_facts
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from building import MONDAY
-from emulators.people import Engine
+from directory_kinds import KINDS, MODEL, Opened
 from emulators.web import Fault
 from opened import Setting, fleet_plan, site, tenant
 
 from rollout.errors import OutsideError, RefusedError
-from rollout.loop import drive, pump
-from rollout.ports import Directory
-from rollout.undo import to_withdraw
+from rollout.loop.drive import drive, pump
+from rollout.loop.undo import to_withdraw
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -25,58 +23,12 @@ from rollout.values import (
     Batch,
     Commands,
     Outcome,
-    Plan,
     State,
 )
-from sim.draws import traits_like
-from sim.forecast import world_of
-from sim.journal import MemoryJournal
-from sim.model import FailureCode, Model
+from sim.model import FailureCode
+from sim.world.journal import MemoryJournal
 
-MODEL = Model.model_validate({"clients": {"window": "24h"}})
 NOBODY = np.empty(0, dtype=np.int32)
-
-
-@dataclass
-class Opened:
-    """A directory under test. pass_(seconds) lets its world live on; gives the instant."""
-
-    plan: Plan
-    directory: Directory
-    pass_: Callable[[int], int]
-    setting: Setting | None = None
-
-
-def embedded(plan: Plan, model: Model, seed: int = 1) -> Opened:
-    world = world_of(plan, traits_like(len(plan), model), model, seed=seed)
-    now = [plan.start]
-
-    def pass_(seconds: int) -> int:
-        now[0] += seconds
-        return now[0]
-
-    world.prepare(plan)
-    return Opened(plan, world, pass_)
-
-
-def emulated(make: Callable[..., Setting], plan: Plan, model: Model, seed: int = 1) -> Opened:
-    def world(plan: Plan, _fleet: Any) -> Engine:
-        return Engine(world_of(plan, traits_like(len(plan), model), model, seed=seed).engine, len(plan))
-
-    it = make(len(plan), plan=plan, world=world)
-
-    def pass_(seconds: int) -> int:
-        it.now += seconds
-        return it.now
-
-    return Opened(plan, it.directory, pass_, it)
-
-
-KINDS: dict[str, Callable[..., Opened]] = {
-    "embedded": embedded,
-    "adminservice": lambda *given: emulated(site, *given),
-    "graph": lambda *given: emulated(tenant, *given),
-}
 
 
 @pytest.fixture(params=list(KINDS))

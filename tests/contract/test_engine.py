@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, OUTCOMES, LongArray, Outcome, Quiet
-from sim import oracle as oracle_module
-from sim.draws import make_draws, traits_like
-from sim.engine import FAST, Engine, Simulation, make_engine
+from sim.clients.draws import make_draws, traits_like
+from sim.engines import oracle as oracle_module
+from sim.engines.engine import FAST, Engine, make_engine
+from sim.engines.oracle import Oracle
+from sim.engines.port import Simulation
 from sim.model import Model
-from sim.oracle import Oracle
 
 START = 1_767_596_400  # a Monday, 07:00 UTC
 
@@ -167,27 +168,20 @@ def serve_backwards(patch: pytest.MonkeyPatch) -> None:
 
 def one_more_try(patch: pytest.MonkeyPatch) -> None:
     """Mutant: a cycle has one attempt more."""
-    whole = oracle_module.c.spec_of
+    whole = oracle_module.spec_of
 
     def more(*args: Any) -> Any:
         spec = whole(*args)
         spec.numbers[oracle_module.c.ATTEMPTS] += 1
         return spec
 
-    patch.setattr(oracle_module, "c", _With(oracle_module.c, spec_of=more))
+    patch.setattr(oracle_module, "spec_of", more)
 
 
 def look_too_late(patch: pytest.MonkeyPatch) -> None:
     """Mutant: a look sees the events of its own second."""
     whole = Oracle.advance
     patch.setattr(Oracle, "advance", lambda self, until: whole(self, until + 1))
-
-
-class _With:
-    """A module with some names replaced."""
-
-    def __init__(self, module: Any, **names: Any) -> None:
-        self.__dict__.update(module.__dict__ | names)
 
 
 @pytest.mark.parametrize("mutate", [look_too_late, serve_backwards, one_more_try])

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from journals import AT, Wall, filled
 from postgres import fresh_database
 
-from rollout.ports import Journal
+from rollout.loop.ports import Journal
 from rollout.store import Database, SqlJournal
 from rollout.values import Applied, Batch, Commands, State
-from sim.journal import MemoryJournal
+from sim.world.journal import MemoryJournal
 
 Make = Callable[[], Journal]
 

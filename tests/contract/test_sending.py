@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from building import MONDAY, make_plan
+from directory_kinds import KINDS, MODEL, Opened, emulated
 from emulators.web import Asked, Fault, Reply
 from opened import Setting, fleet_plan, tenant
-from test_directory import KINDS, MODEL, Opened, emulated
 
-from rollout.cli import clock as clocks
-from rollout.cli.clock import WallClock
-from rollout.loop import Permit, drive, pump
+from rollout.executor import clock as clocks
+from rollout.executor.clock import WallClock
+from rollout.loop.drive import Permit, drive, pump
 from rollout.pacing.calendar import is_open
 from rollout.values import DAY_S, HOUR_S, Commands, GatePolicy, Plan, State, Window
-from sim.journal import MemoryJournal
+from sim.world.journal import MemoryJournal
 
 REAL = ("adminservice", "graph")
 FAULT_S = 33 * 60

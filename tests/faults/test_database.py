@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import fresh_database
-from sqlalchemy import event, text
-
 from faults.__main__ import command
 from faults.case import Case
 from faults.cases import SCENARIOS, drawn
 from faults.chances import Kills
+from faults.ends import end_of, untouched
 from faults.invariants import complaints
 from faults.sql import SqlShelf, database_of, shelve
-from faults.test_kills import end_of, untouched
+from postgres import fresh_database
+from sqlalchemy import event, text
+
 from rollout.store import Database
 
 PLACES = ["sqlite", "postgres"]

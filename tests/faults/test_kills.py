@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from faults.__main__ import command
-from faults.case import Record, answers_of
+from faults.case import Record
 from faults.cases import SCENARIOS
 from faults.chances import Kills
+from faults.ends import end_of, untouched
 from faults.invariants import complaints, signature
 from faults.moments import Moment, Remembered
 
@@ -19,31 +19,6 @@ CHECKPOINTS = {
     for when in ("before", "after")
     for what in ("prepare", "restore", "observe", "look", "intend", "check", "apply", "confirm")
 } | {"yield"}
-
-
-def end_of(record: Record) -> tuple[Any, ...]:
-    """What must not depend on kills."""
-    journal = record.journal
-    ours = sorted(row for _, _, applied in answers_of(record) for row in applied.accepted.tolist())
-    return (
-        record.world.is_member.tolist(),
-        record.world.by.tolist(),
-        list(journal.decisions()),
-        [
-            (one.number, one.phase, one.at, one.rows.tolist(), one.adopted.tolist())
-            for one in journal.batches()
-        ],
-        [journal.confirmed(one.number) for one in journal.batches()],
-        ours,
-    )
-
-
-def untouched(scenario: str) -> tuple[tuple[Any, ...], list[str]]:
-    """Give the end of a scenario without kills, and all checkpoints that it passes."""
-    chances = Kills()
-    record = SCENARIOS[scenario](chances).run()
-    assert complaints(record) == []
-    return end_of(record), chances.points
 
 
 def check(scenario: str, whole: tuple[Any, ...], *places: int) -> list[str]:

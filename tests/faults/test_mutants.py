@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
-
 from faults.case import Case
 from faults.cases import SCENARIOS, drawn, plain_plan, quiet_world
 from faults.chances import SENDING, Chances, Kills
 from faults.invariants import complaints
 from faults.sql import database_of, shelve
-from rollout import loop
-from rollout.decide import decide
+from sqlalchemy import update
+
 from rollout.errors import DatabaseError, OutsideError
-from rollout.store import SqlJournal, lease
+from rollout.loop import drive
+from rollout.loop.decide import decide
+from rollout.store import SqlJournal
+from rollout.store.journal import lease
 from rollout.values import DAY_S, Applied, Batch, Decision, IntArray, Plan, Progress, Seen
 
 SEEDS = 120
 """So many seeds at most until a mutant is caught."""
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
-_add = loop._Work._add
+_add = drive._Work._add
 
 
 def skip_the_look(patch: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,7 @@ def skip_the_look(patch: pytest.MonkeyPatch) -> None:
         self.journal.check()
         return self.directory.apply(batch.number, rows, now)  # type: ignore[no-any-return]
 
-    patch.setattr(loop._Work, "_add", add)
+    patch.setattr(drive._Work, "_add", add)
 
 
 def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
@@ -43,11 +44,11 @@ def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
 
     def add(self: Any, batch: Batch, rows: IntArray, now: int) -> Applied | None:
         upto = self.journal.confirmed(batch.number) + len(rows)
-        self.journal.confirm(batch.number, upto, Applied(rows, loop.NOBODY, loop.NOBODY), now)
+        self.journal.confirm(batch.number, upto, Applied(rows, drive.NOBODY, drive.NOBODY), now)
         answer = _add(self, batch, rows, now)
-        return answer and Applied(loop.NOBODY, loop.NOBODY, loop.NOBODY)
+        return answer and Applied(drive.NOBODY, drive.NOBODY, drive.NOBODY)
 
-    patch.setattr(loop._Work, "_add", add)
+    patch.setattr(drive._Work, "_add", add)
 
 
 def resend_all_when_throttled(patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +61,7 @@ def resend_all_when_throttled(patch: pytest.MonkeyPatch) -> None:
             self.directory.apply(batch.number, batch.rows, now)
             raise
 
-    patch.setattr(loop._Work, "_add", add)
+    patch.setattr(drive._Work, "_add", add)
 
 
 def skip_the_gate_when_late(patch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def skip_the_gate_when_late(patch: pytest.MonkeyPatch) -> None:
             plan = replace(plan, phases=tuple(phases))
         return decide(plan, progress, seen)
 
-    patch.setattr(loop, "decide", hasty)
+    patch.setattr(drive, "decide", hasty)
 
 
 @pytest.mark.parametrize("mutant", [skip_the_look, confirm_before_sending, resend_all_when_throttled])

@@ -2,105 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from canaries import is_told
+from faults.processes import check_whole, ended, planned, run_here, running, start
 from postgres import place_of
 
-from rollout.cli import main, steps
 from rollout.errors import DatabaseError
-from rollout.store import Database, open_database
-from rollout.store.lease import ENTRY
+from rollout.store import Database
+from rollout.store.journal.lease import ENTRY
 from rollout.values import State
-from sim.scenario import parse_scenario
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of this kind exist on POSIX systems only")
 
-SCENARIO = """\
-[rollout]
-name = "kills"
-look_every = "30m"
-straggler_after = "2d"
-mature_after = "12h"
-chunk = {chunk}
-[rollout.gate.evidence]
-p_ok = 0.05
-p_bad = 0.3
-[[rollout.phases]]
-name = "pilot"
-devices = {pilot}
-pacing = {{ mode = "duration", duration = "{hours}h" }}
-soak = "12h"
-[[rollout.phases]]
-name = "all"
-pacing = {{ mode = "duration", duration = "8h" }}
-[fleet]
-clients = {clients}
-[model]
-horizon = "12d"
-[model.clients]
-window = "immediate"
-"""
-
 SHORT_LEASE = """
 import sys
-from rollout.cli import executing, main
+from rollout.executor import session as executing; from rollout.cli import main
 from rollout.store import Database
 executing.BEAT_S = 0.3
 take = Database.journal
 Database.journal = lambda self, run, **options: take(self, run, lease_s=2, **options)
 sys.exit(main())
 """
-PLAIN = "import sys\nfrom rollout.cli import main\nsys.exit(main())"
-
-
-def planned(place: str, *, clients: int = 500, pilot: int = 200, hours: int = 2, chunk: int = 5) -> Database:
-    """Give a database with a plan of a made-up fleet."""
-    database = open_database(place)
-    text = SCENARIO.format(clients=clients, pilot=pilot, hours=hours, chunk=chunk)
-    steps.plan_scenario(database, parse_scenario(text, "kills"))
-    return database
-
-
-def start(place: str, *arguments: str, code: str = PLAIN) -> subprocess.Popen[str]:
-    """Start `rollout run` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", "--db", place, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextlib.contextmanager
-def running(place: str, *arguments: str, code: str = PLAIN) -> Iterator[subprocess.Popen[str]]:
-    """Start `rollout run`, and wait until it has decided something; it is dead afterwards in any case."""
-    process = start(place, *arguments, code=code)
-    try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert "running:" in line, line + process.stderr.read()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ended(process: subprocess.Popen[str], within_s: float = 60) -> tuple[int, str]:
-    """Wait for the end; give exit code and stderr."""
-    _, err = process.communicate(timeout=within_s)
-    assert not is_told(err.encode()), "a planted secret is in its output"
-    return process.returncode, err
 
 
 def outcome_of(database: Database) -> tuple[Any, ...]:
@@ -110,18 +39,6 @@ def outcome_of(database: Database) -> tuple[Any, ...]:
         (at, batch, int(row)) for at, batch, rows in database.membership_log(known.id).load() for row in rows
     )
     return joined, list(database.reader(known.id).decisions())
-
-
-def check_whole(database: Database) -> None:
-    assert database.check_integrity()[0]
-    assert database.verify_chain(database.rollout().id) is None
-
-
-def run_here(place: str) -> int:
-    """Run to the end; on SQLite in this process, since that is faster."""
-    if "://" in place:
-        return ended(start(place, "--speed", "max"), 120)[0]
-    return main(["run", "--db", place, "--speed", "max"])
 
 
 def kill_often(kind: str, folder: Path, times: int, seed: int) -> None:

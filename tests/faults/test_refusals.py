@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from emulated_site import _site, writes  # noqa: F401  # the fixture
 from emulators.adminservice import AdminService
 from journals import raw
 from opened import Setting, tenant
 from opened import site as opened_site
-from test_cli_directories import _site, writes  # noqa: F401  # the fixture
 
 from rollout.cli import main
-from rollout.directory.adminservice_requests import direct_rule
+from rollout.directory.configmgr.requests import direct_rule
 from rollout.errors import Exit, RefusedError
-from rollout.loop import drive
+from rollout.loop.drive import drive
 from rollout.store import open_database
-from sim.journal import MemoryJournal
+from sim.world.journal import MemoryJournal
 
 DATABASE = Path("rollout.db")
 

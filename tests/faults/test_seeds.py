@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
 from faults.__main__ import one_seed
 from faults.cases import drawn
 from faults.invariants import signature

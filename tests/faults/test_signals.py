@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from emulated_site import write_plan
 from emulators.adminservice import TARGET, AdminService
 from emulators.people import Prompt, make_fleet
 from emulators.web import Asked, Reply, on_loopback
-from test_cli_directories import write_plan
+from faults.processes import PLAIN, check_whole, ended, planned, run_here, running
 
-from faults.test_processes import PLAIN, check_whole, ended, planned, run_here, running
 from rollout.cli import main
 from rollout.store import open_database
 from rollout.values import State

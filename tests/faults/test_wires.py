@@ -9,16 +9,16 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
-
 from faults.__main__ import one_seed
 from faults.case import Case, Record, Session
 from faults.cases import plain_plan, quiet_world
 from faults.chances import Chances, Fault, Kills
+from faults.ends import end_of
 from faults.invariants import complaints
-from faults.test_kills import end_of
 from faults.wires import WireWorld
-from rollout.directory.requests import Call
-from rollout.directory.transport import Answer, LostAnswerError, Transport
+
+from rollout.directory.http.requests import Call
+from rollout.directory.http.transport import Answer, LostAnswerError, Transport
 from rollout.values import Commands
 
 KINDS = ["adminservice", "graph"]

@@ -21,7 +21,7 @@ from emulators.graph import GROUP, TOKEN, Graph
 from emulators.people import Prompt, make_fleet
 from emulators.web import Fault, Reply, on_loopback
 
-from rollout.directory import graph_requests as ask
+from rollout.directory.graph import requests as ask
 
 PYTHON = os.environ.get("ROLLOUT_MSGRAPH_PYTHON", "")
 BETA = (

@@ -22,13 +22,13 @@ from emulators.people import FIRST_RESOURCE, make_fleet
 from emulators.web import FakeTime
 from opened import ROOT, rows, site, tenant
 
-from rollout.directory import adminservice_requests as ask
-from rollout.directory import graph_requests as graph_ask
-from rollout.directory.collections import Site
-from rollout.directory.entra import Tenant
-from rollout.directory.pace import Pace
-from rollout.directory.requests import Call
-from rollout.directory.transport import AnswerError, Transport
+from rollout.directory.configmgr import requests as ask
+from rollout.directory.configmgr.site import Site
+from rollout.directory.graph import requests as graph_ask
+from rollout.directory.graph.tenant import Tenant
+from rollout.directory.http.pace import Pace
+from rollout.directory.http.requests import Call
+from rollout.directory.http.transport import AnswerError, Transport
 
 pytest.importorskip("odatapy", reason="the foreign OData server is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -1,0 +1,1 @@
+"""ConfigMgr's AdminService: one direct rule per device in one collection."""

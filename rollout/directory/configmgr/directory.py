@@ -1,0 +1,390 @@
+"""ConfigMgr's AdminService as a directory (`rollout.loop.ports.Directory`): devices become members one rule each.
+
+A membership is *accepted* when its direct rule exists, *visible* once the site has evaluated the collection,
+*effective* when the device shows its state. Only visible members are counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from rollout.directory.configmgr import requests as ask
+from rollout.directory.configmgr import site_checks
+from rollout.directory.configmgr.membership_rules import MembershipRules
+from rollout.directory.configmgr.site import Collection, Site
+from rollout.directory.http.paging import field_of
+from rollout.directory.http.requests import Call
+from rollout.directory.http.transport import AnswerError
+from rollout.directory.outcomes import comanagement_state
+from rollout.directory.settings import AdminServiceSettings
+from rollout.directory.tally import Tally
+from rollout.errors import OutsideError, RefusedError
+from rollout.values import (
+    Applied,
+    Batch,
+    BoolArray,
+    DeviceOutcomes,
+    Fleet,
+    IntArray,
+    LongArray,
+    Observation,
+    Plan,
+    Quiet,
+)
+
+log = logging.getLogger("rollout.directory")
+
+SCAN_ABOVE = 400
+"""Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read. A class counts its
+rows; an answer to ids does not say that it is short: whoever was there before and is missing now is counted, and at the
+first look and each `refresh_again_s` everybody who is missing."""
+
+QUIET_S = 30.0
+"""After so long without a change, an evaluation that is owed is asked for."""
+
+NOBODY: IntArray = np.empty(0, dtype=np.int32)
+
+
+class AdminServiceDirectory:
+    """The directory over one site and one collection.
+
+    fleet : the plan's inventory, row by row. workload_bit : of the workload that the plan moves, 0 = enroll.
+    superset : id or name of the auto-enrollment collection in which a workload's devices must be, "" = none.
+    identity : the site code of the first contact, "" = this is it.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        settings: AdminServiceSettings,
+        plan: Plan,
+        fleet: Fleet,
+        *,
+        workload_bit: int = 0,
+        superset: str = "",
+        identity: str = "",
+    ) -> None:
+        self.site = site
+        self.settings = settings
+        self.notes: list[str] = []
+        self._plan, self._fleet = plan, fleet
+        self._workload_bit, self._superset, self._expected = workload_bit, superset, identity
+        self._undoes = plan.is_undo
+        self._target: Collection | None = None
+        self._tally = Tally(plan)
+        self._resource = np.full(len(plan), -1, dtype=np.int64)
+        self._why_not: dict[int, str] = {}
+        self._known_rules: MembershipRules | None = None
+        self._owed = False
+        # The session before may have died before it asked for an evaluation: the first look asks where one waits.
+        self._refreshed_at, self._changed_at = -math.inf, 0.0
+        self._clock = site.transport.clock
+        self._notified = np.zeros(len(plan), dtype=np.bool_)
+        # Who was visible, and who had a state, at the last look: that they are missing now is confirmed first.
+        self._seen, self._told = self._mask(()), self._mask(())
+        self._thorough_at = -math.inf
+
+    # What the loop asks for.
+
+    def prepare(self, plan: Plan) -> None:
+        """Look at the site, the collection, the mode and every planned device; refuse what does not fit."""
+        if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
+            raise RefusedError(
+                "the plan and the fleet differ", "open the directory with the plan's own inventory"
+            )
+        code = self.identity()
+        site_checks.check_site(code, self.settings.site_code, "site_code in the settings")
+        site_checks.check_site(code, self._expected, "of the first contact")
+        target = self.target()
+        site_checks.check_collection(target, self.settings)
+        if self._undoes:
+            self.notes.append(f"{target}: devices are taken out; leaving does not un-enroll them")
+        else:
+            self.notes.append(site_checks.check_mode(self.site, target, self.settings))
+        self._note_cloud_sync(target)
+        self._find_devices()
+        if not self._undoes:
+            self._check_limits(target)
+            self._check_superset()
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Take up earlier batches; devices that cannot become members count as rejected again."""
+        self._tally.restore(batches)
+        bad = [row for row in self._why_not if self._tally.released[row]]
+        self._tally.rejected[bad] = True
+
+    def follow(self, batch: Batch) -> None:
+        """Count the devices of a batch from now on, as far as they are visible members."""
+        self._tally.enter(batch.rows, batch.number, batch.at)
+
+    def members(self, rows: IntArray) -> IntArray:
+        """Give those of `rows` that are visible members or have their rule already."""
+        rules = self._rules(is_fresh=True)
+        if self._owed and self._clock.monotonic() - self._changed_at > QUIET_S:
+            self._refresh()
+        known = rows[self._resource[rows] >= 0]
+        inside = self._visible(known)
+        inside |= self._mask([row for row in known.tolist() if int(self._resource[row]) in rules])
+        return np.asarray(rows[inside[rows]], dtype=np.int32)
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Add `rows`, some at once. Where it stays unclear what happened, `OutsideError` after a look."""
+        self._tally.enter(rows, batch, at)
+        answer = self._change(rows, inside=True)
+        self._tally.rejected[answer.rejected] = True
+        return answer
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out, as `apply` adds them."""
+        del batch, at
+        return self._change(rows, inside=False)
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """Count `rows` on though they are no visible members any more."""
+        self._tally.withdrawn[rows] = True
+
+    def _change(self, rows: IntArray, *, inside: bool) -> Applied:
+        rules = self._rules()
+        rejected = {row: self._why_not[row] for row in rows.tolist() if row in self._why_not}
+        todo = [row for row in rows.tolist() if row not in rejected]
+        if any(not rules.is_done(int(self._resource[row]), inside) for row in todo):
+            self._owed, self._changed_at = True, self._clock.monotonic()
+        try:
+            refused = rules.change(self._named(todo), inside)
+        except OutsideError as error:
+            error.never_sent = [
+                row for row in rows.tolist() if int(self._resource[row]) not in rules.gone_out
+            ]
+            raise
+        rejected |= {row: refused[one] for row in todo if (one := int(self._resource[row])) in refused}
+        if self._owed and len(rows) < self._plan.chunk:
+            self._refresh()  # a chunk that is not full ends its batch
+        out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
+        accepted = rows[~np.isin(rows, out)]
+        return Applied(accepted, NOBODY, out, tuple(rejected[row] for row in out.tolist()))
+
+    def observe(self, at: int) -> Observation:
+        """Read membership and co-management states of the released devices."""
+        rows = np.flatnonzero(self._tally.released & (self._resource >= 0)).astype(np.int32)
+        if self._owed:
+            self._refresh()
+        thorough = self._clock.monotonic() - self._thorough_at >= self.settings.refresh_again_s
+        try:
+            visible = self._visible(rows, thorough)
+            if not self._undoes and self._remind(rows, visible):
+                visible = self._visible(rows)
+        except RefusedError as error:
+            raise OutsideError(error.message, error.hint) from error
+        if self._undoes:
+            self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
+            out = self._tally.released & ~visible
+            nothing = np.zeros(len(self._plan), dtype=np.bool_)
+            return self._tally.look(
+                at, self._tally.released, out, nothing, np.zeros(len(self._plan), np.int64)
+            )
+        enrolled, failed, code = self._states(rows, thorough)
+        self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
+        seen = self._tally.look(at, visible, enrolled, failed, code)
+        self._notify(visible & self._tally.released & ~enrolled)
+        return seen
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Look each time: nobody here can tell the future."""
+        del quiet
+        return again
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Give the state of each device at the last look."""
+        return self._tally.outcomes()
+
+    # What the command line asks for.
+
+    def identity(self) -> str:
+        """Give the site code, to be recorded at the first contact."""
+        return self.site.code()
+
+    def target(self) -> Collection:
+        """Give the target collection; looked up once."""
+        if self._target is None:
+            self._target = self.site.find(self.settings.collection or self._plan.collection)
+        return self._target
+
+    def plan_requests(self, rows: IntArray) -> list[Call]:
+        """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows` now, and the evaluation.
+
+        Reads only; needs `prepare` before.
+        """
+        inside, rules = not self._undoes, self._rules()
+        present = np.isin(rows, self.members(rows)).tolist()
+        left = [row for row, one in zip(rows.tolist(), present, strict=True) if one != inside]
+        todo = self._named([row for row in left if row not in self._why_not])
+        calls = [
+            rules.call(one, name, inside) for one, name in todo.items() if not rules.is_done(one, inside)
+        ]
+        return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
+
+    def sending_s(self, devices: int) -> float:
+        """Estimate how long it takes to send so many devices at the allowed pace."""
+        return self.site.transport.pace.eta_s(devices, devices)
+
+    def server_now(self) -> float | None:
+        """Give the site's clock, Unix seconds; None before its first answer."""
+        return self.site.transport.server_now()
+
+    def only_look(self) -> None:
+        """From now on nothing that changes anything goes out."""
+        self.site.transport.reads_only = True
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.site.transport.close()
+
+    # Before the first look.
+
+    def _note_cloud_sync(self, target: Collection) -> None:
+        try:
+            groups = self.site.cloud_groups().get(target.id, ())
+        except AnswerError as error:
+            if error.status not in (403, 404):
+                raise
+            self.notes.append("whether the collection is copied into an Entra group cannot be read")
+            return
+        if groups:
+            self.notes.append(
+                f"{target} is copied into the group {', '.join(groups)}: only the collection is written"
+            )
+
+    def _find_devices(self) -> None:
+        """Find the resource of each planned device: by ResourceID, and by Entra id where that is not known."""
+        devices = self.site.devices()
+        entra = {str(field_of(row, "AADDeviceID") or "").lower(): one for one, row in devices.items()}
+        planned = np.flatnonzero(self._plan.phase_of >= 0)
+        unknown: list[str] = []
+        for row in planned.tolist():
+            resource = int(self._fleet.resource_ids[row])
+            one = resource if resource >= 0 else entra.get(str(self._fleet.ids[row]), -1)
+            why = site_checks.mismatch(devices.get(one), str(self._fleet.ids[row]))
+            if why:
+                unknown.append(f"{self._fleet.names[row]}: {why}")
+                self._why_not[row] = why
+            else:
+                self._resource[row] = one
+        if len(unknown) > self.settings.unknown_max:
+            raise RefusedError(
+                f"{len(unknown)} of {len(planned)} planned devices are unknown to the site: {'; '.join(unknown[:3])}",
+                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
+            )
+
+    def _check_limits(self, target: Collection) -> None:
+        """Who is outside the limiting collection would never become a member: rejected when its turn comes."""
+        if target.limited_to in ("", site_checks.ALL_SYSTEMS):
+            return
+        inside = self.site.members(target.limited_to)
+        for row in np.flatnonzero(self._resource >= 0).tolist():
+            if int(self._resource[row]) not in inside:
+                self._why_not[row] = f"outside the limiting collection {target.limited_to}"
+
+    def _check_superset(self) -> None:
+        if not self._superset:
+            return
+        outer = self.site.find(self._superset)
+        inside = self.site.members(outer.id)
+        rows = np.flatnonzero(self._resource >= 0).tolist()
+        outside = [str(self._fleet.names[row]) for row in rows if int(self._resource[row]) not in inside]
+        if outside:
+            raise RefusedError(
+                f"{len(outside)} planned devices are outside the auto-enrollment collection {outer}: "
+                f"{', '.join(outside[:5])}",
+                "a workload moves only on devices that are enrolled: enroll them first, or exclude them",
+            )
+
+    # Membership.
+
+    def _rules(self, *, is_fresh: bool = False) -> MembershipRules:
+        if self._known_rules is None:
+            self._known_rules = MembershipRules(self.site, self.target().id, self.settings.in_flight)
+        self._known_rules.settle(is_fresh=is_fresh)
+        return self._known_rules
+
+    def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:
+        """Say who is a visible member. thorough : confirm all who are missing, not only who was there before."""
+        target, resources = self.target().id, self._resource[rows].tolist()
+        if len(rows) > SCAN_ABOVE:
+            found = self.site.members(target)
+        else:
+            found = self.site.members_among(target, resources, self._expected_of(rows, self._seen, thorough))
+        inside = self._mask([row for row, one in zip(rows.tolist(), resources, strict=True) if one in found])
+        self._seen[rows] = inside[rows]
+        return inside
+
+    def _expected_of(self, rows: IntArray, before: BoolArray, thorough: bool) -> set[int]:
+        return set(self._resource[rows if thorough else rows[before[rows]]].tolist())
+
+    def _mask(self, rows: Sequence[int]) -> BoolArray:
+        out = np.zeros(len(self._plan), dtype=np.bool_)
+        out[list(rows)] = True
+        return out
+
+    def _named(self, rows: Sequence[int]) -> dict[int, str]:
+        return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
+
+    def _refresh(self) -> None:
+        """Ask for an evaluation. That it failed is no reason to stop: it stays owed."""
+        try:
+            answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
+        except OutsideError as error:
+            log.warning("RequestRefresh: %s", error.message)
+            return
+        self._owed = not answer.ok
+        self._refreshed_at = self._clock.monotonic()
+        if not answer.ok:
+            log.warning("RequestRefresh answered %d; it is tried again", answer.status)
+
+    def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
+        """Evaluate again if accepted devices have stayed invisible for long; say whether that was asked for."""
+        due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
+        rules = self._rules(is_fresh=due)
+        waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
+        if waiting and due and not self.site.transport.reads_only:
+            log.warning(
+                "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
+            )
+            self._refresh()
+        return bool(waiting) and due
+
+    def _notify(self, fresh: BoolArray) -> None:
+        """Tell new members to fetch their policy, once each, if the settings want it."""
+        rows = np.flatnonzero(fresh & ~self._notified)
+        if not self.settings.notify or not len(rows) or self.site.transport.reads_only:
+            return
+        self._notified[rows] = True
+        call = ask.notify(self.site.root, self.target().id, [int(one) for one in self._resource[rows]])
+        try:
+            answer = self.site.transport.write(call)
+        except OutsideError as error:
+            log.warning("client notification: %s", error.message)
+            return
+        if not answer.ok:
+            log.warning("client notification answered %d", answer.status)
+
+    # States.
+
+    def _states(self, rows: IntArray, thorough: bool) -> tuple[BoolArray, BoolArray, LongArray]:
+        resources = self._resource[rows].tolist()
+        if len(rows) > SCAN_ABOVE:
+            found = self.site.states()
+        else:
+            found = self.site.states(resources, self._expected_of(rows, self._told, thorough))
+        enrolled, failed = self._mask(()), self._mask(())
+        code = np.zeros(len(self._plan), dtype=np.int64)
+        for row, resource in zip(rows.tolist(), resources, strict=True):
+            record = found.get(resource)
+            self._told[row] = record is not None
+            if record is not None:
+                state = comanagement_state(record, self._workload_bit)
+                enrolled[row], failed[row], code[row] = state.enrolled, state.failed, state.code
+        return enrolled, failed, code

@@ -1,0 +1,190 @@
+"""The direct rules of one collection: what is accepted, and how a change of it is sent and settled.
+
+One call a device, some at once. A write is never repeated here: after anything but success the rules are read
+again, and what is not there then is either refused for good or left to the loop, which looks and sends again.
+A 404 may mean the device or the collection: before anything else is sent the collection is looked for.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rollout.directory.configmgr import requests as ask
+from rollout.directory.configmgr.site import Site
+from rollout.directory.http.concurrency import together
+from rollout.directory.http.paging import Row
+from rollout.directory.http.requests import Call
+from rollout.directory.http.transport import LostAnswerError
+from rollout.errors import OutsideError
+
+STALE_S: Final = 60.0
+"""For so long what we read of the rules is taken to be true; the same as with a group."""
+
+STALE_TIMES: Final = 20.0
+"""Reading the rules of a large collection afresh takes at most one part in so many of the time."""
+
+STRIKES: Final = 3
+"""So often a device may meet a server error, while others pass, before it is refused."""
+
+MANY: Final = 10
+"""From so many refused devices on, more than half of what was sent, the fault is not the devices'."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What became of one write. refused : the site said no to this device."""
+
+    ok: bool = False
+    refused: bool = False
+    text: str = ""
+
+
+class MembershipRules:
+    """The rules of a collection as we know them. In all methods `inside` says whether a device shall have one.
+
+    gone_out : the devices of the last change whose write may have reached the site.
+    """
+
+    def __init__(self, site: Site, collection_id: str, in_flight: int) -> None:
+        self._site = site
+        self._collection = collection_id
+        self._in_flight = in_flight
+        self._rules: dict[int, Row] = {}
+        self._in_doubt = True
+        self._read_at, self._reading_s = -math.inf, 0.0
+        self._strikes: dict[int, int] = {}
+        self._look = threading.Lock()
+        self._over = threading.Event()
+        self.gone_out: set[int] = set()
+
+    def settle(self, *, is_fresh: bool = False) -> None:
+        """Read the rules, at the beginning and whenever a write left a doubt.
+
+        is_fresh : read them also when they are old, since other administrators change them, too. They are
+            old after STALE_S, or after STALE_TIMES as long as it took to read them.
+        """
+        clock = self._site.transport.clock
+        begun = clock.monotonic()
+        is_old = begun - self._read_at > max(STALE_S, STALE_TIMES * self._reading_s)
+        if self._in_doubt or (is_fresh and is_old):
+            self._rules = self._site.rules(self._collection)
+            self._in_doubt = False
+            self._read_at = clock.monotonic()
+            self._reading_s = self._read_at - begun
+
+    def __contains__(self, resource: int) -> bool:
+        return resource in self._rules
+
+    def is_done(self, resource: int, inside: bool) -> bool:
+        """Whether nothing is left to send for a device."""
+        return (resource in self._rules) == inside
+
+    def call(self, resource: int, name: str, inside: bool) -> Call:
+        """Give the write for a device."""
+        if not inside:
+            return ask.delete_rule(self._site.root, self._collection, self._rules[resource])
+        return ask.add_rule(self._site.root, self._collection, name, resource)
+
+    def change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
+        """Send one write a device (ResourceID -> name) and settle what is unclear.
+
+        Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
+        nor refused, or if so many are refused that it must have another cause.
+        """
+        self.gone_out.clear()
+        return self._change(names, inside)
+
+    def _change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
+        resources = [one for one in names if not self.is_done(one, inside)]
+        sent = dict(zip(resources, self._send(resources, names, inside), strict=True))
+        for resource, one in sent.items():
+            if one.ok:
+                self._take_in(resource, names[resource], inside)
+        unclear = [one for one in resources if not sent[one].ok]
+        if not unclear:
+            return {}
+        self._in_doubt = True
+        self.settle()
+        left = [one for one in unclear if not self.is_done(one, inside)]
+        refused = {one: sent[one].text for one in left if sent[one].refused}
+        if len(refused) >= MANY and 2 * len(refused) > len(resources):
+            first = next(iter(refused.values()))
+            raise OutsideError(
+                f"the site refuses {len(refused)} of {len(resources)} devices: {first}",
+                "nobody was rejected for it; look at AdminService.log on the provider",
+            )
+        troubled = [sent[one].text for one in left if not sent[one].refused and sent[one].text]
+        if troubled:
+            raise OutsideError(troubled[0], "the loop looks and sends again")
+        # What was in doubt has happened; those who waited for it are sent now.
+        waited = {one: names[one] for one in left if one not in refused}
+        return refused | (self._change(waited, inside) if waited else {})
+
+    def _send(self, resources: Sequence[int], names: Mapping[int, str], inside: bool) -> list[_Sent]:
+        """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
+        self._over.clear()
+
+        def one(resource: int) -> _Sent:
+            with self._look:  # who looks for the collection lets nobody begin
+                if self._over.is_set():
+                    return _Sent()
+            sent = self._send_one(self.call(resource, names[resource], inside), resource)
+            if not sent.ok and not sent.refused:
+                self._over.set()
+            return sent
+
+        if self._in_flight == 1 or not resources:
+            return [one(resource) for resource in resources]
+        return self._together(one, resources)
+
+    def _together(self, one: Callable[[int], _Sent], resources: Sequence[int]) -> list[_Sent]:
+        transport = self._site.transport
+        try:
+            return together(one, resources, self._in_flight, transport.stay_alive)
+        except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
+            self._over.set()
+            transport.pace.end()
+            raise
+
+    def _send_one(self, call: Call, resource: int) -> _Sent:
+        try:
+            answer = self._site.transport.write(call)
+        except OutsideError as error:
+            if isinstance(error, LostAnswerError):
+                self.gone_out.add(resource)
+            return _Sent(text=error.message)
+        self.gone_out.add(resource)
+        if answer.ok:
+            value = answer.data.get("ReturnValue", 0) if isinstance(answer.data, dict) else 0
+            return _Sent(ok=True) if value == 0 else _Sent(refused=True, text=f"ReturnValue {value}")
+        text = answer.error(call).message
+        if answer.status == 404:
+            return self._not_found(text)
+        if answer.status == 500:
+            # One device may be what the provider stumbles over; a provider that is down refuses all.
+            self._strikes[resource] = self._strikes.get(resource, 0) + 1
+            return _Sent(refused=self._strikes[resource] >= STRIKES, text=text)
+        return _Sent(refused=answer.status in (400, 409), text=text)
+
+    def _not_found(self, text: str) -> _Sent:
+        """Tell a device that is gone, which is refused, from a collection that is, after which nobody is sent."""
+        with self._look:
+            if self._over.is_set():
+                return _Sent(text=text)
+            try:
+                self._site.must_exist(self._collection)
+            except OutsideError as error:
+                self._over.set()
+                return _Sent(text=error.message)
+        return _Sent(refused=True, text=text)
+
+    def _take_in(self, resource: int, name: str, inside: bool) -> None:
+        self._strikes.pop(resource, None)
+        if inside:
+            self._rules[resource] = ask.direct_rule(name, resource)
+        else:
+            self._rules.pop(resource, None)

@@ -1,0 +1,1 @@
+"""Microsoft Graph: membership of one Entra group."""

@@ -1,0 +1,44 @@
+"""What a token says that its app may do. Read, shown and compared; never trusted as proof."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, Final
+
+from rollout.directory.http.credentials import Bearer
+from rollout.directory.http.transport import Transport
+
+NEEDED: Final = ("Device.Read.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All")
+"""Least application permissions to read; adding a device needs Device.ReadWrite.All besides."""
+
+STRONGER: Final = {
+    "Device.Read.All": {"Device.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
+    "GroupMember.ReadWrite.All": {"Group.ReadWrite.All", "Directory.ReadWrite.All"},
+    "DeviceManagementManagedDevices.Read.All": {"DeviceManagementManagedDevices.ReadWrite.All"},
+    "Device.ReadWrite.All": {"Directory.ReadWrite.All"},
+}
+
+
+def held_rights(transport: Transport) -> set[str]:
+    """Give the rights that the token in use names; empty if it names none (a token need not be readable)."""
+    claims = claims_of(transport.auth.peek() if isinstance(transport.auth, Bearer) else "")
+    roles = claims.get("roles")
+    return {*(roles if isinstance(roles, list) else ()), *str(claims.get("scp") or "").split()}
+
+
+def missing_rights(held: set[str]) -> list[str]:
+    """Give the rights that adding devices needs and that are not among `held`, nor a stronger one."""
+    needed = (*NEEDED, "Device.ReadWrite.All")
+    return [one for one in needed if one not in held and not STRONGER[one] & held]
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Give the claims of a JWT, {} if it is none. Nothing is verified."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}

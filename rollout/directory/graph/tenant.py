@@ -1,0 +1,276 @@
+"""An Entra tenant and its Intune through Microsoft Graph: groups, devices, memberships, enrollments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rollout.directory.graph import requests as ask
+from rollout.directory.http.concurrency import together
+from rollout.directory.http.paging import Row, linked, rows_of
+from rollout.directory.http.requests import Call
+from rollout.directory.http.transport import Answer, AnswerError, Transport, error_of
+from rollout.directory.outcomes import failure_code, instant_of, is_comanaged
+from rollout.errors import OutsideError, RefusedError
+
+GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group, as far as it decides whether we may write to it."""
+
+    id: str
+    name: str
+    security: bool
+    mail: bool
+    dynamic: bool
+    role: bool
+    synced: bool
+
+    def __str__(self) -> str:
+        return f"'{self.name}' ({self.id})"
+
+    def obstacle(self) -> str:
+        """Say why its members must not be changed by a program; "" if they may."""
+        if self.dynamic:
+            return "is dynamic: its members follow a rule"
+        if self.synced:
+            return "is synced from Active Directory: its members come from there"
+        if self.role:
+            return "is role-assignable: its members get rights in the tenant"
+        if self.mail or not self.security:
+            return "is no plain security group"
+        return ""
+
+
+class Tenant:
+    """The tenant, by what we ask of it. Raises `OutsideError` wherever it cannot be read."""
+
+    def __init__(self, transport: Transport, root: str) -> None:
+        self.transport = transport
+        self.root = root
+
+    def id(self) -> str | None:
+        """Give the tenant id, None if the account may not read it."""
+        try:
+            rows = rows_of(self.transport.read(ask.organization(self.root)), "organization")
+        except AnswerError as error:
+            if error.status == 403:
+                return None
+            raise
+        if len(rows) != 1:
+            raise OutsideError(f"organization: expected one tenant, found {len(rows)}")
+        return str(rows[0].get("id")).lower()
+
+    def find(self, name_or_id: str) -> Group:
+        """Find a group. Raise `RefusedError` if there is none or two have this name."""
+        if GUID.fullmatch(name_or_id):
+            try:
+                return _group(self.transport.read(ask.group(self.root, name_or_id)))
+            except AnswerError as error:
+                if error.status == 404:
+                    raise RefusedError(f"expected group {name_or_id}, the tenant has none") from error
+                raise
+        rows = rows_of(self.transport.read(ask.groups_named(self.root, name_or_id)), "groups")
+        if not rows:
+            raise RefusedError(f"expected a group named '{name_or_id}', found none")
+        if len(rows) > 1:
+            ids = ", ".join(sorted(str(row.get("id")) for row in rows))
+            raise RefusedError(
+                f"expected one group named '{name_or_id}', found {len(rows)}: {ids}",
+                "give its id as group in the settings",
+            )
+        return _group(rows[0])
+
+    def devices(self) -> dict[str, str]:
+        """Give the object id of each device by its device id, both in lower case."""
+        out: dict[str, str] = {}
+        for row in linked(self.transport, ask.devices(self.root)):
+            device, one = str(row.get("deviceId") or "").lower(), str(row.get("id") or "").lower()
+            if not one or device in out:
+                raise OutsideError(
+                    f"devices: expected each device once and with an id, found {device!r} twice"
+                )
+            out[device] = one
+        return out
+
+    def members(self, group_id: str) -> set[str]:
+        """Give the object ids of all members.
+
+        Raise `OutsideError` if one comes twice, or if the list stays shorter than the group's own count.
+        """
+        found = self._members(group_id)
+        if len(found) < self._members_count(group_id):
+            # The count lags behind removals: read again before calling it short.
+            found = self._members(group_id)
+            count = self._members_count(group_id)
+            if len(found) < count:
+                raise OutsideError(
+                    f"members of {group_id}: a short list: {len(found)} of {count}",
+                    "nothing was concluded from it; counts lag for some minutes after removals",
+                )
+        return found
+
+    def _members(self, group_id: str) -> set[str]:
+        out: set[str] = set()
+        for row in linked(self.transport, ask.members(self.root, group_id)):
+            one = str(row.get("id") or "").lower()
+            if not one or one in out:
+                raise OutsideError(f"members of {group_id}: {one or 'a member without id'} comes twice")
+            out.add(one)
+        return out
+
+    def _members_count(self, group_id: str) -> int:
+        data = self.transport.read(ask.members_count(self.root, group_id))
+        if isinstance(data, int) and not isinstance(data, bool):
+            return data
+        raise OutsideError(f"members of {group_id}: expected a count, found {data!r}")
+
+    def members_among(self, group_id: str, object_ids: Sequence[str]) -> set[str]:
+        """Give those of `object_ids` that are members; sees all writes. A device that is gone is no member.
+
+        Raise `OutsideError` if the group is gone: nobody is in it then, and nothing must be concluded from that.
+        """
+        out: set[str] = set()
+        calls = [ask.is_member(self.root, one, group_id) for one in object_ids]
+        for one, answer, call in zip(object_ids, self.batched(calls), calls, strict=True):
+            if answer.status == 404:
+                continue
+            if not answer.ok:
+                raise answer.error(call)
+            hits = answer.data.get("value") if isinstance(answer.data, dict) else None
+            if not isinstance(hits, list):
+                raise OutsideError("checkMemberGroups: expected a list, found something else")
+            if any(str(hit).lower() == group_id.lower() for hit in hits):
+                out.add(one)
+        if object_ids and not out:
+            self.must_exist(group_id)
+        return out
+
+    def must_exist(self, group_id: str) -> None:
+        """Raise `OutsideError` if the group is gone."""
+        try:
+            self.transport.read(ask.group(self.root, group_id))
+        except AnswerError as error:
+            if error.status == 404:
+                raise OutsideError(
+                    f"group {group_id} is gone", "was it deleted? the rollout waits"
+                ) from error
+            raise
+
+    def batched(self, calls: Sequence[Call]) -> Iterator[Answer]:
+        """Make reading calls 20 at a time, some batches at once.
+
+        Each call is judged by itself and repeated while it is throttled.
+        """
+        parts = [calls[start : start + ask.LINKS] for start in range(0, len(calls), ask.LINKS)]
+        at_once = self.transport.pace.in_flight
+        if len(parts) == 1 or at_once == 1:
+            answered = [self._batch(part) for part in parts]
+        else:
+            answered = together(self._batch, parts, at_once, self.transport.stay_alive)
+        for part in answered:
+            yield from part
+
+    def _batch(self, calls: Sequence[Call]) -> list[Answer]:
+        answers: dict[int, Answer] = {}
+        for _ in range(5):
+            left = [index for index in range(len(calls)) if index not in answers]
+            if not left:
+                break
+            wait = 0.0
+            data = self.transport.read(ask.batch(self.root, [calls[index] for index in left]))
+            for place, answer in batch_answers(data, len(left)).items():
+                if answer.status in (429, 503, 504):
+                    wait = max(wait, retry_after(answer))
+                else:
+                    answers[left[place]] = answer
+            if wait:
+                self.transport.pace.hold(wait, reads=True)
+        if len(answers) < len(calls):
+            raise OutsideError("$batch: some requests stay throttled", "lower the pace, or wait")
+        return [answers[index] for index in range(len(calls))]
+
+    def comanaged(self, device_ids: Sequence[str] | None = None) -> set[str]:
+        """Give the device ids that Intune co-manages: of all its devices, or of some."""
+        if device_ids is None:
+            rows = list(linked(self.transport, ask.managed(self.root)))
+        else:
+            calls = [ask.managed_of(self.root, one) for one in device_ids]
+            rows = []
+            for answer, call in zip(self.batched(calls), calls, strict=True):
+                if not answer.ok:
+                    raise answer.error(call)
+                rows += rows_of(answer.data, "managedDevices")
+        return {str(row.get("azureADDeviceId") or "").lower() for row in rows if is_comanaged(row)}
+
+    def suggested_limit(self) -> int:
+        """Give the number of enrollments a day that Intune suggests."""
+        data = self.transport.read(ask.suggested_limit(self.root))
+        # The examples wrap it into "value"; Microsoft's own client expects it as it is.
+        data = data.get("value", data) if isinstance(data, dict) else None
+        limit = data.get("suggestedDailyLimit") if isinstance(data, dict) else None
+        if not isinstance(limit, int) or isinstance(limit, bool):
+            raise OutsideError(f"getSuggestedEnrollmentLimit: expected suggestedDailyLimit, found {limit!r}")
+        return limit
+
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Give the last failed enrollment of each device: (Unix seconds, HRESULT or 0), by device id."""
+        out: dict[str, tuple[int, int]] = {}
+        for row in linked(self.transport, ask.failures(self.root)):
+            device, at = str(row.get("deviceId") or "").lower(), instant_of(row.get("eventDateTime"))
+            if device and at > out.get(device, (-1, 0))[0]:
+                out[device] = (at, failure_code(row))
+        return out
+
+
+def batch_answers(data: Any, count: int) -> dict[int, Answer]:
+    """Read the answers of a batch by place, from 0; they come in any order.
+
+    Raise `OutsideError` unless there is exactly one for each request.
+    """
+    items = data.get("responses") if isinstance(data, dict) else None
+    out: dict[int, Answer] = {}
+    for item in items if isinstance(items, list) else []:
+        try:
+            place, status = int(item["id"]) - 1, int(item["status"])
+            headers = {str(k).lower(): str(v) for k, v in (item.get("headers") or {}).items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise OutsideError("$batch: expected id and status in each answer") from error
+        if place in out or not 0 <= place < count:
+            raise OutsideError("$batch: an answer to nothing that was asked, or two to one")
+        out[place] = Answer(status, headers, item.get("body"))
+    if len(out) != count:
+        raise OutsideError(f"$batch: {len(out)} answers to {count} requests")
+    return out
+
+
+def retry_after(answer: Answer) -> float:
+    """Give the seconds that an item of a batch asks to wait, 1 if it does not say."""
+    try:
+        return min(300.0, max(0.0, float(answer.headers.get("retry-after", 1.0))))
+    except ValueError:
+        return 1.0
+
+
+def said(answer: Answer) -> str:
+    """Give what an answer's error body says, with its status."""
+    code, text = error_of(answer.data)
+    return f"{answer.status} {code} {text}".strip()
+
+
+def _group(row: Row) -> Group:
+    kinds = row.get("groupTypes")
+    return Group(
+        id=str(row.get("id")),
+        name=str(row.get("displayName")),
+        security=row.get("securityEnabled") is True,
+        mail=row.get("mailEnabled") is True,
+        dynamic=bool(row.get("membershipRule"))
+        or "DynamicMembership" in (kinds if isinstance(kinds, list) else ()),
+        role=row.get("isAssignableToRole") is True,
+        synced=row.get("onPremisesSyncEnabled") is True,
+    )

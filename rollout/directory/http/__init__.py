@@ -1,0 +1,1 @@
+"""HTTP for real directories: requests, pages, quotas, retries, credentials."""

@@ -1,0 +1,452 @@
+"""One call to an outside directory: paced, repeated if that is safe, within a deadline, with its trace in the log.
+
+A read that fails is tried again; a write is never sent again unless no byte of it went out (no connection) or the
+answer says that it was not let in (401, after which the credential is renewed once), and it never outlives what is
+left of the lease. A write whose answer was lost raises `LostAnswerError`: the caller looks at what happened.
+Certificates are always verified; redirects to another host are refused; nothing of the environment (proxies, netrc)
+is used.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import httpx2
+
+from rollout.directory.http.pace import LONG_S, Pace, Time
+from rollout.directory.http.requests import Call
+from rollout.directory.http.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
+from rollout.errors import OutsideError, RefusedError, UsageError
+
+log = logging.getLogger("rollout.directory")
+
+BYTES_MAX: Final = 1 << 28
+REDIRECTS_MAX: Final = 3
+TRUST_S: Final = 300.0
+"""A server's clock is used while it differs from ours by no more than this; Kerberos allows no more either."""
+UNTRUSTED: Final = "its certificate is not trusted"
+SHOWN: Final = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$count"})
+"""Query options whose values are safe in a log; any other value may be a secret."""
+
+
+class LostAnswerError(OutsideError):
+    """A write went out and no answer came: it may have happened or not."""
+
+
+class AnswerError(OutsideError):
+    """The other side answered, and not with success.
+
+    status : of HTTP. code, text : of its error body, as far as there is one.
+    """
+
+    def __init__(self, call: Call, status: int, code: str, text: str) -> None:
+        said = f": {text}" if text else ""
+        super().__init__(f"{call.method} {shown(call.url)} answered {status}{said}", _hint(status))
+        self.status = status
+        self.code = code
+        self.text = text
+
+
+def _hint(status: int) -> str:
+    return {
+        401: "the account was not accepted: check the credential, and that the account may sign in there",
+        403: "the account lacks a right: 'rollout doctor --directory NAME' names it where the directory shows it",
+        429: "the service throttles: lower the pace, or wait",
+    }.get(status, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. headers : names in lower case. data : the JSON body, None if there is none."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success (any 2xx)."""
+        return 200 <= self.status < 300
+
+    def error(self, call: Call) -> AnswerError:
+        """Give the answer as an error, with what its body says."""
+        code, text = error_of(self.data)
+        return AnswerError(call, self.status, code, text)
+
+
+def error_of(data: Any) -> tuple[str, str]:
+    """Read code and message of an OData error body; both may be missing."""
+    error = data.get("error") if isinstance(data, dict) else None
+    if not isinstance(error, dict):
+        return "", ""
+    message = error.get("message")
+    text = message.get("value", "") if isinstance(message, dict) else message
+    return str(error.get("code") or ""), " ".join(str(text or "").split())[:300]
+
+
+def shown(url: str) -> str:
+    """Give a URL as it may be written down: values of unknown query options are left out."""
+    parts = urlsplit(url)
+    query = "&".join(
+        f"{name}={value if name in SHOWN else '…'}"
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    )
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}" + (
+        f"?{query}" if query else ""
+    )
+
+
+def origin(url: str) -> str:
+    """Give scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def trust(ca_file: str) -> ssl.SSLContext:
+    """Give a verifying TLS context: of `ca_file` alone, or of the system's authorities.
+
+    Raise `UsageError` if the file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"ca_file {ca_file}: expected PEM certificates, found {error}") from error
+    if ca_file:
+        # A self-signed site certificate is its own authority and lacks the extensions that strict mode wants.
+        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+class Transport:
+    """Calls to one directory.
+
+    origins : further hosts that serve the same, tried when the first cannot be connected to.
+    chance, new_id : give a number in [0, 1) for jitter, and a fresh request id.
+    http : the layer below, replaced in tests; None = the network.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        clock: Time,
+        *,
+        chance: Callable[[], float],
+        new_id: Callable[[], str],
+        origins: Iterable[str] = (),
+        auth: httpx2.Auth | None = None,
+        ca_file: str = "",
+        proxy: str = "",
+        timeout_s: float = 30.0,
+        deadline_s: float = 180.0,
+        attempts: int = 5,
+        http: httpx2.BaseTransport | None = None,
+    ) -> None:
+        # httpx2 writes whole URLs at INFO; ours come without secrets.
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.auth = auth
+        self.pace = pace
+        self.clock = clock
+        self.reads_only = False
+        self.alerts: list[str] = []
+        self.skew_s: float | None = None
+        self._told: tuple[float, float] | None = None
+        # Our wall clock as it was at the start, carried on by the steady one: nobody sets it in between.
+        self._wall_ahead = clock.wall() - clock.monotonic()
+        self._disagrees = self._has_agreed = False
+        self.pressure = 0.0
+        self._backoff = Backoff(chance)
+        self._budget = Budget()
+        self._new_id = new_id
+        self._origins = [origin(one) for one in origins]
+        self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
+        self._attempts = attempts
+        self._client = httpx2.Client(
+            auth=auth,
+            verify=trust(ca_file),
+            proxy=proxy or None,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept": "application/json, text/plain;q=0.5"},  # a count is plain text
+            transport=http,
+        )
+
+    def server_now(self) -> float | None:
+        """Give the server's clock, Unix seconds, by its last answer and the time since.
+
+        None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
+        in this session, since then it is the server's that was set; else nobody knows which one is wrong, and the
+        earlier one counts, so that nothing opens early.
+        """
+        if self._told is None:
+            return None
+        stamp, at = self._told
+        return stamp + self.clock.monotonic() - at
+
+    def stay_alive(self) -> None:
+        """Let the clock renew the lease and obey signals, as in each of its waits: for who waits for others' calls."""
+        self.clock.sleep(0.001)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def read(self, call: Call) -> Any:
+        """Make a reading call, again if need be, and give the JSON that it answers.
+
+        Raise `AnswerError` for any answer but success, `OutsideError` for none within the deadline.
+        """
+        if not call.reads:
+            raise ValueError(f"{call.method} {call.url} writes")
+        answer = self._repeat(call)
+        if not answer.ok:
+            raise answer.error(call)
+        self._budget.earn()
+        return answer.data
+
+    def write(self, call: Call, units: float = 1.0) -> Answer:
+        """Make a changing call once and give the answer, whatever it says.
+
+        Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
+        and `RefusedError` where only reads may.
+        """
+        if self.reads_only:
+            raise RefusedError(f"{call.method} {shown(call.url)}: not sent: this only looks")
+        until = _Deadline(self.clock.monotonic() + self._deadline_s)
+        attempt = 0
+        while True:
+            try:
+                answer = self._once(call, until, units)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+                # Nothing went out, so trying again is safe.
+                wait = self._backoff.wait_s(attempt, None)
+                attempt += 1
+                self._pause_or_raise(call, attempt, wait, until, _reason(error))
+                continue
+            except _NotSentError as error:
+                raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
+            except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
+                text = f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have happened"
+                raise LostAnswerError(text, "nothing is sent again before a look") from error
+            if answer.status in THROTTLED:
+                self._throttled(call, answer)
+            if answer.ok:
+                self._budget.earn()
+            return answer
+
+    def _repeat(self, call: Call) -> Answer:
+        until = _Deadline(self.clock.monotonic() + self._deadline_s)
+        attempt = 0
+        while True:
+            try:
+                answer = self._once(call, until, call.units)
+            except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError, _NotSentError) as error:
+                if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+                    self._stand_in()
+                asked, why = None, _reason(error)
+            else:
+                if answer.status not in AGAIN:
+                    return answer
+                asked, why = self._throttled(call, answer), f"it answered {answer.status}"
+            wait = self._backoff.wait_s(attempt, asked)
+            attempt += 1
+            self._pause_or_raise(call, attempt, wait, until, why)
+
+    def _pause_or_raise(self, call: Call, attempt: int, wait: float, until: _Deadline, why: str) -> None:
+        left = until.at - self.clock.monotonic()
+        hopeless = why.startswith(UNTRUSTED)
+        if hopeless or attempt >= self._attempts or wait >= left or not self._budget.take():
+            tried = f"tried {attempt} times" if attempt > 1 else "tried once"
+            raise OutsideError(
+                f"{call.method} {shown(call.url)}: {why}; {tried}", "look at the host and the network"
+            )
+        log.info("%s %s: %s; again in %.1f s", call.method, shown(call.url), why, wait)
+        self.clock.sleep(wait)
+
+    def _throttled(self, call: Call, answer: Answer) -> float | None:
+        """Take note of a throttling answer and give the wait that it asks for."""
+        asked = asked_wait_s(answer.headers, self.clock.wall())
+        if answer.status not in THROTTLED:
+            return asked
+        self.pace.throttled(reads=call.reads)
+        if asked is not None:
+            wait = min(asked, ASKED_MAX_S)
+            if asked > ASKED_MAX_S:
+                self._alert(f"{shown(call.url)} asked to wait {asked:.0f} s; we wait {ASKED_MAX_S:.0f} s")
+            elif asked >= LONG_S:
+                self._alert(f"{shown(call.url)} asks us to wait until {_clock(self.clock.wall() + wait)}")
+            self.pace.hold(wait, reads=call.reads)
+        return asked
+
+    def _alert(self, text: str) -> None:
+        log.warning(text)
+        self.alerts.append(text)
+
+    def _stand_in(self) -> None:
+        if len(self._origins) > 1:
+            self._origins.append(self._origins.pop(0))
+            log.warning("no connection; %s stands in", self._origins[0])
+
+    def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
+        url = self._origins[0] + _tail(call.url) if self._origins else call.url
+        for _ in range(REDIRECTS_MAX + 1):
+            begun = self.clock.monotonic()
+            with self.pace.turn(reads=call.reads, units=units):
+                until.at += (
+                    self.clock.monotonic() - begun
+                )  # to wait for our own turn is no silence of the server
+                if not call.reads:
+                    self.pace.check_allowed()
+                answer = self._exchange(call, url, until.at)
+            if not 300 <= answer.status < 400:
+                return answer
+            target = urljoin(url, answer.headers.get("location", ""))
+            if origin(target) != origin(url) or not call.reads:
+                raise OutsideError(
+                    f"{call.method} {shown(url)}: refused to follow a redirect to {shown(target)}",
+                    "give the host that really serves, and no sign-in page or proxy in between",
+                )
+            url = target
+        raise OutsideError(f"{call.method} {shown(call.url)}: more than {REDIRECTS_MAX} redirects")
+
+    def _exchange(self, call: Call, url: str, until: float) -> Answer:
+        begun = self.clock.monotonic()
+        left = until - begun
+        if not call.reads and left > (held := self.clock.held_s()):
+            left = held  # a write ends before another executor may send the same
+            if left <= 0:
+                raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
+        if left <= 0:
+            raise _NotSentError(f"the {self._deadline_s:.0f} s for this call were over before it was sent")
+        headers = dict(call.headers) | {"client-request-id": self._new_id()}
+        if call.content is not None:
+            headers["Content-Type"] = "application/json"
+        # To connect and to agree on TLS come before the first byte of a write: both fit into what is left.
+        silence = httpx2.Timeout(min(self._timeout_s, left), connect=min(self._timeout_s, left / 3))
+        request = self._client.build_request(
+            call.method, url, headers=headers, content=call.content, timeout=silence
+        )
+        response = self._client.send(request, stream=True)
+        try:
+            content = self._content(response, begun + left)
+        finally:
+            response.close()
+        answer = _answer(response, content, call)
+        self._trace(call, answer, headers["client-request-id"], self.clock.monotonic() - begun)
+        return answer
+
+    def _content(self, response: httpx2.Response, until: float) -> bytes:
+        """Read the body piece by piece: a server that drips bytes for ever meets the deadline too."""
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > BYTES_MAX:
+                raise _LateError(f"an answer of more than {BYTES_MAX >> 20} MB")
+            if self.clock.monotonic() > until:
+                raise _LateError(f"the answer was not complete within {self._deadline_s:.0f} s")
+        return b"".join(parts)
+
+    def _trace(self, call: Call, answer: Answer, ours: str, seconds: float) -> None:
+        theirs = answer.headers.get("request-id", "-")
+        log.debug(
+            "%s %s -> %d, %.0f ms, request-id %s, client-request-id %s",
+            *(call.method, shown(call.url), answer.status, seconds * 1000, theirs, ours),
+        )
+        stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
+        if stamp:
+            self._hear(stamp)
+        try:
+            self.pressure = float(answer.headers.get("x-ms-throttle-limit-percentage", 0.0))
+        except ValueError:
+            self.pressure = 0.0
+
+    def _hear(self, stamp: float) -> None:
+        """Take note of the server's clock, unless our own ones contradict it."""
+        now = self.clock.monotonic()
+        self.skew_s = stamp - self.clock.wall()
+        off = stamp - (now + self._wall_ahead)
+        disagrees = abs(off) > TRUST_S
+        if disagrees != self._disagrees:
+            if disagrees:
+                way = "ahead of" if off > 0 else "behind"
+                used = "this machine's" if self._has_agreed or off > 0 else "the server's"
+                self._alert(
+                    f"the server's clock is {span_text(abs(off))} {way} this machine's: {used} is used until they agree"
+                )
+            else:
+                log.warning("the server's clock agrees with this machine's again")
+            self._disagrees = disagrees
+        self._has_agreed |= not disagrees
+        is_used = not disagrees or (off < 0 and not self._has_agreed)
+        if not is_used:
+            self._told = None
+        elif self._told is None or not 0.0 <= self._told[0] - self._told[1] - (stamp - now) < 1.0:
+            # A Date is cut to whole seconds, so the latest of several that agree is the nearest to the truth.
+            self._told = (stamp, now)
+
+
+@dataclass(slots=True)
+class _Deadline:
+    """When a call must be over, by the monotonic clock; waiting for our own turn moves it."""
+
+    at: float
+
+
+class _LateError(Exception):
+    """The deadline is over, or the answer is too long."""
+
+
+class _NotSentError(Exception):
+    """The deadline was over before a byte went out."""
+
+
+def span_text(seconds: float) -> str:
+    """Write a length of time for a person: the two largest units."""
+    days, rest = divmod(round(seconds), 86_400)
+    hours, rest = divmod(rest, 3600)
+    parts = [(days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    first = next((at for at, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count or first == 3)
+
+
+def _clock(at: float) -> str:
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _tail(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _answer(response: httpx2.Response, content: bytes, call: Call) -> Answer:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if not content.strip():
+        return Answer(response.status_code, headers)
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        if 200 <= response.status_code < 300 and call.reads:
+            found = headers.get("content-type", "something else")
+            raise OutsideError(
+                f"{call.method} {shown(call.url)}: expected JSON, found {found}",
+                "is there a proxy or a sign-in page in between?",
+            ) from error
+        data = None
+    return Answer(response.status_code, headers, data)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{UNTRUSTED}; give its authority as ca_file ({text[:200]})"
+    return text[:200]

@@ -1,0 +1,67 @@
+"""The documents that `--json` prints, verb by verb: every key, its type, its unit.
+
+A document is closed: no key is missing and none comes without a change here. Only `rollout schema` and the tests
+import this package, so that no command waits for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+from pydantic import TypeAdapter
+
+from rollout.documents import (
+    comanagement,
+    executing,
+    planning,
+    reporting,
+    simulating,
+    sizing,
+)
+from rollout.documents.base import Document, ErrorDocument, Plainly
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+FORMS: dict[str, tuple[type[Document], ...]] = {
+    "demo": (simulating.Demo,),
+    "inventory": (planning.Inventory,),
+    "preflight": (planning.Preflight,),
+    "plan": (planning.Plan, planning.Explanation),
+    "simulate": (simulating.Simulation,),
+    "tune": (sizing.Tuning,),
+    "capacity": (sizing.Capacity,),
+    "calibrate": (simulating.Calibration,),
+    "forecast": (simulating.Forecast,),
+    "gate": (simulating.GateCheck,),
+    "approve": (planning.Approval, executing.Command),
+    "run": (executing.Status, executing.DryRun, executing.DryRunOutside),
+    "status": (executing.Status, executing.DeviceStatus),
+    "pause": (executing.Command,),
+    "resume": (executing.Command,),
+    "abort": (executing.Command,),
+    "exclude": (executing.Command,),
+    "withdraw": (executing.Withdrawal,),
+    "report": (reporting.Report, reporting.Audit),
+    "enrollment": (
+        comanagement.Standing,
+        comanagement.Changes,
+        comanagement.ChangeCounted,
+        comanagement.Unenrolled,
+    ),
+    "workloads": (comanagement.Workloads, comanagement.DeviceFlags, comanagement.FleetAuthority),
+    "client": (comanagement.ClientLog, comanagement.ClientCommand),
+    "doctor": (executing.Doctor, executing.LeaseReleased),
+}
+"""Verb -> the forms of its document, the usual one first."""
+
+
+def adapter_of(verb: str) -> TypeAdapter[Any]:
+    """Give what reads a verb's document, an error with it. Raise `KeyError` for a verb without one."""
+    forms: Any = Union[(*FORMS[verb], ErrorDocument)]
+    return TypeAdapter(forms)
+
+
+def schema_of(verb: str) -> dict[str, Any]:
+    """Give the JSON Schema of all that `rollout VERB --json` prints. Raise `KeyError` for a verb without one."""
+    schema = adapter_of(verb).json_schema(schema_generator=Plainly)
+    return {"$schema": DRAFT, "title": f"rollout {verb} --json", **schema}

@@ -1,0 +1,43 @@
+"""How a session shows itself, handed in by whoever runs it: a command has a terminal, a script has none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rollout.text import visible
+
+
+class Bar(Protocol):
+    """A progress bar that is open."""
+
+    def to(self, done: float, label: str = "") -> None:
+        """Set how much is done."""
+        ...
+
+
+class OpenBar(Protocol):
+    """Opens a progress bar for as long as its block runs."""
+
+    def __call__(self, label: str, total: int, *, quiet: bool = False) -> AbstractContextManager[Bar]:
+        """Give the bar. quiet : show nothing."""
+        ...
+
+
+class NoBar:
+    """A bar that shows nothing, and what opens it."""
+
+    def to(self, done: float, label: str = "") -> None:
+        """Show nothing."""
+
+    @contextmanager
+    def __call__(self, label: str, total: int, *, quiet: bool = False) -> Iterator[Bar]:
+        """Give the bar itself."""
+        yield self
+
+
+def to_stderr(line: str) -> None:
+    """Print a line on stderr, with everything that would steer a terminal made visible."""
+    sys.stderr.write(f"{visible(line)}\n")

@@ -1,0 +1,130 @@
+"""Figures of a running rollout as a text file that Prometheus' node exporter reads (its textfile collector)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollout.files import BY_UMASK, write_file
+from rollout.text import visible
+from rollout.values import Outcome, State, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is told of a rollout at an instant.
+
+    at : Unix seconds of the last look, the directory's clock. outcomes : devices by `Outcome`, released ones only.
+    lease_since, lease_renewed : real Unix seconds. now : the same, of this writing.
+    """
+
+    rollout: str
+    plan: str
+    state: State
+    verdict: str
+    planned: int
+    released: int
+    outcomes: tuple[int, ...]
+    decisions: int
+    at: int
+    lease_since: float
+    lease_renewed: float
+    now: float
+
+    @property
+    def in_flight(self) -> int:
+        """Released devices without an outcome, those not yet sent included."""
+        return self.released - sum(self.outcomes[Outcome.ENROLLED :])
+
+
+def write_metrics(path: Path, figures: Figures) -> None:
+    """Replace the file at once: whoever reads it sees the old figures or the new ones.
+
+    A new file gets what the umask leaves: the exporter, another user, must read it. Raise `OSError` if it cannot be
+    written, `UsageError` if it is a symbolic link.
+    """
+    write_file(path, text_of(figures), mode=BY_UMASK)
+
+
+def text_of(figures: Figures) -> str:
+    """Give the figures in Prometheus' text format, version 0.0.4."""
+    here = {"rollout": figures.rollout, "plan": figures.plan}
+    families: list[tuple[str, str, str, list[tuple[Mapping[str, str], float]]]] = [
+        ("rollout_planned_devices", "gauge", "Devices of the plan.", [({}, figures.planned)]),
+        ("rollout_released_devices", "gauge", "Devices released so far.", [({}, figures.released)]),
+        (
+            "rollout_in_flight_devices",
+            "gauge",
+            "Released devices without an outcome.",
+            [({}, figures.in_flight)],
+        ),
+        (
+            "rollout_devices",
+            "gauge",
+            "Released devices by outcome.",
+            [({"outcome": one.name.lower()}, figures.outcomes[one]) for one in Outcome],
+        ),
+        (
+            "rollout_state",
+            "gauge",
+            "1 for the state that the rollout is in.",
+            [({"state": one.value}, one is figures.state) for one in State],
+        ),
+        (
+            "rollout_gate",
+            "gauge",
+            "1 for what the gate said last.",
+            [({"verdict": one.value}, one.value == figures.verdict) for one in Verdict],
+        ),
+        ("rollout_decisions_total", "counter", "Decisions taken.", [({}, figures.decisions)]),
+        (
+            "rollout_last_look_timestamp_seconds",
+            "gauge",
+            "The last look, by the directory's clock.",
+            [({}, figures.at)],
+        ),
+        (
+            "rollout_lease_age_seconds",
+            "gauge",
+            "How long this executor has had the lease.",
+            [({}, figures.now - figures.lease_since)],
+        ),
+        (
+            "rollout_lease_renewed_seconds",
+            "gauge",
+            "How long ago the lease was renewed.",
+            [({}, figures.now - figures.lease_renewed)],
+        ),
+        (
+            "rollout_written_timestamp_seconds",
+            "gauge",
+            "When this file was written: alert if it grows old.",
+            [({}, figures.now)],
+        ),
+    ]
+    return "".join(
+        line for name, kind, text, rows in families for line in _family(name, kind, text, rows, here)
+    )
+
+
+def _family(
+    name: str,
+    kind: str,
+    text: str,
+    rows: Iterable[tuple[Mapping[str, str], float]],
+    here: Mapping[str, str],
+) -> Iterable[str]:
+    yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+    for labels, value in rows:
+        told = ",".join(f'{key}="{_escaped(one)}"' for key, one in {**here, **labels}.items())
+        yield f"{name}{{{told}}} {_number(value)}\n"
+
+
+def _escaped(text: str) -> str:
+    lines = [visible(line) for line in text.split("\n")]
+    return "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""The connection to the database: access, its errors, the server's time."""

@@ -1,0 +1,185 @@
+"""The journal, replayed: everything that its rows say, each checked against its seal.
+
+State is never stored, only rows are; so what a killed executor finds is what another reader sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from rollout.errors import DatabaseError, RefusedError
+from rollout.store.connection.database_errors import readable
+from rollout.store.journal.entries import Kept, applied_of, decision_of, point_of, seal_of
+from rollout.values import (
+    Applied,
+    Batch,
+    Commands,
+    DecisionRow,
+    Progress,
+    ProgressPoint,
+)
+
+COMMANDS = ("pause", "resume", "abort", "exclude", "withdraw", "approve-gate")
+
+Audit = tuple[int, str, str, str]
+"""Unix seconds, who, what, why."""
+
+
+@dataclass(slots=True, eq=False)
+class Replay:
+    """What the rows up to `number` say. name : of the rollout, for messages. seal : of the last row."""
+
+    name: str
+    seal: str
+    number: int = 0
+    progress: Progress | None = None
+    batches: list[Batch] = field(default_factory=list)
+    confirmed: list[int] = field(default_factory=list)
+    commands: Commands = field(default_factory=Commands)
+    decisions: list[DecisionRow] = field(default_factory=list)
+    points: list[ProgressPoint] = field(default_factory=list)
+    sessions: list[tuple[int, str, str]] = field(default_factory=list)
+    applied: list[tuple[int, int, Applied]] = field(default_factory=list)
+    withdrawals: list[tuple[int, Applied]] = field(default_factory=list)
+    audit: list[Audit] = field(default_factory=list)
+    holder: str = ""
+
+    def take(self, rows: Iterable[Kept]) -> None:
+        """Take up further rows, in order. Raise `DatabaseError` at the first that does not fit.
+
+        Where already the first of all does not, `RefusedError`: its seal holds what the rollout was begun with.
+        """
+        for row in rows:
+            sentence = self.misfit(row)
+            if sentence and row.number == 1:
+                raise RefusedError(
+                    f"{self.name} is not what was begun: its plan, directory, seed, speed or start was changed, "
+                    "or its journal's first row; nothing was sent",
+                    "restore a backup of the database, 'rollout doctor' checks it",
+                )
+            if sentence:
+                raise DatabaseError(
+                    f"journal of {self.name}, row {row.number}: {sentence}",
+                    "nothing was sent; restore a backup, 'rollout doctor' checks it",
+                )
+            with readable(f"journal of {self.name}, row {row.number},"):
+                _FOLD[row.kind](self, row)
+            self.number, self.seal = row.number, row.seal
+
+    def misfit(self, row: Kept) -> str:
+        """Say why `row` cannot be the next one, "" if it can."""
+        if row.number != self.number + 1:
+            return f"expected row {self.number + 1}, found {row.number}"
+        try:
+            seal = seal_of(self.seal, row)
+        except (TypeError, ValueError) as error:
+            return f"it cannot be read ({error})"
+        if seal != row.seal:
+            return "it was changed after it was written: its seal does not fit"
+        return "" if row.kind in _FOLD else f"its kind '{row.kind}' is unknown"
+
+
+def _decision(replay: Replay, row: Kept) -> None:
+    decision, progress, point, batch = decision_of(row)
+    if batch is not None:
+        if batch.number != len(replay.batches):
+            raise ValueError(f"batch {batch.number} found, expected {len(replay.batches)}")
+        replay.batches.append(batch)
+        replay.confirmed.append(0)
+    replay.progress = progress
+    replay.decisions.append(decision)
+    _keep(replay, point)
+    what = f"released {decision.count}" if decision.count else f"decided: {decision.state.value}"
+    replay.audit.append((row.at, replay.holder, what, decision.reason))
+
+
+def _point(replay: Replay, row: Kept) -> None:
+    _keep(replay, point_of(row))
+
+
+def _keep(replay: Replay, point: ProgressPoint) -> None:
+    """Keep counts in order of time: earlier versions let a resumed simulated directory live some of it again."""
+    insort(replay.points, point, key=lambda one: one.at)
+
+
+def _confirm(replay: Replay, row: Kept) -> None:
+    applied = applied_of(row)
+    replay.confirmed[row.batch] = max(replay.confirmed[row.batch], row.told["upto"])
+    replay.applied.append((row.at, row.batch, applied))
+    if len(applied.rejected):
+        text = "; ".join(sorted(set(applied.reasons)))
+        what = f"{len(applied.rejected)} of batch {row.batch + 1} rejected"
+        replay.audit.append((row.at, "directory", what, text))
+
+
+def _withdraw(replay: Replay, row: Kept) -> None:
+    applied = applied_of(row)
+    replay.withdrawals.append((row.at, applied))
+    parts = [
+        f"{len(applied.accepted)} taken out",
+        *([f"{len(applied.adopted)} were out already"] if len(applied.adopted) else []),
+        *([f"{len(applied.rejected)} refused"] if len(applied.rejected) else []),
+    ]
+    text = "; ".join(sorted(set(applied.reasons)))
+    replay.audit.append((row.at, replay.holder, "withdrawal: " + ", ".join(parts), text))
+
+
+def _cancel(replay: Replay, row: Kept) -> None:
+    sent, whole = replay.confirmed[row.batch], len(replay.batches[row.batch])
+    reason = row.told["reason"]
+    replay.confirmed[row.batch] = whole
+    replay.sessions.append((row.at, "cancelled", f"batch {row.batch + 1}: {reason}"))
+    what = f"cancelled {whole - sent} of batch {row.batch + 1}"
+    replay.audit.append((row.at, replay.holder, what, reason))
+
+
+def _session(replay: Replay, row: Kept) -> None:
+    kind, text = row.told["kind"], row.told["text"]
+    replay.sessions.append((row.at, kind, text))
+    replay.audit.append((row.at, replay.holder, kind, text))
+
+
+def _lease(replay: Replay, row: Kept) -> None:
+    told = row.told
+    replay.holder = told["holder"] if told["what"] == "lease taken" else ""
+    replay.audit.append((row.at, told["holder"], told["what"], told["why"]))
+
+
+def _command(replay: Replay, row: Kept) -> None:
+    told = row.told
+    replay.commands = with_command(
+        replay.commands, told["kind"], told["by"], told["reason"], tuple(told["rows"]), told["phase"]
+    )
+    devices = f" {len(told['rows'])} devices" if told["rows"] else ""
+    replay.audit.append((row.at, told["by"], told["kind"] + devices, told["reason"]))
+
+
+_FOLD: dict[str, Callable[[Replay, Kept], None]] = {
+    "decision": _decision,
+    "point": _point,
+    "confirm": _confirm,
+    "withdraw": _withdraw,
+    "cancel": _cancel,
+    "session": _session,
+    "lease": _lease,
+    "command": _command,
+}
+
+
+def with_command(
+    before: Commands, kind: str, by: str, reason: str, rows: tuple[int, ...], phase: int
+) -> Commands:
+    """Give what people ask for after one more command. An abort is final."""
+    if kind == "exclude":
+        return dataclasses.replace(before, excluded=tuple(sorted({*before.excluded, *rows})))
+    if kind == "withdraw":
+        return dataclasses.replace(before, withdrawn=tuple(sorted({*before.withdrawn, *rows})))
+    if kind == "approve-gate":
+        return dataclasses.replace(before, gate_approved=phase)
+    if before.aborted:
+        return before
+    paused, aborted = kind == "pause", kind == "abort"
+    return dataclasses.replace(before, paused=paused, aborted=aborted, reason=reason, by=by)

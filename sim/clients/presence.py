@@ -1,0 +1,153 @@
+"""When devices are online: the day rule, its tables from the sources, and a picture of both.
+
+**The rule.** Local days run from 03:00 to 03:00, when fewest people work. On each day a device is used or not
+(chance by class, kind of day and the device's own spread). A used day has an arrival and a departure, perhaps
+a break, and at the departure the device is turned off or left on. It is on from arrival to departure except in
+the break, and afterwards until the next used day's arrival if it was left on. Its user is there from arrival to
+departure except in the break. DAYS_BEFORE days before the start every device is off.
+
+**The tables.** The share of people at work by hour of day (ATUS 2022-23, mean of the strata O1 and O3) is
+filled to one hill; its rise is the distribution of arrivals, its fall that of departures, and who comes first
+leaves first. So the modelled share of users present follows the source by construction, except for the noon
+dip, which breaks make. Half of the breaks begin 11:30-12:30, half at any time 08:00-18:00 (I).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import lru_cache
+from importlib import resources
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.values import DAY_S, HOUR_S, LongArray
+from sim.clients import draws as d
+from sim.clients import spec as c
+from sim.clients.draws import draw
+from sim.clients.spec import BINS, Spec
+
+DAY_BEGINS: Final = 3 * HOUR_S
+"""Local second of the day at which a day of the rule begins."""
+
+Curve = NDArray[np.float64]
+
+
+def read_csv(name: str) -> list[list[str]]:
+    """Give the cells of a file of `sim/clients/data`, without its header."""
+    text = resources.files("sim.clients").joinpath(f"data/{name}").read_text(encoding="utf-8")
+    return [line.split(",") for line in text.split()[1:]]
+
+
+@lru_cache(maxsize=2)
+def at_work(day_type: str) -> Curve:
+    """Give the share of people at work in each hour 0-23 of a "weekday" or "weekend" day, shape (24,)."""
+    sums = np.zeros(24)
+    for _, kind, hour, percent in read_csv("atus_work_share_by_hour.csv"):
+        if kind == day_type:
+            sums[int(hour)] += float(percent) / 200.0  # mean of two strata, as a share
+    return sums
+
+
+def _hill(day_type: str) -> tuple[Curve, Curve]:
+    """Give the rise and the fall of the filled curve, as (seconds since 03:00, share of the peak)."""
+    shares = np.roll(at_work(day_type), -3)
+    seconds = (np.arange(24) + 0.5) * HOUR_S
+    night = (shares[0] + shares[-1]) / 2
+    top = int(shares.argmax())
+    up = np.maximum.accumulate(np.concatenate(([night], shares[: top + 1]))) / shares[top]
+    fall = np.concatenate((shares[top:], [night]))
+    down = np.maximum.accumulate(fall[::-1])[::-1] / shares[top]
+    rise = np.stack((np.concatenate(([0.0], seconds[: top + 1])), up))
+    return rise, np.stack((np.concatenate((seconds[top:], [float(DAY_S)])), down))
+
+
+@lru_cache(maxsize=1)
+def day_tables() -> LongArray:
+    """Give the rows PAUSE_AT, ARRIVE (2), LEAVE (2) of the quantile tables, (5, BINS + 1) int64 seconds."""
+    steps = np.arange(BINS + 1) / BINS
+    at = np.array([2.0, 5.0, 8.5, 9.5, 15.0]) * HOUR_S  # seconds since 03:00; 05:00 carries nothing
+    share = np.cumsum([0.0, 0.0, 0.175, 0.5 + 0.05, 0.275])
+    rows = [np.interp(steps, share, at)]
+    hills = [_hill("weekday"), _hill("weekend")]
+    for rise, _ in hills:
+        rows.append(np.interp(steps, rise[1], rise[0]))
+    for _, fall in hills:
+        rows.append(np.interp(steps, 1.0 - fall[1], fall[0]))
+    return np.minimum(np.round(np.array(rows)), DAY_S - 60).astype(np.int64)  # days never touch
+
+
+def peak(day_type: str) -> float:
+    """Give the highest share of people at work on such a day: the chance that a device is used."""
+    return float(at_work(day_type).max())
+
+
+def quantile(table: LongArray, u: int) -> int:
+    """Give the quantile at u parts of 65536: straight lines between the table's points, rounded down."""
+    step = 65536 // BINS
+    below, above = int(table[u // step]), int(table[u // step + 1])
+    return below + (above - below) * (u % step) // step
+
+
+class Intervals:
+    """Disjoint intervals in order of time."""
+
+    def __init__(self) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+
+    def add(self, begin: int, end: int) -> None:
+        """Append [begin, end)."""
+        self.begins.append(begin)
+        self.ends.append(end)
+
+    def at(self, second: int) -> tuple[bool, int]:
+        """Say whether a second lies inside, and when that changes."""
+        place = bisect_right(self.begins, second)
+        if place > 0 and second < self.ends[place - 1]:
+            return True, self.ends[place - 1]
+        return False, self.begins[place] if place < len(self.begins) else c.NEVER
+
+
+def intervals_of(spec: Spec, key: int, presence: int, offset: int) -> tuple[Intervals, Intervals]:
+    """Write out when a device is on and when its user is there, over the whole run.
+
+    Seconds count from `spec.base`. presence : class code. offset : seconds east of UTC. This is the rule in
+    plain Python; `sim.engines.fast.spans` evaluates the same lazily.
+    """
+    on, user = Intervals(), Intervals()
+    numbers, tables = spec.numbers.tolist(), spec.tables
+    habit = draw(key, d.SLOT_HABIT)
+    turns_off = habit & 0xFFFF < numbers[c.HABIT + presence]
+    off_chance = numbers[c.OFF + 2 * presence + turns_off]
+    spread = numbers[c.SPREAD] * (2 * (habit >> 32 & 0xFFFF) - 65536) >> 16
+    since: int | None = None
+    for index, kind in enumerate(spec.days.tolist()):
+        midnight = (index - c.DAYS_BEFORE) * DAY_S + DAY_BEGINS - offset
+        word = draw(key, d.SLOT_DAY + index)
+        chance = numbers[c.USED + 8 * presence + kind]
+        if word >> 48 >= (chance * (65536 + spread) >> 16) and chance < 65536:
+            continue
+        place = (habit >> 48) + ((2 * (word >> 32 & 0xFFFF) - 65536) * numbers[c.ARRIVAL_JITTER] >> 16)
+        place = min(abs(place), 131071 - abs(place))
+        weekend = int(kind >= 5)
+        begins = midnight + quantile(tables[c.ARRIVE + weekend], place)
+        ends = midnight + quantile(tables[c.LEAVE + weekend], place)
+        since = begins if since is None else since
+        user_since = begins
+        if word & 0xFFFF < numbers[c.PAUSE + presence]:
+            pause = draw(key, d.SLOT_PAUSE + index)
+            away = midnight + quantile(tables[c.PAUSE_AT], pause & 0xFFFF)
+            back = min(away + quantile(tables[c.PAUSE_S], pause >> 16 & 0xFFFF), ends - 60)
+            if begins < away < back:
+                on.add(since, away)
+                user.add(begins, away)
+                since = user_since = back
+        user.add(user_since, ends)
+        if word >> 16 & 0xFFFF < off_chance:
+            on.add(since, ends)
+            since = None
+    if since is not None:
+        on.add(since, c.NEVER)
+    return on, user

@@ -1,0 +1,124 @@
+"""The life of one client, and the form of the model that both engines read: integers.
+
+Released at t, a device goes through (T numbers of the domain, all times whole seconds):
+
+1. T1 its membership is effective at the next point after t of the grid `collection_evaluation`.
+2. T2, T3 *contact*: the first policy request from then on. While online it asks every `policy_poll` at its
+   own phase; coming online it asks after `wake_delay`, if it is still online. All other requests change
+   nothing: they are no events and are not counted.
+3. T4 *evaluation*: within `policy_evaluation` after the contact, and not while the device is off.
+4. T5 a blocked device heals some time after that evaluation, and goes on at its next evaluation.
+5. T6-T8 SCHEDULED: the sticky timer. T9: if it runs out while the device is off, it fires within
+   `logon_randomization` of the next start, when the device is on.
+6. T11, T12 without a device token it waits until its user is there (a used day, not in a break).
+7. T13, T14 attempts: served in the order (second, device), see `sim.clients.service`. An accepted attempt runs to
+   its end. A failed one is repeated after `retry_wait`, as soon as 6 allows. After `attempts` of them: FAILED.
+8. T15 a transient failure starts a new cycle at the first evaluation `next_cycle` after it, not before the
+   report.
+   A permanent one stays; its later, equally failing cycles are not followed.
+9. T17 the site sees ENROLLED or FAILED `report_lag` after the attempt's end.
+10. An enrolled device may un-enroll (the site sees it at once); it tries again at the next evaluation.
+
+PENDING becomes TIMED_OUT at release + `straggler_after_s` if nothing was reported before or in that second.
+Events are ordered by (second, kind, device); the kinds are REPORT, UNENROLL, ATTEMPT, STRAGGLER.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.values import HOUR_S, FlagArray, LongArray
+
+KIND_NONE: Final = -1
+KIND_REPORT: Final = 0
+KIND_UNENROLL: Final = 1
+KIND_ATTEMPT: Final = 2
+
+NEVER: Final = 1 << 40
+"""A second past every horizon."""
+
+# Where each number of a Spec stands.
+LIMIT: Final = 0  # first second past the horizon, relative to base
+GRID: Final = 1
+POLL: Final = 2
+WAKE: Final = 3
+EVALUATION: Final = 4
+BLOCKED: Final = 5  # parts of 65536
+NEVER_HEALS: Final = 6  # parts of 65536
+WINDOW: Final = 7
+LATE_IMMEDIATE: Final = 8
+LOGON: Final = 9
+TOKEN: Final = 10  # parts of 65536
+ATTEMPTS: Final = 11
+RETRY: Final = 12
+CYCLE: Final = 13
+UNENROLLS: Final = 14  # 0 never
+CAPACITY: Final = 15
+BACKOFF: Final = 16
+BACKOFF_MAX: Final = 17
+JITTER: Final = 18  # of the back-off, parts of 65536
+ANSWER: Final = 19  # of the service during an outage
+GATEWAY: Final = 20  # longest extra wait for policy
+INTERNET: Final = 21  # parts of 65536
+SPREAD: Final = 22  # parts of 65536
+ARRIVAL_JITTER: Final = 23  # parts of 65536
+STRAGGLER: Final = 24
+TRANSIENT: Final = 25  # chance of a failed attempt, parts of 2**32
+OUTAGE: Final = 26  # index of the code for an outage
+DAYS_END: Final = 27  # where the days end, in the kernel's book
+USED: Final = 32  # 4 classes x 8 kinds of day, parts of 65536
+OFF: Final = 64  # 4 classes x 2 habits, parts of 65536
+HABIT: Final = 72  # 4 classes: share of devices with the habit of turning off
+PAUSE: Final = 76  # 4 classes, parts of 65536
+SIZE: Final = 80
+
+# Quantile tables: BINS + 1 values at equal steps of probability, in seconds.
+BINS: Final = 512
+ENROLL_S: Final = 0
+LAG_S: Final = 1
+HEAL_S: Final = 2
+UNENROLL_S: Final = 3
+PAUSE_S: Final = 4
+PAUSE_AT: Final = 5
+ARRIVE: Final = 6  # weekday, then weekend
+LEAVE: Final = 8
+TABLES: Final = 10
+
+DAYS_BEFORE: Final = 16
+"""Days before the start whose use decides what is still on at the start."""
+
+HOLIDAY: Final = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """The model as integers. Seconds count from `base`, the UTC midnight before the start.
+
+    numbers : (SIZE,) int64. tables : (TABLES, BINS + 1) int64. days : int8, kind of each local day from
+    DAYS_BEFORE before base: 0 Monday … 6 Sunday, 7 holiday. outages : (k, 2) int64.
+    codes : (c,) int64 HRESULTs. mix_permanent, mix_transient : (c,) int64, cumulative shares of each code in
+    parts of 2**32. fault : (n,) int64 chance of a permanent fault in parts of 2**32. fault_code : (n,) int16
+    index into codes, -1 by the mix.
+    """
+
+    base: int
+    start: int
+    numbers: LongArray
+    tables: LongArray
+    days: FlagArray
+    outages: LongArray
+    codes: LongArray
+    mix_permanent: LongArray
+    mix_transient: LongArray
+    fault: LongArray
+    fault_code: NDArray[np.int16]
+
+
+def hours_in(limit: int) -> int:
+    """Give the rows of an hourly histogram over the seconds [0, limit)."""
+    return math.ceil(limit / HOUR_S) + 1

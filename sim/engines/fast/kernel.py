@@ -1,0 +1,408 @@
+"""The fast engine's inner loop: numba over packed rows and a calendar queue.
+
+The queue has one bucket a second: `heads[second]` is the first device whose pending event is due then, each
+record names the next one. A bucket is gathered and sorted by (kind, device) when its second comes. The rules are
+told in `sim.clients.spec` and `sim.clients.service`; `sim.engines.oracle` obeys them independently. Nothing
+that depends on the device alone is an event: a release jumps straight to the first attempt. Importing this
+module imports numba.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rollout.values import NOT_RELEASED, Outcome
+from sim.clients import draws as d
+from sim.clients import spec as c
+from sim.engines.fast import rows as r
+from sim.engines.fast.compiled import entry, jit, prefetch
+from sim.engines.fast.rows import draw, high, low, part, quantile, which
+from sim.engines.fast.spans import ready_from, span
+
+_PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
+_FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
+_KIND_SHIFT = 28
+_AHEAD = 64
+"""Seconds by which rows are asked for before their events come."""
+
+
+@entry
+def step(
+    run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
+) -> None:
+    """Process every event whose second is less than `until`; then release `devices` in that second."""
+    advance(run, lists, counts, rules, until)
+    for begin in range(0, len(devices), r.BLOCK):
+        block = devices[begin : begin + r.BLOCK]
+        for place in range(len(block)):
+            lists.scratch[place] = _release(run, lists, counts, rules, faults, until, block[place], batch)
+        for place in range(len(block)):
+            if lists.scratch[place] >= 0:
+                _put(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
+
+
+@jit
+def _release(
+    run: Any,
+    lists: Any,
+    counts: Any,
+    rules: Any,
+    faults: Any,
+    at: Any,
+    device: Any,
+    batch: Any,
+) -> Any:
+    """Release a device; give the second of its first attempt, -1 if it was released before."""
+    row = run.rows[device]
+    if row.outcome != NOT_RELEASED:
+        return -1
+    lists.order[run.tally[r.RELEASED]] = device
+    run.tally[r.RELEASED] += 1
+    run.tally[r.PENDING] += 1
+    counts[batch, row.stratum, _PENDING] += 1
+    row.batch = batch
+    _begin(row, device, rules.book, faults)
+    exists = run.tally[r.FIRST] < at
+    immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+    due = _first_attempt(row, at, immediate, run.hours, rules.book)
+    if due < len(run.heads):
+        prefetch(run.heads, due)
+    return due
+
+
+@jit
+def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+    """Process every event whose second is less than `until`."""
+    rows, heads, tally = run.rows, run.heads, run.tally
+    watch = _next_watch(rows, lists.order, tally, rules.book)
+    for second in range(tally[r.NOW], min(until, len(heads))):
+        ahead = second + _AHEAD
+        if ahead < len(heads) and heads[ahead] >= 0:
+            prefetch(rows, heads[ahead])
+        if heads[second] >= 0:
+            for place in range(_bucket(rows, heads, lists.scratch, second)):
+                device = np.int32(lists.scratch[place] & ((1 << _KIND_SHIFT) - 1))
+                kind = lists.scratch[place] >> _KIND_SHIFT
+                if kind == c.KIND_ATTEMPT:
+                    _attempt(run, rules, device, second)
+                else:
+                    _reported(rows, heads, tally, run.hours, counts, rules.book, device, second, kind)
+        if second == watch:
+            _watch(rows, lists.order, tally, counts, rules.book, second)
+            watch = _next_watch(rows, lists.order, tally, rules.book)
+    tally[r.NOW] = max(tally[r.NOW], until)
+
+
+@jit
+def _bucket(rows: Any, heads: Any, scratch: Any, second: Any) -> Any:
+    """Move the bucket of a second as (kind, device), sorted, into `scratch`; give its length."""
+    size = 0
+    device = heads[second]
+    heads[second] = -1
+    while device >= 0:
+        row = rows[device]
+        scratch[size] = np.int64(row.kind) << _KIND_SHIFT | device
+        size += 1
+        device = row.next
+    if size > 1:
+        _sort(scratch, size)
+    return size
+
+
+@jit
+def _sort(keys: Any, size: Any) -> None:
+    """Sort the first `size` keys in place: Shell's method, since buckets are small and rarely large."""
+    gap = 1
+    while gap < size // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for place in range(gap, size):
+            key = keys[place]
+            while place >= gap and keys[place - gap] > key:
+                keys[place] = keys[place - gap]
+                place -= gap
+            keys[place] = key
+        gap //= 3
+
+
+@jit
+def _put(rows: Any, heads: Any, device: Any, second: Any, kind: Any) -> None:
+    """Make (second, kind) the pending event of a device; past the horizon it has none."""
+    row = rows[device]
+    if second >= len(heads):
+        row.kind = c.KIND_NONE
+        return
+    row.kind = kind
+    row.next = heads[second]
+    heads[second] = device
+
+
+@jit
+def _count(hours: Any, second: Any, column: Any, book: Any) -> None:
+    if second < book[c.LIMIT]:
+        hours[second // 3600, column] += 1
+
+
+@jit
+def _begin(row: Any, device: Any, book: Any, faults: Any) -> None:
+    """Set what is fixed for a device's life."""
+    word = draw(row.key, d.SLOT_HABIT)
+    row.habit = np.uint32(high(word))
+    marks = r.TURNS_OFF if part(word, 0) < book[c.HABIT + row.presence] else 0
+    word = draw(row.key, d.SLOT_TOKEN)
+    if part(word, 0) >= book[c.TOKEN]:
+        marks |= r.NEEDS_USER
+    if part(word, 1) < book[c.INTERNET]:
+        marks |= r.INTERNET
+    row.marks = marks
+    word = draw(row.key, d.SLOT_FAULT)
+    if high(word) < faults.chance[device]:
+        code = faults.code[device]
+        row.permanent = code if code >= 0 else which(faults.mix, low(word))
+
+
+@jit
+def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
+    """Give the first attempt of a device released at a second: T1 to T12, which no other device touches."""
+    row.outcome = _PENDING
+    row.outcome_at = row.released = at
+    limit = book[c.LIMIT]
+    grid = book[c.GRID]
+    second = (at // grid + 1) * grid if grid > 0 else at
+    _count(hours, second, r.ELIGIBLE, book)
+    word = draw(row.key, d.SLOT_BLOCK)
+    healthy = part(word, 0) >= book[c.BLOCKED]
+    first = True
+    while second < limit:
+        second = _evaluated(row, second, first, hours, book)
+        if healthy:
+            break
+        if part(word, 1) < book[c.NEVER_HEALS]:
+            return c.NEVER
+        second += quantile(book, c.HEAL_S, part(word, 2))
+        healthy, first = True, False
+    _count(hours, second, r.SCHEDULED, book)
+    if not immediate:
+        second += high(draw(row.key, d.SLOT_TIMER)) * book[c.WINDOW] >> 32
+    if second >= limit:
+        return c.NEVER
+    on, ends = span(row, second, second, book)
+    if on and not row.marks & r.NEEDS_USER:
+        return second
+    if not on:
+        second = ends
+        if second < limit:
+            second += high(draw(row.key, d.SLOT_LOGON)) * book[c.LOGON] >> 32
+    return ready_from(row, second, book) if second < limit else c.NEVER
+
+
+@jit
+def _evaluated(row: Any, second: Any, first: Any, hours: Any, book: Any) -> Any:
+    """Give the policy evaluation after the contact from `second` on, counting the contact (T2 to T4)."""
+    at, ends = _contact(row, second, book)
+    gateway = book[c.GATEWAY]
+    if first and row.marks & r.INTERNET and gateway > 0:
+        at, ends = _delayed(row, at, ends, low(draw(row.key, d.SLOT_POLL)) * gateway >> 32, book)
+    _count(hours, at, r.POLLS, book)
+    word = draw(row.key, d.SLOT_EVALUATION + row.evaluations)
+    row.evaluations += 1
+    return _delayed(row, at, ends, 1 + (high(word) * book[c.EVALUATION] >> 32), book)[0]
+
+
+@jit
+def _delayed(row: Any, at: Any, ends: Any, wait: Any, book: Any) -> Any:
+    """Give `at` + `wait`, later if the device is off then, and until when it is known to be on."""
+    at += wait
+    if at < ends or at >= book[c.LIMIT]:
+        return at, ends
+    on, changes = span(row, at, at, book)
+    return (at, changes) if on else (changes, changes)
+
+
+@jit
+def _contact(row: Any, second: Any, book: Any) -> Any:
+    """Give the first policy request from `second` on, and until when it is known to be on then."""
+    poll = book[c.POLL]
+    phase = high(draw(row.key, d.SLOT_POLL)) * poll >> 32
+    wait = (phase - second) % poll
+    while second < book[c.LIMIT]:
+        on, ends = span(row, second, second + wait + book[c.EVALUATION], book)
+        if on and second + wait < ends:
+            return second + wait, ends
+        second = ends
+        wait = book[c.WAKE]
+    return c.NEVER, c.NEVER
+
+
+@jit
+def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
+    """Serve one attempt."""
+    row = run.rows[device]
+    book = rules.book
+    hour = second // 3600
+    run.hours[hour, r.ATTEMPTS] += 1
+    run.minutes[second // 60] += 1
+    if row.attempt == 0 and row.throttled == 0:
+        run.hours[hour, r.INITIATED] += 1
+    out = _is_out(run.tally, rules.outages, second)
+    if not out and not _is_accepted(run.tally, book[c.CAPACITY], second // 60):
+        run.hours[hour, r.THROTTLED] += 1
+        again = _backoff(row, second, book)
+    else:
+        again = _accepted(run, rules, device, second, out)
+    if again > 0:
+        _put(run.rows, run.heads, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
+
+
+@jit
+def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
+    """Carry out an attempt; give from when on the next one of this cycle is due, 0 if the cycle is over."""
+    row = run.rows[device]
+    book = rules.book
+    word = draw(row.key, d.SLOT_ATTEMPT + row.attempt)
+    row.attempt += 1
+    row.backoffs = 0
+    end = second + (book[c.ANSWER] if out else quantile(book, c.ENROLL_S, part(word, 1)))
+    row.code = _code(row, word, out, rules)
+    if row.code >= 0:
+        row.tries += 1
+        if row.tries < book[c.ATTEMPTS]:
+            return end + book[c.RETRY]
+        row.going = _FAILED
+    else:
+        _count(run.hours, end, r.COMPLETED, rules.book)
+        if row.enrollments == 0:
+            _count(run.hours, end, r.ENROLLED, rules.book)
+        row.enrollments += 1
+        run.tally[r.FIRST] = min(run.tally[r.FIRST], end)
+        row.going = _ENROLLED
+    _put(run.rows, run.heads, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
+    return 0
+
+
+@jit
+def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
+    """Give the index of the code with which an attempt fails, -1 if it succeeds."""
+    if out:
+        return np.int16(rules.book[c.OUTAGE])
+    if row.permanent >= 0:
+        return row.permanent
+    if high(word) < rules.book[c.TRANSIENT]:
+        return which(rules.transient, high(draw(row.key, d.SLOT_CODE + row.attempt - 1)))
+    return np.int16(-1)
+
+
+@jit
+def _is_out(tally: Any, outages: Any, second: Any) -> Any:
+    while tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 1] <= second:
+        tally[r.OUTAGE_AT] += 1
+    return tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 0] <= second
+
+
+@jit
+def _is_accepted(tally: Any, capacity: Any, minute: Any) -> Any:
+    if capacity == 0:
+        return True
+    if tally[r.MINUTE] != minute:
+        tally[r.MINUTE] = minute
+        tally[r.TAKEN] = 0
+    if tally[r.TAKEN] >= capacity:
+        return False
+    tally[r.TAKEN] += 1
+    return True
+
+
+@jit
+def _backoff(row: Any, second: Any, book: Any) -> Any:
+    """Give when the back-off of a throttled client is over."""
+    wait = min(book[c.BACKOFF] << row.backoffs, book[c.BACKOFF_MAX])
+    swing = wait * book[c.JITTER] >> 16
+    word = draw(row.key, d.SLOT_BACKOFF + row.throttled)
+    row.throttled += 1
+    row.backoffs = min(row.backoffs + 1, 24)
+    return second + max(1, wait - swing + (high(word) * (2 * swing) >> 32))
+
+
+@jit
+def _show(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
+    """Let the directory see an outcome."""
+    counts[row.batch, row.stratum, row.outcome] -= 1
+    counts[row.batch, row.stratum, outcome] += 1
+    if row.outcome == _PENDING:
+        tally[r.PENDING] -= 1
+    if outcome == _PENDING:
+        tally[r.PENDING] += 1
+    if row.outcome == _FAILED:
+        _fail(row, tally, -1)
+    row.outcome = outcome
+    row.outcome_at = second
+
+
+@jit
+def _fail(row: Any, tally: Any, by: Any) -> None:
+    """Count a device that is FAILED now, or is so no more, by code and by stratum."""
+    tally[r.SCALARS + row.seen] += by
+    tally[len(tally) - 1 - row.stratum] += by
+    tally[r.FAILURES] += 1
+
+
+@jit
+def _reported(
+    rows: Any,
+    heads: Any,
+    tally: Any,
+    hours: Any,
+    counts: Any,
+    book: Any,
+    device: Any,
+    second: Any,
+    kind: Any,
+) -> None:
+    """Let the directory see a result or an un-enrollment, and set what follows it."""
+    row = rows[device]
+    going = row.going if kind == c.KIND_REPORT else np.int8(_PENDING)
+    _show(row, tally, counts, going, second)
+    row.marks |= r.REPORTED
+    again = second
+    if going == _ENROLLED:
+        if book[c.UNENROLLS]:
+            word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
+            wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
+            _put(rows, heads, device, second + wait, c.KIND_UNENROLL)
+        return
+    if going == _FAILED:
+        row.seen = row.code
+        _fail(row, tally, 1)
+        if row.permanent >= 0:
+            return
+        word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
+        end = second - quantile(book, c.LAG_S, part(word, 0))
+        again = max(second, end + book[c.CYCLE])
+    row.tries = 0
+    if again < book[c.LIMIT]:
+        again = _evaluated(row, again, False, hours, book)
+        if again < book[c.LIMIT]:
+            again = ready_from(row, again, book)
+    _put(rows, heads, device, again, c.KIND_ATTEMPT)
+
+
+@jit
+def _next_watch(rows: Any, order: Any, tally: Any, book: Any) -> Any:
+    """Give the second in which the next straggler time ends."""
+    if tally[r.WATCHED] == tally[r.RELEASED]:
+        return c.NEVER
+    return max(rows[order[tally[r.WATCHED]]].released + book[c.STRAGGLER], tally[r.NOW])
+
+
+@jit
+def _watch(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+    """Time out the devices whose straggler time ends in this second and of which nothing was reported."""
+    while tally[r.WATCHED] < tally[r.RELEASED]:
+        row = rows[order[tally[r.WATCHED]]]
+        if row.released + book[c.STRAGGLER] > second:
+            return
+        if row.outcome == _PENDING and not row.marks & r.REPORTED:
+            _show(row, tally, counts, np.int8(_TIMED_OUT), second)
+        tally[r.WATCHED] += 1

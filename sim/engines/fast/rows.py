@@ -1,0 +1,174 @@
+"""The packed rows of the fast engine: one 64-byte record a client, one cache line."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.values import BoolArray, IntArray, LongArray
+from sim.clients import draws
+from sim.clients.spec import BINS, DAYS_BEFORE, DAYS_END, SIZE, TABLES, Spec
+from sim.engines.fast.compiled import jit
+
+ROW: Final = np.dtype(
+    [
+        ("key", "u8"),
+        ("next", "i4"),  # next device in the same bucket, -1 none
+        ("offset", "i4"),  # seconds east of UTC, minus the 03:00 at which days begin
+        ("released", "i4"),
+        ("outcome_at", "i4"),
+        ("stratum", "i4"),
+        ("batch", "i4"),
+        ("habit", "u4"),  # 16 bits arrival, 16 bits spread
+        ("throttled", "i4"),  # throttled answers so far
+        ("kind", "i1"),  # of the pending event
+        ("outcome", "i1"),  # as the directory sees it
+        ("going", "i1"),  # outcome that the pending report carries
+        ("presence", "i1"),
+        ("marks", "u1"),
+        ("backoffs", "u1"),  # throttled answers since the last accepted attempt
+        ("tries", "i2"),  # failed attempts in this cycle
+        ("attempt", "i2"),  # attempts so far
+        ("permanent", "i2"),  # index of the code of a permanent fault, -1 none
+        ("code", "i2"),  # index of the code of the last failure, -1 none
+        ("seen", "i2"),  # the same, as reported
+        ("evaluations", "i2"),
+        ("enrollments", "i2"),
+    ],
+    align=True,
+)
+
+TURNS_OFF: Final = 1
+REPORTED: Final = 2
+NEEDS_USER: Final = 4
+INTERNET: Final = 8
+
+# Columns of the hourly histogram; the first four are the funnel.
+ELIGIBLE: Final = 0
+SCHEDULED: Final = 1
+INITIATED: Final = 2
+ENROLLED: Final = 3
+ATTEMPTS: Final = 4
+COMPLETED: Final = 5
+POLLS: Final = 6
+THROTTLED: Final = 7
+
+# Scalars that live between calls, at the front of the tally; behind them the devices FAILED by code, then by
+# stratum, the first stratum last, so that its place follows from the length.
+NOW: Final = 0
+PENDING: Final = 1
+MINUTE: Final = 2  # the clock minute whose capacity is being counted
+TAKEN: Final = 3  # accepted in it
+OUTAGE_AT: Final = 4  # index of the first outage that has not ended
+FIRST: Final = 5  # second of the first enrollment
+RELEASED: Final = 6  # devices in `order`
+WATCHED: Final = 7  # devices of `order` whose straggler time is over
+FAILURES: Final = 8  # times that a device became FAILED or ceased to be
+SCALARS: Final = 9
+
+
+BLOCK: Final = 64
+"""Devices released before their events are put in the queue, so that the queue's memory can be asked for."""
+
+FIRST_DAY: Final = SIZE + TABLES * (BINS + 1)
+"""Where the kinds of the days begin in a book."""
+
+DAY_ZERO: Final = FIRST_DAY + DAYS_BEFORE
+"""Where the kind of the day that begins at base stands."""
+
+
+class Rules(NamedTuple):
+    """What never changes during a run: the parts of a `Spec` that the kernel reads.
+
+    book : the numbers, then the tables row by row, then the kinds of the days, in one array, since most functions
+    need it, and arrays are handed over by value.
+    """
+
+    book: LongArray
+    outages: LongArray
+    transient: LongArray
+
+
+class Faults(NamedTuple):
+    """What a release reads besides: permanent faults (n,), their mix (codes,), newcomers (n,)."""
+
+    chance: LongArray
+    code: NDArray[np.int16]
+    mix: LongArray
+    new: BoolArray
+
+
+class Run(NamedTuple):
+    """What changes: rows (n,), heads (seconds,), tally (SCALARS + codes + strata,), hours (hours, 8), minutes."""
+
+    rows: NDArray[np.void]
+    heads: IntArray
+    tally: LongArray
+    hours: LongArray
+    minutes: IntArray
+
+
+class Lists(NamedTuple):
+    """Released devices in order, and room to sort a bucket, (n,) each."""
+
+    order: IntArray
+    scratch: LongArray
+
+
+def rules_of(spec: Spec) -> Rules:
+    """Give the kernel's view of a `Spec`."""
+    numbers = spec.numbers.copy()
+    numbers[DAYS_END] = FIRST_DAY + len(spec.days)
+    book = np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64)))
+    return Rules(book, spec.outages, spec.mix_transient)
+
+
+_GOLDEN = np.uint64(draws.GOLDEN)
+_MIX_1 = np.uint64(draws.MIX_1)
+_MIX_2 = np.uint64(draws.MIX_2)
+
+
+@jit
+def draw(key: Any, slot: Any) -> Any:
+    """Give the 64 random bits of one device for one slot: `sim.clients.draws.draw` in numba."""
+    z = key + np.uint64(slot) * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    return z ^ (z >> np.uint64(31))
+
+
+@jit
+def part(word: Any, place: Any) -> Any:
+    """Give 16 of the 64 bits, 0 the lowest."""
+    return np.int64((word >> np.uint64(16 * place)) & np.uint64(0xFFFF))
+
+
+@jit
+def high(word: Any) -> Any:
+    """Give the upper 32 bits."""
+    return np.int64(word >> np.uint64(32))
+
+
+@jit
+def low(word: Any) -> Any:
+    """Give the lower 32 bits."""
+    return np.int64(word & np.uint64(0xFFFFFFFF))
+
+
+@jit
+def quantile(book: Any, table: Any, u: Any) -> Any:
+    """Give the quantile of a table at u parts of 65536, in seconds."""
+    place = SIZE + table * (BINS + 1) + (u >> 7)
+    below = book[place]
+    return below + (((book[place + 1] - below) * (u & 127)) >> 7)
+
+
+@jit
+def which(cumulative: Any, u: Any) -> Any:
+    """Give the first entry of a cumulative distribution that exceeds u, both in parts of 2**32."""
+    place = 0
+    while cumulative[place] <= u:
+        place += 1
+    return np.int16(place)

@@ -1,0 +1,370 @@
+"""When a running rollout will be done, from where it stands now.
+
+The pretend past is made the real one: each released device gets, of many draws of its chance, one under which it
+stands where it really stands (enrolled, failed, or not yet). From there the executor's own loop goes on with the
+real progress and the real batches, so what is still to come is simulated as it will be executed: rates, gates,
+windows. Each future has its own draw of the calibrated assumptions, so the interval holds both kinds of doubt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from rollout.gates import finite_fleet_interval
+from rollout.loop.drive import drive, pump
+from rollout.values import (
+    HOUR_S,
+    NOT_RELEASED,
+    ON_COURSE,
+    Applied,
+    Batch,
+    Commands,
+    DecisionRow,
+    DeviceOutcomes,
+    FlagArray,
+    Fleet,
+    IntArray,
+    LongArray,
+    Outcome,
+    Plan,
+    Progress,
+    ProgressPoint,
+    State,
+    ceil_of,
+)
+from sim.clients.draws import Draws, Traits, make_draws, traits_of
+from sim.engines.engine import make_engine
+from sim.forecast.calibration import Calibration
+from sim.forecast.pilot import Pilot, answer
+from sim.model import Model
+from sim.workers import Here, Workers
+from sim.world.directory import SimClock, World
+from sim.world.journal import MemoryJournal
+
+RUNS: Final = 20
+ROUNDS: Final = 40
+"""How often a device's chance is drawn anew until it stands where it really stands."""
+SHARE: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where a rollout stands.
+
+    outcomes : as last saved, known up to `known_until`. applied : (Unix seconds, batch, rows) of all members.
+    """
+
+    progress: Progress
+    batches: tuple[Batch, ...]
+    confirmed: tuple[int, ...]
+    commands: Commands
+    outcomes: DeviceOutcomes
+    known_until: int
+    applied: tuple[tuple[int, int, IntArray], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Future:
+    """One way on. done, through : Unix seconds of the end, and of SHARE of the planned devices enrolled; -1 never.
+
+    failed, enrolled : devices in the end. halted : whether a gate halts it. matched : share of the released
+    devices that stand in the pretend past where they really stand.
+    """
+
+    done: int
+    through: int
+    failed: int
+    enrolled: int
+    halted: bool
+    matched: float
+
+
+@dataclass(frozen=True, slots=True)
+class Eta:
+    """What is to be expected of a running rollout. Instants are Unix seconds; None = not within the horizon.
+
+    done : p10, p50, p90 of the end: every device with an outcome, or given up. through : the same until SHARE of
+    the planned devices are enrolled. failed : p10, p50, p90 of the devices failed in the end.
+    failed_surely : the same as an any-time interval from counts alone, without any model (95 %).
+    calibrated : whether the assumptions were fitted to this rollout.
+    """
+
+    now: int
+    runs: int
+    done: tuple[int | None, int | None, int | None]
+    through: tuple[int | None, int | None, int | None]
+    failed: tuple[int, int, int]
+    failed_surely: tuple[int, int]
+    halt_chance: float
+    matched: float
+    calibrated: bool
+
+    def document(self) -> dict[str, Any]:
+        """Give the stored form: plain data, instants in Unix seconds."""
+        names = ("p10", "p50", "p90")
+        return {
+            "now": self.now,
+            "runs": self.runs,
+            "done": dict(zip(names, self.done, strict=True)),
+            "through": dict(zip(names, self.through, strict=True)),
+            "failed": dict(zip(names, self.failed, strict=True)),
+            "failed_surely": list(self.failed_surely),
+            "halt_chance": self.halt_chance,
+            "matched": self.matched,
+            "calibrated": self.calibrated,
+        }
+
+
+def eta_of(
+    plan: Plan,
+    fleet: Fleet,
+    model: Model,
+    standing: Standing,
+    calibration: Calibration | None = None,
+    *,
+    seed: int = 1,
+    runs: int = RUNS,
+    workers: Workers | None = None,
+) -> Eta | None:
+    """Give what is to be expected; None for a rollout that has ended. The same seed gives the same result.
+
+    A paused rollout is taken to go on now, a held one to wait for its gate.
+    """
+    if standing.progress.state.is_final:
+        return None
+    job = _Job(plan, traits_of(fleet, model), model, standing, calibration, seed)
+    futures = (workers or Here()).map(job, range(runs))
+    outcome = standing.outcomes.outcome
+    failed = int((outcome == Outcome.FAILED).sum())
+    executed = failed + int((outcome == Outcome.ENROLLED).sum())
+    return Eta(
+        now=standing.progress.at,
+        runs=runs,
+        done=_instants([one.done for one in futures]),
+        through=_instants([one.through for one in futures]),
+        failed=_counts([one.failed for one in futures]),
+        failed_surely=finite_fleet_interval(failed, executed, max(plan.planned, executed)),
+        halt_chance=sum(one.halted for one in futures) / runs,
+        matched=round(float(np.mean([one.matched for one in futures])), 4),
+        calibrated=calibration is not None,
+    )
+
+
+def _instants(values: Sequence[int]) -> tuple[int | None, int | None, int | None]:
+    found = _foreseen([value if value >= 0 else math.inf for value in values])
+    return tuple(int(one) if math.isfinite(one) else None for one in found)  # type: ignore[return-value]
+
+
+def _counts(values: Sequence[int]) -> tuple[int, int, int]:
+    p10, p50, p90 = _foreseen(values)
+    return int(p10), int(p50), int(p90)
+
+
+def _foreseen(values: Sequence[float]) -> tuple[float, float, float]:
+    """Give p10, p50 and p90 such that the truth, one more draw like the n `values`, lies between with 80 %.
+
+    It falls into each of the n + 1 gaps between them with the same chance: p10 is the value of rank 0.1 (n + 1),
+    p90 that of rank 0.9 (n + 1), rounded outwards. The plain quantiles of 20 values hold the truth in 76 % only.
+    """
+    ranked, n = sorted(values), len(values)
+    tail = max(1, math.floor((n + 1) / 10))
+    return ranked[tail - 1], ranked[(n - 1) // 2], ranked[n - tail]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    plan: Plan
+    traits: Traits
+    model: Model
+    standing: Standing
+    calibration: Calibration | None
+    seed: int
+
+    def __call__(self, run: int) -> Future:
+        model = self.model
+        if self.calibration is not None:
+            # Spread over the posterior, so that few runs see all of it.
+            step = max(1, len(self.calibration.samples) // RUNS)
+            model = self.calibration.sampled(run * step)
+        fault = self.traits.fault
+        if self.calibration is not None:
+            rate = self.calibration.estimates["failures"]
+            rng = np.random.default_rng((self.seed, run, 3))
+            a, b = self.calibration.failed + 0.5, self.calibration.executed - self.calibration.failed + 0.5
+            usual = float(np.median(fault)) or 1e-9
+            fault = np.minimum(1.0, fault * (rng.beta(a, b) / usual if rate.median else 1.0))
+        return _future(self.plan, replace(self.traits, fault=fault), model, self.standing, (self.seed, run))
+
+
+def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance: tuple[int, int]) -> Future:
+    seed, run = chance
+    horizon = max(model.horizon, 2 * (standing.progress.at - plan.start) + model.horizon)
+    draws = make_draws(model, traits, seed=seed, replication=1000 * run, start=plan.start, horizon_s=horizon)
+    told = _told(traits, standing)
+    draws, matched = _like_the_real_past(draws, told, model, standing, plan, chance)
+    engine = make_engine(
+        model,
+        told,
+        draws,
+        start=plan.start,
+        strata=plan.strata.codes,
+        n_strata=len(plan.strata.names),
+        straggler_after_s=plan.straggler_after_s,
+    )
+    world = World(engine, len(plan), _Past(standing.applied), skip_s=horizon)
+    until = plan.start + horizon
+    progress = pump(drive(plan, _journal(standing), world, until), SimClock(standing.progress.at).wait_until)
+    world.engine.advance(until)
+    outcome, at = world.engine.outcome, world.engine.outcome_at
+    enrolled = np.sort(at[outcome == Outcome.ENROLLED])
+    needed = max(1, ceil_of(plan.planned, SHARE))
+    return Future(
+        done=progress.at if progress.state is State.FINISHED else -1,
+        through=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
+        failed=int((outcome == Outcome.FAILED).sum()),
+        enrolled=len(enrolled),
+        halted=progress.state is State.HALTED,
+        matched=matched,
+    )
+
+
+def _told(traits: Traits, standing: Standing) -> Traits:
+    """Give the traits as the outcomes tell them: who failed has a fault, who enrolled has none."""
+    outcome = standing.outcomes.outcome
+    fault = traits.fault.copy()
+    fault[outcome == Outcome.FAILED] = 1.0
+    fault[outcome == Outcome.ENROLLED] = 0.0
+    return replace(traits, fault=fault)
+
+
+def _like_the_real_past(
+    draws: Draws,
+    traits: Traits,
+    model: Model,
+    standing: Standing,
+    plan: Plan,
+    chance: tuple[int, int],
+) -> tuple[Draws, float]:
+    """Give draws under which the released devices stand where they really stand, and the share that does.
+
+    Who does not after ROUNDS draws keeps the last: under the assumptions he could hardly stand there.
+    """
+    keys, presence, offset = draws.keys.copy(), draws.presence.copy(), draws.offset.copy()
+    rows, at = _released(standing)
+    left = np.arange(len(rows))
+    real = _kinds(standing.outcomes.outcome[rows])
+    for number in range(ROUNDS):
+        if not len(left):
+            break
+        mine = rows[left]
+        some = _part(traits, mine)
+        past = _pilot(mine, at[left], some, plan.start, standing.known_until)
+        replication = 1000 * chance[1] + 1 + number
+        said = answer(past, model, seed=chance[0], replication=replication)
+        fresh = make_draws(
+            model, some, seed=chance[0], replication=replication, start=plan.start, horizon_s=HOUR_S
+        )
+        keys[mine], presence[mine], offset[mine] = fresh.keys, fresh.presence, fresh.offset
+        left = left[_kinds(said.outcome) != real[left]]
+    matched = 1.0 - len(left) / max(1, len(rows))
+    return replace(draws, keys=keys, presence=presence, offset=offset), matched
+
+
+def _kinds(outcome: FlagArray) -> FlagArray:
+    """Enrolled, failed, or neither yet (a device that timed out is only late)."""
+    known = (outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)
+    return np.where(known, outcome, NOT_RELEASED).astype(np.int8)
+
+
+def _released(standing: Standing) -> tuple[IntArray, LongArray]:
+    """Give the members with the instant of their release, in the order of release."""
+    rows = [
+        np.empty(0, dtype=np.int32),
+        *(one for at, _, one in standing.applied if at < standing.known_until),
+    ]
+    times = [
+        np.full(len(one), at, dtype=np.int64) for at, _, one in standing.applied if at < standing.known_until
+    ]
+    return np.concatenate(rows).astype(np.int32), np.concatenate([np.empty(0, dtype=np.int64), *times])
+
+
+def _part(traits: Traits, rows: IntArray) -> Traits:
+    return Traits(
+        traits.presence[rows],
+        traits.zone[rows],
+        traits.zones,
+        traits.fault[rows],
+        traits.fault_code[rows],
+        traits.new[rows],
+    )
+
+
+def _pilot(rows: IntArray, at: LongArray, traits: Traits, start: int, now: int) -> Pilot:
+    nothing = np.zeros(len(rows), dtype=np.int64)
+    return Pilot(rows, at, nothing - 1, nothing > 0, nothing, start, now, traits)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Past:
+    """The real memberships, as the log of a pretend directory."""
+
+    applied: tuple[tuple[int, int, IntArray], ...]
+
+    def load(self) -> Iterator[tuple[int, int, IntArray]]:
+        """Give all additions in order."""
+        yield from self.applied
+
+    def append(self, at: int, batch: int, rows: IntArray) -> None:
+        """A future is not kept."""
+
+
+def _journal(standing: Standing) -> MemoryJournal:
+    """Give a journal in memory that stands where the real one stands."""
+    journal = MemoryJournal()
+    progress = standing.progress
+    if progress.state is State.PAUSED:
+        progress = replace(progress, state=State.RUNNING)
+    journal.commands_now = replace(standing.commands, paused=False, aborted=False)
+    for batch in standing.batches or (None,):
+        journal.intend(progress, _row(progress, batch), batch, ProgressPoint(progress.at, ()))
+    nothing = np.empty(0, dtype=np.int32)
+    for batch in standing.batches:
+        journal.confirm(
+            batch.number, standing.confirmed[batch.number], Applied(nothing, nothing, nothing), batch.at
+        )
+    return journal
+
+
+def _row(progress: Progress, batch: Batch | None) -> DecisionRow:
+    number = batch.number if batch else -1
+    return DecisionRow(0, progress.at, progress.state, progress.phase, number, 0, 0, (), "", "")
+
+
+def on_plan(
+    told: Mapping[str, Any] | None, now: int, enrolled: int, zone_hours: Callable[[float], str]
+) -> str:
+    """Say whether what is enrolled lies within the outermost band of the plan's stored simulation, or nearly so.
+
+    told : the simulation as it is stored (`start`, `enrolled` with quantiles and values by hour, `summary`), None if
+    there is none. zone_hours : writes a number of hours.
+    """
+    if told is None:
+        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
+    bands = told["enrolled"]
+    levels, values = list(bands["quantiles"]), np.asarray(bands["values"])
+    hour = min(max(0, (now - told["start"]) // HOUR_S - 1), values.shape[1] - 1)
+    low, middle, high = (values[one, hour] for one in (0, levels.index(0.5), -1))
+    final = told["summary"]["final"]
+    slack = ON_COURSE * (sum(final.values()) - final["excluded"])
+    band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
+    if low - slack <= enrolled <= high + slack:
+        return f"on plan: {band} enrolled"
+    curve = values[levels.index(0.5)]
+    then = int(np.searchsorted(curve, enrolled))
+    apart = zone_hours(float(abs(hour - then)))
+    return f"{'behind' if enrolled < low else 'ahead of'} plan by {apart}: {band} enrolled"

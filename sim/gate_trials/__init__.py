@@ -1,0 +1,1 @@
+"""How often the gates alone would stop a plan, for known failure rates."""

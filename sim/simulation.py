@@ -1,0 +1,312 @@
+"""Many runs of one plan: when it will be done, what it loads, how often a gate halts it.
+
+Each run is the executor's own loop over a pretend world; beside it the incumbent runs on the same
+draws: everybody targeted at once (automatic enrollment "All"), with only the client's random window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.loop.drive import drive, pump
+from rollout.loop.ports import MembershipLog
+from rollout.values import (
+    HOUR_S,
+    DecisionRow,
+    Fleet,
+    LongArray,
+    Outcome,
+    Plan,
+    State,
+)
+from sim.clients.draws import Traits, make_draws, traits_of
+from sim.engines.engine import make_engine
+from sim.engines.port import Simulation
+from sim.model import Model
+from sim.workers import silent, workers_of
+from sim.world.directory import SimClock, World
+from sim.world.journal import MemoryJournal
+
+QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """One run. All arrays count clock hours; hour 0 is the one in which the plan starts.
+
+    eta_s : seconds from the start to the last outcome; -1 if the horizon came first.
+    final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
+    enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same apart.
+    attempts : (hours,) enrollment attempts in each hour.
+    """
+
+    replication: int
+    state: State
+    reason: str
+    eta_s: int
+    final: dict[str, int]
+    released: int
+    enrolled: LongArray
+    by_phase: LongArray
+    attempts: LongArray
+    failed_codes: dict[int, int]
+    decisions: tuple[DecisionRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands:
+    """Quantiles over runs. values : (quantiles, hours)."""
+
+    quantiles: tuple[float, ...]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """The runs of one plan and of its baseline, native mode All, on the same draws."""
+
+    digest: str
+    start: int
+    seed: int
+    devices: int
+    runs: tuple[RunResult, ...]
+    baseline: tuple[RunResult, ...]
+
+    def summary(self) -> dict[str, object]:
+        """Give the key figures, as `rollout simulate --json` prints them."""
+        return {
+            "digest": self.digest,
+            "seed": self.seed,
+            "runs": len(self.runs),
+            "devices": self.devices,
+            **_figures(self.runs),
+            "baseline": _figures(self.baseline),
+        }
+
+    def enrolled_bands(self, baseline: bool = False) -> Bands:
+        """Give the enrolled devices by hour as quantiles over the runs."""
+        return _bands([run.enrolled for run in (self.baseline if baseline else self.runs)], hold=True)
+
+    def phase_bands(self) -> tuple[Bands, ...]:
+        """Give the enrolled devices of each phase by hour, as quantiles over the runs."""
+        phases = range(len(self.runs[0].by_phase)) if self.runs else range(0)
+        return tuple(_bands([run.by_phase[index] for run in self.runs], hold=True) for index in phases)
+
+    def load_bands(self, baseline: bool = False) -> Bands:
+        """Give the enrollment attempts by hour as quantiles over the runs."""
+        return _bands([run.attempts for run in (self.baseline if baseline else self.runs)], hold=False)
+
+    @property
+    def typical(self) -> RunResult:
+        """The run in the middle, by the time of its last outcome."""
+        return _typical(self.runs)
+
+
+def world_of(
+    plan: Plan,
+    traits: Traits,
+    model: Model,
+    *,
+    seed: int,
+    replication: int = 0,
+    log: MembershipLog | None = None,
+    skip_s: int = 0,
+) -> World:
+    """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory.
+
+    skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
+    """
+    draws = make_draws(
+        model, traits, seed=seed, replication=replication, start=plan.start, horizon_s=model.horizon
+    )
+    engine = make_engine(
+        model,
+        traits,
+        draws,
+        start=plan.start,
+        strata=plan.strata.codes,
+        n_strata=len(plan.strata.names),
+        straggler_after_s=plan.straggler_after_s,
+    )
+    return World(engine, len(plan), log, skip_s)
+
+
+def simulate_once(
+    plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int, keep_decisions: bool = False
+) -> RunResult:
+    """Run the plan once, through the executor's own loop."""
+    world = world_of(plan, traits, model, seed=seed, replication=replication, skip_s=model.horizon)
+    journal = MemoryJournal()
+    clock = SimClock(plan.start)
+    until = plan.start + model.horizon
+    progress = pump(drive(plan, journal, world, until), clock.wait_until)
+    world.engine.advance(min(progress.at, until))
+    rows = tuple(journal.decisions())
+    by_phase = _enrolled_by_hour(world.engine, plan)
+    eta_s = progress.at - plan.start if progress.state is State.FINISHED else -1
+    return RunResult(
+        replication=replication,
+        state=progress.state,
+        reason=progress.reason,
+        eta_s=eta_s,
+        final=final_counts(plan, world.engine.outcome),
+        released=sum(progress.released),
+        enrolled=by_phase.sum(axis=0),
+        by_phase=by_phase,
+        attempts=_trim(world.engine.load().attempts),
+        failed_codes=world.engine.failed_codes,
+        decisions=rows if keep_decisions else (),
+    )
+
+
+def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int) -> RunResult:
+    """Run native mode All on the same draws: all planned devices are targeted at the start."""
+    world = world_of(plan, traits, model, seed=seed, replication=replication)
+    rows = np.flatnonzero(plan.phase_of >= 0).astype(np.int32)
+    world.apply(0, rows, plan.start)
+    # It is over as ours is: everybody has an outcome, or has had time enough for one.
+    last = plan.start + min(plan.straggler_after_s, model.horizon)
+    now = plan.start
+    while now < last and not (now > plan.start and world.engine.settled()):
+        now = min(now + HOUR_S, last)
+        world.engine.advance(now)
+    outcome = world.engine.outcome
+    by_phase = _enrolled_by_hour(world.engine, plan)
+    return RunResult(
+        replication=replication,
+        state=State.FINISHED,
+        reason="native mode All",
+        eta_s=now - plan.start,
+        final=final_counts(plan, outcome),
+        released=len(rows),
+        enrolled=by_phase.sum(axis=0),
+        by_phase=by_phase,
+        attempts=_trim(world.engine.load().attempts),
+        failed_codes=world.engine.failed_codes,
+    )
+
+
+def final_counts(plan: Plan, outcome: NDArray[np.int8]) -> dict[str, int]:
+    """Give devices by what became of them; the numbers sum to the fleet."""
+    counts = {one.name.lower(): int((outcome == one).sum()) for one in Outcome if one is not Outcome.PENDING}
+    return {
+        **counts,
+        "pending": plan.planned - sum(counts.values()),
+        "excluded": len(plan) - plan.planned,
+    }
+
+
+def simulate(
+    plan: Plan,
+    fleet: Fleet,
+    model: Model,
+    *,
+    seed: int = 1,
+    runs: int = 20,
+    workers: int = 1,
+    keep_decisions: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Forecast:
+    """Run the plan and its baseline `runs` times. The result does not depend on `workers`.
+
+    progress : called with the number of finished runs.
+    """
+    # Chunks exist so that a person's command takes effect between them; here nobody commands.
+    job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
+    with workers_of(min(workers, runs)) as pool:
+        pairs = pool.map(job, range(runs), progress or silent)
+    return Forecast(
+        digest=plan.digest,
+        start=plan.start,
+        seed=seed,
+        devices=len(plan),
+        runs=tuple(run for run, _ in pairs),
+        baseline=tuple(base for _, base in pairs),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    plan: Plan
+    traits: Traits
+    model: Model
+    seed: int
+    keep_decisions: bool
+
+    def __call__(self, replication: int) -> tuple[RunResult, RunResult]:
+        arguments = (self.plan, self.traits, self.model)
+        keep = self.keep_decisions and replication == 0
+        return (
+            simulate_once(*arguments, seed=self.seed, replication=replication, keep_decisions=keep),
+            simulate_baseline(*arguments, seed=self.seed, replication=replication),
+        )
+
+
+def _figures(runs: Sequence[RunResult]) -> dict[str, object]:
+    etas = np.array([run.eta_s / HOUR_S if run.eta_s >= 0 else np.inf for run in runs])
+    peaks = np.array([float(run.attempts.max(initial=0)) for run in runs])
+    halted = sum(run.state is State.HALTED for run in runs)
+    return {
+        "eta_hours": {f"p{q:.0f}": _quantile(etas, q) for q in (10, 50, 90)},
+        "peak_per_hour": {f"p{q:.0f}": _quantile(peaks, q) for q in (50, 90)},
+        "halt_chance": halted / len(runs) if runs else None,
+        "enrolled_hours": {
+            f"p{percent}": _quantile(_hours_to(runs, percent), 50) for percent in (50, 90, 95, 99)
+        },
+        "enrolled_90_hours": {f"p{q:.0f}": _quantile(_hours_to(runs, 90), q) for q in (10, 50, 90)},
+        "final": _typical(runs).final if runs else {},
+    }
+
+
+def _quantile(values: NDArray[np.float64], percent: float) -> float | None:
+    """The smallest value that `percent` of the runs do not pass; None if that run never ended."""
+    if not len(values):
+        return None
+    value = float(np.quantile(values, percent / 100, method="inverted_cdf"))
+    return round(value, 3) if np.isfinite(value) else None
+
+
+def _hours_to(runs: Sequence[RunResult], percent: int) -> NDArray[np.float64]:
+    """Hours until `percent` of the planned devices are enrolled, of each run; infinite where they never are."""
+    hours = []
+    for run in runs:
+        planned = sum(run.final.values()) - run.final["excluded"]
+        reached = np.flatnonzero(100 * run.enrolled >= percent * planned)
+        hours.append(float(reached[0] + 1) if len(reached) and planned else np.inf)
+    return np.array(hours)
+
+
+def _typical(runs: Sequence[RunResult]) -> RunResult:
+    ranked = sorted(runs, key=lambda run: (run.eta_s < 0, run.eta_s, run.replication))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def _enrolled_by_hour(engine: Simulation, plan: Plan) -> LongArray:
+    """Devices enrolled by the end of each hour, by phase: (phases, hours)."""
+    rows = np.flatnonzero(engine.outcome == Outcome.ENROLLED)
+    hours = engine.outcome_at[rows] // HOUR_S - plan.start // HOUR_S
+    width = int(hours.max(initial=0)) + 1
+    flat = plan.phase_of[rows].astype(np.int64) * width + hours
+    counts = np.bincount(flat, minlength=len(plan.phases) * width).reshape(len(plan.phases), width)
+    return np.cumsum(counts, axis=1).astype(np.int64)
+
+
+def _trim(series: LongArray) -> LongArray:
+    """Cut the empty hours at the end."""
+    used = np.flatnonzero(series)
+    return np.array(series[: used[-1] + 1 if len(used) else 1], dtype=np.int64)
+
+
+def _bands(series: Sequence[LongArray], *, hold: bool) -> Bands:
+    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero."""
+    hours = max((len(one) for one in series), default=1)
+    table = np.zeros((len(series), hours))
+    for index, one in enumerate(series):
+        table[index, : len(one)] = one
+        if hold and len(one):
+            table[index, len(one) :] = one[-1]
+    return Bands(QUANTILES, np.quantile(table, QUANTILES, axis=0))

@@ -1,0 +1,130 @@
+"""The front: plans that are beaten by none in both time and peak load, the area they dominate, and the chosen one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.scenario import Targets
+from sim.tuning.candidates import Candidate, FloatArray
+from sim.tuning.evaluation import Score
+from sim.tuning.robustness import Robustness
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate with its score. number : 0 is the scenario as written."""
+
+    number: int
+    candidate: Candidate
+    score: Score
+
+
+def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
+    """Give those that meet the targets and are beaten by none in both objectives, fastest first.
+
+    Where nobody meets the targets, those that miss them least.
+    """
+    least = min((one.score.violation(targets) for one in tried), default=0.0)
+    able = [one for one in tried if one.score.violation(targets) <= least + 1e-9]
+    out: list[Tried] = []
+    for one in sorted(able, key=lambda one: (one.score.hours, one.score.peak, one.number)):
+        if not out or one.score.peak < out[-1].score.peak:
+            out.append(one)
+    return out
+
+
+def spread(front: Sequence[Tried], count: int) -> list[Tried]:
+    """Give some of the front, its ends among them."""
+    if len(front) <= count:
+        return list(front)
+    places = sorted({round(index * (len(front) - 1) / (count - 1)) for index in range(count)})
+    return [front[place] for place in places]
+
+
+def choose(front: Sequence[Tried], robust: Sequence[Robustness], targets: Targets) -> tuple[Tried, str]:
+    """Choose one of the front and say why.
+
+    With a target for the end: the gentlest that keeps it, under every assumption if one does. Without: the
+    one from which a further hour, or a further device an hour, buys least (the front's knee).
+    """
+    if front[0].score.violation(targets) > 0:
+        best = min(front, key=lambda one: (one.score.violation(targets), one.score.peak, one.number))
+        missed = ", ".join(best.score.misses(targets)) or "the horizon"
+        return best, f"no plan meets all targets; this one misses them least ({missed})"
+    if targets.finish_within_h:
+        sure = {one.candidate for one in robust if not one.missed(targets)}
+        safe = [one for one in front if one.candidate in sure]
+        best = min(safe or front, key=lambda one: (one.score.peak, one.number))
+        how = "under every assumption tried" if safe else "as the scenario assumes"
+        return best, (
+            f"the gentlest plan that is done within {targets.finish_within_h:g} h {how}: "
+            f"{best.score.peak:,.0f} attempts an hour at its peak"
+        )
+    best = _knee(front)
+    return best, (
+        f"the knee of the front: 90 % enrolled after {best.score.hours / 24:.1f} days with "
+        f"{best.score.peak:,.0f} attempts an hour at the peak; faster costs more load, gentler more days"
+    )
+
+
+def _knee(front: Sequence[Tried]) -> Tried:
+    """The point nearest to the best of both, each on a scale from the front's best to its worst, in ratios."""
+    from math import hypot, log
+
+    def place(values: Sequence[float], value: float) -> float:
+        low, high = log(max(min(values), 1e-9)), log(max(max(values), 1e-9))
+        return (log(max(value, 1e-9)) - low) / (high - low) if high > low else 0.0
+
+    hours, peaks = [one.score.hours for one in front], [one.score.peak for one in front]
+    return min(
+        front,
+        key=lambda one: (
+            round(hypot(place(hours, one.score.hours), place(peaks, one.score.peak)), 9),
+            one.number,
+        ),
+    )
+
+
+def hypervolume(scores: Sequence[Score], reference: tuple[float, float]) -> float:
+    """Give the area that scores dominate, up to a reference (hours, peak); larger is better."""
+    points = sorted(
+        (one.hours, one.peak) for one in scores if one.hours < reference[0] and one.peak < reference[1]
+    )
+    area, ceiling = 0.0, reference[1]
+    for hours, peak in points:
+        if peak < ceiling:
+            area += (reference[0] - hours) * (ceiling - peak)
+            ceiling = peak
+    return area
+
+
+def staircase(points: FloatArray) -> FloatArray:
+    """Give those of (n, 2) points that none beats in both, by their first figure."""
+    ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
+    lowest = np.minimum.accumulate(np.concatenate([[np.inf], ordered[:-1, 1]]))
+    return ordered[ordered[:, 1] < lowest]
+
+
+def gains(points: FloatArray, front: FloatArray, corner: FloatArray) -> FloatArray:
+    """Give the area (n,) that each point (n, 2) would add to what a front dominates, up to a corner.
+
+    front : (k, 2), a staircase by its first figure.
+    """
+    across, ceiling = front[:, 0], np.minimum(front[:, 1], corner[1])
+    below = np.concatenate([[0.0], np.cumsum(np.diff(across) * ceiling[:-1])])
+
+    def under(at: FloatArray) -> FloatArray:
+        """The area under the staircase from its first step to `at`."""
+        step = np.searchsorted(across, at, side="right") - 1
+        before = corner[1] * (at - across[0])
+        area: FloatArray = np.where(step < 0, before, below[step] + ceiling[step] * (at - across[step]))
+        return area
+
+    x, y = np.minimum(points[:, 0], corner[0]), np.minimum(points[:, 1], corner[1])
+    ends = np.minimum(np.concatenate([across, corner[:1]]), corner[0])
+    end = np.maximum(x, ends[np.searchsorted(-ceiling, -y)])
+    out: FloatArray = np.maximum(under(end) - under(x) - y * (end - x), 0.0)
+    return out

@@ -1,0 +1,394 @@
+"""The documents of --json: each verb's is printed for real and held against its schema, ours and jsonschema's."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from documents_world import World, ask, made
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from rollout.cli import terminal
+from rollout.cli.app import app
+from rollout.documents import FORMS, adapter_of
+from rollout.documents.base import INSTANT
+
+KEYS = Path(__file__).parent.parent / "data" / "documents.json"
+NOT_MET = {"DryRunOutside requests[].headers.*"}
+"""Keys that this small world prints nowhere: the requests to a site need no header of their own."""
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    with contextlib.chdir(tmp_path_factory.mktemp("documents")):
+        return made()
+
+
+# Schemas as trees.
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """Give what `rollout schema` prints."""
+    code, out, _ = ask("schema")
+    assert code == 0
+    return json.loads(out)  # type: ignore[no-any-return]
+
+
+@cache
+def checker(verb: str) -> Draft202012Validator:
+    """Give what checks a verb's document without any code of ours."""
+    return Draft202012Validator(schemas()[verb])
+
+
+def is_fine(verb: str, document: Any) -> tuple[bool, bool]:
+    """Say whether a document is the verb's, by our models and by its JSON Schema."""
+    try:
+        adapter_of_(verb).validate_json(json.dumps(document))
+    except ValidationError:
+        return False, checker(verb).is_valid(document)
+    return True, checker(verb).is_valid(document)
+
+
+adapter_of_ = cache(adapter_of)
+
+
+def resolved(root: Any, node: Any) -> Any:
+    """Give a node behind its references."""
+    while "$ref" in node:
+        node = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    return node
+
+
+def branches(root: Any, node: Any) -> list[Any]:
+    """Give the forms that a node may have, without null."""
+    node = resolved(root, node)
+    forms = [form for one in node.get("anyOf", ()) for form in branches(root, one)]
+    return forms if "anyOf" in node else [node] * (node.get("type") != "null")
+
+
+def kind(root: Any, node: Any) -> str:
+    """Say in a word what a node holds: its type, the values of a closed set, whether it may be null."""
+    told = set()
+    for one in branches(root, node):
+        closed = one.get("enum", [one["const"]] if "const" in one else None)
+        plain = "instant" if one.get("format") == "date-time" else one.get("type", "any")
+        told |= {f"'{value}'" for value in closed} if closed else {plain}
+    may_be_null = any(one.get("type") == "null" for one in resolved(root, node).get("anyOf", ()))
+    return " or ".join([*sorted(told), *["null"] * may_be_null])
+
+
+def fields(root: Any, node: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Give (path, node, kind) of every key below a node; `?` marks one that may be left out."""
+    for form in branches(root, node):
+        for name, one in form.get("properties", {}).items():
+            here = f"{path}.{name}".lstrip(".") + "?" * (name not in form.get("required", ()))
+            yield here, one, kind(root, one)
+            yield from fields(root, one, here)
+        if isinstance(values := form.get("additionalProperties"), dict):
+            yield f"{path}.*", values, kind(root, values)
+            yield from fields(root, values, f"{path}.*")
+        if "items" in form:
+            yield from fields(root, form["items"], f"{path}[]")
+
+
+def snapshot() -> dict[str, Any]:
+    """Give every verb's forms, and every form's keys with their kinds, as tests/data keeps them."""
+    verbs: dict[str, list[str]] = {}
+    forms: dict[str, dict[str, str]] = {}
+    for verb, schema in schemas().items():
+        names = [one["$ref"].removeprefix("#/$defs/") for one in schema["anyOf"]]
+        verbs[verb] = names
+        for name in names:
+            forms[name] = {path: what for path, _, what in fields(schema, schema["$defs"][name])}
+    return {"verbs": verbs, "forms": dict(sorted(forms.items()))}
+
+
+Trail = tuple[str | int, ...]
+
+
+def places(root: Any, node: Any, value: Any, path: str = "") -> Iterator[tuple[Trail, str, bool]]:
+    """Give (trail, path, needed) of every key in a document: as `fields` names it, needed if it may not be left out."""
+    fits = [
+        one for one in branches(root, node) if Draft202012Validator({**root, **_bare(one)}).is_valid(value)
+    ]
+    if not fits:
+        return
+    form = fits[0]
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inside:
+        if isinstance(value, list):
+            here, sub, needed = f"{path}[]", form["items"], False
+        elif name in form.get("properties", {}):
+            needed = name in form.get("required", ())
+            here, sub = f"{path}.{name}".lstrip(".") + "?" * (not needed), form["properties"][name]
+        else:
+            here, sub, needed = f"{path}.*", form["additionalProperties"], False
+        if isinstance(value, dict):
+            yield (name,), here, needed
+        if isinstance(sub, dict):
+            yield from (((name, *trail), *rest) for trail, *rest in places(root, sub, one, here))
+
+
+def _bare(node: Any) -> dict[str, Any]:
+    return {"anyOf": [node]}
+
+
+def cut(value: Any) -> Any:
+    """Give a document with at most two entries in each list: what holds for two holds for all."""
+    if isinstance(value, dict):
+        return {name: cut(one) for name, one in value.items()}
+    return [cut(one) for one in value[:2]] if isinstance(value, list) else value
+
+
+def form_of(verb: str, document: Any) -> str:
+    """Name the form that a document has."""
+    schema = schemas()[verb]
+    names = [one["$ref"].removeprefix("#/$defs/") for one in schema["anyOf"]]
+    fits = [
+        one
+        for one in names
+        if Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{one}"}]}).is_valid(document)
+    ]
+    assert len(fits) == 1, f"{verb}: {fits}"
+    return fits[0]
+
+
+# What is held.
+
+
+def offers_json() -> list[str]:
+    """Give the verbs of the application that have --json."""
+    verbs: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return [name for name, one in verbs.items() if any("--json" in param.opts for param in one.params)]
+
+
+def test_every_verb_with_json_has_a_schema_and_was_asked(world: World) -> None:
+    """Verbs, schemas and the cases of this file are the same ones."""
+    assert len(offers_json()) > 20
+    assert set(offers_json()) == set(FORMS) == {one.verb for one in world.printed}
+
+
+def test_every_printed_document_fits_its_schema(world: World) -> None:
+    """One document on stdout, whatever the exit code; by our models and by jsonschema."""
+    for one in world.printed:
+        errors = sorted(checker(one.verb).iter_errors(one.document), key=str)
+        assert not errors, f"{one.name}: {errors[0].message[:600]}"
+        adapter_of_(one.verb).validate_json(one.out)
+
+
+def test_every_form_and_every_key_was_printed(world: World) -> None:
+    """No schema speaks of what is never there."""
+    seen: dict[str, set[str]] = {}
+    for one in world.printed:
+        schema, name = schemas()[one.verb], form_of(one.verb, one.document)
+        found = places(schema, {"$ref": f"#/$defs/{name}"}, cut(one.document))
+        seen.setdefault(name, set()).update(path for _, path, _ in found)
+    told = {name: set(keys) for name, keys in snapshot()["forms"].items()}
+    assert set(seen) == set(told)
+    missing = {f"{name} {key}" for name in told for key in told[name] - seen[name]}
+    assert missing == NOT_MET
+
+
+def test_no_key_comes_or_goes_unnoticed() -> None:
+    """The keys and kinds are those of tests/data/documents.json; who changes one means to."""
+    kept = json.loads(KEYS.read_text(encoding="utf-8"))
+    assert snapshot() == kept, f"if that is meant: PYTHONPATH=tests/support python {__file__} > {KEYS}"
+
+
+def test_every_key_says_what_it_is() -> None:
+    """A description stands at every key and at every form; schemas are of the draft that they name."""
+    for verb, schema in schemas().items():
+        assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+        Draft202012Validator.check_schema(schema)
+        for name, form in schema["$defs"].items():
+            assert form.get("description"), f"{verb}: {name}"
+        silent = [
+            path
+            for path, one, _ in fields(schema, schema)
+            if not path.endswith("*") and not one.get("description")
+        ]
+        assert silent == [], verb
+
+
+def test_a_document_with_a_key_more_is_refused(world: World) -> None:
+    """In every object of every form that is no map of its own."""
+    count = 0
+    for verb, document in one_a_form(world):
+        schema = schemas()[verb]
+        inner = {trail[:-1] for trail, path, _ in places(schema, schema, document) if "body" not in path}
+        for trail in inner:
+            changed = copy.deepcopy(document)
+            at(changed, trail)["surprise"] = [None]
+            assert is_fine(verb, changed) == (False, False), f"{verb} {trail}"
+            count += 1
+    assert count > 100
+
+
+def test_a_document_with_a_key_less_is_refused(world: World) -> None:
+    """Every key that is not marked as one that may be left out."""
+    count = 0
+    for verb, document in one_a_form(world):
+        schema = schemas()[verb]
+        for trail, path, needed in places(schema, schema, document):
+            changed = copy.deepcopy(document)
+            del at(changed, trail[:-1])[trail[-1]]
+            if needed:
+                assert is_fine(verb, changed) == (False, False), f"{verb} {path}"
+                count += 1
+            elif path.endswith("?"):
+                assert is_fine(verb, changed) == (True, True), f"{verb} {path}"
+    assert count > 300
+
+
+WRONG: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a number as a text": lambda plan: plan.update(devices=str(plan["devices"])),
+    "a text as a number": lambda plan: plan.update(plan=1),
+    "a truth as a number": lambda plan: plan.update(devices=True),
+    "local time": lambda plan: plan.update(start=plan["start"].replace("Z", "+01:00")),
+    "a negative count": lambda plan: plan.update(devices=-1),
+    "an unknown word": lambda plan: plan["phases"][0].update(end="soon"),
+    "null": lambda plan: plan.update(digest=None),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_document_of_another_kind_is_refused(world: World, case: str) -> None:
+    """Strict: nothing is turned into something else."""
+    document = copy.deepcopy(world.of("plan").document)
+    assert is_fine("plan", document) == (True, True)
+    WRONG[case](document)
+    assert is_fine("plan", document) == (False, False)
+
+
+def one_a_form(world: World) -> list[tuple[str, Any]]:
+    """Give (verb, document) of the largest printed document of each form, its lists cut short."""
+    largest: dict[str, tuple[str, Any]] = {}
+    for one in sorted(world.printed, key=lambda one: len(one.out)):
+        largest[form_of(one.verb, one.document)] = one.verb, cut(one.document)
+    return list(largest.values())
+
+
+def at(document: Any, trail: Trail) -> Any:
+    """Give what stands at a trail."""
+    for name in trail:
+        document = document[name]
+    return document
+
+
+def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give (path, text) of every text in a document."""
+    if isinstance(value, str):
+        yield path, value
+    for name, one in value.items() if isinstance(value, dict) else ():
+        yield from texts(one, f"{path}.{name}")
+    for one in value if isinstance(value, list) else ():
+        yield from texts(one, f"{path}[]")
+
+
+def test_times_are_utc_and_numbers_are_numbers(world: World) -> None:
+    """No text of any document is a number, but flags as they were found; whatever begins as an instant is UTC."""
+    for one in world.printed:
+        for path, text in texts(one.document):
+            if not path.endswith(".found"):
+                assert not re.fullmatch(r"[-+]?\d+(\.\d+)?", text), f"{one.name} {path}: {text}"
+            if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d", text):
+                assert re.match(INSTANT, text), f"{one.name} {path}: {text}"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_never_printed(
+    world: World, capsys: pytest.CaptureFixture[str], value: float
+) -> None:
+    """NaN and infinity are no JSON: neither printed nor read."""
+    document = copy.deepcopy(world.of("simulation").document)
+    document["halt_chance"] = value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        terminal.emit(document)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValidationError):
+        adapter_of_("simulate").validate_json(json.dumps(document))
+
+
+def test_a_paused_rollout_is_told_as_of_its_last_look(world: World) -> None:
+    """Nothing is decided while it is paused, and looks go on: goal and rate are of that look, not of the decision."""
+    before, paused = world.of("once").document, world.of("paused").document
+    assert paused["released"] == before["released"] < paused["goal"]["released"]
+    assert paused["at"] > before["at"]
+
+
+def test_report_json_is_the_document(world: World) -> None:
+    """The file holds the same keys, but for the list of files."""
+    document = world.of("report").document
+    assert document.pop("written")
+    assert json.loads(world.report_json) == document
+
+
+@pytest.mark.parametrize("name", ["paused", "aborted", "missed target"])
+def test_an_error_after_a_document_is_a_line_on_stderr(world: World, name: str) -> None:
+    """A verb that has told and fails then prints no second document: exit code and stderr say why."""
+    one = world.of(name)
+    assert "error" not in one.document
+    assert any(line.startswith("rollout: ") for line in one.err.splitlines())
+
+
+def test_an_error_in_place_of_a_document_is_one(world: World) -> None:
+    """With its exit code in it, and nothing on stderr."""
+    for name in ("an error", "lease taken"):
+        one = world.of(name)
+        assert one.document["error"]["code"] == one.code
+        assert "rollout: " not in one.err
+
+
+# The verb.
+
+
+def test_one_verb_s_schema_is_the_one_among_all() -> None:
+    """`rollout schema VERB` and `rollout schema` say the same."""
+    for verb in ("plan", "status"):
+        code, out, _ = ask("schema", verb)
+        assert code == 0
+        assert json.loads(out) == schemas()[verb]
+    assert set(schemas()) == set(FORMS)
+
+
+@pytest.mark.parametrize(
+    ("verb", "needle"),
+    [("stats", "did you mean 'rollout schema status'?"), ("xyz", "verbs: demo, inventory")],
+)
+def test_an_unknown_verb_is_one_helpful_line(verb: str, needle: str) -> None:
+    """Exit 2, what was found, which there are."""
+    code, out, err = ask("schema", verb)
+    assert (code, out) == (2, "")
+    assert f"found '{verb}'" in err.splitlines()[0]
+    assert needle in err.splitlines()[1]
+
+
+def test_no_other_verb_waits_for_the_documents() -> None:
+    """Help needs no pydantic, and a verb with --json none of the models of its document."""
+    asked = (
+        "import sys; from rollout.cli import main; main({}); print([one for one in {} if one in sys.modules])"
+    )
+    for arguments, lazy in (
+        (["--help"], ["pydantic", "rollout.documents"]),
+        (["workloads", "--json"], ["rollout.documents"]),
+    ):
+        told = subprocess.run(
+            [sys.executable, "-c", asked.format(arguments, lazy)], capture_output=True, text=True, check=True
+        )
+        assert told.stdout.splitlines()[-1] == "[]"
+
+
+if __name__ == "__main__":
+    print(json.dumps(snapshot(), indent=1, ensure_ascii=False))
