@@ -11,8 +11,8 @@ from rollout.api import workflow
 from rollout.cli.terminal import emit, say
 from rollout.executor import directories
 from rollout.executor.session import embedded, lived_until
-from rollout.loop.decide import begin
-from rollout.loop.drive import foresee
+from rollout.loop.decide import initial_progress
+from rollout.loop.drive import preview_next
 from rollout.text import instant, iso, number
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     with directories.opened(database, setting, name, settings, known, only_look=True) as real:
         now = max(directories.now(), plan.start)
-        decision, rows = foresee(plan, _record(database, known), directories.seen_as(setting, real), now)
+        decision, rows = preview_next(plan, _record(database, known), directories.seen_as(setting, real), now)
         calls = real.plan_requests(rows)
         if as_json:
             requests = [call.document() for call in calls]
@@ -54,9 +54,11 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
     setting = workflow.world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     record = _record(database, known)
-    at = max((record.progress() or begin(plan)).at, lived_until(database.reader(known)) if known else 0)
+    at = max(
+        (record.progress() or initial_progress(plan)).at, lived_until(database.reader(known)) if known else 0
+    )
     directory = embedded(setting, seed, database.membership_log(known) if known else None)
-    decision, rows = foresee(plan, record, directory, at)
+    decision, rows = preview_next(plan, record, directory, at)
     names = [str(plan.ids[row]) for row in rows]
     if as_json:
         emit({"at": iso(at), "reason": decision.reason, "devices": names})

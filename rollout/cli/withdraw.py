@@ -20,8 +20,8 @@ from rollout.errors import LeaseError, OutsideError, RefusedError
 from rollout.executor import directories
 from rollout.executor.clock import LivelyTime
 from rollout.executor.session import BEAT_S, embedded, lived_until, owner
-from rollout.loop.decide import begin
-from rollout.loop.undo import still_ours, take_out, to_withdraw
+from rollout.loop.decide import initial_progress
+from rollout.loop.undo import still_ours, to_withdraw, withdraw_requested
 from rollout.text import instant, iso
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _carry_out(database: Database, known: StoredRollout, settings: Path) -> str:
             lively.held_s, lively.alive = journal.held_s, _beating(journal.heartbeat)
             directory.prepare(plan)
             directory.restore(journal.batches())
-            take_out(plan, journal, directory, now)
+            withdraw_requested(plan, journal, directory, now)
     except LeaseError:
         return database.rollout(known.id).lease.holder
     except OutsideError as error:
@@ -158,7 +158,7 @@ def _opened(
     setting = workflow.world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
-        now = max((reader.progress() or begin(setting.stored.plan)).at, lived_until(reader))
+        now = max((reader.progress() or initial_progress(setting.stored.plan)).at, lived_until(reader))
         yield embedded(setting, known.seed, database.membership_log(known.id)), now
         return
     with directories.opened(database, setting, known.directory, settings, known.id, lively) as real:

@@ -15,7 +15,7 @@ from rollout.errors import UsageError
 from rollout.executor.logs import tell
 from rollout.executor.metrics import Figures, write_metrics
 from rollout.executor.notify import TOLD, Notice
-from rollout.loop.decide import begin
+from rollout.loop.decide import initial_progress
 from rollout.text import instant, iso
 from rollout.values import DecisionRow, Outcome, Plan, Progress
 
@@ -119,7 +119,7 @@ class Telling:
             self._is_failing = False
 
     def _figures(self) -> Figures:
-        progress: Progress = self._journal.progress() or begin(self._plan)
+        progress: Progress = self._journal.progress() or initial_progress(self._plan)
         outcome = self._directory.outcomes().outcome
         counts = np.bincount(outcome[outcome >= 0], minlength=len(Outcome))
         return Figures(

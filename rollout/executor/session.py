@@ -18,7 +18,7 @@ from rollout.executor.background_tasks import Chores
 from rollout.executor.clock import LivelyTime, WallClock, interruptible, unknown
 from rollout.executor.display import NoBar, OpenBar, to_stderr
 from rollout.executor.reporter import Channels, Telling
-from rollout.loop.decide import begin
+from rollout.loop.decide import initial_progress
 from rollout.loop.drive import Permit, drive, pump
 from rollout.loop.undo import UndoDirectory
 from rollout.text import instant, number
@@ -72,7 +72,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
         database.journal(rollout_id, owner=owner()) as journal,
         interruptible() as asked_to_end,
     ):
-        progress = journal.progress() or begin(plan)
+        progress = journal.progress() or initial_progress(plan)
         if progress.state.is_final:
             return progress
         telling = Telling(plan, rollout_id, journal, directory, ways.channels)

@@ -178,6 +178,6 @@ def test_an_inventory_of_any_kind_can_be_foreseen() -> None:
 
 
 def _begun(plan: Plan):  # type: ignore[no-untyped-def]
-    from rollout.loop.decide import begin
+    from rollout.loop.decide import initial_progress
 
-    return begin(plan)
+    return initial_progress(plan)
