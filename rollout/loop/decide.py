@@ -213,7 +213,8 @@ def _release(situation: Situation, judgement: Judgement) -> Decision:
         batches=progress.batches + 1,
         last_release=now,
     )
-    reason = f"{len(rows)} device{'s' * (len(rows) != 1)} of phase '{phase.name}', {released[progress.phase]} of {len(phase)}"
+    devices = "1 device" if len(rows) == 1 else f"{len(rows)} devices"
+    reason = f"{devices} of phase '{phase.name}', {released[progress.phase]} of {len(phase)}"
     if len(rows) < due:
         reason += f"; {limit}"
     again = next_observation_at(situation.plan, after, now)
@@ -230,7 +231,10 @@ def _room(situation: Situation) -> tuple[int, str]:
     if budgets.in_flight:
         left = max(0, budgets.in_flight - situation.in_flight_count)
         if left < room:
-            room, limit = left, f"{situation.in_flight_count} of at most {budgets.in_flight} devices are in flight"
+            room, limit = (
+                left,
+                f"{situation.in_flight_count} of at most {budgets.in_flight} devices are in flight",
+            )
     return room, limit
 
 
