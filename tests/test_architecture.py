@@ -97,7 +97,6 @@ HEAVY = {
     "distributed",
     "matplotlib",
     "numba",
-    "optuna",
     "scipy",
     "simpy",
     "sqlmodel",
