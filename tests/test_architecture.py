@@ -16,11 +16,12 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.files": {"errors", "text"},
     "rollout.toml": {"errors"},
     "rollout.values": set(),
-    "rollout.pacing": GROUND,
+    "rollout.fields": {"values"},  # the types of scenario keys
+    "rollout.pacing": {*GROUND, "fields"},  # a mode's module holds its keys too
     "rollout.gates": GROUND,
     "rollout.workloads": GROUND,
     "rollout.client": GROUND,
-    "rollout.policy": {*GROUND, "pacing", "workloads", "gates"},
+    "rollout.policy": {*GROUND, "fields", "pacing", "workloads", "gates"},
     "rollout.preflight": {*GROUND, "files"},
     "rollout.planning": {*GROUND, "pacing", "policy", "workloads", "gates"},
     "rollout.loop": {*GROUND, "pacing", "gates"},
@@ -44,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
 
 SIM_GROUND = {
     *GROUND,
-    *("toml", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client", "loop"),
+    *("toml", "fields", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client", "loop"),
 }
 """What all of `sim` may import of `rollout`: the pure packages and the loop."""
 

@@ -2,13 +2,11 @@
 
 section     the policy and its parts, and `load_policy`
 comanagement  what the console shows and what Intune has ready
-modes       the ways of pacing as they are written
 mistakes    what is wrong with a scenario, in one line
 """
 
 from rollout.policy.comanagement import AUTO_ENROLLMENT, CoManagement, Counterpart
 from rollout.policy.mistakes import suggestion
-from rollout.policy.modes import Auto, Batches, ByDate, Duration, Pacing, Points, Ramp, Rate, parse_share
 from rollout.policy.section import (
     BudgetsPolicy,
     FreezePolicy,
@@ -22,24 +20,15 @@ from rollout.policy.section import (
 
 __all__ = [
     "AUTO_ENROLLMENT",
-    "Auto",
-    "Batches",
     "BudgetsPolicy",
-    "ByDate",
     "CoManagement",
     "Counterpart",
-    "Duration",
     "FreezePolicy",
     "GateRules",
-    "Pacing",
     "PhasePolicy",
-    "Points",
     "Policy",
-    "Ramp",
-    "Rate",
     "WindowPolicy",
     "known_zones",
     "load_policy",
-    "parse_share",
     "suggestion",
 ]

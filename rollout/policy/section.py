@@ -13,12 +13,25 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
+from rollout.fields import (
+    MAX_LIST,
+    Count,
+    Day,
+    Moment,
+    Part,
+    Percent,
+    PerHour,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    ShareOfOne,
+)
+from rollout.gates.evidence import CHANCE_MIN, PRIOR_MAX, PRIOR_MIN, RATE_MIN
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze
+from rollout.pacing.modes import Auto, Pacing
 from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
-from rollout.policy.bounds import MAX_LIST, Chance, Count, Day, Moment, PerHour, Positive, Prior, Probability
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
-from rollout.policy.modes import Auto, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -110,6 +123,11 @@ FixedZone = Annotated[str, BeforeValidator(_fixed_zone)]
 Minutes = Annotated[int, BeforeValidator(_minutes)]
 Hours = Annotated[tuple[int, int], BeforeValidator(_hours)]
 Wanted = Annotated[tuple[str | bool, ...], BeforeValidator(_list), Field(min_length=1, max_length=MAX_LIST)]
+Probability = Annotated[float, Field(ge=RATE_MIN, le=1 - RATE_MIN, allow_inf_nan=False)]
+"""A failure rate that is neither impossible nor certain."""
+Chance = Annotated[float, Field(ge=CHANCE_MIN, lt=1, allow_inf_nan=False)]
+"""A chance of being wrong that somebody accepts."""
+Prior = Annotated[float, Field(ge=PRIOR_MIN, le=PRIOR_MAX, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 
 

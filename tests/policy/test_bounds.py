@@ -9,8 +9,8 @@ import pytest
 from command_line import QUICK, Cli
 
 from rollout.errors import RolloutError, UsageError
+from rollout.fields import parse_share
 from rollout.gates import halt_evidence
-from rollout.policy.modes import parse_share
 from rollout.values import EvidenceGate
 from rollout.values.durations import MAX_S, parse_duration
 from sim.planning import plan_scenario
