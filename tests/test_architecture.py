@@ -17,8 +17,8 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.toml": {"errors"},
     "rollout.values": set(),
     "rollout.fields": {"values"},  # the types of scenario keys
-    "rollout.pacing": {*GROUND, "fields"},  # a mode's module holds its keys too
-    "rollout.gates": GROUND,
+    "rollout.pacing": {*GROUND, "fields"},  # a module of a mode, or of a rule, holds its keys too
+    "rollout.gates": {*GROUND, "fields"},
     "rollout.workloads": GROUND,
     "rollout.client": GROUND,
     "rollout.policy": {*GROUND, "fields", "pacing", "workloads", "gates"},

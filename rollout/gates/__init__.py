@@ -1,15 +1,16 @@
 """Gates: what is known of the released devices says whether more may follow. Pure functions of counts.
 
-verdicts     GO, PASS, HOLD, HALT of one look: the rules in their order
+verdicts     GO, PASS, HOLD, HALT from one observation
+rules        the rules in their order: one module and one row each
 evidence     the e-processes behind HALT and PASS, as integer boundaries
-thresholds   the plain rule beside them
 groups       strata judged apart, and the sample-ratio check
 intervals    how many of this fleet will have failed at the end; the band for the rate
 quiet        how many failures a gate can bear before it speaks
-counts       what cannot be true of counts
+counts       what a gate judges, and what cannot be true of it
 beta         the special functions
 """
 
+from rollout.gates.counts import GateCounts
 from rollout.gates.evidence import (
     Boundary,
     HaltBoundary,
@@ -23,13 +24,16 @@ from rollout.gates.evidence import (
 from rollout.gates.groups import OTHER, Groups, SampleRatio, groups_of, sample_ratio_check
 from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
 from rollout.gates.quiet import failures_to_speak
-from rollout.gates.thresholds import check_threshold, trips
-from rollout.gates.verdicts import RULES, boundary, check_policy, is_approvable, judge
+from rollout.gates.rules import RULES, GateRule
+from rollout.gates.rules.threshold import check_threshold, trips
+from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge
 
 __all__ = [
     "OTHER",
     "RULES",
     "Boundary",
+    "GateCounts",
+    "GateRule",
     "Groups",
     "HaltBoundary",
     "PassBoundary",

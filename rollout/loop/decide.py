@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rollout.gates import is_approvable, judge
+from rollout.gates import GateCounts, is_approvable, judge
 from rollout.loop.observation import Look, active_at, is_over, is_released, is_soaked, look_of, next_phase
 from rollout.loop.quiet import look_again, quiet_of
 from rollout.pacing import released_by, step_limit
@@ -114,8 +114,7 @@ def may_send(plan: Plan, rows: IntArray, now: int) -> bool:
 
 def _judge(look: Look) -> Judgement:
     progress, seen = look.progress, look.seen
-    return judge(
-        look.phase.gate,
+    counts = GateCounts(
         cumulative=look.total,
         phase=look.current,
         mature=look.mature,
@@ -127,6 +126,7 @@ def _judge(look: Look) -> Judgement:
         column=look.plan.strata.column,
         failed_classes=_failed_classes(look),
     )
+    return judge(look.phase.gate, counts)
 
 
 def _failed_classes(look: Look) -> dict[str, int] | None:

@@ -162,7 +162,7 @@ def test_a_threshold_of_no_percent_has_one_meaning(cli: Cli, tmp_path: Path, ver
 
 
 def test_what_to_write_instead_stops_at_the_first_failure() -> None:
-    from rollout.gates.thresholds import trips
+    from rollout.gates.rules.threshold import trips
     from rollout.values import ThresholdGate
 
     rule = ThresholdGate(0.001, count=1, min_executed=1)

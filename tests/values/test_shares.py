@@ -10,7 +10,7 @@ import pytest
 from plan_builders import make_inventory, plan_of
 
 from rollout.errors import UsageError
-from rollout.gates.thresholds import trips
+from rollout.gates.rules.threshold import trips
 from rollout.pacing import equal_groups, released_by, spread
 from rollout.pacing.modes.batches import batch_counts
 from rollout.planning.schedule import nominal_batches
