@@ -11,47 +11,29 @@ beta         the special functions
 """
 
 from rollout.gates.counts import GateCounts
-from rollout.gates.evidence import (
-    Boundary,
-    HaltBoundary,
-    PassBoundary,
-    check_evidence_gate,
-    halt_boundary,
-    halt_evidence,
-    pass_boundary,
-    pass_evidence,
-)
-from rollout.gates.groups import OTHER, Groups, SampleRatio, groups_of, sample_ratio_check
-from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
+from rollout.gates.evidence import halt_boundary, pass_boundary
+from rollout.gates.groups import Groups, groups_of, sample_ratio_check
+from rollout.gates.intervals import finite_fleet_interval
 from rollout.gates.quiet import failures_to_speak
 from rollout.gates.rules import RULES, GateRule
 from rollout.gates.rules.threshold import check_threshold, trips
 from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge
 
 __all__ = [
-    "OTHER",
     "RULES",
-    "Boundary",
     "GateCounts",
     "GateRule",
     "Groups",
-    "HaltBoundary",
-    "PassBoundary",
-    "SampleRatio",
     "boundary",
-    "check_evidence_gate",
     "check_policy",
     "check_threshold",
-    "confidence_sequence",
     "failures_to_speak",
     "finite_fleet_interval",
     "groups_of",
     "halt_boundary",
-    "halt_evidence",
     "is_approvable",
     "judge",
     "pass_boundary",
-    "pass_evidence",
     "sample_ratio_check",
     "trips",
 ]

@@ -6,18 +6,6 @@ calendar    windows minus freezes, resolved to instants; look-ups in microsecond
 recurrence  the days of a recurrence rule (RFC 5545), at a bounded cost
 """
 
-from rollout.pacing.calendar import (
-    DEVICE_ZONE,
-    Freeze,
-    active_between,
-    instant_after,
-    is_open,
-    next_close,
-    next_open,
-    open_zones,
-    resolve,
-    union,
-)
 from rollout.pacing.curve import (
     MAX_SPEED_UP,
     active_until,
@@ -26,7 +14,6 @@ from rollout.pacing.curve import (
     extended_by,
     largest_step,
     linear,
-    parts_of,
     quota,
     released_by,
     spread,
@@ -35,27 +22,16 @@ from rollout.pacing.curve import (
 )
 
 __all__ = [
-    "DEVICE_ZONE",
     "MAX_SPEED_UP",
-    "Freeze",
-    "active_between",
     "active_until",
     "advance",
     "equal_groups",
     "extended_by",
-    "instant_after",
-    "is_open",
     "largest_step",
     "linear",
-    "next_close",
-    "next_open",
-    "open_zones",
-    "parts_of",
     "quota",
     "released_by",
-    "resolve",
     "spread",
     "staircase",
     "step_limit",
-    "union",
 ]

@@ -100,8 +100,8 @@ class Mode(Part):
 
     @property
     def every_s(self) -> int:
-        """Active seconds from batch to batch if the scenario says so, else 0."""
-        return 0
+        """Active seconds from batch to batch if the mode has the key `every` and it is written, else 0."""
+        return getattr(self, "every", None) or 0
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
         """Say with which keys `size` devices are released within `open_s` active seconds."""

@@ -55,18 +55,13 @@ class Batches(Mode):
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
         """Give a staircase with one step per batch, the first at 0."""
-        every_s = self.every or frame.step_s
+        every_s = self.every_s or frame.step_s
         if isinstance(self.batches, int):
             return equal_groups(min(self.batches, max(size, 1)), every_s)
         totals = list(accumulate(batch_counts(self.batches, size)))
         return staircase(
             [number * every_s for number in range(len(totals))], [parts_of(total, size) for total in totals]
         )
-
-    @property
-    def every_s(self) -> int:
-        """Active seconds from batch to batch if the scenario says so, else 0."""
-        return self.every or 0
 
     def scaled(self, factor: float) -> Batches:
         """Shrink sizes; shares and a number of equal batches stay."""

@@ -29,7 +29,7 @@ class Ramp(Mode):
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
         """Give a straight piece per rate; raise a `UsageError` if it has more than MAX_STEPS rates."""
-        every_s = self.every or frame.step_s
+        every_s = self.every_s or frame.step_s
         times, counts, speed = [0], [0], float(self.base)
         while counts[-1] < size:
             if len(counts) > MAX_STEPS:
@@ -50,11 +50,6 @@ class Ramp(Mode):
     def rung(self) -> int:
         """Successes that earn the rate of the next piece of the curve."""
         return self.succeeded
-
-    @property
-    def every_s(self) -> int:
-        """Active seconds from batch to batch if the scenario says so, else 0."""
-        return self.every or 0
 
     def scaled(self, factor: float) -> Ramp:
         """Shrink all that is counted in devices."""

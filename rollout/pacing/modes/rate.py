@@ -31,16 +31,11 @@ class Rate(Mode):
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
         """Give a staircase; see `rate`."""
         devices = self.devices or max(1, part_of(size, parts_of_percent(self.percent or 0)))
-        return rate(devices, self.every or frame.step_s, size)
-
-    @property
-    def every_s(self) -> int:
-        """Active seconds from batch to batch if the scenario says so, else 0."""
-        return self.every or 0
+        return rate(devices, self.every_s or frame.step_s, size)
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
         """Say the smallest rate that works."""
-        batches = open_s // (self.every or step_s)
+        batches = open_s // (self.every_s or step_s)
         return f"Smallest rate that works: devices = {-(-size // batches)}"
 
     def scaled(self, factor: float) -> Rate:
