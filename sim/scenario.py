@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollout.errors import UsageError, cut, shown
+from rollout.fields import Count, Limit, Share
 from rollout.policy import Policy, load_policy
-from rollout.policy.bounds import Count, Limit, Share
 from rollout.text import ALLOWED, not_plain
 from rollout.toml import parse_toml
 from rollout.values.durations import format_duration

@@ -19,11 +19,12 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.files": {"errors", "text"},
     "rollout.toml": {"errors"},
     "rollout.values": set(),
-    "rollout.pacing": GROUND,
-    "rollout.gates": GROUND,
+    "rollout.fields": {"values"},  # the types of scenario keys
+    "rollout.pacing": {*GROUND, "fields"},  # a module of a mode, or of a rule, holds its keys too
+    "rollout.gates": {*GROUND, "fields"},
     "rollout.workloads": GROUND,
     "rollout.client": GROUND,
-    "rollout.policy": {*GROUND, "pacing", "workloads", "gates"},
+    "rollout.policy": {*GROUND, "fields", "pacing", "workloads", "gates"},
     "rollout.preflight": {*GROUND, "files"},
     "rollout.planning": {*GROUND, "pacing", "policy", "workloads", "gates"},
     "rollout.loop": {*GROUND, "pacing", "gates"},
@@ -47,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
 
 SIM_GROUND = {
     *GROUND,
-    *("toml", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client", "loop"),
+    *("toml", "fields", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client", "loop"),
 }
 """What all of `sim` may import of `rollout`: the pure packages and the loop."""
 
@@ -88,7 +89,7 @@ LARGEST = 24
 """Modules that one folder may hold. `cli` has one per command."""
 
 SLOW_TO_IMPORT = {
-    *("distributed", "matplotlib", "numba", "optuna", "scipy", "simpy", "jinja2"),
+    *("distributed", "matplotlib", "numba", "scipy", "simpy", "jinja2"),
     *("sqlmodel", "sqlalchemy", "alembic", "pydantic", "numpy"),
 }
 """Packages that `rollout --help` must not wait for."""

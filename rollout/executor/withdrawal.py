@@ -166,7 +166,9 @@ def _opened(
     setting = world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
-        now = max((reader.progress() or initial_progress(setting.stored.plan)).at, directories.lived_until(reader))
+        now = max(
+            (reader.progress() or initial_progress(setting.stored.plan)).at, directories.lived_until(reader)
+        )
         yield directories.simulated(setting, known.seed, database.membership_log(known.id)), now
         return
     with directories.opened(database, setting, known.directory, settings, known.id, lively) as real:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rollout.gates import is_approvable, judge
+from rollout.gates import GateCounts, is_approvable, judge
 from rollout.loop.observation import (
     Situation,
     active_at,
@@ -125,8 +125,7 @@ def may_send(plan: Plan, rows: IntArray, now: int) -> bool:
 
 def _judge(situation: Situation) -> Judgement:
     progress, seen = situation.progress, situation.seen
-    return judge(
-        situation.phase.gate,
+    counts = GateCounts(
         cumulative=situation.total,
         phase=situation.current,
         mature=situation.mature,
@@ -138,6 +137,7 @@ def _judge(situation: Situation) -> Judgement:
         column=situation.plan.strata.column,
         failed_classes=_failed_classes(situation),
     )
+    return judge(situation.phase.gate, counts)
 
 
 def _failed_classes(situation: Situation) -> dict[str, int] | None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rollout.pacing import auto_duration_s, extended_by, spread
+from rollout.pacing import extended_by, linear
 from rollout.pacing.calendar import resolve
+from rollout.pacing.modes.auto import auto_duration_s
 from rollout.planning.drift import Drift, compare, extended
 from rollout.planning.exclusions import exclusions
 from rollout.planning.human_steps import undo_steps, undo_warnings
 from rollout.planning.order import draw_numbers, id_ranks
-from rollout.planning.phasing import Members
+from rollout.planning.phase_draft import Members
 from rollout.planning.planner import TAIL, finish_plan, ordered, source_of, strata_columns
 from rollout.planning.timetable import HORIZON_S, make_timetable
 from rollout.policy import PhasePolicy, Policy
@@ -147,7 +148,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
     order = ours[::-1].astype(np.int32)
     excluded = np.ones(len(plan), dtype=np.int32)
     excluded[order] = 0
-    curve = spread(auto_duration_s(len(order)))
+    curve = linear(auto_duration_s(len(order)))
     gate = GatePolicy(evidence=None, per_stratum=False)
     limited = bool(plan.windows or plan.freezes)
     undo = Phase("undo", f"added by {plan.name}", order, curve, HOUR_S, 0, gate)
@@ -156,7 +157,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
         name=f"undo {plan.name}",
         action=UNDO + plan.action,
         start=start,
-        phases=(undo, Phase(TAIL, "late arrivers", order[:0], spread(0), HOUR_S, 0, gate)),
+        phases=(undo, Phase(TAIL, "late arrivers", order[:0], linear(0), HOUR_S, 0, gate)),
         budgets=Budgets(),
         budget_codes=np.zeros(len(plan), dtype=np.int32),
         excluded=excluded,
@@ -197,8 +198,7 @@ def _excluded(
 
 def _longer(tail: Phase, order: IntArray, policy: Policy) -> Phase:
     """The tail with newcomers behind those who are there."""
-    rate = {} if policy.service_per_hour is None else {"service_per_hour": policy.service_per_hour}
-    duration_s = auto_duration_s(len(order), **rate)
+    duration_s = auto_duration_s(len(order), policy.service_per_hour)
     curve = extended_by(tail.curve, len(tail), len(order), duration_s)
     return replace(tail, order=np.concatenate([tail.order, order]).astype(np.int32), curve=curve)
 

@@ -15,12 +15,12 @@ from rollout.planning.exclusions import exclusions
 from rollout.planning.feasibility import Feasibility, feasibility
 from rollout.planning.human_steps import human_steps
 from rollout.planning.order import Numbers, draw_numbers, id_ranks, interleave
-from rollout.planning.phasing import Members, Phasing
+from rollout.planning.phase_draft import Members, PlanFrame
+from rollout.planning.phasing import build_phases
 from rollout.planning.schedule import nominal_batches
 from rollout.planning.selection import factor_of, matching
 from rollout.planning.timetable import calendar_warnings, make_timetable
 from rollout.policy import PhasePolicy, Policy
-from rollout.policy.modes import Auto
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -106,8 +106,8 @@ def finish_plan(
     latency_s = policy.mature_after or mature_after_s or MATURE_AFTER_S
     timetable = make_timetable(policy, fleet, excluded == 0, start)
     budgets, budget_codes = _budgets(policy, fleet)
-    phasing = Phasing(policy, timetable, start, latency_s, budgets, budget_codes)
-    phases = phasing.build(members)
+    frame = PlanFrame(policy, timetable, latency_s, budgets, budget_codes)
+    phases, last_release = build_phases(frame, members, start)
     return Plan(
         name=policy.name,
         action="enroll" if policy.action == "enroll" else f"workload:{policy.workload}",
@@ -134,7 +134,7 @@ def finish_plan(
             *console_warnings(policy),
             *warnings,
             *timetable.warnings,
-            *calendar_warnings(timetable, policy, start, phasing.last_release + HOUR_S, created),
+            *calendar_warnings(timetable, policy, start, last_release + HOUR_S, created),
             *_warnings(phases, start, created),
             *_longer_soaks(members, latency_s),
         ),
@@ -170,7 +170,7 @@ class _Draft:
         """Give the phases with their devices in order, the tail last, and who is in none, shape ``(n,)``."""
         wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
         if wishes[-1].name != TAIL:
-            wishes.append(PhasePolicy(name=TAIL, devices=0, pacing=Auto()))
+            wishes.append(PhasePolicy(name=TAIL, devices=0))
         numbers = draw_numbers(self.fleet.ids, self.policy.salt or self.policy.name)
         columns = strata_columns(self.policy, self.fleet)
         ranks = id_ranks(self.fleet.ids)

@@ -110,7 +110,7 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
     wave_s = table.calendar.wave_s
     out = []
     for phase in policy.phases:
-        every_s = getattr(phase.pacing, "every", None) or 0
+        every_s = phase.pacing.every_s
         text = f"phase '{phase.name}': every = \"{format_duration(every_s)}\" counts open time"
         if wave_s and every_s > wave_s:
             out.append(

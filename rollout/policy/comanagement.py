@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from rollout.policy.bounds import Day
-from rollout.policy.modes import Part
+from rollout.fields import Day, Part
 from rollout.values.clouds import CLOUDS
 from rollout.workloads import WORKLOADS
 

@@ -13,12 +13,26 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
+from rollout.fields import (
+    MAX_LIST,
+    Count,
+    Day,
+    Moment,
+    Part,
+    Percent,
+    PerHour,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    ShareOfOne,
+)
+from rollout.gates.rules.evidence import EvidencePolicy
+from rollout.gates.rules.threshold import ThresholdPolicy
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze
+from rollout.pacing.modes import Auto, Pacing
 from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
-from rollout.policy.bounds import MAX_LIST, Chance, Count, Day, Moment, PerHour, Positive, Prior, Probability
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
-from rollout.policy.modes import Auto, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -32,7 +46,6 @@ from rollout.values import (
 )
 from rollout.workloads import WORKLOADS
 
-_EVIDENCE = EvidenceGate()
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -222,43 +235,6 @@ class BudgetsPolicy(Part):
         if bool(self.column) != bool(self.per_level):
             raise ValueError("'column' and 'per_level' together")
         return self
-
-
-class EvidencePolicy(Part):
-    """See `rollout.values.EvidenceGate`."""
-
-    p_ok: Probability = _EVIDENCE.p_ok
-    p_bad: Probability = _EVIDENCE.p_bad
-    alpha: Chance = _EVIDENCE.alpha
-    beta: Chance = _EVIDENCE.beta
-    prior_a: Prior = _EVIDENCE.prior_a
-    prior_b: Prior = _EVIDENCE.prior_b
-
-    @model_validator(mode="after")
-    def _apart(self) -> EvidencePolicy:
-        if self.p_ok >= self.p_bad:
-            raise ValueError("'p_ok' below 'p_bad'")
-        return self
-
-
-def _some_percent(value: object) -> object:
-    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
-    if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
-        raise ValueError(
-            "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "
-            "min_executed = 1)"
-        )
-    return value
-
-
-class ThresholdPolicy(Part):
-    """See `rollout.values.ThresholdGate`."""
-
-    percent: Annotated[Percent, BeforeValidator(_some_percent)]
-    count: Count = 1
-    min_executed: Count = 20
-    action: Literal["halt", "hold"] = "halt"
-    classes: tuple[Literal["transient", "identity", "config", "device", "network", "unknown"], ...] = ()
 
 
 class GateRules(Part):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.pacing.curve import UTILISATION
+from rollout.pacing.modes.auto import UTILISATION
 from rollout.planning.planner import default_phases
 from rollout.policy import PhasePolicy, Policy, load_policy
 from rollout.toml import parse_toml

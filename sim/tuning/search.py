@@ -1,10 +1,14 @@
 """Which candidates to try next: where a cheap stand-in for the runs expects the front to gain most.
 
-It begins with each mode at all speeds, spread evenly over everything else. From then on it looks at many places:
+It begins with each mode at all speeds, spread evenly over everything else. From then on it considers many places:
 near the front (a step along some axes, another's pace, a mix of two) and anywhere. A surrogate of each figure says
 what they may score, noise included; taken are those whose expected gain in the area that the front dominates is
-largest, each as if those taken before it had scored what they may. Each FRESH-th batch is Optuna's instead, which
-does not share the surrogate's beliefs. Nothing is tried twice, nor what can only score the same.
+largest, each as if those taken before it had scored what they may. Nothing is tried twice, nor what can only score
+the same.
+
+At equal budget on fresh seeds this alone is as good as with every sixth batch from Optuna's TPE (areas 1.0016 and
+1.0012 of that of ten times as many random plans; under a deadline the peak is 0.2 % and 0.1 % above the best), and
+TPE alone is worse (0.9986; 13 %): so there is no second optimizer.
 """
 
 from __future__ import annotations
@@ -19,12 +23,9 @@ from rollout.values import BoolArray, IntArray
 from sim.scenario import Targets
 from sim.tuning.candidates import AS_WRITTEN, MODES, NAMES, Candidate, FloatArray, Space
 from sim.tuning.evaluation import NEVER_H, Score
-from sim.tuning.explorer import Explorer
 from sim.tuning.front import Tried, front_of, gains, staircase
 from sim.tuning.surrogate import Surrogate, one_thread
 
-FRESH: Final = 6
-"""Each FRESH-th batch is the explorer's."""
 PER_MODE: Final = 8
 """Candidates of each mode to begin with."""
 POOL: Final = 600
@@ -49,10 +50,7 @@ class Search:
         self._first = [AS_WRITTEN, *evenly(space, np.random.default_rng((seed, 0)))]
         self._surrogates: dict[str, Surrogate] = {}
         self._plateaus = Plateaus()
-        self._explorer = Explorer(space, targets, seed)
         self._threads = one_thread()
-        self._heard = 0
-        self._asks = 0
 
     @property
     def tried(self) -> list[Tried]:
@@ -64,9 +62,6 @@ class Search:
         out: list[Candidate] = []
         while self._first and len(out) < count:
             self._take(self._first.pop(0), out)
-        self._asks += 1
-        if len(out) < count and self._asks % FRESH == 0:
-            self._explore(count, out)
         if len(out) < count:
             with self._threads.limit(limits=1):
                 self._expected_best(count, out)
@@ -87,14 +82,6 @@ class Search:
         if key not in self._seen:
             self._seen.add(key)
             out.append(candidate)
-
-    def _explore(self, count: int, out: list[Candidate]) -> None:
-        """Take what the explorer asks for, but nothing that can tell nothing new."""
-        self._explorer.tell(self._tried[self._heard :])
-        self._heard = len(self._tried)
-        modes, places = self._new(*self._explorer.ask(count))
-        for mode, place in zip(modes, places, strict=True):
-            self._take(self._space.at(MODES[mode], place), out)
 
     def _expected_best(self, count: int, out: list[Candidate]) -> None:
         """Take those that are expected to gain most, until there are `count`."""

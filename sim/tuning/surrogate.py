@@ -2,8 +2,7 @@
 
 A Gaussian process over the unit cube of a space: a straight trend along the first axis, a smooth part that all
 kinds of pacing share, and a rougher part of each kind's own. How far an axis reaches, and how much is noise, is
-fitted by climbing the posterior a few random steps each time. numpy alone: Optuna's own sampler of this sort
-needs torch.
+fitted by climbing the posterior a few random steps each time. It needs numpy alone.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def tune(
     """Search, choose, and look how robust the best are.
 
     progress : called with the number of candidates tried. look_around : False leaves robustness out.
-    Raise a `UsageError` if optuna is not installed, or if no plan can be made at all.
+    Raise a `UsageError` if threadpoolctl is not installed, or if no plan can be made at all.
     """
     hands = workers or Here()
     evaluate = Evaluate(job)

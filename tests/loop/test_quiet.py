@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from building import MONDAY, make_plan
 
-from rollout.gates import failures_to_speak, judge
+from rollout.gates import GateCounts, failures_to_speak, judge
 from rollout.loop.drive import drive, pump
 from rollout.values import (
     DAY_S,
@@ -138,12 +138,14 @@ def test_below_the_bound_a_gate_says_go() -> None:
         none = np.zeros_like(later)
         said = judge(
             gate,
-            cumulative=later,
-            phase=later,
-            mature=none,
-            planned=planned,
-            names=names,
-            complete=False,
-            readable=True,
+            GateCounts(
+                cumulative=later,
+                phase=later,
+                mature=none,
+                planned=planned,
+                names=names,
+                complete=False,
+                readable=True,
+            ),
         )
         assert said.verdict is Verdict.GO, said.sentence

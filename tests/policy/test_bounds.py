@@ -9,8 +9,8 @@ import pytest
 from command_line import QUICK, Cli
 
 from rollout.errors import RolloutError, UsageError
-from rollout.gates import halt_evidence
-from rollout.policy.modes import parse_share
+from rollout.fields import parse_share
+from rollout.gates.evidence import halt_evidence
 from rollout.values import EvidenceGate
 from rollout.values.durations import MAX_S, parse_duration
 from sim.planning import plan_scenario
@@ -162,7 +162,7 @@ def test_a_threshold_of_no_percent_has_one_meaning(cli: Cli, tmp_path: Path, ver
 
 
 def test_what_to_write_instead_stops_at_the_first_failure() -> None:
-    from rollout.gates.thresholds import trips
+    from rollout.gates.rules.threshold import trips
     from rollout.values import ThresholdGate
 
     rule = ThresholdGate(0.001, count=1, min_executed=1)

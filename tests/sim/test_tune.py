@@ -371,11 +371,10 @@ def test_a_surrogate_learns_a_smooth_figure_and_says_how_sure_it_is() -> None:
     assert 0.1 < (error / doubt).std() < 1.2
 
 
-@pytest.mark.parametrize("package", ["optuna", "threadpoolctl"])
-def test_a_package_that_is_not_there_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra: a sentence with the command that installs it."""
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=package) as caught:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with pytest.raises(UsageError, match="threadpoolctl") as caught:
         Search(job().space, Targets(), 1)
     assert "rollout[tune]" in caught.value.hint
 

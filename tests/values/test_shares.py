@@ -10,9 +10,9 @@ import pytest
 from plan_builders import make_inventory, plan_of
 
 from rollout.errors import UsageError
-from rollout.gates.thresholds import trips
+from rollout.gates.rules.threshold import trips
 from rollout.pacing import equal_groups, released_by, spread
-from rollout.planning.curves import batch_counts
+from rollout.pacing.modes.batches import batch_counts
 from rollout.planning.schedule import nominal_batches
 from rollout.policy import load_policy
 from rollout.values import WHOLE, ThresholdGate, ceil_of, part_of, parts_of_percent, parts_of_share, share_of
