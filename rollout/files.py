@@ -113,16 +113,16 @@ def make_folder(path: Path) -> None:
     missing = [path]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
-    for one in reversed(missing):
-        shared = _shared(one.parent)
+    for item in reversed(missing):
+        shared = _shared(item.parent)
         try:
-            one.mkdir(PRIVATE_FOLDER)
+            item.mkdir(PRIVATE_FOLDER)
         except FileExistsError:
-            if not one.is_dir():
+            if not item.is_dir():
                 raise
         else:
             if shared:
-                one.chmod(PRIVATE_FOLDER | stat.S_ISGID | shared | (shared & 0o040) >> 2)
+                item.chmod(PRIVATE_FOLDER | stat.S_ISGID | shared | (shared & 0o040) >> 2)
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]], *, mark: bool = False) -> str:

@@ -57,14 +57,14 @@ def not_plain(value: object, path: str = "") -> Iterator[tuple[str, str]]:
         if not is_plain(value):
             yield path, value
     elif isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, item in value.items():
             here = visible(f"{path}.{key}" if path else str(key))
             if not is_plain(str(key)):
                 yield here, str(key)
-            yield from not_plain(one, here)
+            yield from not_plain(item, here)
     elif isinstance(value, (list, tuple)):
-        for number, one in enumerate(value, 1):
-            yield from not_plain(one, f"{path}[{number}]")
+        for number, item in enumerate(value, 1):
+            yield from not_plain(item, f"{path}[{number}]")
 
 
 def number(value: float) -> str:

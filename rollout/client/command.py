@@ -71,11 +71,11 @@ class ClientCommand:
     @property
     def usable(self) -> bool:
         """Whether nothing stops it."""
-        return not any(one.stops for one in self.problems)
+        return not any(problem.stops for problem in self.problems)
 
     def value(self, name: str) -> str:
         """Give the value of a property, case-folded name, "" if it is not there."""
-        return next((value for one, value in self.properties if one.upper() == name), "")
+        return next((value for item, value in self.properties if item.upper() == name), "")
 
 
 def check_command(text: str) -> ClientCommand:
@@ -104,13 +104,13 @@ def _shape_problems(plain: str) -> Iterator[Problem]:
             f"The command has {len(plain):,} characters; Intune takes at most {LENGTH_MAX:,}.",
             "Leave optional properties out; CCMHOSTNAME and SMSSITECODE are enough.",
         )
-    if any(one in plain for one in _CURLY):
+    if any(item in plain for item in _CURLY):
         yield Problem(
             True,
             "It has typographic quotation marks.",
             'Type straight ones ("); copying from a document changes them.',
         )
-    if any(ord(one) < 32 for one in plain):
+    if any(ord(item) < 32 for item in plain):
         yield Problem(True, "It has a line break or a control character.", "Write it on one line.")
     match = _SHAPE.fullmatch(plain)
     if "CCMSETUPCMD" not in plain.upper():
@@ -151,8 +151,8 @@ def _name_problems(made: ClientCommand, words: Sequence[str]) -> Iterator[Proble
         elif not value and name.upper() not in (*REQUIRED, "CCMALLOWSILENTREBOOT", "UPGRADETOLATEST"):
             yield Problem(True, f"{name} has no value.", f"Write {name.upper()}=value, without spaces.")
     for name, _ in made.parameters:
-        if name.casefold() not in {one.casefold() for one in PARAMETERS}:
-            yield _unknown("parameter", f"/{name}", [f"/{one}" for one in PARAMETERS])
+        if name.casefold() not in {parameter.casefold() for parameter in PARAMETERS}:
+            yield _unknown("parameter", f"/{name}", [f"/{parameter}" for parameter in PARAMETERS])
     for name, times in Counter(names).items():
         if times > 1:
             yield Problem(True, f"{name} stands there {times} times.", "Keep one of them.")
@@ -167,7 +167,7 @@ def _name_problems(made: ClientCommand, words: Sequence[str]) -> Iterator[Proble
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> Problem:
-    near = difflib.get_close_matches(name.upper(), [one.upper() for one in known], n=1)
+    near = difflib.get_close_matches(name.upper(), [item.upper() for item in known], n=1)
     action = f"Did you mean {near[0]}?" if near else "Look it up among the client's installation properties."
     return Problem(False, f"The {what} {name} is not documented.", action)
 

@@ -302,4 +302,4 @@ def count_by(joined: Joined, rows: IntArray) -> Sequence[tuple[str, int]]:
         np.bincount(joined.by[rows], minlength=len(BY)) if len(rows) else np.zeros(len(BY), dtype=np.int64)
     )
     named = [(by or "alone", int(counts[code])) for code, by in enumerate(BY)]
-    return [one for one in named if one[1]]
+    return [item for item in named if item[1]]

@@ -57,7 +57,7 @@ def read_exports(
     if not len(joined):
         raise rejects.error()
     notes = ", ".join(f"{count:,} {by}" for by, count in count_by(joined, joined.configmgr))
-    files = tuple((one.file, _note(one, notes, left_out[one.file]), len(one)) for one in tables)
+    files = tuple((table.file, _note(table, notes, left_out[table.file]), len(table)) for table in tables)
     return Inventory(fleet_of(entra, intune, configmgr, joined), taken, files, tuple(rejects.lines))
 
 
@@ -87,7 +87,7 @@ def _load_all(
     for path in paths:
         own = Rejects()
         tables.append(load_table(path, own, encoding=encoding, day_first=day_first, seen=seen))
-        for line in sorted(own.lines, key=lambda one: one.line):
+        for line in sorted(own.lines, key=lambda line: line.line):
             rejects.add(line)
         rejects.count += own.count - len(own.lines)
         left_out[tables[-1].file] = left_out.get(tables[-1].file, 0) + own.count

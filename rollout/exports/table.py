@@ -112,7 +112,9 @@ def load_table(
     Raise `ExportError` if the file is broken as a whole.
     """
     header = _recognise(load_text(path, encoding))
-    columns = {one.key: _column(one, day_first) for one in header.dialect.fields if one.key in header.places}
+    columns = {
+        item.key: _column(item, day_first) for item in header.dialect.fields if item.key in header.places
+    }
     lines: list[IntArray] = []
     keeps: list[BoolArray] = []
     told = 0
@@ -147,7 +149,7 @@ def _recognise(text: Text) -> _Header:
             continue
         line, row = int(lines[0]), rows[0]
         for dialect in DIALECTS:
-            known = {name for one in dialect.fields for name in one.names}
+            known = {name for item in dialect.fields for name in item.names}
             score = sum(normalise(column) in known for column in row)
             if best is None or score > best[0]:
                 best = (score, separator, dialect, line, row)
@@ -168,17 +170,17 @@ def _places(path: Path, dialect: Dialect, line: int, row: Sequence[str]) -> dict
     """Say where each field of the dialect stands in the header."""
     normal = [normalise(column) for column in row]
     places: dict[str, int] = {}
-    for one in dialect.fields:
-        name = next((name for name in one.names if name in normal), None)
+    for item in dialect.fields:
+        name = next((name for name in item.names if name in normal), None)
         if name is not None:
             if normal.count(name) > 1:
                 hint = "Take the second one out: which of them counts cannot be told."
                 found = f"it {normal.count(name)} times"
                 raise refuse(path, "each column once", found, hint, line, row[normal.index(name)])
-            places[one.key] = normal.index(name)
-    missing = [one for one in dialect.fields if one.required and one.key not in places]
+            places[item.key] = normal.index(name)
+    missing = [item for item in dialect.fields if item.required and item.key not in places]
     if missing:
-        names = ", ".join(f"'{_usual_name(one)}'" for one in missing)
+        names = ", ".join(f"'{_usual_name(item)}'" for item in missing)
         found = f"a header without {names}"
         expected = f"the columns of {dialect.kind.value}"
         raise refuse(path, expected, found, "Export the list again with all its columns.", line)
@@ -194,23 +196,23 @@ _SPELLING = {
 }  # fmt: skip
 
 
-def _usual_name(one: Field) -> str:
-    return _SPELLING.get(one.names[0], one.names[0])
+def _usual_name(item: Field) -> str:
+    return _SPELLING.get(item.names[0], item.names[0])
 
 
-def _column(one: Field, day_first: bool | None) -> Column:
-    if one.value is Value.GUID:
-        return Guids(required=one.filled)
-    if one.value is Value.TEXT:
-        return Texts(required=one.filled)
-    if one.value is Value.NUMBER:
-        return Numbers(required=one.filled)
-    if one.value is Value.TIME:
-        return Times(day_first, "pending" if one.key == "registered" else "")
-    if one.value is Value.FLAG:
-        return Flags(required=one.filled)
-    assert one.translate is not None
-    return Levels(one.translate, one.before, required=one.filled)
+def _column(item: Field, day_first: bool | None) -> Column:
+    if item.value is Value.GUID:
+        return Guids(required=item.filled)
+    if item.value is Value.TEXT:
+        return Texts(required=item.filled)
+    if item.value is Value.NUMBER:
+        return Numbers(required=item.filled)
+    if item.value is Value.TIME:
+        return Times(day_first, "pending" if item.key == "registered" else "")
+    if item.value is Value.FLAG:
+        return Flags(required=item.filled)
+    assert item.translate is not None
+    return Levels(item.translate, item.before, required=item.filled)
 
 
 def _even(chunk: Chunk, header: _Header, rejects: Rejects) -> Chunk:
@@ -234,7 +236,7 @@ def _take(chunk: Chunk, header: _Header, columns: Mapping[str, Column], rejects:
     for key, column in columns.items():
         place = header.places[key]
         bad.extend((fault.at, place, fault) for fault in column.take(list(map(itemgetter(place), rows))))
-    for at, place, fault in sorted(bad, key=lambda one: one[:2]):
+    for at, place, fault in sorted(bad, key=lambda item: item[:2]):
         if keep[at]:  # one fault a line is enough: the first one
             keep[at] = False
             name = header.columns[place].strip("\ufeff ")
@@ -249,7 +251,7 @@ def _assemble(
     keep = np.concatenate(keeps) if keeps else np.empty(0, dtype=np.bool_)
     only = None if keep.all() else keep
     number = np.concatenate(lines) if lines else np.empty(0, dtype=np.int32)
-    kinds = {one.key: one.value for one in header.dialect.fields}
+    kinds = {item.key: item.value for item in header.dialect.fields}
     by_kind: dict[Value, dict[str, Any]] = {value: {} for value in Value}
     for key, column in columns.items():
         by_kind[kinds[key]][key] = column.array(only)

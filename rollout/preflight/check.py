@@ -50,7 +50,7 @@ def preflight(
     for check in (*_data_findings(view), *_tenant_findings(view)):
         if check.rule not in off:
             findings.append(check)
-        elif not any(one.rule == check.rule for one in findings):
+        elif not any(finding.rule == check.rule for finding in findings):
             findings.append(_switched_off(check.rule, off[check.rule], 0))
     return tuple(findings)
 

@@ -42,7 +42,7 @@ class Duplicates:
 def find_duplicates(fleet: Fleet) -> Duplicates:
     """Find records that share a name (without case), a serial or an Entra id."""
     n = len(fleet)
-    none = {one.name: np.zeros(n, dtype=np.bool_) for one in fields(Duplicates) if one.name != "other"}
+    none = {field.name: np.zeros(n, dtype=np.bool_) for field in fields(Duplicates) if field.name != "other"}
     found = Duplicates(**none, other=np.full(n, UNKNOWN, dtype=np.int32))
     codes = codes_of(map(str.casefold, fleet.names.tolist()))
     twin = fleet.factors.get("twin_of")

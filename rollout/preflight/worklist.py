@@ -60,9 +60,9 @@ def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[Wor
             done.add(finding.row)  # a record has one list of steps, that of its first rule
             steps = _steps(inventory.fleet, found, finding.rule, finding.row, finding.sentence)
             items.extend(
-                (str(inventory.fleet.names[finding.row]).casefold(), finding.row, one) for one in steps
+                (str(inventory.fleet.names[finding.row]).casefold(), finding.row, step) for step in steps
             )
-    return tuple(item for _, _, item in sorted(items, key=lambda one: one[:2]))
+    return tuple(item for _, _, item in sorted(items, key=lambda item: item[:2]))
 
 
 def _steps(fleet: Fleet, found: Duplicates, rule: str, row: int, reason: str) -> Iterator[WorkItem]:
@@ -105,4 +105,4 @@ def _keys(fleet: Fleet, row: int) -> str:
 
 def worklist_csv(items: Iterable[WorkItem]) -> str:
     """Give the worklist as CSV with a header; see `rollout.files.csv_text`."""
-    return csv_text([one.name for one in fields(WorkItem)], map(astuple, items))
+    return csv_text([field.name for field in fields(WorkItem)], map(astuple, items))

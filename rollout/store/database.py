@@ -234,10 +234,10 @@ class Database:
     def check_chain(self) -> tuple[bool, str]:
         """Say whether every row of every journal fits the rows before it."""
         rollouts = self.rollouts()
-        for one in rollouts:
-            broken = self.verify_chain(one.id)
+        for rollout in rollouts:
+            broken = self.verify_chain(rollout.id)
             if broken:
-                return False, f"journal of {one.id}, row {broken.number}: {broken.sentence}"
+                return False, f"journal of {rollout.id}, row {broken.number}: {broken.sentence}"
         return True, f"every row fits its seal ({len(rollouts)} rollouts)"
 
     def now(self) -> float:
@@ -247,11 +247,11 @@ class Database:
     def check_lease(self, now: float | None = None) -> tuple[bool, str]:
         """Say who holds which lease; a lease that is overdue is no fault, the next executor takes it."""
         moment = self.now() if now is None else now
-        taken = [one for one in self.rollouts() if one.lease.holder]
+        taken = [rollout for rollout in self.rollouts() if rollout.lease.holder]
         if not taken:
             return True, "nobody holds a lease"
         return True, "; ".join(
-            f"{one.id}: {one.lease.holder}, "
-            + ("valid" if one.lease.is_taken(moment) else "overdue: the next executor takes it")
-            for one in taken
+            f"{item.id}: {item.lease.holder}, "
+            + ("valid" if item.lease.is_taken(moment) else "overdue: the next executor takes it")
+            for item in taken
         )

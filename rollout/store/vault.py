@@ -265,7 +265,7 @@ def find(connection: Connection, table: Table, prefix: str, key: str | None) -> 
     if match and connection.execute(select(table.c.id).where(table.c.id == int(match[1]))).first():
         return int(match[1])
     known = connection.execute(select(table.c.id).order_by(table.c.id.desc()).limit(5)).scalars().all()
-    names = ", ".join(f"{prefix}-{one}" for one in known)
+    names = ", ".join(f"{prefix}-{item}" for item in known)
     raise UsageError(f"expected one of {names}{', …' if last > 5 else ''}, found '{key}'")
 
 
@@ -328,12 +328,12 @@ def _columns_of(findings: Sequence[Finding]) -> _FindingColumns:
     import numpy as np
 
     return _FindingColumns(
-        rule=Factor.of([one.rule for one in findings]),
-        severity=Factor.of([one.severity.value for one in findings]),
-        row=np.array([one.row for one in findings], dtype=np.int32),
-        sentence=Factor.of([one.sentence for one in findings]),
-        next_action=Factor.of([one.next_action for one in findings]),
-        detail=Factor.of([json.dumps(dict(one.detail), sort_keys=True) for one in findings]),
+        rule=Factor.of([finding.rule for finding in findings]),
+        severity=Factor.of([finding.severity.value for finding in findings]),
+        row=np.array([finding.row for finding in findings], dtype=np.int32),
+        sentence=Factor.of([finding.sentence for finding in findings]),
+        next_action=Factor.of([finding.next_action for finding in findings]),
+        detail=Factor.of([json.dumps(dict(finding.detail), sort_keys=True) for finding in findings]),
     )
 
 

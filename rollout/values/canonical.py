@@ -44,7 +44,7 @@ def _document(value: Any, pack: Pack) -> Any:
         fields = {
             f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _is_left_out(value, f)
         }
-        return {name: _document(one, pack) for name, one in fields.items()}
+        return {name: _document(field, pack) for name, field in fields.items()}
     if isinstance(value, np.ndarray):
         return _array(value, pack)
     if isinstance(value, Enum):
@@ -52,9 +52,9 @@ def _document(value: Any, pack: Pack) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return {str(key): _document(one, pack) for key, one in value.items()}
+        return {str(key): _document(item, pack) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_document(one, pack) for one in value]
+        return [_document(item, pack) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -142,11 +142,11 @@ def _value(kind: Any, document: Any) -> Any:
     if origin is tuple:
         args = typing.get_args(kind)
         if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_value(args[0], one) for one in document)
-        return tuple(_value(arg, one) for arg, one in zip(args, document, strict=True))
+            return tuple(_value(args[0], item) for item in document)
+        return tuple(_value(arg, item) for arg, item in zip(args, document, strict=True))
     if origin is dict or (origin is not None and issubclass(origin, typing.Mapping)):
         value_kind = typing.get_args(kind)[1]
-        return {key: _value(value_kind, one) for key, one in document.items()}
+        return {key: _value(value_kind, value) for key, value in document.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(document)
     if kind is float:

@@ -131,5 +131,5 @@ _ALL = (
     ),
 )
 
-CLOUDS: Mapping[str, Cloud] = MappingProxyType({one.name: one for one in _ALL})
+CLOUDS: Mapping[str, Cloud] = MappingProxyType({item.name: item for item in _ALL})
 """By name, as settings and scenarios write it."""

@@ -188,11 +188,11 @@ class Fleet:
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """Give the row of each id that is in the fleet."""
-        return {one: self._index[one] for one in ids if one in self._index}
+        return {item: self._index[item] for item in ids if item in self._index}
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {one: row for row, one in enumerate(self.ids.tolist())}
+        return {item: row for row, item in enumerate(self.ids.tolist())}
 
     @cached_property
     def digest(self) -> str:

@@ -139,7 +139,7 @@ _ALL_CHANGES = (
 )
 
 TRANSITIONS: Mapping[tuple[Mode, Mode], Transition] = MappingProxyType(
-    {(one.before, one.after): one for one in _ALL_CHANGES}
+    {(change.before, change.after): change for change in _ALL_CHANGES}
 )
 """Every pair of modes, staying as it is included."""
 

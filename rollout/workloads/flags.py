@@ -23,7 +23,7 @@ MARKERS = {
 FORCED_SINCE = 2403
 """Site version from which resource access is at Intune whatever its slider says."""
 
-_KNOWN = sum(MARKERS) + sum(one.bit for one in WORKLOADS.values())
+_KNOWN = sum(MARKERS) + sum(workload.bit for workload in WORKLOADS.values())
 _MAX = 2**63 - 1  # the site's own queries read the text as a 64-bit number
 _NOTHING = ("", "null", "none")
 
@@ -52,7 +52,11 @@ class Flags:
     def at_intune(self) -> tuple[str, ...]:
         """The workloads whose bit is set and within the client's cap."""
         bits = self.effective
-        return () if bits is None else tuple(one.name for one in WORKLOADS.values() if bits & one.bit)
+        return (
+            ()
+            if bits is None
+            else tuple(workload.name for workload in WORKLOADS.values() if bits & workload.bit)
+        )
 
     @property
     def markers(self) -> tuple[str, ...]:

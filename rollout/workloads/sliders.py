@@ -134,7 +134,7 @@ _ALL = (
     ),
 )
 
-WORKLOADS: Mapping[str, Workload] = MappingProxyType({one.name: one for one in _ALL})
+WORKLOADS: Mapping[str, Workload] = MappingProxyType({item.name: item for item in _ALL})
 """All workloads by name, in the order of their bits."""
 
 AUTOPATCH = ("windows-update", "device-configuration", "office")
@@ -158,12 +158,12 @@ def moves_with(name: str) -> tuple[str, ...]:
 
 def workloads_of(flags: int) -> tuple[str, ...]:
     """Give the workloads that Intune manages by a client's flags; unknown bits are ignored."""
-    return tuple(one.name for one in _ALL if flags & one.bit)
+    return tuple(item.name for item in _ALL if flags & item.bit)
 
 
 def missing_counterparts(name: str, confirmed: Collection[str]) -> tuple[str, ...]:
     """Give the workloads that would move with `name` without a confirmed counterpart in Intune."""
-    return tuple(one for one in moves_with(name) if one not in confirmed)
+    return tuple(move for move in moves_with(name) if move not in confirmed)
 
 
 def order_advice(name: str, at_intune: Iterable[str]) -> tuple[str, ...]:
@@ -171,15 +171,15 @@ def order_advice(name: str, at_intune: Iterable[str]) -> tuple[str, ...]:
 
     at_intune : the workloads that Intune manages already. Advice only: nothing of it is refused.
     """
-    there = {one for moved in at_intune for one in moves_with(moved)}
+    there = {move for moved in at_intune for move in moves_with(moved)}
     workload, out = WORKLOADS[name], []
     if workload.implies:
-        titles = " and ".join(WORKLOADS[one].title for one in workload.implies)
+        titles = " and ".join(WORKLOADS[imply].title for imply in workload.implies)
         out.append(f"{workload.title} takes {titles} along")
     if name != "compliance" and "compliance" not in there:
         out.append("compliance policies usually move first: Conditional Access depends on them")
     if name in AUTOPATCH:
-        rest = [WORKLOADS[one].title for one in AUTOPATCH if one != name and one not in there]
+        rest = [WORKLOADS[item].title for item in AUTOPATCH if item != name and item not in there]
         if rest:
             out.append(f"Windows Autopatch needs {' and '.join(rest)} at Intune as well")
     return tuple(out)
@@ -192,7 +192,7 @@ def outside_superset(auto_enrollment: Collection[str], staging: Collection[str])
     nothing to switch. The caller refuses a change after which this is not empty.
     """
     allowed = set(auto_enrollment)
-    return tuple(sorted(one for one in staging if one not in allowed))
+    return tuple(sorted(item for item in staging if item not in allowed))
 
 
 def breaks_superset(

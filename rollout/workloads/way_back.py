@@ -58,6 +58,6 @@ def judge_unenroll(steps: Sequence[Leave]) -> Unenrolled:
 def way_back(name: str) -> tuple[str, ...]:
     """Say for a workload, and for what moved with it, what a move back reverts and what stays."""
     out = []
-    for one in (WORKLOADS[moved] for moved in moves_with(name)):
-        out.append(f"{one.title}: {one.reverts} What stays: {one.stays}")
+    for move in (WORKLOADS[moved] for moved in moves_with(name)):
+        out.append(f"{move.title}: {move.reverts} What stays: {move.stays}")
     return tuple(out)

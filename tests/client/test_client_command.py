@@ -42,7 +42,7 @@ def test_more_than_1024_characters_fail(length: int) -> None:
     assert len(text) == length
     checked = check_command(text)
     assert checked.usable is (length == 1024)
-    assert any("1,025 characters" in one.sentence for one in checked.problems) is (length == 1025)
+    assert any("1,025 characters" in problem.sentence for problem in checked.problems) is (length == 1025)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_fails_is_named(text: str, needle: str) -> None:
     """Each fault stops the command with a sentence of its own and an action."""
     checked = check_command(text)
     assert not checked.usable
-    problem = next(one for one in checked.problems if needle in one.sentence)
+    problem = next(problem for problem in checked.problems if needle in problem.sentence)
     assert problem.stops
     assert problem.next_action
 
@@ -97,7 +97,7 @@ def test_what_is_odd_is_named_but_may_be_meant(text: str, needle: str, action: s
     """Unknown names and unusual forms are said, and do not stop the command."""
     checked = check_command(text)
     assert checked.usable
-    problem = next(one for one in checked.problems if needle in one.sentence)
+    problem = next(problem for problem in checked.problems if needle in problem.sentence)
     assert action in problem.next_action
 
 

@@ -38,7 +38,7 @@ def test_the_example_tells_one_devices_story() -> None:
     assert (story.failure.code, story.failure.name) == (TIMEOUT, "TIMEOUT")
     assert (story.flags, story.cap) == (8195, 16383)
     assert story.enrolled_at == 1_794_983_345  # 2026-11-18 06:29:05 UTC: bias -060 is one hour east
-    kinds = [one.kind for one in story.events]
+    kinds = [event.kind for event in story.events]
     assert (
         kinds.index(Kind.NO_URL)
         < kinds.index(Kind.QUEUED)
@@ -78,7 +78,7 @@ def test_the_bias_leads_to_utc(time: str, hour: int) -> None:
 def test_a_text_may_run_over_lines() -> None:
     """A message with a line break is one entry."""
     entries = parse_log(line("MDM enrollment failed with\r\nerror code 0xcaa9001f").encode(), "x").entries
-    assert [one.text for one in entries] == ["MDM enrollment failed with error code 0xcaa9001f"]
+    assert [entry.text for entry in entries] == ["MDM enrollment failed with error code 0xcaa9001f"]
 
 
 @pytest.mark.parametrize(

@@ -80,16 +80,16 @@ def outcomes() -> DeviceOutcomes:
 
 
 WRITES: dict[str, Callable[[SqlJournal], object]] = {
-    "intend": lambda one: one.intend(build.progress(1), build.row(1), None, build.point(1)),
-    "release": lambda one: one.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
-    "observe": lambda one: (one.observe(build.point(1)), one.heartbeat()),
-    "confirm": lambda one: one.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
-    "cancel": lambda one: one.cancel(0, AT, "why not"),
-    "session": lambda one: one.session(AT, "note", "text"),
-    "heartbeat": lambda one: one.heartbeat(),
-    "check": lambda one: one.check(),
-    "commands": lambda one: one.commands(),
-    "save_outcomes": lambda one: one.save_outcomes(outcomes()),
+    "intend": lambda item: item.intend(build.progress(1), build.row(1), None, build.point(1)),
+    "release": lambda item: item.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
+    "observe": lambda item: (item.observe(build.point(1)), item.heartbeat()),
+    "confirm": lambda item: item.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
+    "cancel": lambda item: item.cancel(0, AT, "why not"),
+    "session": lambda item: item.session(AT, "note", "text"),
+    "heartbeat": lambda item: item.heartbeat(),
+    "check": lambda item: item.check(),
+    "commands": lambda item: item.commands(),
+    "save_outcomes": lambda item: item.save_outcomes(outcomes()),
 }
 
 

@@ -110,8 +110,8 @@ def test_the_write_ahead_log_is_used_only_where_it_is_safe() -> None:
     """The WAL-reset bug was fixed in 3.51.3, 3.50.7 and 3.44.6."""
     safe = [(3, 51, 3), (3, 52, 0), (4, 0, 0), (3, 50, 7), (3, 50, 9), (3, 44, 6)]
     unsafe = [(3, 51, 2), (3, 51, 0), (3, 50, 6), (3, 44, 5), (3, 45, 9), (3, 40, 1), (3, 49, 99)]
-    assert all(is_wal_safe(one) for one in safe)
-    assert not any(is_wal_safe(one) for one in unsafe)
+    assert all(is_wal_safe(item) for item in safe)
+    assert not any(is_wal_safe(item) for item in unsafe)
 
 
 def test_transactions_are_durable_and_immediate(path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_rollout_tells_its_state(database: Database) -> None:
         for number, state in enumerate((State.RUNNING, State.HELD, State.FINISHED)):
             journal.intend(build.progress(number, 0, state), build.row(number), None, build.point(number))
             assert database.rollout().state is state
-    assert [one.id for one in database.rollouts()] == ["run-1"]
+    assert [rollout.id for rollout in database.rollouts()] == ["run-1"]
 
 
 def test_the_audit_says_who_did_what_and_why(database: Database) -> None:
