@@ -77,7 +77,7 @@ def _replace(path: Path, raw: bytes, mode: int) -> None:
 
 
 def _mode_of(path: Path) -> int | None:
-    """Give the permissions of an existing file, None if there is none."""
+    """Return the permissions of an existing file, None if there is none."""
     try:
         return stat.S_IMODE(path.lstat().st_mode) & 0o777
     except OSError:
@@ -85,7 +85,7 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _shared(folder: Path) -> int:
-    """Give the group's rights in a folder that passes its group on (setgid): it was set up to be shared."""
+    """Return the group's rights in a folder that passes its group on (setgid): it was set up to be shared."""
     try:
         mode = folder.stat().st_mode
     except OSError:
@@ -126,7 +126,7 @@ def make_folder(path: Path) -> None:
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]], *, mark: bool = False) -> str:
-    """Give a CSV table for a spreadsheet: commas, CRLF, one line a row. mark : begin with a byte order mark.
+    """Return a CSV table for a spreadsheet: commas, CRLF, one line a row. mark : begin with a byte order mark.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front; control characters are escaped.
     """

@@ -30,12 +30,12 @@ ALLOWED = "text without line breaks, control characters or bidirectional overrid
 
 
 def is_plain(text: str) -> bool:
-    """Say whether a text holds no control character, line break, lone surrogate or bidirectional override."""
+    """Return whether a text holds no control character, line break, lone surrogate or bidirectional override."""
     return text.isprintable() or not _FORBIDDEN.search(text)
 
 
 def visible(text: str) -> str:
-    """Give the text in one line that steers no terminal: what is not plain is written as an escape sequence."""
+    """Return the text in one line that steers no terminal: what is not plain is written as an escape sequence."""
     return text if text.isprintable() else _FORBIDDEN.sub(_escape, text)
 
 
@@ -46,13 +46,13 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def json_text(document: Any, **options: Any) -> str:
-    """Give a document as JSON whose text is readable and steers no terminal. options : of `json.dumps`."""
+    """Return a document as JSON whose text is readable and steers no terminal. options : of `json.dumps`."""
     text = json.dumps(document, ensure_ascii=False, **options)
     return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def not_plain(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Give (path, text) of each text in a document that is not plain, keys included; the path is made visible."""
+    """Return (path, text) of each text in a document that is not plain, keys included; the path is made visible."""
     if isinstance(value, str):
         if not is_plain(value):
             yield path, value

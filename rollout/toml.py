@@ -12,7 +12,7 @@ DEEPEST = 32
 
 
 def parse_toml(text: str, source: str, hint: str = "") -> dict[str, Any]:
-    """Give the tables of a text in TOML.
+    """Return the tables of a text in TOML.
 
     source : the file's name, for messages. Raise `UsageError` for anything that cannot be read: other text, a
     number of thousands of digits, tables nested by the thousand.

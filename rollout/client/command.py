@@ -74,7 +74,7 @@ class ClientCommand:
         return not any(problem.stops for problem in self.problems)
 
     def value(self, name: str) -> str:
-        """Give the value of a property, case-folded name, "" if it is not there."""
+        """Return the value of a property, case-folded name, "" if it is not there."""
         return next((value for item, value in self.properties if item.upper() == name), "")
 
 

@@ -78,7 +78,7 @@ def parse_log(data: bytes, source: str) -> TraceLog:
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Give the text and its encoding. Bytes that fit none are shown as a replacement mark, not refused."""
+    """Return the text and its encoding. Bytes that fit none are shown as a replacement mark, not refused."""
     if data.startswith(codecs.BOM_UTF8):
         return data.decode("utf-8-sig", errors="replace"), "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -46,7 +46,7 @@ class Column(Protocol):
         ...
 
     def array(self, keep: BoolArray | None) -> Any:
-        """Give the whole column, only the rows to `keep` (None: all)."""
+        """Return the whole column, only the rows to `keep` (None: all)."""
         ...
 
 
@@ -99,7 +99,7 @@ class Guids:
         return ids, faults
 
     def array(self, keep: BoolArray | None) -> IdArray:
-        """Give (n,) ``S36``."""
+        """Return (n,) ``S36``."""
         ids: IdArray = _whole(self._chunks, keep, "S36")
         return ids
 
@@ -145,7 +145,7 @@ class Texts:
         return faults
 
     def array(self, keep: BoolArray | None) -> TextArray:
-        """Give (n,) text."""
+        """Return (n,) text."""
         column: TextArray = _whole(self._chunks, keep, np.dtypes.StringDType())
         return column
 
@@ -207,7 +207,7 @@ class Levels:
         return level
 
     def array(self, keep: BoolArray | None) -> Factor:
-        """Give the factor; levels sorted."""
+        """Return the factor; levels sorted."""
         raw: IntArray = _whole(self._chunks, keep, np.int32)
         used = np.unique(raw)
         levels = tuple(sorted({self._levels[code] for code in used.tolist()}))
@@ -227,7 +227,7 @@ class Flags:
         return self._levels.take(values)
 
     def array(self, keep: BoolArray | None) -> FlagArray:
-        """Give (n,) int8: 1, 0, -1."""
+        """Return (n,) int8: 1, 0, -1."""
         factor = self._levels.array(keep)
         table = np.array([int(level or UNKNOWN) for level in factor.levels], dtype=np.int8)
         return table[factor.codes] if len(factor) else np.empty(0, dtype=np.int8)
@@ -254,7 +254,7 @@ class Numbers:
         return faults
 
     def array(self, keep: BoolArray | None) -> LongArray:
-        """Give (n,) int64, -1 unknown."""
+        """Return (n,) int64, -1 unknown."""
         numbers: LongArray = _whole(self._chunks, keep, np.int64)
         return numbers
 
@@ -290,11 +290,11 @@ class Times:
         return faults
 
     def array(self, keep: BoolArray | None) -> LongArray:
-        """Give (n,) int64 Unix seconds, -1 unknown."""
+        """Return (n,) int64 Unix seconds, -1 unknown."""
         times: LongArray = _whole(self._chunks, keep, np.int64)
         return times
 
     def worded(self, keep: BoolArray | None) -> BoolArray:
-        """Give (n,) bool: the rows in which the word stood."""
+        """Return (n,) bool: the rows in which the word stood."""
         rows: BoolArray = _whole(self._worded, keep, np.bool_)
         return rows

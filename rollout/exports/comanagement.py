@@ -16,7 +16,7 @@ CHUNK = 4096
 def read_comanagement(
     path: Path, required: Collection[str], encoding: str | None = None
 ) -> Iterator[dict[str, str]]:
-    """Give each row as column -> text. required : columns without which the file is refused, in any case.
+    """Return each row as column -> text. required : columns without which the file is refused, in any case.
 
     Raise `ExportError` for a file that is no such export, with file, line and what was expected.
     """
@@ -43,7 +43,7 @@ def read_comanagement(
 
 
 def _separator(path: Path, encoding: str) -> str:
-    """Give the separator that occurs most in the first line that is no "#TYPE" or "sep="."""
+    """Return the separator that occurs most in the first line that is no "#TYPE" or "sep="."""
     with path.open(encoding=encoding, errors="replace") as file:
         for line in file:
             if not line.casefold().lstrip("\ufeff").startswith(("#type", "sep=")):

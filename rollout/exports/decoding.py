@@ -67,12 +67,12 @@ class Text:
 
 
 def refuse(path: Path, expected: str, found: str, hint: str, line: int = 0, column: str = "") -> ExportError:
-    """Give the error for a file that is broken as a whole."""
+    """Return the error for a file that is broken as a whole."""
     return ExportError((Rejected(visible(path.name), line, column, found, expected),), hint)
 
 
 def shown(value: str, width: int = 60) -> str:
-    """Give `value` quoted for a message: control characters escaped, long text cut."""
+    """Return `value` quoted for a message: control characters escaped, long text cut."""
     cut = value if len(value) <= width else value[: width - 1] + "…"
     return repr(cut) if value else "nothing"
 
@@ -138,7 +138,7 @@ Chunk = tuple[IntArray, list[list[str]]]
 
 
 def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
-    """Give the records, header included, in chunks of at most `size`, none of them empty.
+    """Return the records, header included, in chunks of at most `size`, none of them empty.
 
     Blank lines are passed over, so are "sep=;" and "#TYPE …" before the header.
     Raise `ExportError` where the text cannot be decoded or parsed, or holds a NUL.
@@ -169,7 +169,7 @@ def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
 
 
 def _begins(rows: Sequence[list[str]], line: int, last: int) -> IntArray:
-    """Give the line on which each record begins; a field in quotes may hold further lines."""
+    """Return the line on which each record begins; a field in quotes may hold further lines."""
     if last - line + 1 == len(rows):
         return np.arange(line, last + 1, dtype=np.int32)
     lengths = [1 + sum(len(_NEWLINE.findall(field)) for field in row) for row in rows]
@@ -187,7 +187,7 @@ def _without_blanks(lines: IntArray, rows: list[list[str]]) -> Chunk:
 
 
 def _without_nul(file: TextIO, path: Path) -> Iterator[str]:
-    """Give the lines of a file, looking at many at once."""
+    """Return the lines of a file, looking at many at once."""
 
     def blocks() -> Iterator[list[str]]:
         number = 0
@@ -204,7 +204,7 @@ def _without_nul(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _faulty_line(text: Text, separator: str) -> int:
-    """Give the line on which the record begins that cannot be parsed."""
+    """Return the line on which the record begins that cannot be parsed."""
     begin = 1
     with text.path.open(encoding=text.encoding, newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
@@ -225,7 +225,7 @@ def _csv_fault(error: str) -> str:
 
 
 def _undecodable_line(text: Text) -> int:
-    """Give the first line with bytes that the encoding does not know."""
+    """Return the first line with bytes that the encoding does not know."""
     with text.path.open(encoding=text.encoding, errors="replace", newline="") as file:
         try:
             for number, line in enumerate(file, 1):

@@ -61,7 +61,7 @@ class Dialect:
 
 
 def normalise(header: str) -> str:
-    """Give a header in the spelling in which we compare: case, spaces and the old brand do not count."""
+    """Return a header in the spelling in which we compare: case, spaces and the old brand do not count."""
     text = " ".join(header.strip("\ufeff \t").split()).casefold()
     text = text.replace("azure active directory", "azure ad").replace("azuread", "azure ad")
     return text.replace("azure ad", "microsoft entra").replace("microsoft entra id ", "microsoft entra ")
@@ -136,7 +136,7 @@ def agent_of(text: str) -> str:
 
 
 def domain_of(address: str) -> str:
-    """Give the part after the @ of the first address; nothing else of a person is kept."""
+    """Return the part after the @ of the first address; nothing else of a person is kept."""
     domain = address.partition("@")[2]
     for mark in ";, ":
         domain = domain.partition(mark)[0]

@@ -108,7 +108,7 @@ class _Rows:
         return np.concatenate(self._twins)
 
     def find(self, keys: IdArray) -> IntArray:
-        """Give the row of each Entra id, -1 where no row has it."""
+        """Return the row of each Entra id, -1 where no row has it."""
         if not len(self._sorted):
             return np.full(len(keys), -1, dtype=np.int32)
         # Sorted needles walk through the haystack once: twice as fast as at random.
@@ -121,7 +121,7 @@ class _Rows:
         )
 
     def add(self, keys: IdArray, losers: BoolArray, labels: IdArray) -> IntArray:
-        """Give each record its row: that of its Entra id, or a new one.
+        """Return each record its row: that of its Entra id, or a new one.
 
         losers : records whose id a better record of the same system has; they get rows of their own.
         """
@@ -233,7 +233,7 @@ def _once(codes: IntArray, among: BoolArray) -> BoolArray:
 
 
 def _names(n: int, entra: Table | None, intune: Table | None, intune_rows: IntArray) -> TextArray:
-    """Give the name of each row so far; Entra's where both have one."""
+    """Return the name of each row so far; Entra's where both have one."""
     names: TextArray = texts([""] * n)
     if intune is not None:
         put_texts(names, intune_rows, intune.texts["name"])

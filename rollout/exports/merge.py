@@ -49,7 +49,7 @@ Source = tuple[Table | None, IntArray]
 
 
 def fleet_of(entra: Table | None, intune: Table | None, configmgr: Table | None, joined: Joined) -> Fleet:
-    """Give one row a device, each column by the precedence above."""
+    """Return one row a device, each column by the precedence above."""
     n = len(joined)
     e: Source = (entra, joined.entra)
     i: Source = (intune, joined.intune)
@@ -174,7 +174,7 @@ def coalesce(n: int, parts: Sequence[tuple[Factor, IntArray]], blank: str) -> Fa
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> Factor:
-    """Give a factor with only the levels that are used, sorted."""
+    """Return a factor with only the levels that are used, sorted."""
     used = np.unique(codes)
     levels = sorted(names[code] for code in used.tolist())
     index = {level: code for code, level in enumerate(levels)}

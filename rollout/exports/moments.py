@@ -46,7 +46,7 @@ class Dates:
         self._known: dict[str, int] = {}
 
     def seconds(self, text: str) -> int:
-        """Give Unix seconds UTC, -1 for empty and for placeholders. Raise `DateError`."""
+        """Return Unix seconds UTC, -1 for empty and for placeholders. Raise `DateError`."""
         known = self._known.get(text)
         if known is None:
             known = self._parse(text.strip())
@@ -81,7 +81,7 @@ class Dates:
         return _utc(int(match[4]), month, day, hour, int(match[6] or 0), int(match[7] or 0))
 
     def _order(self, first: int, second: int, *, dotted: bool, halves: bool) -> bool:
-        """Say whether the day comes first in a numeric date."""
+        """Return whether the day comes first in a numeric date."""
         shows = True if first > 12 else False if second > 12 else None
         if dotted:
             return True
@@ -136,7 +136,7 @@ _YES_NO = {
 
 
 def yes_no(text: str) -> int:
-    """Give 1, 0 or -1 (unknown) for True, Yes, 1 / False, No, 0 / nothing. Raise `ValueError`."""
+    """Return 1, 0 or -1 (unknown) for True, Yes, 1 / False, No, 0 / nothing. Raise `ValueError`."""
     try:
         return _YES_NO[text.strip().casefold()]
     except KeyError as error:

@@ -95,7 +95,7 @@ def _load_all(
 
 
 def _note(table: Table, joins: str, left_out: int) -> str:
-    """Give the kind of a file, for ConfigMgr how its records found their devices, and what was left out."""
+    """Return the kind of a file, for ConfigMgr how its records found their devices, and what was left out."""
     notes = [f"joined by: {joins}"] if table.kind is Kind.CONFIGMGR else []
     if left_out:
         notes.append(f"{left_out:,} lines left out")

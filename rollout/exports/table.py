@@ -48,7 +48,7 @@ class Rejects:
             self.lines.append(line)
 
     def error(self) -> ExportError:
-        """Give the error that refuses the import."""
+        """Return the error that refuses the import."""
         expected = self.lines[0].expected
         hint = next(
             (hint for words, hint in _HINTS if words in expected), "Mend the line, or export the list again."
@@ -294,7 +294,7 @@ def _unique(table: Table, header: _Header, rejects: Rejects) -> Table:
 
 
 def repeats(keys: IdArray | LongArray) -> tuple[IntArray, IntArray]:
-    """Give the rows whose key stood in an earlier row, and that first row of each; in row order."""
+    """Return the rows whose key stood in an earlier row, and that first row of each; in row order."""
     order = np.argsort(keys, kind="stable").astype(np.int32)
     ranked = keys[order]
     same = np.zeros(len(keys), dtype=np.bool_)

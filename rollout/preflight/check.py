@@ -28,7 +28,7 @@ STALE_DAYS = 90
 def preflight(
     inventory: Inventory, *, stale_days: int = STALE_DAYS, off: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:
-    """Give what speaks against the fleet as it is, ordered by rule, then by row; the tenant's come last.
+    """Return what speaks against the fleet as it is, ordered by rule, then by row; the tenant's come last.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _check(stale_days: int, off: Mapping[str, str]) -> None:
 
 
 def rule_ids() -> tuple[str, ...]:
-    """Give the ids of all rules, in order."""
+    """Return the ids of all rules, in order."""
     return (*(rule.id for rule in RULES), *DATA_RULES, *(rule.id for rule in TENANT_RULES))
 
 

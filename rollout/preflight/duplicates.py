@@ -55,7 +55,7 @@ def find_duplicates(fleet: Fleet) -> Duplicates:
 
 
 def _shared(codes: IntArray, among: BoolArray) -> IntArray:
-    """Give the rows that share their code with another row, grouped by code."""
+    """Return the rows that share their code with another row, grouped by code."""
     counts = np.bincount(codes[among], minlength=1)
     rows = np.flatnonzero(among)
     rows = rows[counts[codes[rows]] > 1]
@@ -63,7 +63,7 @@ def _shared(codes: IntArray, among: BoolArray) -> IntArray:
 
 
 def _groups(codes: IntArray, rows: IntArray) -> Iterator[list[int]]:
-    """Give the rows of each code as a list."""
+    """Return the rows of each code as a list."""
     edges = np.flatnonzero(np.diff(codes[rows])) + 1
     for group in np.split(rows, edges):
         if len(group):

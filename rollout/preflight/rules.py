@@ -271,7 +271,7 @@ def view_of(inventory: Inventory, stale_days: int) -> View:
 
 
 def build_of(version: str) -> int:
-    """Give the build of "10.0.22631.4460" (22631), -1 if there is none. 10.0.0.0 is nothing known."""
+    """Return the build of "10.0.22631.4460" (22631), -1 if there is none. 10.0.0.0 is nothing known."""
     parts = version.strip().split(".")
     if len(parts) < 3 or not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts[:3]):
         return UNKNOWN

@@ -47,7 +47,7 @@ class WorkItem:
 
 
 def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[WorkItem, ...]:
-    """Give every step that cleans up duplicates (D1, D2, D5, D6), obsolete and stale (D3) records, by device name.
+    """Return every step that cleans up duplicates (D1, D2, D5, D6), obsolete and stale (D3) records, by device name.
 
     Raise `UsageError` if `stale_days` is less than 21.
     """
@@ -104,5 +104,5 @@ def _keys(fleet: Fleet, row: int) -> str:
 
 
 def worklist_csv(items: Iterable[WorkItem]) -> str:
-    """Give the worklist as CSV with a header; see `rollout.files.csv_text`."""
+    """Return the worklist as CSV with a header; see `rollout.files.csv_text`."""
     return csv_text([field.name for field in fields(WorkItem)], map(astuple, items))

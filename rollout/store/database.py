@@ -74,7 +74,7 @@ class Database:
         return self._vault.add_inventory(inventory)
 
     def inventory_id(self, key: str | None = None) -> str:
-        """Give the id of an inventory; by default of the latest, and never of a made-up one beside real ones."""
+        """Return the id of an inventory; by default of the latest, and never of a made-up one beside real ones."""
         return self._vault.inventory_id(key)
 
     def is_made_up(self, inventory_id: str) -> bool:
@@ -82,11 +82,11 @@ class Database:
         return self._vault.is_made_up(inventory_id)
 
     def latest_real(self) -> str | None:
-        """Give the id of the latest inventory that nobody made up, None if there is none."""
+        """Return the id of the latest inventory that nobody made up, None if there is none."""
         return self._vault.latest_real()
 
     def inventory(self, key: str | None = None) -> Inventory:
-        """Give an inventory; raise `RefusedError` if it was changed in its place."""
+        """Return an inventory; raise `RefusedError` if it was changed in its place."""
         return self._vault.inventory(key)
 
     def add_findings(self, inventory_id: str, findings: Sequence[Finding]) -> None:
@@ -94,11 +94,11 @@ class Database:
         self._vault.add_findings(inventory_id, findings)
 
     def findings(self, inventory_id: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of an inventory; nothing if it was not asked."""
+        """Return what preflight said of an inventory; nothing if it was not asked."""
         return self._vault.findings(inventory_id)
 
     def findings_of(self, plan_key: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of a plan's inventory, without opening the plan."""
+        """Return what preflight said of a plan's inventory, without opening the plan."""
         return self._vault.findings_of(plan_key)
 
     def add_plan(self, plan: Plan, inventory_id: str, scenario: str = "") -> str:
@@ -110,14 +110,14 @@ class Database:
         return self._vault.has_plans()
 
     def plan(self, key: str | None = None) -> StoredPlan:
-        """Give a plan by id or by at least four digits of its digest, verified against that digest.
+        """Return a plan by id or by at least four digits of its digest, verified against that digest.
 
         Raise `RefusedError` if plan, inventory or approval were changed in their place.
         """
         return self._vault.plan(key)
 
     def latest_plan(self) -> str:
-        """Give the id of the plan that is meant where nobody names one: never a made-up one beside real inventories.
+        """Return the id of the plan that is meant where nobody names one: never a made-up one beside real inventories.
 
         Raise `RefusedError` if the latest real inventory has no plan.
         """
@@ -132,7 +132,7 @@ class Database:
         return self._vault.add_simulation(plan_id, summary)
 
     def simulations(self, plan_id: str | None = None) -> dict[str, Any] | None:
-        """Give the latest summary of a plan's simulations, None if it was never simulated."""
+        """Return the latest summary of a plan's simulations, None if it was never simulated."""
         return self._vault.simulations(plan_id)
 
     def start_rollout(self, plan_id: str, directory: str, seed: int, speed: str, at: int) -> str:
@@ -144,15 +144,15 @@ class Database:
         return self._rollouts.has_any()
 
     def rollout(self, key: str | None = None) -> StoredRollout:
-        """Give a rollout."""
+        """Return a rollout."""
         return self._rollouts.get(key)
 
     def rollout_of(self, plan_id: str | None) -> str | None:
-        """Give the id of a plan's latest rollout, None if it was never executed."""
+        """Return the id of a plan's latest rollout, None if it was never executed."""
         return self._rollouts.of_plan(plan_id)
 
     def rollouts(self) -> Sequence[StoredRollout]:
-        """Give all rollouts, the oldest first."""
+        """Return all rollouts, the oldest first."""
         return self._rollouts.all()
 
     def journal(
@@ -180,7 +180,7 @@ class Database:
         )
 
     def reader(self, rollout_id: str | None = None) -> JournalReader:
-        """Give the journal of a rollout for reading, as of this moment."""
+        """Return the journal of a rollout for reading, as of this moment."""
         run, origin, devices = self._rollouts.origin(rollout_id)
         known = self._readers.get(origin)
         if known is None:
@@ -190,7 +190,7 @@ class Database:
         return known
 
     def membership_log(self, rollout_id: str) -> SqlMembershipLog:
-        """Give the memory of the embedded directory of a rollout."""
+        """Return the memory of the embedded directory of a rollout."""
         return SqlMembershipLog(self._access, self._rollouts.origin(rollout_id)[0])
 
     def command(
@@ -216,12 +216,12 @@ class Database:
         return self._rollouts.release_lease(rollout_id, by, at)
 
     def verify_chain(self, rollout_id: str | None = None) -> ChainBreak | None:
-        """Give the first row of a journal that does not fit, None if all do."""
+        """Return the first row of a journal that does not fit, None if all do."""
         run, origin, _ = self._rollouts.origin(rollout_id)
         return first_break(self._access, run, origin)
 
     def check_integrity(self) -> tuple[bool, str]:
-        """Say whether the database's own structure is whole, and that its plans are what they were."""
+        """Return whether the database's own structure is whole, and that its plans are what they were."""
         if self._access.is_sqlite:
             with self._access.reading() as connection:
                 said = connection.execute(text("PRAGMA integrity_check(1)")).scalar()
@@ -232,7 +232,7 @@ class Database:
         return True, f"{self.where} is whole"
 
     def check_chain(self) -> tuple[bool, str]:
-        """Say whether every row of every journal fits the rows before it."""
+        """Return whether every row of every journal fits the rows before it."""
         rollouts = self.rollouts()
         for rollout in rollouts:
             broken = self.verify_chain(rollout.id)
@@ -241,7 +241,7 @@ class Database:
         return True, f"every row fits its seal ({len(rollouts)} rollouts)"
 
     def now(self) -> float:
-        """Give Unix seconds by the clock by which leases end: the server's own, on SQLite this machine's."""
+        """Return Unix seconds by the clock by which leases end: the server's own, on SQLite this machine's."""
         return self._access.now()
 
     def check_lease(self, now: float | None = None) -> tuple[bool, str]:

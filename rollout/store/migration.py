@@ -40,7 +40,7 @@ def bring_up_to_date(access: Access) -> Path | None:
 
 
 def version_of(connection: Connection, where: str) -> str | None:
-    """Give the version of the database, None if it is empty; raise `DatabaseError` if it is not for us."""
+    """Return the version of the database, None if it is empty; raise `DatabaseError` if it is not for us."""
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in tables:
         if tables:

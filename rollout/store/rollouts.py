@@ -59,7 +59,7 @@ class Rollouts:
             return connection.execute(select(ROLLOUT.c.id).limit(1)).first() is not None
 
     def of_plan(self, plan_key: str | None) -> str | None:
-        """Give the latest rollout of a plan, None if it was never executed."""
+        """Return the latest rollout of a plan, None if it was never executed."""
         with self._access.reading() as connection:
             number = plan_number(connection, plan_key)
             query = select(ROLLOUT.c.id).where(ROLLOUT.c.plan_id == number).order_by(ROLLOUT.c.id.desc())
@@ -67,18 +67,18 @@ class Rollouts:
         return f"run-{known}" if known is not None else None
 
     def get(self, key: str | None) -> StoredRollout:
-        """Give a rollout, the latest by default."""
+        """Return a rollout, the latest by default."""
         with self._access.reading() as connection:
             return _stored(connection, find(connection, ROLLOUT, "run", key))
 
     def all(self) -> Sequence[StoredRollout]:
-        """Give all rollouts, the oldest first."""
+        """Return all rollouts, the oldest first."""
         with self._access.reading() as connection:
             numbers = connection.execute(select(ROLLOUT.c.id).order_by(ROLLOUT.c.id)).scalars().all()
             return tuple(_stored(connection, number) for number in numbers)
 
     def origin(self, key: str | None) -> tuple[int, str, int]:
-        """Give (number, seal before the first row, devices) of a rollout.
+        """Return (number, seal before the first row, devices) of a rollout.
 
         Raise `RefusedError` if it does not belong to its plan any more.
         """
@@ -142,7 +142,7 @@ def _row(connection: Connection, number: int) -> Told:
 
 
 def last_progress(connection: Connection, number: int) -> Progress | None:
-    """Give the progress of the last decision without reading the rows before it."""
+    """Return the progress of the last decision without reading the rows before it."""
     entry = lease.ENTRY.c
     query = select(entry.body).where(entry.rollout_id == number, entry.kind == "decision")
     body = connection.execute(query.order_by(entry.number.desc()).limit(1)).scalar()

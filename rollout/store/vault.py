@@ -77,7 +77,7 @@ class Vault:
             return _named("inv", connection.execute(insert(INVENTORY), values))
 
     def inventory_id(self, key: str | None = None) -> str:
-        """Give the id of an inventory; raise `UsageError` if it is unknown.
+        """Return the id of an inventory; raise `UsageError` if it is unknown.
 
         The default is the latest real one: a made-up fleet never takes its place.
         """
@@ -90,7 +90,7 @@ class Vault:
             return self._is_made_up(connection, find(connection, INVENTORY, "inv", key))
 
     def latest_real(self) -> str | None:
-        """Give the id of the latest inventory that nobody made up, None if there is none."""
+        """Return the id of the latest inventory that nobody made up, None if there is none."""
         with self._access.reading() as connection:
             number = self._latest_real(connection)
         return None if number is None else f"inv-{number}"
@@ -114,7 +114,7 @@ class Vault:
         return self._made_up[number]
 
     def inventory(self, key: str | None = None) -> Inventory:
-        """Give an inventory, the latest by default; raise `RefusedError` if it was changed in its place."""
+        """Return an inventory, the latest by default; raise `RefusedError` if it was changed in its place."""
         with self._access.reading() as connection:
             number = self._inventory_number(connection, key)
             row = connection.execute(select(INVENTORY).where(INVENTORY.c.id == number)).one()
@@ -133,7 +133,7 @@ class Vault:
             connection.execute(insert(FINDINGS), values)
 
     def findings(self, inventory_key: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of an inventory; nothing if it was not asked."""
+        """Return what preflight said of an inventory; nothing if it was not asked."""
         with self._access.reading() as connection:
             number = self._inventory_number(connection, inventory_key)
             query = select(FINDINGS).where(FINDINGS.c.inventory_id == number)
@@ -141,7 +141,7 @@ class Vault:
         return _findings_of(_opened(_FindingColumns, f"findings of inv-{number}", row)) if row else ()
 
     def findings_of(self, plan_key: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of a plan's inventory, without opening the plan."""
+        """Return what preflight said of a plan's inventory, without opening the plan."""
         with self._access.reading() as connection:
             query = select(PLAN.c.inventory_id).where(PLAN.c.id == plan_number(connection, plan_key))
             number = connection.execute(query).scalar_one()
@@ -174,7 +174,7 @@ class Vault:
             return connection.execute(select(PLAN.c.id).limit(1)).first() is not None
 
     def latest_plan(self) -> str:
-        """Give the id of the plan that is meant where nobody names one.
+        """Return the id of the plan that is meant where nobody names one.
 
         Beside real inventories no plan of a made-up fleet is, and none of an older inventory while the latest one
         has no plan: then raise `RefusedError`. An undo belongs to the inventory of what it undoes.
@@ -200,7 +200,7 @@ class Vault:
         return self.plan(f"plan-{number}").plan.is_undo
 
     def plan(self, key: str | None = None) -> StoredPlan:
-        """Give a plan by id or digest prefix, the latest by default.
+        """Return a plan by id or digest prefix, the latest by default.
 
         Raise `UsageError` if it is unknown or ambiguous; `RefusedError` if plan, inventory or approval
         are not what they were when they were stored.
@@ -239,7 +239,7 @@ class Vault:
             return _named("sim", connection.execute(insert(SIMULATION), values))
 
     def simulations(self, plan_key: str | None = None) -> dict[str, Any] | None:
-        """Give the latest summary of a plan's simulations, None if it was never simulated."""
+        """Return the latest summary of a plan's simulations, None if it was never simulated."""
         with self._access.reading() as connection:
             number = plan_number(connection, plan_key)
             query = select(SIMULATION.c.summary).where(SIMULATION.c.plan_id == number)
@@ -254,7 +254,7 @@ class Vault:
 
 
 def find(connection: Connection, table: Table, prefix: str, key: str | None) -> int:
-    """Give the number of "inv-3", or of the latest; raise `UsageError` naming what exists."""
+    """Return the number of "inv-3", or of the latest; raise `UsageError` naming what exists."""
     last = connection.execute(select(func.max(table.c.id))).scalar()
     if last is None:
         found = "none" if key is None else f"'{key}', and none exists yet"
@@ -270,7 +270,7 @@ def find(connection: Connection, table: Table, prefix: str, key: str | None) -> 
 
 
 def plan_number(connection: Connection, key: str | None) -> int:
-    """Give the number of a plan by id or by the first hex digits of its digest."""
+    """Return the number of a plan by id or by the first hex digits of its digest."""
     if key is None or not re.fullmatch(r"[0-9a-fA-F]{1,64}", key):
         return find(connection, PLAN, "plan", key)
     if len(key) < PREFIX_MIN:
@@ -308,7 +308,7 @@ def _check_inventory(connection: Connection, plan: Plan, number: int, what: str)
 
 
 def _opened(kind: type[T], what: str, row: Row[Any]) -> T:
-    """Give the value of a row; raise `RefusedError` if its bytes are not those that were sealed."""
+    """Return the value of a row; raise `RefusedError` if its bytes are not those that were sealed."""
     if not isinstance(row.body, bytes) or _seal(row.body) != row.seal:
         raise _changed(what)
     try:

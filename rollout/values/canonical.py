@@ -65,24 +65,24 @@ def _text(document: Any) -> str:
 
 
 def digest_of(value: object) -> str:
-    """Give the SHA-256 of the canonical form of a dataclass, as 64 hex digits."""
+    """Return the SHA-256 of the canonical form of a dataclass, as 64 hex digits."""
     document = _document(value, lambda data: hashlib.sha256(data).hexdigest())
     return hashlib.sha256(_text(document).encode()).hexdigest()
 
 
 def dumps(value: object) -> bytes:
-    """Give the canonical form with its arrays, compressed, for storing."""
+    """Return the canonical form with its arrays, compressed, for storing."""
     text = _text(_document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode()))
     return zlib.compress(text.encode(), 1)
 
 
 def document_of(value: object) -> Any:
-    """Give the canonical form as what `json` writes: objects, lists, texts, numbers. Readable, for small values."""
+    """Return the canonical form as what `json` writes: objects, lists, texts, numbers. Readable, for small values."""
     return _document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode())
 
 
 def value_of(kind: type[T], document: Any) -> T:
-    """Give back the value of type `kind` from its `document_of`; a field that is missing has its default.
+    """Return the value of type `kind` from its `document_of`; a field that is missing has its default.
 
     Raise a `ValueError` if the document describes something else.
     """
@@ -93,7 +93,7 @@ def value_of(kind: type[T], document: Any) -> T:
 
 
 def loads(kind: type[T], data: bytes) -> T:
-    """Give back the value of type `kind` that `dumps` wrote.
+    """Return the value of type `kind` that `dumps` wrote.
 
     Raise a `ValueError` if the bytes are damaged or describe something else.
     """
@@ -105,7 +105,7 @@ def loads(kind: type[T], data: bytes) -> T:
 
 
 def document_in(data: bytes, name: str = "document") -> Any:
-    """Give what `dumps` wrote with its arrays still packed; raise a `ValueError` if it is damaged."""
+    """Return what `dumps` wrote with its arrays still packed; raise a `ValueError` if it is damaged."""
     try:
         return json.loads(zlib.decompress(data))
     except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:

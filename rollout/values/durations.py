@@ -19,7 +19,7 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 def parse_duration(text: str) -> int:
-    """Give the seconds of a duration; fractions are allowed if they come out as whole seconds.
+    """Return the seconds of a duration; fractions are allowed if they come out as whole seconds.
 
     Raise a `ValueError` that says what was expected and found.
     """

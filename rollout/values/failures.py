@@ -134,7 +134,7 @@ _DECIMAL = re.compile(r"-?\d{1,10}", re.ASCII)
 
 
 def explain(code: int) -> Failure:
-    """Give what is known of a code, signed or unsigned; an unknown one says so.
+    """Return what is known of a code, signed or unsigned; an unknown one says so.
 
     Raise `ValueError` if it does not fit 32 bits.
     """

@@ -25,12 +25,12 @@ UNKNOWN = -1
 
 
 def texts(values: Iterable[str]) -> TextArray:
-    """Give `values` as a numpy array of variable-width strings, shape ``(n,)``."""
+    """Return `values` as a numpy array of variable-width strings, shape ``(n,)``."""
     return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
 def texts_at(column: TextArray, rows: IntArray | LongArray) -> TextArray:
-    """Give the texts of some rows, in their order.
+    """Return the texts of some rows, in their order.
 
     NumPy 2.1 reads freed memory where variable-width strings are chosen by indices of 32 bits.
     """
@@ -86,7 +86,7 @@ class Factor:
 
     @classmethod
     def constant(cls, value: str, n: int) -> Factor:
-        """Give a column of `n` times the same value."""
+        """Return a column of `n` times the same value."""
         return cls(np.zeros(n, dtype=np.int32), (value,))
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class Factor:
         return np.asarray(self.codes == code)
 
     def take(self, rows: IntArray) -> Factor:
-        """Give the same column for some rows only; the levels stay."""
+        """Return the same column for some rows only; the levels stay."""
         return Factor(self.codes[rows], self.levels)
 
 
@@ -175,7 +175,7 @@ class Fleet:
         return len(self.ids)
 
     def take(self, rows: IntArray) -> Fleet:
-        """Give the fleet of some rows only, in their order."""
+        """Return the fleet of some rows only, in their order."""
         return Fleet(
             ids=texts_at(self.ids, rows),
             names=texts_at(self.names, rows),
@@ -187,7 +187,7 @@ class Fleet:
         )
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Give the row of each id that is in the fleet."""
+        """Return the row of each id that is in the fleet."""
         return {item: self._index[item] for item in ids if item in self._index}
 
     @cached_property

@@ -54,7 +54,7 @@ class Observation:
     readable: bool = True
 
     def of(self, first: int, last: int) -> NDArray[np.int64]:
-        """Give the counts of the batches first … last-1, shape (stratum, outcome)."""
+        """Return the counts of the batches first … last-1, shape (stratum, outcome)."""
         return np.asarray(self.counts[first:last].sum(axis=0), dtype=np.int64)
 
 

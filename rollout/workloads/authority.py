@@ -43,7 +43,7 @@ def authority(workload: str, comanaged: int, flags: Flags, site_version: int | N
 
 
 def authorities(comanaged: int, flags: Flags, site_version: int | None = None) -> dict[str, Authority]:
-    """Give the authority of each workload, by name; arguments as in `authority`."""
+    """Return the authority of each workload, by name; arguments as in `authority`."""
     return {name: authority(name, comanaged, flags, site_version) for name in WORKLOADS}
 
 

@@ -50,19 +50,19 @@ class Transition:
     allowed: bool = True
 
     def enrolls(self, groups: Groups) -> int:
-        """Give how many devices begin to enroll because of it, each after its own random time."""
+        """Return how many devices begin to enroll because of it, each after its own random time."""
         return _targeted(self.after, groups) - min(
             _targeted(self.before, groups), _targeted(self.after, groups)
         )
 
     def stops(self, groups: Groups) -> int:
-        """Give how many devices that have not enrolled yet no longer will."""
+        """Return how many devices that have not enrolled yet no longer will."""
         return _targeted(self.before, groups) - min(
             _targeted(self.before, groups), _targeted(self.after, groups)
         )
 
     def fits(self, groups: Groups | None) -> bool:
-        """Say whether it may be made: it is no break of a plan, or, leaving Pilot, it changes nobody's enrollment.
+        """Return whether it may be made: it is no break of a plan, or, leaving Pilot, it changes nobody's enrollment.
 
         So All is fine once the last eligible device is in. groups : None where no inventory tells.
         """
@@ -145,5 +145,5 @@ TRANSITIONS: Mapping[tuple[Mode, Mode], Transition] = MappingProxyType(
 
 
 def transition(before: Mode, after: Mode) -> Transition:
-    """Give what a change of automatic enrollment does; it is defined for every pair."""
+    """Return what a change of automatic enrollment does; it is defined for every pair."""
     return TRANSITIONS[before, after]

@@ -152,17 +152,17 @@ USUAL_ORDER = (
 
 
 def moves_with(name: str) -> tuple[str, ...]:
-    """Give the workloads that a switch of `name` moves, itself first."""
+    """Return the workloads that a switch of `name` moves, itself first."""
     return (name, *WORKLOADS[name].implies)
 
 
 def workloads_of(flags: int) -> tuple[str, ...]:
-    """Give the workloads that Intune manages by a client's flags; unknown bits are ignored."""
+    """Return the workloads that Intune manages by a client's flags; unknown bits are ignored."""
     return tuple(item.name for item in _ALL if flags & item.bit)
 
 
 def missing_counterparts(name: str, confirmed: Collection[str]) -> tuple[str, ...]:
-    """Give the workloads that would move with `name` without a confirmed counterpart in Intune."""
+    """Return the workloads that would move with `name` without a confirmed counterpart in Intune."""
     return tuple(move for move in moves_with(name) if move not in confirmed)
 
 
@@ -186,7 +186,7 @@ def order_advice(name: str, at_intune: Iterable[str]) -> tuple[str, ...]:
 
 
 def outside_superset(auto_enrollment: Collection[str], staging: Collection[str]) -> tuple[str, ...]:
-    """Give the members of a staging collection that are not in the auto-enrollment collection, sorted.
+    """Return the members of a staging collection that are not in the auto-enrollment collection, sorted.
 
     The auto-enrollment collection must contain every staging collection: a device that is not enrolled has
     nothing to switch. The caller refuses a change after which this is not empty.

@@ -72,7 +72,7 @@ class ClientState:
     failure: Failure | None = None
 
     def authorities(self, site_version: int | None = None) -> dict[str, Authority]:
-        """Give who manages each workload, by name."""
+        """Return who manages each workload, by name."""
         return authorities(self.comanaged, self.flags, site_version)
 
 

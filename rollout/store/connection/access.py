@@ -39,7 +39,7 @@ MAGIC = b"SQLite format 3\x00"
 
 
 def is_wal_safe(version: tuple[int, int, int]) -> bool:
-    """Say whether this SQLite is free of the WAL-reset bug: 3.51.3, back-ported to 3.50.7 and 3.44.6."""
+    """Return whether this SQLite is free of the WAL-reset bug: 3.51.3, back-ported to 3.50.7 and 3.44.6."""
     if version >= (3, 51, 3):
         return True
     return any(version[:2] == safe[:2] and version >= safe for safe in ((3, 50, 7), (3, 44, 6)))
@@ -63,13 +63,13 @@ class Access:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database and writes nothing."""
+        """Return a connection that sees one state of the database and writes nothing."""
         with translated(self.where), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that no other writer can interleave with.
+        """Return a connection in a transaction that no other writer can interleave with.
 
         Committed at the end, durable then; rolled back if anything is raised.
         """
@@ -81,7 +81,7 @@ class Access:
             yield connection
 
     def now(self) -> float:
-        """Give Unix seconds by the clock that all executors share: a server's own, or this machine's."""
+        """Return Unix seconds by the clock that all executors share: a server's own, or this machine's."""
         if self.is_sqlite:
             return time.time()
         with self.reading() as connection:

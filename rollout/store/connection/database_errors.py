@@ -99,7 +99,7 @@ def readable(what: str) -> Iterator[None]:
 
 
 def said_of(error: BaseException) -> Said:
-    """Give what to say of an error: by its code, or by its class where it has none."""
+    """Return what to say of an error: by its code, or by its class where it has none."""
     origin: Any = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(origin, "sqlite_errorcode", None)
     if code is not None:

@@ -9,7 +9,7 @@ _PROC = Path("/proc")
 
 
 def mark_of_this_process() -> str:
-    """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
+    """Return a text that names this process on this boot of this machine; "" where /proc does not tell."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         space = (_PROC / "self/ns/pid").readlink().name
@@ -20,7 +20,7 @@ def mark_of_this_process() -> str:
 
 
 def is_surely_dead(mark: str) -> bool:
-    """Say whether the process of `mark` is known to have ended.
+    """Return whether the process of `mark` is known to have ended.
 
     Only this very boot and process namespace can know: everybody else waits for the lease to expire.
     """

@@ -26,14 +26,14 @@ class ServerTime:
         self._take()
 
     def now(self) -> float:
-        """Give the present, asking the server anew where the last answer is old or in doubt."""
+        """Return the present, asking the server anew where the last answer is old or in doubt."""
         by_wall, by_steady = self._passed()
         if by_steady > ASK_AGAIN_S or abs(by_wall - by_steady) > APART_S:
             self._take()
         return self.carried()
 
     def carried(self) -> float:
-        """Give the present without asking: of this machine's clocks, the one that went further counts."""
+        """Return the present without asking: of this machine's clocks, the one that went further counts."""
         return self._server + max(self._passed())
 
     def _passed(self) -> tuple[float, float]:

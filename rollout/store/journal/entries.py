@@ -68,7 +68,7 @@ class Kept:
 
 
 def kept(entry: Entry, number: int, epoch: int, before: str) -> Kept:
-    """Give `entry` its place: `before` is the seal of row `number` - 1."""
+    """Return `entry` its place: `before` is the seal of row `number` - 1."""
     body = json.dumps(entry.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     row = Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, "")
     return Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, seal_of(before, row))
@@ -82,18 +82,18 @@ def seal_of(before: str, row: Kept) -> str:
 
 
 def genesis(*facts: str | int) -> str:
-    """Give the seal before the first row: it binds the journal to its rollout and plan."""
+    """Return the seal before the first row: it binds the journal to its rollout and plan."""
     return hashlib.sha256(json.dumps(["rollout journal", *facts]).encode()).hexdigest()
 
 
 def pack(*arrays: IntArray) -> bytes:
     """Compress int32 arrays, one behind the other."""
-    joined = np.concatenate([np.asarray(one, dtype="<i4") for one in arrays])
+    joined = np.concatenate([np.asarray(array, dtype="<i4") for array in arrays])
     return zlib.compress(joined.tobytes(), 1)
 
 
 def unpack(packed: bytes, *lengths: int) -> list[IntArray]:
-    """Give the arrays back. Raise `ValueError` if they are damaged or of other lengths."""
+    """Return the arrays back. Raise `ValueError` if they are damaged or of other lengths."""
     joined = unpack_whole(packed)
     if len(joined) != sum(lengths):
         raise ValueError(f"expected {sum(lengths)} numbers, found {len(joined)}")
@@ -101,7 +101,7 @@ def unpack(packed: bytes, *lengths: int) -> list[IntArray]:
 
 
 def unpack_whole(packed: bytes) -> IntArray:
-    """Give all packed numbers as one array. Raise `ValueError` if they are damaged."""
+    """Return all packed numbers as one array. Raise `ValueError` if they are damaged."""
     try:
         return np.frombuffer(zlib.decompress(packed), dtype="<i4").astype(np.int32)
     except zlib.error as error:
@@ -143,7 +143,7 @@ def decision_of(row: Kept) -> tuple[DecisionRow, Progress, ProgressPoint, Batch 
 
 
 def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:
-    """Say how far the directory has answered, and what it said."""
+    """Return how far the directory has answered, and what it said."""
     body = {
         "upto": upto,
         "accepted": len(applied.accepted),
@@ -160,12 +160,12 @@ def withdraw_entry(applied: Applied, at: int) -> Entry:
 
 
 def applied_of(row: Kept) -> Applied:
-    """Give the directory's answer to a chunk."""
+    """Return the directory's answer to a chunk."""
     told = row.told
     parts = unpack(row.packed, told["accepted"], told["adopted"], told["rejected"])
     return Applied(parts[0], parts[1], parts[2], tuple(told["reasons"]))
 
 
 def point_of(row: Kept) -> ProgressPoint:
-    """Give the counts of a row of kind point."""
+    """Return the counts of a row of kind point."""
     return value_of(ProgressPoint, row.told)

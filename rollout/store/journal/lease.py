@@ -40,7 +40,7 @@ _INSERT = insert(ENTRY)
 
 
 def read(connection: Connection, run: int, *, lock: bool = False) -> Row[tuple[object, ...]]:
-    """Give the lease row; with `lock` nobody else changes it in this transaction (PostgreSQL)."""
+    """Return the lease row; with `lock` nobody else changes it in this transaction (PostgreSQL)."""
     row = connection.execute(_LOCK if lock else _READ, {"run": run}).one_or_none()
     if row is None:
         raise DatabaseError(f"the lease row of run-{run} is missing", "restore a backup")
@@ -48,7 +48,7 @@ def read(connection: Connection, run: int, *, lock: bool = False) -> Row[tuple[o
 
 
 def info_of(row: Row[tuple[object, ...]]) -> LeaseInfo:
-    """Give what people want to know of a lease."""
+    """Return what people want to know of a lease."""
     return LeaseInfo(row.epoch, row.holder, row.since, row.expires)
 
 

@@ -24,7 +24,7 @@ class SqlMembershipLog:
         self._access, self._run = access, run
 
     def load(self) -> Iterator[tuple[int, int, IntArray]]:
-        """Give (instant, batch, rows) of all additions; raise `DatabaseError` if one was changed."""
+        """Return (instant, batch, rows) of all additions; raise `DatabaseError` if one was changed."""
         with self._access.reading() as connection:
             found = connection.execute(
                 select(MEMBERSHIP).where(MEMBERSHIP.c.rollout_id == self._run).order_by(MEMBERSHIP.c.number)

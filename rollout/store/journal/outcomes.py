@@ -18,7 +18,7 @@ PIECE = 10_000
 
 
 def nothing_known(devices: int) -> DeviceOutcomes:
-    """Give the outcomes of a fleet before the first release."""
+    """Return the outcomes of a fleet before the first release."""
     return DeviceOutcomes(
         outcome=np.full(devices, NOT_RELEASED, dtype=np.int8),
         at=np.full(devices, -1, dtype=np.int64),
@@ -27,7 +27,7 @@ def nothing_known(devices: int) -> DeviceOutcomes:
 
 
 def load_outcomes(connection: Connection, run: int, devices: int) -> DeviceOutcomes:
-    """Give the outcomes as they were last saved."""
+    """Return the outcomes as they were last saved."""
     out = nothing_known(devices)
     query = select(DEVICE.c.row, DEVICE.c.outcome, DEVICE.c.at, DEVICE.c.code)
     found = connection.execute(query.where(DEVICE.c.rollout_id == run)).all()
@@ -42,7 +42,7 @@ def load_outcomes(connection: Connection, run: int, devices: int) -> DeviceOutco
 
 
 def changed_rows(before: DeviceOutcomes, after: DeviceOutcomes) -> LongArray:
-    """Give the fleet rows whose outcome, instant or code is another now."""
+    """Return the fleet rows whose outcome, instant or code is another now."""
     differs = (before.outcome != after.outcome) | (before.at != after.at) | (before.code != after.code)
     return np.flatnonzero(differs)
 
@@ -56,7 +56,7 @@ def write_outcomes(connection: Connection, run: int, after: DeviceOutcomes, rows
             statement,
             [
                 {"rollout_id": run, "row": row, "outcome": outcome, "at": at, "code": code}
-                for row, outcome, at, code in zip(*(one.tolist() for one in columns), strict=True)
+                for row, outcome, at, code in zip(*(column.tolist() for column in columns), strict=True)
             ],
         )
 

@@ -59,7 +59,7 @@ def catch_up(connection: Connection, run: int, replay: Replay) -> LeaseInfo:
 
 
 def rows_after(connection: Connection, run: int, after: int, upto: int) -> Iterator[Kept]:
-    """Give the rows `after` < number ≤ `upto`, in order."""
+    """Return the rows `after` < number ≤ `upto`, in order."""
     for row in connection.execute(_ROWS, {"run": run, "after": after, "upto": upto}):
         number, kind, at, epoch, batch, body, packed, seal = row
         yield Kept(number, kind, at, epoch, batch, body, bytes(packed or b""), seal)
@@ -71,40 +71,40 @@ class Told(ABC):
     _replay: Replay
 
     def progress(self) -> Progress | None:
-        """Give the progress of the last decision, None before the first."""
+        """Return the progress of the last decision, None before the first."""
         return self._replay.progress
 
     def batches(self) -> Sequence[Batch]:
-        """Give all intended batches in order."""
+        """Return all intended batches in order."""
         return tuple(self._replay.batches)
 
     def confirmed(self, batch: int) -> int:
-        """Say how many devices of a batch are confirmed or cancelled."""
+        """Return how many devices of a batch are confirmed or cancelled."""
         return self._replay.confirmed[batch]
 
     def commands(self) -> Commands:
-        """Give what people ask for."""
+        """Return what people ask for."""
         return self._replay.commands
 
     def decisions(self) -> Sequence[DecisionRow]:
-        """Give all decision rows in order."""
+        """Return all decision rows in order."""
         return tuple(self._replay.decisions)
 
     def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts in order."""
+        """Return the recorded counts in order."""
         return tuple(self._replay.points)
 
     def added(self) -> IntArray:
-        """Give the rows that we added, in order."""
+        """Return the rows that we added, in order."""
         parts = [applied.accepted for _, _, applied in self._replay.applied]
         return np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
 
     def withdrawals(self) -> Sequence[tuple[int, Applied]]:
-        """Give (Unix seconds, answer) of the withdrawals of single devices."""
+        """Return (Unix seconds, answer) of the withdrawals of single devices."""
         return tuple(self._replay.withdrawals)
 
     def sessions(self) -> Sequence[tuple[int, str, str]]:
-        """Give (Unix seconds, kind, text) of what happened to the executions."""
+        """Return (Unix seconds, kind, text) of what happened to the executions."""
         return tuple(self._replay.sessions)
 
 
@@ -125,11 +125,11 @@ class JournalReader(Told):
             self._lease = catch_up(connection, self._run, self._replay)
 
     def applied(self) -> Sequence[tuple[int, int, Applied]]:
-        """Give (Unix seconds, batch, answer) of each confirmed chunk."""
+        """Return (Unix seconds, batch, answer) of each confirmed chunk."""
         return tuple(self._replay.applied)
 
     def audit(self) -> Sequence[Audit]:
-        """Give (Unix seconds, who, what, why) of everything that was decided or asked for."""
+        """Return (Unix seconds, who, what, why) of everything that was decided or asked for."""
         return tuple(self._replay.audit)
 
     def lease(self) -> LeaseInfo:
@@ -137,13 +137,13 @@ class JournalReader(Told):
         return self._lease
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device as it was last saved."""
+        """Return the state of each device as it was last saved."""
         with self._access.reading() as connection:
             return load_outcomes(connection, self._run, self._devices)
 
 
 def first_break(access: Access, run: int, origin: str) -> ChainBreak | None:
-    """Give the first row of a journal that does not fit, None if all do."""
+    """Return the first row of a journal that does not fit, None if all do."""
     replay = Replay(f"run-{run}", origin)
     with access.reading() as connection:
         head = lease.read(connection, run)

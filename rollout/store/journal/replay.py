@@ -102,7 +102,7 @@ def _point(replay: Replay, row: Kept) -> None:
 
 def _keep(replay: Replay, point: ProgressPoint) -> None:
     """Keep counts in order of time: earlier versions let a resumed simulated directory live some of it again."""
-    insort(replay.points, point, key=lambda one: one.at)
+    insort(replay.points, point, key=lambda item: item.at)
 
 
 def _confirm(replay: Replay, row: Kept) -> None:
@@ -172,7 +172,7 @@ _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
 def with_command(
     before: Commands, kind: str, by: str, reason: str, rows: tuple[int, ...], phase: int
 ) -> Commands:
-    """Give what people ask for after one more command. An abort is final."""
+    """Return what people ask for after one more command. An abort is final."""
     if kind == "exclude":
         return dataclasses.replace(before, excluded=tuple(sorted({*before.excluded, *rows})))
     if kind == "withdraw":

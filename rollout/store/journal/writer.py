@@ -86,7 +86,7 @@ class SqlJournal(Told):
         self.release("interrupted" if error is not None else "ended")
 
     def commands(self) -> Commands:
-        """Give what people ask for at this moment. Raise `LeaseError` if the lease is lost."""
+        """Return what people ask for at this moment. Raise `LeaseError` if the lease is lost."""
         with self._access.reading() as connection:
             self._mine(catch_up(connection, self._run, self._replay))
         return self._replay.commands
@@ -103,7 +103,7 @@ class SqlJournal(Told):
             self.heartbeat()
 
     def held_s(self) -> float:
-        """Give the seconds for which nobody can take over, by this machine's clocks; less than 0 is over.
+        """Return the seconds for which nobody can take over, by this machine's clocks; less than 0 is over.
 
         Asks no database, so any thread may call it. A person who releases the lease by hand is not known of.
         """
@@ -117,7 +117,7 @@ class SqlJournal(Told):
         self._renew()
 
     def release(self, why: str = "ended") -> None:
-        """Give the lease back; another executor may go on at once. Nothing happens if it is lost."""
+        """Return the lease back; another executor may go on at once. Nothing happens if it is lost."""
         with contextlib.suppress(LeaseError):
             self._append()
         with self._access.writing() as connection:
@@ -150,7 +150,7 @@ class SqlJournal(Told):
         self._append(Entry("session", at, {"kind": kind, "text": text}))
 
     def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts in order of time."""
+        """Return the recorded counts in order of time."""
         return (*self._replay.points, *self._waiting)
 
     def save_outcomes(self, outcomes: DeviceOutcomes) -> int:
@@ -180,7 +180,7 @@ class SqlJournal(Told):
 
     def _append(self, *entries: Entry) -> None:
         """Write what waits, then `entries`, in one transaction."""
-        waiting = [Entry("point", one.at, document_of(one)) for one in self._waiting]
+        waiting = [Entry("point", _waiting.at, document_of(_waiting)) for _waiting in self._waiting]
         if not waiting and not entries:
             return
         term = self._term()
@@ -195,7 +195,7 @@ class SqlJournal(Told):
         self._replay.take(new)
 
     def _chained(self, entries: Sequence[Entry]) -> list[Kept]:
-        """Give the entries their places behind the last known row."""
+        """Return the entries their places behind the last known row."""
         number, seal = self._replay.number, self._replay.seal
         new = []
         for entry in entries:
