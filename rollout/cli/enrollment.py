@@ -24,7 +24,7 @@ from rollout.workloads import (
     Groups,
     Leave,
     Mode,
-    Standing,
+    StateCounts,
     Status,
     Step,
     Transition,
@@ -93,7 +93,7 @@ def enrollment(
     _show_changes(as_json=as_json)
 
 
-def standing_of(database: Database, rollout_id: str) -> Standing:
+def standing_of(database: Database, rollout_id: str) -> StateCounts:
     """Count the devices of a rollout's plan from its journal; who is enrolled already counts as enrolled.
 
     A device that waits for a sign-in shows only by its code; all others that wait are enrolling.
@@ -113,7 +113,7 @@ def standing_of(database: Database, rollout_id: str) -> Standing:
         Status.ENROLLING: planned & np.isin(told.outcome, (Outcome.PENDING, Outcome.TIMED_OUT)),
         Status.NOT_BEGUN: planned & np.isin(told.outcome, (NOT_RELEASED, Outcome.REJECTED)),
     }
-    standing = Standing(devices=int(planned.sum()))
+    standing = StateCounts(devices=int(planned.sum()))
     for status, chosen in rows.items():
         for level in ("hybrid", "entra", "unknown"):
             if count := int((chosen & (join == level)).sum()):
@@ -133,7 +133,7 @@ def _joins(fleet: Any) -> tuple[str, ...]:
     return levels
 
 
-def _show(standing: Standing, of: str, *, as_json: bool) -> None:
+def _show(standing: StateCounts, of: str, *, as_json: bool) -> None:
     if as_json:
         emit(_document(standing, of))
         return
@@ -158,7 +158,7 @@ def _show(standing: Standing, of: str, *, as_json: bool) -> None:
         table(["code", "name", "class", "devices", "next action"], codes)
 
 
-def _document(standing: Standing, of: str) -> dict[str, Any]:
+def _document(standing: StateCounts, of: str) -> dict[str, Any]:
     return {
         "of": of,
         "devices": standing.devices,

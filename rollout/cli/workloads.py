@@ -25,7 +25,7 @@ from rollout.workloads import (
 
 if TYPE_CHECKING:
     from rollout.values import Fleet
-    from rollout.workloads import Standing
+    from rollout.workloads import StateCounts
 
 
 def workloads(
@@ -99,7 +99,7 @@ def _of_export(file: Path, device: str) -> tuple[int, Flags]:
     return hits[0].comanaged, hits[0].flags
 
 
-def _standing(file: Path, site_version: int | None) -> Standing:
+def _standing(file: Path, site_version: int | None) -> StateCounts:
     from rollout.exports.comanagement import read_comanagement
     from rollout.workloads import count_states, read_state
     from rollout.workloads.states import REQUIRED
@@ -157,7 +157,7 @@ def _places(value: int) -> list[int]:
     return [at for at in range(value.bit_length()) if value >> at & 1]
 
 
-def _show_authority(standing: Standing, *, as_json: bool) -> None:
+def _show_authority(standing: StateCounts, *, as_json: bool) -> None:
     if as_json:
         emit(
             {

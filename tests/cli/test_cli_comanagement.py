@@ -85,7 +85,7 @@ REFUSED = {
         "forced to Intune since site version 2403",
     ),
     "mode All": (enroll('automatic_enrollment = "all"'), "found All"),
-    "mode None": (enroll('automatic_enrollment = "none"'), "Nobody new enrolls"),
+    "mode None": (enroll('automatic_enrollment = "none"'), "No more devices enroll"),
 }  # fmt: skip
 
 

@@ -270,7 +270,7 @@ def test_a_rule_can_be_switched_off_with_a_reason() -> None:
     assert exclusions(findings) == {}
     told = {finding.rule: finding for finding in findings}
     assert told["E6"].severity is Severity.INFO
-    assert "would have hit 5 devices. Reason: We enable them the day before." in told["E6"].sentence
+    assert "would apply to 5 devices. Reason: We enable them the day before." in told["E6"].sentence
     assert "No manual users." in told["E21"].sentence
 
 
@@ -293,7 +293,7 @@ def test_devices_that_need_a_gateway_are_counted_apart() -> None:
     )
     path_two = changed(healthy(50), flags={"client": 0, "intune": 1}, factors={"join": "entra"})
     finding = next(item for item in preflight(path_two) if item.rule == "E20")
-    assert "(E1-path2): 50." in finding.sentence
+    assert "without a ConfigMgr client: 50 (E1-path2)." in finding.sentence
     assert "1 A2_v2 or 1 A4_v2" in finding.next_action
 
 

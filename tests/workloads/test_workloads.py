@@ -218,7 +218,7 @@ def test_the_way_back_names_what_stays_for_all_that_moved() -> None:
     """Device configuration speaks of three workloads; a version and a tattoo are named."""
     assert len(way_back("device-configuration")) == 3
     assert "tattooed" in way_back("device-configuration")[0]
-    assert "keeps the version" in way_back("windows-update")[0]
+    assert "keeps its version" in way_back("windows-update")[0]
     assert "forced to Intune" in way_back("resource-access")[0]
 
 
