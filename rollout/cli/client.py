@@ -45,10 +45,10 @@ def client(
 
 
 def _log(path: Path, verbose: int, *, as_json: bool) -> None:
-    from rollout.client import read_log, tell
+    from rollout.client import read_log, read_story
 
     log = read_log(path)
-    story = tell(log.entries)
+    story = read_story(log.entries)
     if as_json:
         emit(_story_document(log, story))
         return
@@ -62,7 +62,7 @@ def _log(path: Path, verbose: int, *, as_json: bool) -> None:
         say(line)
     if log.broken:
         say(f"{log.broken} lines could not be read")
-    say(story.stand.value)
+    say(story.stage.value)
     say(f"next: {story.next_action}")
 
 
@@ -98,8 +98,8 @@ def _story_document(log: TraceLog, story: Story) -> dict[str, Any]:
         "encoding": log.encoding,
         "lines": len(log.entries),
         "broken": log.broken,
-        "stand": story.stand.name.lower(),
-        "sentence": story.stand.value,
+        "stand": story.stage.name.lower(),
+        "sentence": story.stage.value,
         "next_action": story.next_action,
         "auto_enroll": story.auto_enroll,
         "timer": story.due or None,

@@ -1,8 +1,8 @@
-"""The canonical form of a value: what a digest is taken of and what is stored.
+"""The canonical form of a value: digests are computed from it, and it is what is stored.
 
 Dataclasses become objects with sorted keys, arrays become {dtype, shape, data}, enums their value.
-The digest replaces each array by its own SHA-256, so it costs one pass over the bytes. A field that came later
-(`LATER`) is left out while it has its default: what was stored and approved before keeps its digest.
+The digest replaces each array by its own SHA-256, so it costs one pass over the bytes. A field that was added later
+(`LATER`) is left out while it has its default: values stored and approved before keep their digest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Pack = Callable[[bytes], str]
 
 LATER = {"canonical": "left out while it has its default"}
-"""The metadata of a field that came after values of its kind were stored; its default is a plain value."""
+"""Metadata of a field that was added after values of its type were stored; its default is a plain value."""
 
 
 def _is_left_out(value: object, field: dataclasses.Field[Any]) -> bool:
@@ -71,37 +71,37 @@ def digest_of(value: object) -> str:
 
 
 def dumps(value: object) -> bytes:
-    """Return the canonical form with its arrays, compressed, for storing."""
+    """Return the canonical form with its arrays, compressed, for storage."""
     text = _text(_document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode()))
     return zlib.compress(text.encode(), 1)
 
 
 def document_of(value: object) -> Any:
-    """Return the canonical form as what `json` writes: objects, lists, texts, numbers. Readable, for small values."""
+    """Return the canonical form as JSON values: objects, lists, texts, numbers. Readable, for small values."""
     return _document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode())
 
 
 def value_of(kind: type[T], document: Any) -> T:
-    """Return the value of type `kind` from its `document_of`; a field that is missing has its default.
+    """Return the value of type `kind` from its `document_of`; a missing field gets its default.
 
-    Raise a `ValueError` if the document describes something else.
+    Raise a `ValueError` if the document does not describe such a value.
     """
     try:
         return typing.cast(T, _value(kind, document))
     except (KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise ValueError(f"stored document is no {kind.__name__}: {error}") from error
+        raise ValueError(f"stored document is not a {kind.__name__}: {error}") from error
 
 
 def loads(kind: type[T], data: bytes) -> T:
     """Return the value of type `kind` that `dumps` wrote.
 
-    Raise a `ValueError` if the bytes are damaged or describe something else.
+    Raise a `ValueError` if the bytes are damaged or do not describe such a value.
     """
     document = document_in(data, kind.__name__)
     try:
         return typing.cast(T, _value(kind, document))
     except (KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise ValueError(f"stored bytes are no {kind.__name__}: {error}") from error
+        raise ValueError(f"stored bytes are not a {kind.__name__}: {error}") from error
 
 
 def document_in(data: bytes, name: str = "document") -> Any:
@@ -122,7 +122,7 @@ def _load_array(document: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields; resolving them anew for each value costs more than the rest."""
+    """Return the types of a dataclass's fields; resolving them for every value would cost more than the rest."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
