@@ -152,7 +152,7 @@ def test_several_bad_lines_show_the_first_and_count_the_rest(tmp_path: Path) -> 
     """The first bad line is shown in full; all are carried, in order, one a line."""
     rows = [entra_row(n, accountEnabled="maybe", deviceId="x" if n % 2 else guid(n)) for n in range(1, 6)]
     error = refused(entra(tmp_path, rows))
-    assert "and 4 more; see --rejected FILE" in error.message
+    assert "and 4 more; list them with --rejected FILE" in error.message
     assert [rejected.line for rejected in error.rejected] == [2, 3, 4, 5, 6]
     assert error.count == 5
 
@@ -209,7 +209,7 @@ def test_a_pipe_and_an_endless_line_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     assert "a pipe" in refused(tmp_path / "pipe.csv").message
     (tmp_path / "long.csv").write_bytes(b"a," * 40_000)
-    assert "no line end" in refused(tmp_path / "long.csv").message
+    assert "no line break" in refused(tmp_path / "long.csv").message
 
 
 def test_dates_of_another_culture_get_a_hint(tmp_path: Path) -> None:
