@@ -27,7 +27,7 @@ from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
 if TYPE_CHECKING:
     from rollout.loop.ports import Clock, Directory, MembershipLog
     from rollout.store import Database, SqlJournal
-    from rollout.store.journal.reader import Told
+    from rollout.store.journal.reader import ReplayedJournal
 
 INTERRUPTED = "interrupted"
 """Kind of the session row that says how far a session came that a signal ended."""
@@ -175,7 +175,7 @@ def embedded(
     return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
 
 
-def lived_until(record: Told) -> int:
+def lived_until(record: ReplayedJournal) -> int:
     """Give the last instant to which a simulated directory is known to have come, 0 before its first look.
 
     Its time stands still while nobody executes it, and never runs backwards.

@@ -48,7 +48,7 @@ def test_a_taken_lease_names_its_holder(database: Database, wall: Wall) -> None:
     take(database, "anna's server:11", wall)
     wall.at += 59
     with pytest.raises(
-        LeaseError, match=r"found it with anna's server:11 since 2027-01-11 00:00:00 UTC"
+        LeaseError, match="anna's server:11 has held the lease of run-1 since 2027-01-11 00:00:00 UTC"
     ) as caught:
         take(database, "second", wall)
     assert "rollout doctor --release-lease run-1" in caught.value.hint
@@ -334,7 +334,7 @@ def test_a_killed_holder_need_not_be_waited_for(tmp_path: Path) -> None:
         process.communicate()
         with database.journal("run-1", owner="second") as journal:
             journal.check()
-        assert any("child was overdue or dead" in why for *_, why in database.reader("run-1").audit())
+        assert any("the lease of child expired" in why for *_, why in database.reader("run-1").audit())
 
 
 def test_marks_of_other_machines_say_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What became of each device, as rows that are written when they change."""
+"""The outcome of each device, as rows that are written when they change."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rollout.store.tables import DeviceRow
 from rollout.values import NOT_RELEASED, DeviceOutcomes, LongArray, Outcome
 
 DEVICE = DeviceRow.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-PIECE = 10_000
-"""Rows a statement: enough to be fast, few enough to be light."""
+ROWS_PER_STATEMENT = 10_000
+"""Enough to be fast, few enough to need little memory."""
 
 
 def nothing_known(devices: int) -> DeviceOutcomes:
@@ -42,13 +42,13 @@ def load_outcomes(connection: Connection, run: int, devices: int) -> DeviceOutco
 
 
 def changed_rows(before: DeviceOutcomes, after: DeviceOutcomes) -> LongArray:
-    """Return the fleet rows whose outcome, instant or code is another now."""
+    """Return the fleet rows whose outcome, instant or code differs."""
     differs = (before.outcome != after.outcome) | (before.at != after.at) | (before.code != after.code)
     return np.flatnonzero(differs)
 
 
 def write_outcomes(connection: Connection, run: int, after: DeviceOutcomes, rows: LongArray) -> None:
-    """Write the outcomes of some fleet rows, in place of what was there."""
+    """Write the outcomes of some fleet rows, replacing those stored before."""
     statement = _upsert(connection.dialect.name)
     for piece in _pieces(rows):
         columns = (piece, after.outcome[piece], after.at[piece], after.code[piece])
@@ -62,8 +62,8 @@ def write_outcomes(connection: Connection, run: int, after: DeviceOutcomes, rows
 
 
 def _pieces(rows: LongArray) -> Iterator[LongArray]:
-    for start in range(0, len(rows), PIECE):
-        yield rows[start : start + PIECE]
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield rows[start : start + ROWS_PER_STATEMENT]
 
 
 def _upsert(dialect: str) -> Insert:
