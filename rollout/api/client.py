@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.api.file_names import expand_one
-from rollout.client import ClientCommand, Story, TraceLog, check_command, read_log, tell
+from rollout.client import ClientCommand, Story, TraceLog, check_command, read_log, read_story
 from rollout.documents import comanagement as documents
 from rollout.text import iso
 
@@ -27,8 +27,8 @@ class ClientLogResult:
             encoding=self.log.encoding,
             lines=len(self.log.entries),
             broken=self.log.broken,
-            stand=story.stand.name.lower(),
-            sentence=story.stand.value,
+            stand=story.stage.name.lower(),
+            sentence=story.stage.value,
             timer=story.due or None,
             tries=story.tries,
             enrolled_at=iso(story.enrolled_at) if story.enrolled_at is not None else None,
@@ -60,7 +60,7 @@ class ClientCommandResult:
 def read_client_log(name: str | Path) -> ClientLogResult:
     """Read a client's CoManagementHandler.log and tell its story. Raise `UsageError` if it is no such log."""
     log = read_log(expand_one(name, "FILE"))
-    return ClientLogResult(log, tell(log.entries))
+    return ClientLogResult(log, read_story(log.entries))
 
 
 def check_client_command(text: str) -> ClientCommandResult:

@@ -33,10 +33,10 @@ from rollout.workloads import (
     TRANSITIONS,
     UNENROLL_ORDER,
     EnrollmentStatus,
-    FleetState,
     Groups,
     Leave,
     Mode,
+    StateCounts,
     Step,
     Transition,
     count_states,
@@ -66,7 +66,7 @@ def count_exported_enrollment(file: Path) -> Enrollment:
     return _document(fleet, f"the site's export {file.name}")
 
 
-def state_of(database: Database, rollout: str) -> FleetState:
+def state_of(database: Database, rollout: str) -> StateCounts:
     """Count the devices of a rollout's plan from its journal; devices enrolled before count as enrolled.
 
     A device that waits for a sign-in shows only by its code; all others that wait are enrolling.
@@ -86,7 +86,7 @@ def state_of(database: Database, rollout: str) -> FleetState:
         EnrollmentStatus.ENROLLING: planned & np.isin(outcome, (Outcome.PENDING, Outcome.TIMED_OUT)),
         EnrollmentStatus.NOT_BEGUN: planned & np.isin(outcome, (NOT_RELEASED, Outcome.REJECTED)),
     }
-    fleet = FleetState(devices=int(planned.sum()))
+    fleet = StateCounts(devices=int(planned.sum()))
     for status, chosen in rows.items():
         for level in JOINS:
             if count := int((chosen & (join == level)).sum()):
@@ -101,7 +101,7 @@ def state_of(database: Database, rollout: str) -> FleetState:
     return fleet
 
 
-def _document(fleet: FleetState, source: str) -> Enrollment:
+def _document(fleet: StateCounts, source: str) -> Enrollment:
     return Enrollment(
         of=source,
         devices=fleet.devices,

@@ -64,7 +64,7 @@ def _show_log(result: ClientLogResult, verbose: int) -> None:
         say(line)
     if result.log.broken:
         say(f"{result.log.broken} lines could not be read")
-    say(story.stand.value)
+    say(story.stage.value)
     say(f"next: {story.next_action}")
 
 

@@ -19,7 +19,7 @@ from rollout.errors import RefusedError, UsageError
 from rollout.loop.ports import Clock, Directory, MembershipLog
 from rollout.loop.undo import UndoDirectory
 from rollout.store import Database, StoredPlan
-from rollout.store.journal.reader import Told
+from rollout.store.journal.reader import ReplayedJournal
 from rollout.values import HOUR_S, Plan
 from rollout.workloads import WORKLOADS
 from sim.clients.draws import traits_of
@@ -122,7 +122,7 @@ def simulated_clock(start: int, speed: float | None, lived: int, sleep: Callable
     return SimClock(start, speed, lived, sleep=sleep)
 
 
-def lived_until(record: Told) -> int:
+def lived_until(record: ReplayedJournal) -> int:
     """Give the last instant that a simulated directory is known to have reached, 0 before its first observation.
 
     Its time stands still while nobody executes it, and never runs backwards.

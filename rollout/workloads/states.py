@@ -1,9 +1,9 @@
-"""What the site says of each client: the dashboard's status, its funnel, and who manages which workload.
+"""The site's status of each client: the dashboard's status, its funnel, and the manager of each workload.
 
 The rows are those of v_ClientCoManagementState (SMS_Client_ComanagementState over WMI), which an administrator
-exports as CSV. Microsoft documents MDMEnrolled, Authority and ComgmtPolicyPresent; the other columns are seen in
-the class, and how they make up the dashboard's status is inferred. The list of values of EnrollmentStatusCode is
-not public: a value that is a known result code is explained, any other is shown.
+exports as CSV. Microsoft documents MDMEnrolled, Authority and ComgmtPolicyPresent; the other columns were observed
+in the class, and how they make up the dashboard's status is inferred. The values of EnrollmentStatusCode are not
+public: a value that is a known result code is explained, any other is shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLUMNS = (
     "HybridAADJoined", "AADJoined", "EnrollmentScheduled", "EnrollmentFailed", "PendingLogon",
     "EnrollmentStatusCode", "AADDeviceID",
 )  # fmt: skip
-"""What is read; all but the first four are optional."""
+"""The columns that are read; all but the first four are optional."""
 
 REQUIRED = COLUMNS[:4]
 
@@ -60,7 +60,7 @@ _STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """One client. comanaged : 1, 0, -1 unknown. join : "hybrid", "entra" or "unknown". code : of a failure."""
+    """One client. comanaged : 1, 0, -1 if unknown. join : "hybrid", "entra" or "unknown"."""
 
     resource_id: str
     name: str
@@ -72,12 +72,12 @@ class ClientState:
     failure: Failure | None = None
 
     def authorities(self, site_version: int | None = None) -> dict[str, Authority]:
-        """Give who manages each workload, by name."""
+        """Return the authority of each workload, by name."""
         return authorities(self.comanaged, self.flags, site_version)
 
 
 def read_state(row: Mapping[str, str]) -> ClientState:
-    """Read one row; column names in any case. Never raises: what cannot be read is unknown."""
+    """Read one row; column names in any case. Never raises: values that cannot be read are unknown."""
     cells = {name.strip().casefold(): (value or "").strip() for name, value in row.items()}
 
     def flag(name: str) -> int:
@@ -102,7 +102,7 @@ def read_state(row: Mapping[str, str]) -> ClientState:
 
 
 def _status(comanaged: int, enrolled: int, provisioned: int, ask: Callable[[str], int]) -> EnrollmentStatus:
-    """ask : gives a column's flag by its name."""
+    """Return the dashboard's status. ask : returns the flag of a column by name."""
     if comanaged == 1 and provisioned != 0:
         return EnrollmentStatus.SUCCESS
     if ask("EnrollmentFailed") == 1:
@@ -130,10 +130,10 @@ def _failure(text: str) -> Failure | None:
 
 
 @dataclass(slots=True)
-class FleetState:
-    """A fleet's state, counted from its clients.
+class StateCounts:
+    """The clients of a fleet, counted by state.
 
-    status : (status, join) -> devices. funnel : step -> devices that have come at least so far.
+    status : (status, join) -> devices. funnel : step -> devices that have reached at least this step.
     failures : code -> devices. authority : workload -> authority -> devices. unknown_bits : bit -> devices.
     """
 
@@ -147,18 +147,18 @@ class FleetState:
     unknown_bits: Counter[int] = field(default_factory=Counter)
 
 
-def count_states(states: Iterable[ClientState], site_version: int | None = None) -> FleetState:
-    """Count clients into the dashboard's tables."""
-    fleet = FleetState()
+def count_states(states: Iterable[ClientState], site_version: int | None = None) -> StateCounts:
+    """Count clients as the dashboard's tables do."""
+    counts = StateCounts()
     order = list(Step)
     for state in states:
-        fleet.devices += 1
-        fleet.status[state.status, state.join] += 1
+        counts.devices += 1
+        counts.status[state.status, state.join] += 1
         for step in order[: order.index(state.step) + 1]:
-            fleet.funnel[step] += 1
+            counts.funnel[step] += 1
         if state.failure is not None:
-            fleet.failures[state.failure.code] += 1
-        for name, who in state.authorities(site_version).items():
-            fleet.authority[name][who] += 1
-        fleet.unknown_bits.update(state.flags.unknown_bits)
-    return fleet
+            counts.failures[state.failure.code] += 1
+        for workload, authority in state.authorities(site_version).items():
+            counts.authority[workload][authority] += 1
+        counts.unknown_bits.update(state.flags.unknown_bits)
+    return counts

@@ -99,9 +99,9 @@ def test_an_unknown_id_names_those_that_are(one_runs: Cli) -> None:
     """Plan, rollout and too short a digest."""
     digest = one_runs("status", "--json").json["digest"]
     for words, line in (
-        (("run", "plan-9"), "expected one of plan-1, found 'plan-9'"),
-        (("status", "run-9"), "expected one of run-1, found 'run-9'"),
-        (("run", digest[:3]), f"expected at least 4 digits of a plan's digest, found '{digest[:3]}'"),
+        (("run", "plan-9"), "there is no plan 'plan-9': expected one of plan-1"),
+        (("status", "run-9"), "there is no rollout 'run-9': expected one of run-1"),
+        (("run", digest[:3]), f"expected at least 4 digits of a plan digest, found '{digest[:3]}'"),
     ):
         answer = one_runs(*words)
         assert (answer.code, answer.out, answer.err) == (2, "", f"rollout: {line}\n")

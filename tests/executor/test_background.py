@@ -18,7 +18,7 @@ from rollout.cli.watching import line, view
 from rollout.executor import background_tasks
 from rollout.executor.background import BackgroundProcess, BackgroundTask
 from rollout.store import open_database
-from rollout.store.journal.reader import Told
+from rollout.store.journal.reader import ReplayedJournal
 from rollout.text import instant
 
 TOLD: dict[str, Any] = {
@@ -289,8 +289,10 @@ def test_devices_that_are_not_sent_are_told_with_the_reason(
             (sent + 60, "unanswered", "answered 429"),
             (sent + 90, "begin", "x"),
         ]
-        monkeypatch.setattr(Told, "confirmed", lambda *_: 0)
-        monkeypatch.setattr(Told, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")])
+        monkeypatch.setattr(ReplayedJournal, "confirmed", lambda *_: 0)
+        monkeypatch.setattr(
+            ReplayedJournal, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")]
+        )
         now = read_status(database, "run-1")
         assert now.unsent == count > 0
         assert now.unsent_because == f"still 429; since {instant(sent + 60, now.plan.zone)}"

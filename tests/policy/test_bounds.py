@@ -113,16 +113,19 @@ ABSURD = {
     ),
     "a number of 6,000 digits": (
         POLICY + "step = " + "9" * 6000 + "\n",
-        "found: a number of more than 4,300 digits",
+        "is not valid TOML: a number has more than 4,300 digits",
     ),
     "a number of 20,000 hex digits": (
         POLICY + "chunk = 0x" + "f" * 20_000 + "\n" + MODEL,
         "rollout.chunk': expected less than or equal to 100,000, found something too large to show",
     ),
-    "deep arrays": (POLICY + "step = " + "[" * 5000 + "]" * 5000 + "\n", "found: brackets nested too deep"),
+    "deep arrays": (
+        POLICY + "step = " + "[" * 5000 + "]" * 5000 + "\n",
+        "is not valid TOML: brackets are nested too deeply",
+    ),
     "a key of many dots": (
         POLICY + ".".join("a" * 2000) + " = 1\n",
-        "expected tables at most 32 deep, found more",
+        "tables are nested more than 32 levels deep",
     ),
     "a key with a line break": (
         POLICY + '"a\\nb" = 1\n' + MODEL,
