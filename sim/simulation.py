@@ -25,10 +25,10 @@ from rollout.values import (
 )
 from sim.clients.draws import Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 from sim.model import Model
 from sim.workers import silent, workers_of
-from sim.world.directory import SimClock, World
+from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
@@ -115,7 +115,7 @@ def world_of(
     replication: int = 0,
     log: MembershipLog | None = None,
     skip_s: int = 0,
-) -> World:
+) -> SimulatedDirectory:
     """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory.
 
     skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
@@ -132,7 +132,7 @@ def world_of(
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    return World(engine, len(plan), log, skip_s)
+    return SimulatedDirectory(engine, len(plan), log, skip_s)
 
 
 def simulate_once(
@@ -285,7 +285,7 @@ def _typical(runs: Sequence[RunResult]) -> RunResult:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def _enrolled_by_hour(engine: Simulation, plan: Plan) -> LongArray:
+def _enrolled_by_hour(engine: EngineRun, plan: Plan) -> LongArray:
     """Devices enrolled by the end of each hour, by phase: (phases, hours)."""
     rows = np.flatnonzero(engine.outcome == Outcome.ENROLLED)
     hours = engine.outcome_at[rows] // HOUR_S - plan.start // HOUR_S

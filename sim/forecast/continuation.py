@@ -43,7 +43,7 @@ from sim.forecast.calibration import Calibration
 from sim.forecast.pilot import Pilot, answer
 from sim.model import Model
 from sim.workers import Here, Workers
-from sim.world.directory import SimClock, World
+from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
 RUNS: Final = 20
@@ -216,7 +216,7 @@ def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    world = World(engine, len(plan), _Past(standing.applied), skip_s=horizon)
+    world = SimulatedDirectory(engine, len(plan), _Past(standing.applied), skip_s=horizon)
     until = plan.start + horizon
     progress = pump(drive(plan, _journal(standing), world, until), SimClock(standing.progress.at).wait_until)
     world.engine.advance(until)

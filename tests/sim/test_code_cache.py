@@ -49,7 +49,7 @@ def test_it_lies_in_the_cache_folder_for_this_user_alone(tmp_path: Path) -> None
     folder = code_cache.folder_of(VERSION)
     assert folder == tmp_path / "cache" / "rollout" / "kernels" / VERSION
     if os.name == "posix":
-        assert [mode(one) for one in (folder, folder.parent, folder.parent.parent)] == [0o700] * 3
+        assert [mode(item) for item in (folder, folder.parent, folder.parent.parent)] == [0o700] * 3
 
 
 def test_numba_cache_dir_overrides_where(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_missing_home_works_in_a_real_process(tmp_path: Path) -> None:
         check=True,
     )
     assert Path(done.stdout.strip()).parent.name.startswith("rollout-kernels-"), done
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_without_any_folder_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
     (place / "notes").mkdir()
     os.utime(place / "notes", (0, 0))
     folder = code_cache.folder_of(VERSION)
-    kept = {one.name for one in place.iterdir()}
+    kept = {path.name for path in place.iterdir()}
     assert kept == {VERSION, "notes", *(f"{number:016x}" for number in range(code_cache.KEPT - 1))}
     assert folder is not None
     for number in range(20):
@@ -172,7 +172,7 @@ def test_a_worker_uses_the_folder_of_the_process_that_started_it(tmp_path: Path)
 
 
 def kernel_in(folder: Path, name: str) -> ModuleType:
-    """Give a module with one function, which lies in a folder as an installed one does."""
+    """Return a module with one function, which lies in a folder as an installed one does."""
     path = folder / f"{name}.py"
     path.write_text("def twice(x):\n    return 2 * x\n", encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -198,7 +198,7 @@ def test_nothing_is_written_beside_the_source(
     monkeypatch.setattr(compiled, "_FOLDER", None if folder == "none" else kept)
     module = kernel_in(source, f"kernel_{folder}")
     assert compiled.entry(module.twice)(21) == 42
-    assert not [one for one in source.rglob("*") if one.suffix in (".nbi", ".nbc")]
+    assert not [path for path in source.rglob("*") if path.suffix in (".nbi", ".nbc")]
     assert bool(list(tmp_path.rglob("*.nbc"))) == (folder == "usable")
 
 
@@ -206,11 +206,11 @@ def test_the_kernels_of_this_process_lie_outside_of_the_installation() -> None:
     """All entries that numba keeps."""
     installation = Path(sim.__file__).parent
     entries = [
-        one
-        for name in ("kernel", "looks", "spans")
-        for one in vars(importlib.import_module(f"sim.engines.fast.{name}")).values()
-        if hasattr(one, "stats") and hasattr(one, "py_func")
+        var
+        for name in ("kernel", "quiet_observations", "spans")
+        for var in vars(importlib.import_module(f"sim.engines.fast.{name}")).values()
+        if hasattr(var, "stats") and hasattr(var, "py_func")
     ]
-    places = [Path(one.stats.cache_path) for one in entries if one.stats.cache_path]
+    places = [Path(entry.stats.cache_path) for entry in entries if entry.stats.cache_path]
     assert places or compiled._FOLDER is None
-    assert not [one for one in places if installation in one.parents]
+    assert not [place for place in places if installation in place.parents]
