@@ -23,7 +23,7 @@ ASSUMPTIONS: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
 
 
 def assumed(model: Model, changes: Mapping[str, Any]) -> Model:
-    """Give the model with assumptions changed.
+    """Return the model with assumptions changed.
 
     window : seconds. capacity, failures, online, lag : factors on the service's capacity, on all failure
     rates, on the chance that a device is used on a day, on the durations of enrollment and report.
@@ -34,8 +34,8 @@ def assumed(model: Model, changes: Mapping[str, Any]) -> Model:
     if "window" in changes:
         clients["window"] = int(changes["window"])
     if "failures" in changes:
-        for one in (*clients["failures"], *clients["failure"]):
-            one["rate"] = min(1.0, one["rate"] * changes["failures"])
+        for client in (*clients["failures"], *clients["failure"]):
+            client["rate"] = min(1.0, client["rate"] * changes["failures"])
     if "lag" in changes:
         for name in ("enrollment", "report_lag"):
             length = getattr(model.clients, name)

@@ -79,7 +79,7 @@ def percent_words(share: float) -> str:
 
 
 def rounded_up(part: int, whole: int) -> float:
-    """Give a share with four decimals, rounded up: none seems to keep a limit that it does not, and few are not 0."""
+    """Return a share with four decimals, rounded up: none seems to keep a limit that it does not, and few are not 0."""
     return -(-part * 10_000 // whole) / 10_000 if whole else 0.0
 
 
@@ -152,12 +152,14 @@ class Case:
     @property
     def needed(self) -> Played | None:
         """The least tried rate that keeps the deadline and turns few enough attempts away; None if none does."""
-        return next((one for one in self.played if one.kept and one.throttled <= self.turned_away), None)
+        return next(
+            (played for played in self.played if played.kept and played.throttled <= self.turned_away), None
+        )
 
     @property
     def barely(self) -> Played | None:
         """The least tried rate that keeps the deadline, however many attempts it turns away; None if none does."""
-        return next((one for one in self.played if one.kept), None)
+        return next((played for played in self.played if played.kept), None)
 
     def sentence(self) -> str:
         """Say what to buy, and where queueing makes it worse than arithmetic."""
@@ -201,7 +203,7 @@ class Case:
                 f"; {self.barely.per_hour:,.0f} per hour would keep the deadline, too, but turn away "
                 f"{percent_words(self.barely.throttled)} of the attempts"
             )
-        calm = next((one for one in self.played if one.throttled == 0), None)
+        calm = next((played for played in self.played if played.throttled == 0), None)
         return text + (f"; from {calm.per_hour:,.0f} per hour on none is turned away" if calm else "")
 
 
@@ -362,7 +364,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
 
 
 def _releases(order: IntArray, question: Question) -> list[tuple[int, IntArray]]:
-    """Give (Unix seconds, rows) of hourly releases in office hours, over the first half of the deadline.
+    """Return (Unix seconds, rows) of hourly releases in office hours, over the first half of the deadline.
 
     The other half is for timers and for devices that are offline; a wider window leaves less of it.
     """
@@ -376,11 +378,11 @@ def _releases(order: IntArray, question: Question) -> list[tuple[int, IntArray]]
 
 
 def rows_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Give the sweep as rows of a table, one a case and service rate."""
+    """Return the sweep as rows of a table, one a case and service rate."""
     out = []
     for case in cases:
         need = case.need
-        for one in case.played:
+        for played in case.played:
             out.append(
                 {
                     "devices": case.devices,
@@ -391,8 +393,8 @@ def rows_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
                     "internet_clients": need.internet,
                     **{f"cmg_{name}": count for name, count in need.instances.items()},
                     "arithmetic_per_hour": round(need.deadline_rate, 1),
-                    **{key: value for key, value in asdict(one).items() if key != "natural_hours"},
-                    "recommended": one is case.needed,
+                    **{key: value for key, value in asdict(played).items() if key != "natural_hours"},
+                    "recommended": played is case.needed,
                 }
             )
     return out
@@ -405,10 +407,10 @@ def plot(cases: Sequence[Case], days: Callable[[float], str], ax: Axes | None = 
     axes = ax if ax is not None else Figure(figsize=(9, 5), layout="constrained").subplots()
     styles = ("-", "--", ":", "-.")
     for index, case in enumerate(cases):
-        able = [one for one in case.played if math.isfinite(one.hours)]
+        able = [played for played in case.played if math.isfinite(played.hours)]
         axes.plot(
-            [one.per_hour for one in able],
-            [one.hours / 24 for one in able],
+            [item.per_hour for item in able],
+            [item.hours / 24 for item in able],
             styles[index % len(styles)],
             marker="o",
             markersize=4,

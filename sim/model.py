@@ -17,7 +17,7 @@ from rollout.values.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, forma
 
 
 def seconds_of(value: object) -> int:
-    """Give the seconds of "60m", "24h", "1d12h", "immediate" (0) or of a whole number of seconds.
+    """Return the seconds of "60m", "24h", "1d12h", "immediate" (0) or of a whole number of seconds.
 
     Raise a `ValueError` for anything else, for negative numbers and for more than ten years.
     """
@@ -150,7 +150,7 @@ class ClientModel(_Part):
     @model_validator(mode="after")
     def _rates(self) -> ClientModel:
         for permanent in (True, False):
-            if sum(one.rate for one in self.failures if one.permanent == permanent) > 1.0:
+            if sum(failure.rate for failure in self.failures if failure.permanent == permanent) > 1.0:
                 raise ValueError("expected failure rates that sum to at most 1")
         return self
 

@@ -66,7 +66,7 @@ class Scenario:
     text: str
 
     def with_clients(self, clients: int) -> Scenario:
-        """Give the same scenario over a fleet of another size, made up."""
+        """Return the same scenario over a fleet of another size, made up."""
         return replace(self, fleet=self.fleet.model_copy(update={"clients": clients}))
 
 
@@ -234,6 +234,6 @@ def _about(text: str) -> str:
 
 
 def _neighbours(path: Path) -> str:
-    known = sorted(one.name for one in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    known = sorted(item.name for item in path.parent.glob("*.toml")) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, known, n=1)
     return f"did you mean {path.parent / near[0]}?" if near else "scenarios lie in scenarios/"

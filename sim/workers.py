@@ -40,7 +40,7 @@ class Workers(Protocol):
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
     ) -> list[Result]:
-        """Give the result of each item, in their order. `function` and items are picklable.
+        """Return the result of each item, in their order. `function` and items are picklable.
 
         told : called with the number of results each time that one more is there.
         """
@@ -53,7 +53,7 @@ class Here:
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
     ) -> list[Result]:
-        """Give the result of each item, in their order."""
+        """Return the result of each item, in their order."""
         results = []
         for item in items:
             results.append(function(item))
@@ -75,7 +75,7 @@ class Pool:
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
     ) -> list[Result]:
-        """Give the result of each item, in their order.
+        """Return the result of each item, in their order.
 
         Raise an `OutsideError` if workers die again and again.
         """
@@ -118,7 +118,7 @@ class Pool:
             with _without_interrupts():
                 return [(index, self._executor.submit(function, items[index])) for index in missing]
         finally:
-            self._processes += [one for one in multiprocessing.active_children() if one not in before]
+            self._processes += [child for child in multiprocessing.active_children() if child not in before]
 
     def close(self) -> None:
         """Let the workers go."""
@@ -134,7 +134,7 @@ class Pool:
 
 @contextmanager
 def workers_of(count: int = 1, cluster: str = "") -> Iterator[Workers]:
-    """Give `count` processes of this machine, or the workers of the Dask scheduler at `cluster`.
+    """Return `count` processes of this machine, or the workers of the Dask scheduler at `cluster`.
 
     Raise a `UsageError` if the extra [cluster] is not installed; an `OutsideError` if nobody answers there.
     """

@@ -112,7 +112,7 @@ class Problems(_Section):
         return self
 
     def shares(self) -> tuple[float, ...]:
-        """Give the shares in the order of PROBLEMS."""
+        """Return the shares in the order of PROBLEMS."""
         return tuple(float(getattr(self, name)) for name in PROBLEMS)
 
 
@@ -193,7 +193,7 @@ class FleetModel(_Section):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         for what, names in (
-            ("site", [one.name for one in self.sites]),
+            ("site", [site.name for site in self.sites]),
             ("model", [m.name for m in self.models]),
         ):
             if len(set(names)) < len(names):
@@ -212,9 +212,9 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([STREAM, seed])))
     n = model.clients
-    site = _pick(rng, n, [one.share for one in model.sites])
-    hardware = _pick(rng, n, [one.share for one in model.models])
-    build = _pick(rng, n, [one.share for one in model.builds])
+    site = _pick(rng, n, [site.share for site in model.sites])
+    hardware = _pick(rng, n, [item.share for item in model.models])
+    build = _pick(rng, n, [build.share for build in model.builds])
     presence = _pick(rng, n, list(model.presence.model_dump().values()))
     join = _pick(rng, n, list(model.join.model_dump().values()))
     problem = _draw_problems(rng, model.problems, n)
@@ -233,10 +233,10 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
         resource_ids=np.where(is_client, FIRST_RESOURCE_ID + np.arange(n), UNKNOWN).astype(np.int64),
         serials=_serials(numbers[named], is_client),
         factors={
-            "site": _factor([one.name for one in model.sites], site[named]),
-            "zone": _factor([one.zone for one in model.sites], site[named]),
-            "model": _factor([one.name for one in model.models], hardware[named]),
-            "manufacturer": _factor([one.manufacturer for one in model.models], hardware[named]),
+            "site": _factor([site.name for site in model.sites], site[named]),
+            "zone": _factor([site.zone for site in model.sites], site[named]),
+            "model": _factor([item.name for item in model.models], hardware[named]),
+            "manufacturer": _factor([item.manufacturer for item in model.models], hardware[named]),
             "presence": _factor([name.replace("_", "-") for name in PresenceShares.model_fields], presence),
             **_os_factors(model, build, problem),
             "join": _joins(join, problem, partner),
@@ -269,7 +269,7 @@ def _pick(rng: np.random.Generator, n: int, weights: Sequence[float]) -> IntArra
 
 
 def _draw_problems(rng: np.random.Generator, problems: Problems, n: int) -> IntArray:
-    """Give each device 0 or 1 + the index of its problem."""
+    """Return each device 0 or 1 + the index of its problem."""
     edges = np.cumsum([0.0, *problems.shares()])
     found = np.searchsorted(edges, rng.random(n), side="right")
     return np.where(found <= len(PROBLEMS), found, 0).astype(np.int32)
@@ -323,7 +323,7 @@ def _texts(letters: NDArray[np.uint8]) -> TextArray:
 
 def _names(sites: Sequence[Site], site: IntArray, numbers: LongArray) -> TextArray:
     """Name computers after their site: "BER-0004711"."""
-    prefixes = [f"{''.join(filter(str.isalpha, one.name))[:3].upper():X<3}-" for one in sites]
+    prefixes = [f"{''.join(filter(str.isalpha, site.name))[:3].upper():X<3}-" for site in sites]
     coded = [prefix if prefix.isascii() else "PCX-" for prefix in prefixes]
     front = np.array([list(prefix.encode()) for prefix in coded], dtype=np.uint8)
     return _texts(np.hstack([front[site], _digits(numbers, 7, b"0123456789")]))
@@ -344,7 +344,7 @@ def _digits(numbers: LongArray, width: int, alphabet: bytes) -> NDArray[np.uint8
 
 
 def _factor(levels: Sequence[str], codes: IntArray) -> Factor:
-    """Give a factor with sorted levels, only those in use."""
+    """Return a factor with sorted levels, only those in use."""
     used = np.unique(codes)
     names = sorted({levels[code] for code in used.tolist()})
     index = {name: code for code, name in enumerate(names)}
@@ -354,7 +354,7 @@ def _factor(levels: Sequence[str], codes: IntArray) -> Factor:
 
 def _os_factors(model: FleetModel, build: IntArray, problem: IntArray) -> dict[str, Factor]:
     server, old = _has(problem, "server"), _has(problem, "too_old")
-    versions = [*(one.version for one in model.builds), "10.0.20348.2700", "10.0.15063.2679"]
+    versions = [*(build.version for build in model.builds), "10.0.20348.2700", "10.0.15063.2679"]
     at = len(model.builds)
     codes = np.where(server, at, np.where(old, at + 1, build)).astype(np.int32)
     return {
@@ -378,7 +378,7 @@ def _mdms(comanaged: BoolArray, other: BoolArray) -> Factor:
 
 
 def _partners(problem: IntArray) -> IntArray:
-    """Give each second record the healthy device that it is a record of, -1 for all other devices.
+    """Return each second record the healthy device that it is a record of, -1 for all other devices.
 
     Where healthy devices run out, the record stands alone and is only what its own columns say.
     """

@@ -94,7 +94,7 @@ def _phase(phase: PhasePolicy, factor: float) -> PhasePolicy:
     elif isinstance(pacing, Ramp):
         update = {name: shrunk(getattr(pacing, name), factor) for name in ("base", "succeeded", "cap")}
     elif isinstance(pacing, Batches) and isinstance(pacing.batches, tuple):
-        sizes = (shrunk(one, factor) if isinstance(one, int) else one for one in pacing.batches)
+        sizes = (shrunk(batch, factor) if isinstance(batch, int) else batch for batch in pacing.batches)
         update = {"batches": tuple(sizes)}
     return phase.model_copy(update={"pacing": pacing.model_copy(update=update)}) if update else phase
 

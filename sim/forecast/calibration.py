@@ -92,7 +92,7 @@ class Calibration:
     devices: int
 
     def sampled(self, index: int) -> Model:
-        """Give one model of the posterior."""
+        """Return one model of the posterior."""
         return fitted(
             self.base, self.samples[index % len(self.samples)], seen=self.estimates["capacity"].seen
         )
@@ -124,7 +124,7 @@ def calibrate(
 def play(
     pilot: Pilot, model: Model, thetas: FloatArray, workers: Workers, *, seed: int, first: int
 ) -> FloatArray:
-    """Give the summary of the pilot lived through under each row of `thetas`, (worlds, summaries)."""
+    """Return the summary of the pilot lived through under each row of `thetas`, (worlds, summaries)."""
     chunks = [(thetas[at : at + CHUNK], first + at) for at in range(0, len(thetas), CHUNK)]
     return np.concatenate(workers.map(_Play(pilot, model, seed), chunks))
 
@@ -146,14 +146,14 @@ class _Play:
 
 
 def natural(theta: FloatArray) -> FloatArray:
-    """Give the values of NAMES, (…, 4), from the scale on which they are drawn."""
+    """Return the values of NAMES, (…, 4), from the scale on which they are drawn."""
     out = np.exp(theta)
     out[..., 1] = np.asarray(theta)[..., 1] ** -2.0
     return out
 
 
 def fitted(model: Model, theta: FloatArray, *, seen: bool) -> Model:
-    """Give the model with the values of NAMES, on the scale on which they are drawn; `seen`: the capacity too."""
+    """Return the model with the values of NAMES, on the scale on which they are drawn; `seen`: the capacity too."""
     window, capacity, online, lag = natural(theta)
     changes: dict[str, Any] = {
         "window": 0 if window < IMMEDIATE_S else round(window),
@@ -166,13 +166,13 @@ def fitted(model: Model, theta: FloatArray, *, seen: bool) -> Model:
 
 
 def summary_of(pilot: Pilot, said: Answer) -> FloatArray:
-    """Give the summary of a played world."""
+    """Return the summary of a played world."""
     enrolled = said.enrolled_at
     return summary(pilot, ages_of(pilot.released_at, enrolled), enrolled)
 
 
 def summary(pilot: Pilot, ages: FloatArray, ended_at: Any) -> FloatArray:
-    """Give what is compared: ages at enrollment as quantiles, by class of presence, and the busiest hours.
+    """Return what is compared: ages at enrollment as quantiles, by class of presence, and the busiest hours.
 
     ages : (k,) hours, infinite without enrollment. Who is not enrolled stands at the end of each list.
     """
@@ -189,7 +189,7 @@ def summary(pilot: Pilot, ages: FloatArray, ended_at: Any) -> FloatArray:
 
 
 def _busiest(at: Any, width: int) -> float:
-    """Give the most events in any span of `width` seconds."""
+    """Return the most events in any span of `width` seconds."""
     if not len(at):
         return 0.0
     return float((np.searchsorted(at, at + width) - np.arange(len(at))).max())
@@ -209,7 +209,7 @@ def _groups(pilot: Pilot) -> list[Any]:
 def posterior(
     thetas: FloatArray, table: FloatArray, seen: FloatArray, low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Give draws from the posterior: the most similar worlds, moved by what regression says of the rest.
+    """Return draws from the posterior: the most similar worlds, moved by what regression says of the rest.
 
     thetas : (m, p) drawn uniformly between low and high. table : (m, s) their summaries. seen : (s,).
     """
@@ -247,7 +247,7 @@ def _squares(x: FloatArray, point: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _regress(
     features: FloatArray, targets: FloatArray, point: FloatArray, ridge: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Give ridge regression's fit of `targets` at all rows, and at `point`."""
+    """Return ridge regression's fit of `targets` at all rows, and at `point`."""
     fits = _fit(features, targets, ridge=ridge, points=np.vstack([features, point]))
     return fits[:-1], fits[-1]
 
@@ -255,7 +255,7 @@ def _regress(
 def _regress_apart(
     features: FloatArray, targets: FloatArray, point: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Give each row's fit by a regression that has not seen it, and the mean of those fits at `point`.
+    """Return each row's fit by a regression that has not seen it, and the mean of those fits at `point`.
 
     With a hundred features a row's own fit follows its noise, and intervals would come out too narrow.
     """
@@ -271,7 +271,7 @@ def _regress_apart(
 
 
 def _fit(x: FloatArray, targets: FloatArray, *, ridge: float, points: FloatArray) -> FloatArray:
-    """Give ridge regression's fit of `targets` at `points`."""
+    """Return ridge regression's fit of `targets` at `points`."""
     ones = np.hstack([np.ones((len(x), 1)), x])
     penalty = ridge * len(x) * np.eye(ones.shape[1])
     penalty[0, 0] = 0.0
@@ -281,7 +281,7 @@ def _fit(x: FloatArray, targets: FloatArray, *, ridge: float, points: FloatArray
 
 
 def _region(samples: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give where the next round draws: the posterior so far with room around it."""
+    """Return where the next round draws: the posterior so far with room around it."""
     ends = np.quantile(samples, [0.005, 0.995], axis=0)
     room = 0.35 * (ends[1] - ends[0]) + 0.02
     return np.maximum(low, ends[0] - room), np.minimum(high, ends[1] + room)
@@ -323,20 +323,20 @@ def _calibration(pilot: Pilot, model: Model, samples: FloatArray, failures: Esti
 
 
 def _estimate(name: str, unit: str, values: FloatArray, seen: bool = True) -> Estimate:
-    low, median, high = (float(one) for one in values)
+    low, median, high = (float(value) for value in values)
     return Estimate(name, unit, low, median, high, seen)
 
 
 def _failures(pilot: Pilot, model: Model) -> tuple[Estimate, Model]:
-    """Give the share of devices that fail for good, and the model with it, code by code."""
+    """Return the share of devices that fail for good, and the model with it, code by code."""
     failed, executed = int(pilot.failed.sum()), int((pilot.ended_at >= 0).sum())
     a, b = failed + 0.5, executed - failed + 0.5
     low, median, high = (_beta_quantile(level, a, b) for level in (0.05, 0.5, 0.95))
     estimate = Estimate("failures", "of the devices", low, median, high)
-    usual = [one for one in model.clients.failures if one.permanent]
-    total = sum(one.rate for one in usual) or 1.0
+    usual = [failure for failure in model.clients.failures if failure.permanent]
+    total = sum(item.rate for item in usual) or 1.0
     # One failure of the scenario's mix beside those that were counted: a code may not have come up yet.
-    shares = {one.code: one.rate / total for one in usual}
+    shares = {item.code: item.rate / total for item in usual}
     codes, counts = np.unique(pilot.code[pilot.failed], return_counts=True)
     for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
         shares[code] = shares.get(code, 0.0) + count
@@ -345,15 +345,15 @@ def _failures(pilot: Pilot, model: Model) -> tuple[Estimate, Model]:
         FailureCode(code=code, rate=round(median * share / weight, 6), permanent=True)
         for code, share in sorted(shares.items())
     )
-    mended = tuple(one for one in model.clients.failures if not one.permanent)
+    mended = tuple(failure for failure in model.clients.failures if not failure.permanent)
     clients = ClientModel.model_validate(
-        model.clients.model_dump() | {"failures": [one.model_dump() for one in (*for_good, *mended)]}
+        model.clients.model_dump() | {"failures": [item.model_dump() for item in (*for_good, *mended)]}
     )
     return estimate, model.model_copy(update={"clients": clients})
 
 
 def _beta_quantile(level: float, a: float, b: float) -> float:
-    """Give the quantile of a beta distribution, by halving."""
+    """Return the quantile of a beta distribution, by halving."""
     low, high, whole = 0.0, 1.0, float(log_beta(a, b))
     for _ in range(50):
         middle = (low + high) / 2
@@ -370,7 +370,7 @@ def window_text(model: Model) -> str:
 
 
 def model_document(model: Model) -> dict[str, Any]:
-    """Give the [model] section as a TOML document."""
+    """Return the [model] section as a TOML document."""
     document: dict[str, Any] = model.model_dump(mode="json")
     document["clients"]["window"] = window_text(model)
     return document

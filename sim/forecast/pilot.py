@@ -68,7 +68,7 @@ class Pilot:
 
 
 def ages_of(released_at: LongArray, enrolled_at: LongArray) -> FloatArray:
-    """Give hours from release to enrollment, infinite where `enrolled_at` is -1."""
+    """Return hours from release to enrollment, infinite where `enrolled_at` is -1."""
     hours = (enrolled_at - released_at) / 3600.0
     return np.where(enrolled_at < 0, np.inf, np.maximum(hours, 0.0))
 
@@ -76,14 +76,14 @@ def ages_of(released_at: LongArray, enrolled_at: LongArray) -> FloatArray:
 def pilot_of(
     plan: Plan, fleet: Fleet, model: Model, batches: Sequence[Batch], outcomes: DeviceOutcomes, now: int
 ) -> Pilot:
-    """Give what a rollout's journal knows. Rejected devices were never members, they do not count.
+    """Return what a rollout's journal knows. Rejected devices were never members, they do not count.
 
     now : Unix seconds up to which `outcomes` are known. Raise a `UsageError` below LEAST devices.
     """
-    rows = np.concatenate([np.empty(0, dtype=np.int32), *(one.rows for one in batches)]).astype(np.int32)
-    sizes = [len(one) for one in batches]
-    at = np.repeat(np.array([one.at for one in batches], dtype=np.int64), sizes)
-    adopted = np.concatenate([np.empty(0, dtype=np.int32), *(one.adopted for one in batches)])
+    rows = np.concatenate([np.empty(0, dtype=np.int32), *(batch.rows for batch in batches)]).astype(np.int32)
+    sizes = [len(batch) for batch in batches]
+    at = np.repeat(np.array([batch.at for batch in batches], dtype=np.int64), sizes)
+    adopted = np.concatenate([np.empty(0, dtype=np.int32), *(batch.adopted for batch in batches)])
     keep = (outcomes.outcome[rows] != Outcome.REJECTED) & ~np.isin(rows, adopted) & (at < now)
     rows, at = rows[keep], at[keep]
     if len(rows) < LEAST:
@@ -106,7 +106,7 @@ def pilot_of(
 
 
 def known_until(outcomes: DeviceOutcomes, progress_at: int) -> int:
-    """Give the second up to which saved outcomes are known: they are saved daily, not at each look."""
+    """Return the second up to which saved outcomes are known: they are saved daily, not at each look."""
     last = int(outcomes.at.max(initial=-1))
     return min(progress_at, last + 1) if last >= 0 else progress_at
 

@@ -76,11 +76,11 @@ def test_queueing_asks_for_more_than_arithmetic() -> None:
     """Devices come in the same hours: the arithmetic rate misses a deadline that a larger one keeps."""
     case = sweep(MODEL, [Question(20_000, DAY_S, 8 * 24.0, START, 1)])[0]
     assert not case.played[0].kept
-    assert next(one for one in case.played if one.ratio >= 1.0).kept is False
+    assert next(item for item in case.played if item.ratio >= 1.0).kept is False
     assert case.needed is not None
     assert case.needed.ratio > 1.0
     assert "queueing makes it" in case.sentence()
-    hours = [one.hours for one in case.played]
+    hours = [item.hours for item in case.played]
     assert all(later <= sooner * 1.05 for sooner, later in pairwise(hours))
     assert case.played[0].throttled > case.played[-1].throttled
     assert case.offered > case.need.deadline_rate
@@ -170,7 +170,7 @@ def test_the_recommended_rate_turns_away_at_most_one_percent(answer: Answer) -> 
     assert float(least["throttled"]) > 0.9
     assert f"{float(least['per_hour']):,.0f} per hour would keep the deadline, too" in case["says"]
     keys = {"per_hour", "throttled", "hours", "kept"}
-    assert [{key: str(one[key]) for key in keys} for one in case["played"]] == [
+    assert [{key: str(item[key]) for key in keys} for item in case["played"]] == [
         {key: row[key].replace("inf", "None") for key in keys} for row in rows
     ]
 

@@ -47,12 +47,12 @@ def test_ids_names_and_serials_look_real_and_differ(inventory: Inventory) -> Non
     """Ids are GUIDs and unique; names fit NetBIOS; only second records share a name."""
     fleet = inventory.fleet
     ids, names = fleet.ids.tolist(), fleet.names.tolist()
-    assert all(GUID.fullmatch(one) for one in ids[:2000])
+    assert all(GUID.fullmatch(item) for item in ids[:2000])
     assert len(set(ids)) == len(ids)
     assert max(map(len, names)) <= 15
     seconds = 50_000 - len(set(names))
     assert 0.003 < seconds / 50_000 < 0.005  # dual_state + twins
-    known = [one for one in fleet.serials.tolist() if one]
+    known = [serial for serial in fleet.serials.tolist() if serial]
     assert len(set(known)) == len(known)
     resource = fleet.resource_ids[fleet.resource_ids >= 0]
     assert len(np.unique(resource)) == len(resource)

@@ -82,7 +82,7 @@ def base() -> Document:
 
 
 def put(path: str, value: Any) -> Change:
-    """Give the change that sets one key; numbers in the path are places in a list."""
+    """Return the change that sets one key; numbers in the path are places in a list."""
 
     def change(document: Document) -> None:
         *way, last = path.split(".")
@@ -96,8 +96,8 @@ def put(path: str, value: Any) -> Change:
 
 def both(*changes: Change) -> Change:
     def change(document: Document) -> None:
-        for one in changes:
-            one(document)
+        for item in changes:
+            item(document)
 
     return change
 
@@ -376,14 +376,14 @@ REFUSED: Final = {
 
 
 def keys_of(model: Any, prefix: str) -> Iterator[str]:
-    """Give all keys of a section, those of nested tables with it; a pacing's by the name of its mode."""
+    """Return all keys of a section, those of nested tables with it; a pacing's by the name of its mode."""
     for name, field in model.model_fields.items():
         key = f"{prefix}.{field.alias or name}"
         inner = models_within(field.annotation)
         if not inner:
             yield key
-        for one in inner:
-            yield from keys_of(one, f"{key}.{one.__name__}" if len(inner) > 1 else key)
+        for item in inner:
+            yield from keys_of(item, f"{key}.{item.__name__}" if len(inner) > 1 else key)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -402,7 +402,7 @@ def half_unknown(fleet: Fleet) -> Fleet:
 
 
 def result_of(document: Document) -> Seen | str:
-    """Give what can be seen of a scenario, or the refusal."""
+    """Return what can be seen of a scenario, or the refusal."""
     return _result_of(tomli_w.dumps(document))
 
 

@@ -35,8 +35,8 @@ QUICK = ("default", "bad-model", "workload-compliance")
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(one, id=one.stem, marks=[] if one.stem in QUICK else [pytest.mark.slow])
-        for one in SCENARIOS
+        pytest.param(scenario, id=scenario.stem, marks=[] if scenario.stem in QUICK else [pytest.mark.slow])
+        for scenario in SCENARIOS
     ],
 )
 def test_a_scenario_runs_and_repeats_byte_by_byte(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
