@@ -27,7 +27,7 @@ from sim.clients.draws import Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.engines.port import EngineRun
 from sim.model import Model
-from sim.workers import silent, workers_of
+from sim.workers import ignore_progress, workers_of
 from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
@@ -218,7 +218,7 @@ def simulate(
     # Chunks exist so that a person's command takes effect between them; here nobody commands.
     job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
     with workers_of(min(workers, runs)) as pool:
-        pairs = pool.map(job, range(runs), progress or silent)
+        pairs = pool.map(job, range(runs), progress or ignore_progress)
     return Forecast(
         digest=plan.digest,
         start=plan.start,

@@ -25,7 +25,7 @@ from rollout.values.durations import format_duration
 from sim.assumptions import assumed
 from sim.forecast.pilot import Answer, FloatArray, Pilot, ages_of, answer
 from sim.model import ClientModel, FailureCode, Model
-from sim.workers import Here, Workers
+from sim.workers import InProcess, Workers
 
 NAMES: Final = ("window", "capacity", "online", "lag")
 """What is fitted by playing: seconds, enrollments a minute, factor, factor."""
@@ -107,7 +107,7 @@ def calibrate(
     worlds: tuple[int, ...] = WORLDS,
 ) -> Calibration:
     """Fit `model` to a pilot. The same seed gives the same result with any number of workers."""
-    hands = workers or Here()
+    hands = workers or InProcess()
     failures, fitted_model = _failures(pilot, model)
     known = replace(pilot, traits=replace(pilot.traits, fault=np.full(len(pilot), failures.median)))
     seen = summary(pilot, pilot.ages, pilot.ended_at)

@@ -42,7 +42,7 @@ from sim.engines.engine import make_engine
 from sim.forecast.calibration import Calibration
 from sim.forecast.pilot import Pilot, answer
 from sim.model import Model
-from sim.workers import Here, Workers
+from sim.workers import InProcess, Workers
 from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
@@ -138,7 +138,7 @@ def eta_of(
     if standing.progress.state.is_final:
         return None
     job = _Job(plan, traits_of(fleet, model), model, standing, calibration, seed)
-    futures = (workers or Here()).map(job, range(runs))
+    futures = (workers or InProcess()).map(job, range(runs))
     outcome = standing.outcomes.outcome
     failed = int((outcome == Outcome.FAILED).sum())
     executed = failed + int((outcome == Outcome.ENROLLED).sum())

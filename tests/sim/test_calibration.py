@@ -28,7 +28,7 @@ from sim.forecast.calibration import (
 )
 from sim.forecast.pilot import LEAST, known_until, pilot_of
 from sim.model import Model
-from sim.workers import Here, workers_of
+from sim.workers import InProcess, workers_of
 
 FEW = (200, 250)
 """Worlds a round in quick tests: rougher than the product's, so intervals are wider."""
@@ -118,7 +118,7 @@ def test_no_counting_of_500_devices_knows_a_failure_rate_better(rate: float) -> 
 def test_calibration_repeats_itself_with_any_number_of_workers() -> None:
     """Same seed, same pilot: the same bytes, from one process or two; another seed differs."""
     pilot = planted_pilot(base_model(0.05), 8, 5)
-    one = calibrate(pilot, base_model(0.01), worlds=(60, 60), workers=Here())
+    one = calibrate(pilot, base_model(0.01), worlds=(60, 60), workers=InProcess())
     with workers_of(2) as two_processes:
         two = calibrate(pilot, base_model(0.01), worlds=(60, 60), workers=two_processes)
     assert one.samples.tobytes() == two.samples.tobytes()
