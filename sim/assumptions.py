@@ -1,4 +1,4 @@
-"""What nobody knows for sure about a fleet, and the model with one of these assumptions changed."""
+"""The assumptions about a fleet that are most uncertain, and the model with some of them changed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ ASSUMPTIONS: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
     ("time online", "a fifth less", {"online": 0.8}),
     ("time online", "a fifth more", {"online": 1.2}),
 )
-"""(assumption, its value, what changes): each is tried by itself, all else as the scenario says."""
+"""(assumption, its value, changes): each is tried by itself; everything else is as in the scenario."""
 
 
 def assumed(model: Model, changes: Mapping[str, Any]) -> Model:
-    """Give the model with assumptions changed.
+    """Return the model with some assumptions changed.
 
-    window : seconds. capacity, failures, online, lag : factors on the service's capacity, on all failure
-    rates, on the chance that a device is used on a day, on the durations of enrollment and report.
+    changes : window in seconds; capacity, failures, online and lag as factors on the service's capacity, on all failure
+    rates, on the chance that a device is used on a day, and on the durations of enrollment and report;
+    capacity_per_minute as such.
     """
     clients = model.clients.model_dump()
     service = model.service.model_dump()
@@ -34,8 +35,8 @@ def assumed(model: Model, changes: Mapping[str, Any]) -> Model:
     if "window" in changes:
         clients["window"] = int(changes["window"])
     if "failures" in changes:
-        for one in (*clients["failures"], *clients["failure"]):
-            one["rate"] = min(1.0, one["rate"] * changes["failures"])
+        for failure in (*clients["failures"], *clients["failure"]):
+            failure["rate"] = min(1.0, failure["rate"] * changes["failures"])
     if "lag" in changes:
         for name in ("enrollment", "report_lag"):
             length = getattr(model.clients, name)

@@ -1,9 +1,9 @@
-"""What must be bought: management points, gateways and a service rate, for a fleet, a window and a deadline.
+"""The infrastructure for a fleet, a window and a deadline: management points, gateways and a service rate.
 
-First arithmetic, as any admin would do it (the numbers are Microsoft's): so many clients a management point, so many
-a gateway instance, so many enrollments an hour if they came evenly. Then the same rollout is played: devices come
-when their users come, so the hours are not even, and what is turned away comes again. The rate to ask for is the
-least that keeps the deadline and turns few attempts away; its ratio to arithmetic is what queueing costs.
+Arithmetic comes first, as any administrator would do it with Microsoft's figures: clients per management point, clients
+per gateway instance, enrollments per hour if they were spread evenly. Then the same rollout is simulated: devices come
+when their users come, so hours differ, and attempts that are turned away are repeated. The recommended rate is the
+lowest that keeps the deadline and turns few attempts away; its ratio to the arithmetic rate is the cost of queueing.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rollout.values import DAY_S, HOUR_S, IntArray, Outcome, ceil_of
+from rollout.values import DAY_S, HOUR_S, Fleet, IntArray, Outcome, ceil_of
 from sim.clients.draws import make_draws, traits_like, traits_of
 from sim.engines.engine import make_engine
 from sim.model import ClientModel, Model, ServiceModel
-from sim.workers import Here, Workers
+from sim.workers import InProcess, Workers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from rollout.values import Fleet
 
 CLIENTS_PER_POINT: Final = 25_000
 POINTS_PER_PRIMARY: Final = 15
 CLIENTS_PER_PRIMARY: Final = 150_000
 CLIENTS_PER_HIERARCHY: Final = 700_000
 INSTANCES: Final = {"A2_v2": 6_000, "A4_v2": 10_000}
-"""Clients at a time of one gateway instance, by VM size."""
+"""Concurrent clients per gateway instance, by VM size."""
 INSTANCES_PER_GATEWAY: Final = 16
 INSTANCES_PER_CONNECTION: Final = 4
-CONNECTIONS_LEAST: Final = 2
-"""For availability; one connection point for four instances beyond that."""
+MIN_CONNECTIONS: Final = 2
+"""Least connection points, for availability; beyond that, one serves INSTANCES_PER_CONNECTION instances."""
 
 SMALL: Final = 20_000
 SHARE: Final = 0.9
@@ -59,38 +57,38 @@ RATIOS: Final = (
     48.0,
     64.0,
 )
-"""Service rates that are tried, as multiples of the arithmetic one."""
+"""Service rates to simulate, as multiples of the arithmetic rate."""
 TURNED_AWAY: Final = 0.01
 """Share of the attempts that a sufficient service may turn away."""
 LATER_DAYS: Final = 45
-"""Days beyond the deadline that are played."""
+"""Days beyond the deadline that are simulated."""
 OFFICE: Final = 12
-"""Hours of a release day."""
+"""Hours of a day in which devices are released."""
 
 
 def many(count: int, what: str) -> str:
-    """Write a count with its noun."""
+    """Return a count with its noun."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def percent_words(share: float) -> str:
-    """Write a share in percent; what is not nothing never looks like it."""
+    """Return a share as a percentage; a small share never looks like zero."""
     return "less than 0.1 %" if 0 < share < 0.001 else f"{share:.1%}".replace("%", " %")
 
 
 def rounded_up(part: int, whole: int) -> float:
-    """Give a share with four decimals, rounded up: none seems to keep a limit that it does not, and few are not 0."""
+    """Return a share with four decimals, rounded up: it never seems to keep a limit that it exceeds, or to be 0."""
     return -(-part * 10_000 // whole) / 10_000 if whole else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a fleet needs by arithmetic alone.
+    """The infrastructure that a fleet needs by arithmetic alone.
 
-    points : management points; primaries : primary sites that hold them. instances, gateways, connections :
-    of the cloud management gateway, for `internet` clients, by VM size. window_rate : enrollments an hour if the
-    fleet were targeted at once and drew its timers evenly over the window (infinite if immediate).
-    deadline_rate : enrollments an hour if they came evenly over all hours until the deadline.
+    points : management points. primaries : their primary sites. instances, gateways, connections : instances,
+    gateways and connection points of the cloud management gateway for `internet` clients, by VM size. window_rate :
+    enrollments per hour if the whole fleet were targeted at once and drew its timers evenly over the window (infinite
+    if the window is immediate). deadline_rate : enrollments per hour if they were spread evenly until the deadline.
     """
 
     devices: int
@@ -104,7 +102,7 @@ class Need:
     deadline_rate: float
 
     def gateway_words(self) -> str:
-        """Say which instances, gateways and connection points serve the internet clients, by VM size."""
+        """Return the instances, gateways and connection points that serve the internet clients, as text by VM size."""
         return " or ".join(
             f"{count} × {name} in {many(self.gateways[name], 'gateway')} with "
             f"{many(self.connections[name], 'connection point')}"
@@ -113,13 +111,13 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """The rollout, played with one service rate.
+class RateResult:
+    """The rollout, simulated with one service rate.
 
-    ratio : of the rate to `Need.deadline_rate`. per_hour : that rate. hours : until SHARE are enrolled. kept :
-    whether that is before the deadline. peak : most attempts in an hour; peak_at : local hour of day of it.
+    ratio : the rate divided by `Need.deadline_rate`. per_hour : the rate. hours : time until SHARE is enrolled.
+    kept : whether that is before the deadline. peak : most attempts in an hour. peak_at : its local hour of day.
     throttled : share of the attempts that were turned away, rounded up to four decimals.
-    natural_hours : hours with an unlimited service.
+    natural_hours : time until SHARE is enrolled with an unlimited service.
     """
 
     ratio: float
@@ -134,34 +132,36 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cell of the sweep: fleet, window, deadline, with its arithmetic and what was played.
+    """A case of the sweep: fleet, window and deadline, with the arithmetic and the simulated service rates.
 
-    turned_away : share of the attempts that may be turned away. offered : attempts in the busiest hour of an
-    unlimited service; they come in bursts, so a service of that rate still turns some away.
+    turned_away : share of the attempts that may be turned away. offered : attempts in the busiest hour with an
+    unlimited service; they come in bursts, so a service with that rate still turns some of them away.
     """
 
     devices: int
     window_s: int
     deadline_h: float
     need: Need
-    played: tuple[Played, ...]
+    played: tuple[RateResult, ...]
     offered: float
     peak_at: int
     turned_away: float = TURNED_AWAY
 
     @property
-    def needed(self) -> Played | None:
-        """The least tried rate that keeps the deadline and turns few enough attempts away; None if none does."""
-        return next((one for one in self.played if one.kept and one.throttled <= self.turned_away), None)
+    def needed(self) -> RateResult | None:
+        """The lowest simulated rate that keeps the deadline and turns few enough attempts away, if there is one."""
+        return next(
+            (result for result in self.played if result.kept and result.throttled <= self.turned_away), None
+        )
 
     @property
-    def barely(self) -> Played | None:
-        """The least tried rate that keeps the deadline, however many attempts it turns away; None if none does."""
-        return next((one for one in self.played if one.kept), None)
+    def cheapest_in_time(self) -> RateResult | None:
+        """The lowest simulated rate that keeps the deadline, however many attempts it turns away, if there is one."""
+        return next((result for result in self.played if result.kept), None)
 
     def sentence(self) -> str:
-        """Say what to buy, and where queueing makes it worse than arithmetic."""
-        need, played = self.need, self.needed
+        """Return a sentence on the infrastructure to provide, and on the cost of queueing."""
+        need, recommended = self.need, self.needed
         days, hours = f"{self.deadline_h / 24:g} days", f"{self.deadline_h:.3g} h"
         text = (
             f"{many(self.devices, 'device')} in {hours if self.deadline_h < 48 else days}: "
@@ -171,42 +171,42 @@ class Case:
         if need.primaries > 1:
             text += "a central administration site above them; "
         if self.devices > CLIENTS_PER_HIERARCHY:
-            text += f"more than the {CLIENTS_PER_HIERARCHY:,} of one hierarchy; "
-        if played is None:
+            text += f"more than the {CLIENTS_PER_HIERARCHY:,} clients of one hierarchy; "
+        if recommended is None:
             least = self.played[-1].natural_hours
-            if self.barely is not None:
+            if self.cheapest_in_time is not None:
                 return text + (
-                    f"no service rate that was tried turns away at most {100 * self.turned_away:.3g} % of the "
-                    f"attempts; an unlimited one is asked for {self.offered:,.0f} per hour at its peak"
+                    f"no simulated service rate turns away at most {100 * self.turned_away:.3g} % of the "
+                    f"attempts; an unlimited service would receive {self.offered:,.0f} per hour at its peak"
                 )
-            late = f"has nine of ten enrolled only after {least / 24:.1f} days"
+            late = f"enrolls 90 % only after {least / 24:.1f} days"
             if math.isinf(least):
-                late = f"does not have nine of ten enrolled within {LATER_DAYS} days of the deadline"
+                late = f"does not enroll 90 % within {LATER_DAYS} days of the deadline"
             return text + (
-                f"no service rate keeps it: even an unlimited service {late}, since devices are offline or "
-                f"blocked, or the window is wide"
+                f"no service rate keeps the deadline: even an unlimited service {late}, because devices are "
+                f"offline or blocked, or because the window is wide"
             )
         text += (
-            f"a service that takes {played.per_hour:,.0f} enrollments per hour "
-            f"({math.ceil(played.per_hour / 60):,} per minute), busiest at {self.peak_at:02}:00, "
-            f"which turns away {percent_words(played.throttled)} of the attempts"
+            f"a service that accepts {recommended.per_hour:,.0f} enrollments per hour "
+            f"({math.ceil(recommended.per_hour / 60):,} per minute), busiest at {self.peak_at:02}:00, "
+            f"which turns away {percent_words(recommended.throttled)} of the attempts"
         )
-        if played.ratio > 1.0:
+        if recommended.ratio > 1.0:
             text += (
-                f"; arithmetic says {need.deadline_rate:,.0f}: queueing makes it {played.ratio:g} times as much, "
+                f"; arithmetic gives {need.deadline_rate:,.0f}: queueing makes it {recommended.ratio:g} times as much, "
                 f"because devices come in the same hours"
             )
-        if self.barely is not None and self.barely is not played:
+        if self.cheapest_in_time is not None and self.cheapest_in_time is not recommended:
             text += (
-                f"; {self.barely.per_hour:,.0f} per hour would keep the deadline, too, but turn away "
-                f"{percent_words(self.barely.throttled)} of the attempts"
+                f"; {self.cheapest_in_time.per_hour:,.0f} per hour would also keep the deadline, but turn away "
+                f"{percent_words(self.cheapest_in_time.throttled)} of the attempts"
             )
-        calm = next((one for one in self.played if one.throttled == 0), None)
-        return text + (f"; from {calm.per_hour:,.0f} per hour on none is turned away" if calm else "")
+        calm = next((result for result in self.played if result.throttled == 0), None)
+        return text + (f"; from {calm.per_hour:,.0f} per hour, no attempt is turned away" if calm else "")
 
 
 def need_of(devices: int, window_s: int, deadline_h: float, internet_share: float) -> Need:
-    """Do the arithmetic; raise a `ValueError` for a fleet or deadline that is not positive."""
+    """Return the arithmetic; raise a `ValueError` for a fleet or deadline that is not positive."""
     if devices <= 0 or deadline_h <= 0:
         raise ValueError(f"expected devices and hours above 0, found {devices} and {deadline_h}")
     points = math.ceil(devices / CLIENTS_PER_POINT)
@@ -220,7 +220,7 @@ def need_of(devices: int, window_s: int, deadline_h: float, internet_share: floa
         instances=instances,
         gateways={name: math.ceil(count / INSTANCES_PER_GATEWAY) for name, count in instances.items()},
         connections={
-            name: max(CONNECTIONS_LEAST, math.ceil(count / INSTANCES_PER_CONNECTION)) if count else 0
+            name: max(MIN_CONNECTIONS, math.ceil(count / INSTANCES_PER_CONNECTION)) if count else 0
             for name, count in instances.items()
         },
         window_rate=devices * HOUR_S / window_s if window_s else math.inf,
@@ -230,7 +230,7 @@ def need_of(devices: int, window_s: int, deadline_h: float, internet_share: floa
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One cell to play. start : Unix seconds; seed : of all draws; turned_away : see `Case`."""
+    """The input of a case. start : Unix seconds. seed : seed of all draws. turned_away : see `Case`."""
 
     devices: int
     window_s: int
@@ -246,12 +246,12 @@ def sweep(
     workers: Workers | None = None,
     fleet: Fleet | None = None,
 ) -> list[Case]:
-    """Answer each question. fleet : whose traits count; without one all classes are drawn."""
-    return (workers or Here()).map(_Ask(model, fleet), questions)
+    """Return a case for each question. fleet : source of the devices' traits; without it all classes are drawn."""
+    return (workers or InProcess()).map(_SizeCase(model, fleet), questions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ask:
+class _SizeCase:
     model: Model
     fleet: Fleet | None
 
@@ -265,34 +265,34 @@ class _Ask:
         )
         share = model.service.internet_share
         need = need_of(question.devices, question.window_s, question.deadline_h, share)
-        free = _play(model, question, 0.0, self.fleet)
-        played: list[Played] = []
+        free = _simulate(model, question, 0.0, self.fleet)
+        results: list[RateResult] = []
         for ratio in RATIOS:
             rate = ratio * need.deadline_rate
-            told = _play(model, question, rate, self.fleet)
-            hours = told.hours
-            if played and round(told.per_hour, 1) <= played[-1].per_hour:
-                continue  # a small fleet cannot tell these apart: fewer than one a minute is not modelled
-            played.append(
-                Played(
-                    ratio=round(told.per_hour / need.deadline_rate, 2),
-                    per_hour=round(told.per_hour, 1),
+            result = _simulate(model, question, rate, self.fleet)
+            hours = result.hours
+            if results and round(result.per_hour, 1) <= results[-1].per_hour:
+                continue  # a small fleet does not distinguish these rates: less than one per minute is not modelled
+            results.append(
+                RateResult(
+                    ratio=round(result.per_hour / need.deadline_rate, 2),
+                    per_hour=round(result.per_hour, 1),
                     hours=hours,
                     kept=hours <= question.deadline_h,
-                    peak=told.peak,
-                    peak_at=told.peak_at,
-                    throttled=told.throttled,
+                    peak=result.peak,
+                    peak_at=result.peak_at,
+                    throttled=result.throttled,
                     natural_hours=free.hours,
                 )
             )
-            if hours <= question.deadline_h and told.throttled == 0:
+            if hours <= question.deadline_h and result.throttled == 0:
                 break  # a faster service would change nothing
         return Case(
             devices=question.devices,
             window_s=question.window_s,
             deadline_h=question.deadline_h,
             need=need,
-            played=tuple(played),
+            played=tuple(results),
             offered=free.peak,
             peak_at=free.peak_at,
             turned_away=question.turned_away,
@@ -300,7 +300,7 @@ class _Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _SimulatedRate:
     per_hour: float
     hours: float
     peak: float
@@ -308,16 +308,16 @@ class _Told:
     throttled: float
 
 
-def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None) -> _Told:
-    """Release evenly in office hours of working days, so that the window's end still meets the deadline."""
+def _simulate(model: Model, question: Question, per_hour: float, fleet: Fleet | None) -> _SimulatedRate:
+    """Simulate even releases in office hours of working days, early enough that the window ends by the deadline."""
     size = min(question.devices, SMALL)
     factor = size / question.devices
     capacity = max(1, round(per_hour * factor / 60)) if per_hour else 0
     if capacity:
-        # A whole number of enrollments a minute: take as many devices as make the rate come out.
+        # The capacity is a whole number per minute: choose the number of devices that makes the rate exact.
         size = max(500, min(question.devices, round(capacity * 60 / per_hour * question.devices)))
         factor = size / question.devices
-    told = model.model_copy(
+    scaled = model.model_copy(
         update={
             "service": ServiceModel.model_validate(
                 model.service.model_dump() | {"capacity_per_minute": capacity, "cmg_instances": 0}
@@ -327,14 +327,14 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
     horizon_s = int((question.deadline_h + LATER_DAYS * 24) * HOUR_S)
     if fleet is not None and len(fleet) >= size:
         rows = np.linspace(0, len(fleet) - 1, size).round().astype(np.int32)
-        traits = traits_of(fleet.take(rows), told)
+        traits = traits_of(fleet.take(rows), scaled)
     else:
-        traits = replace(traits_like(size, told), zone=np.zeros(size, dtype=np.int32), zones=("UTC",))
+        traits = replace(traits_like(size, scaled), zone=np.zeros(size, dtype=np.int32), zones=("UTC",))
     draws = make_draws(
-        told, traits, seed=question.seed, replication=0, start=question.start, horizon_s=horizon_s
+        scaled, traits, seed=question.seed, replication=0, start=question.start, horizon_s=horizon_s
     )
     engine = make_engine(
-        told,
+        scaled,
         traits,
         draws,
         start=question.start,
@@ -352,7 +352,7 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
     load = engine.load()
     busiest = int(load.attempts.argmax())
     attempts = int(load.attempts.sum())
-    return _Told(
+    return _SimulatedRate(
         per_hour=capacity * 60 / factor,
         hours=float(enrolled[needed - 1] - question.start) / HOUR_S if len(enrolled) >= needed else math.inf,
         peak=float(load.attempts.max(initial=0)) / factor,
@@ -362,9 +362,9 @@ def _play(model: Model, question: Question, per_hour: float, fleet: Fleet | None
 
 
 def _releases(order: IntArray, question: Question) -> list[tuple[int, IntArray]]:
-    """Give (Unix seconds, rows) of hourly releases in office hours, over the first half of the deadline.
+    """Return (Unix seconds, rows) of hourly releases in office hours, over the first half of the time.
 
-    The other half is for timers and for devices that are offline; a wider window leaves less of it.
+    The other half is for timers and for devices that are offline.
     """
     end = question.start + int(max(OFFICE, question.deadline_h / 2) * HOUR_S)
     hours = [
@@ -376,12 +376,12 @@ def _releases(order: IntArray, question: Question) -> list[tuple[int, IntArray]]
 
 
 def rows_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Give the sweep as rows of a table, one a case and service rate."""
-    out = []
+    """Return the sweep as rows of a table, one per case and service rate."""
+    rows = []
     for case in cases:
         need = case.need
-        for one in case.played:
-            out.append(
+        for result in case.played:
+            rows.append(
                 {
                     "devices": case.devices,
                     "window_hours": case.window_s / HOUR_S,
@@ -391,24 +391,24 @@ def rows_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
                     "internet_clients": need.internet,
                     **{f"cmg_{name}": count for name, count in need.instances.items()},
                     "arithmetic_per_hour": round(need.deadline_rate, 1),
-                    **{key: value for key, value in asdict(one).items() if key != "natural_hours"},
-                    "recommended": one is case.needed,
+                    **{key: value for key, value in asdict(result).items() if key != "natural_hours"},
+                    "recommended": result is case.needed,
                 }
             )
-    return out
+    return rows
 
 
 def plot(cases: Sequence[Case], days: Callable[[float], str], ax: Axes | None = None) -> Axes:
-    """Draw hours until nine of ten are enrolled against the service rate, one line a fleet and window."""
+    """Plot the days until 90 % are enrolled against the service rate, one line per fleet and window."""
     from matplotlib.figure import Figure
 
     axes = ax if ax is not None else Figure(figsize=(9, 5), layout="constrained").subplots()
     styles = ("-", "--", ":", "-.")
     for index, case in enumerate(cases):
-        able = [one for one in case.played if math.isfinite(one.hours)]
+        finite = [result for result in case.played if math.isfinite(result.hours)]
         axes.plot(
-            [one.per_hour for one in able],
-            [one.hours / 24 for one in able],
+            [result.per_hour for result in finite],
+            [result.hours / 24 for result in finite],
             styles[index % len(styles)],
             marker="o",
             markersize=4,
@@ -419,8 +419,8 @@ def plot(cases: Sequence[Case], days: Callable[[float], str], ax: Axes | None = 
         axes.axhline(deadline / 24, color="0.6", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("enrollments an hour that the service takes")
+    axes.set_xlabel("enrollments per hour that the service accepts")
     axes.set_ylabel("days until 90 % are enrolled (line: the deadline)")
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title("What the service must take: below the bend, devices queue", fontsize=10)
+    axes.set_title("Service rate needed: below the bend, devices queue", fontsize=10)
     return axes

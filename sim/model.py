@@ -1,8 +1,8 @@
-"""The stated model: every assumption of the simulator, named, with its grade.
+"""The model: every assumption of the simulator, with its grade.
 
-Grades: A documented by Microsoft, B seen in a customer's log, I inferred, ? nobody knows (calibrate it).
+Grades: A documented by Microsoft, B observed in a customer's log, I inferred, ? unknown (calibrate it).
 The T numbers are the transitions of a client's life, described in `sim.clients.spec`. Durations are text ("90s",
-"15m", "24h", "5d") or whole seconds. An unknown or missing key is a `ValidationError` of pydantic.
+"15m", "24h", "5d") or whole seconds. An unknown or missing key raises a `ValidationError` of pydantic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rollout.values.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, forma
 
 
 def seconds_of(value: object) -> int:
-    """Give the seconds of "60m", "24h", "1d12h", "immediate" (0) or of a whole number of seconds.
+    """Return the seconds of "60m", "24h", "1d12h", "immediate" (0) or a whole number of seconds.
 
     Raise a `ValueError` for anything else, for negative numbers and for more than ten years.
     """
@@ -30,7 +30,7 @@ def seconds_of(value: object) -> int:
 
 Duration = Annotated[int, BeforeValidator(seconds_of), PlainSerializer(format_duration, return_type=str)]
 Code = Annotated[int, Field(ge=-(2**31), lt=2**32)]
-"""An error code: an HRESULT, signed or unsigned."""
+"""An HRESULT, signed or unsigned."""
 PerYear = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
 
@@ -39,9 +39,9 @@ def _holiday(value: object) -> str:
     try:
         day = value if isinstance(value, dt.date) else dt.date.fromisoformat(str(value))
     except ValueError:
-        raise ValueError("expected a local date such as 2026-12-25") from None
+        raise ValueError("a local date such as 2026-12-25") from None
     if isinstance(day, dt.datetime) or not FIRST_DAY <= day <= LAST_DAY:
-        raise ValueError(f"expected a local date from {FIRST_DAY} to {LAST_DAY}")
+        raise ValueError(f"a local date from {FIRST_DAY} to {LAST_DAY}")
     return day.isoformat()
 
 
@@ -57,7 +57,7 @@ class _Part(BaseModel):
 
 
 class LogNormal(_Part):
-    """A log-normal duration by its median and its 90th percentile."""
+    """A log-normal duration, given by its median and its 90th percentile."""
 
     median: Duration
     p90: Duration
@@ -65,15 +65,15 @@ class LogNormal(_Part):
     @model_validator(mode="after")
     def _ordered(self) -> LogNormal:
         if not 0 < self.median <= self.p90:
-            raise ValueError("expected 0 < median <= p90")
+            raise ValueError("a median above 0 and a p90 not below it")
         return self
 
 
 class FailureCode(_Part):
-    """One way to fail; what the code means, and its class, is said by `rollout.values.failures`.
+    """A failure and its rate; `rollout.values.failures` has the meaning and the class of the code.
 
-    permanent : the device has this fault (rate = share of devices) and fails every attempt; otherwise
-        rate is the chance of each single attempt. Codes: A; rates: ?.
+    permanent : the device has this fault and fails every attempt; rate is then the share of such devices, otherwise
+        the chance that a single attempt fails. Codes: A; rates: ?.
     """
 
     code: Code
@@ -82,12 +82,12 @@ class FailureCode(_Part):
 
 
 class LevelFailure(_Part):
-    """The share of devices of one level of a fleet column that fail for good, instead of the usual share."""
+    """The share of devices with a given level of a fleet column that fail permanently, in place of the usual share."""
 
     column: str
     level: str
     rate: Share
-    code: Code = 0x80180023  # dmwappushservice missing: a fault of the image, so of a model
+    code: Code = 0x80180023  # dmwappushservice is missing: a fault of the image, and so of a hardware model
 
 
 _FAILURES = (
@@ -103,28 +103,29 @@ _FAILURES = (
 
 
 class ClientModel(_Part):
-    """What a client does between its release and its enrollment.
+    """The behaviour of a client between its release and its enrollment.
 
     window : T7, width of the client's own random timer. No default: immediate, 24h (B, one client), 72h,
         5d (B, a support note), or any duration; Microsoft's formula is not public (?).
-    late_joiner : T7, whether clients released when co-managed devices exist draw the timer ("random") or
-        count as new ("immediate"): ?. Truly new devices never draw it then (A).
-    collection_evaluation : T1, grid on which membership becomes effective (A, 5 min incremental).
+    late_joiner : T7, whether clients that are released when co-managed devices exist draw the timer ("random") or
+        are treated as new ("immediate"): ?. Newly installed devices never draw it then (A).
+    collection_evaluation : T1, grid on which membership takes effect (A, 5 min incremental).
     policy_poll : T2, period of policy requests while online, each device with its own phase (A, 60 min).
     wake_delay : T3, from start or wake-up to the first policy request (?).
-    policy_evaluation : T4, evaluated uniformly within this time of the download (B prompt; width ?).
-    blocked_share, heal, never_heals : T5, devices not yet joined or without the MDM address; how long until
-        it heals; the share of them that never does (?). Seen at the next policy evaluation after healing.
-    logon_randomization : T9, a timer that ran out while the device was off fires within this time of its
+    policy_evaluation : T4, the policy is evaluated at a uniform time within this span of the download (B prompt;
+        span ?).
+    blocked_share, heal, never_heals : T5, share of devices that are not yet joined or lack the MDM address; time until
+        they heal; share of them that never do (?). Healing takes effect at the next policy evaluation.
+    logon_randomization : T9, a timer that expired while the device was off fires within this time of its
         next start (B 60, unit inferred).
-    device_token_share : T11, T12, devices whose device token works (A needs 1803+; share ?); the others need
-        a signed-in user.
+    device_token_share : T11, T12, share of devices whose device token works (A needs 1803+; share ?); the others
+        need a signed-in user.
     attempts, retry_wait : T13, T14 (B 3; A 15 min). next_cycle : T15, least wait after the last attempt of a
-        cycle until a policy evaluation starts the next one (?).
-    enrollment : T16, duration of one enrollment (?). report_lag : T17, until the site sees the result (?).
-    unenroll_per_year : chance a year that an enrolled device un-enrolls; it comes back at the next policy
+        cycle before a policy evaluation starts the next cycle (?).
+    enrollment : T16, duration of an enrollment (?). report_lag : T17, time until the site reports the result (?).
+    unenroll_per_year : chance per year that an enrolled device un-enrolls; it enrolls again at the next policy
         evaluation while it is a member (A; rate ?).
-    failures, failure : codes with their rates; shares for single levels, e.g. one bad model.
+    failures : codes with their rates. failure : shares for single levels, such as a hardware model with a fault.
     """
 
     window: Duration
@@ -150,19 +151,19 @@ class ClientModel(_Part):
     @model_validator(mode="after")
     def _rates(self) -> ClientModel:
         for permanent in (True, False):
-            if sum(one.rate for one in self.failures if one.permanent == permanent) > 1.0:
-                raise ValueError("expected failure rates that sum to at most 1")
+            if sum(failure.rate for failure in self.failures if failure.permanent == permanent) > 1.0:
+                raise ValueError("failure rates that add up to at most 1")
         return self
 
 
 class ClassModel(_Part):
-    """How the devices of one presence class behave; local days run from 03:00 to 03:00.
+    """The behaviour of a presence class; local days run from 03:00 to 03:00.
 
-    weekday, weekend : chance that the device is used on a working day, on a weekend day or holiday.
-    week : Monday to Friday, factors on `weekday` (mean 1).
-    turned_off : share of evenings on which it is turned off (or sleeps) when its user leaves.
-    habit : how firmly a device keeps to one of both: 0 each evening anew, 1 always the same.
-    pause : chance of a break (lunch, meeting, restart) in a used day, during which it is off.
+    weekday, weekend : chance that a device is used on a working day, and on a weekend day or holiday.
+    week : factors on `weekday` from Monday to Friday (mean 1).
+    turned_off : share of evenings on which a device is turned off (or sleeps) when its user leaves.
+    habit : how consistently a device is turned off or left on: 0 is decided every evening, 1 is always the same.
+    pause : chance of a break (lunch, meeting, restart) on a used day, during which the device is off.
     """
 
     weekday: Share
@@ -173,7 +174,7 @@ class ClassModel(_Part):
     pause: Share = 0.3
 
 
-# Kastle 2023-25, US badge data: Tuesday 59.6 %, Friday 33.3 %, mean 50.5 % of a normal day; the rest between.
+# Kastle 2023-25, US badge data: Tuesday 59.6 %, Friday 33.3 %, mean 50.5 % of a normal day; other days in between.
 _BADGE_WEEK = (1.053, 1.18, 1.053, 1.053, 0.661)
 
 
@@ -181,13 +182,13 @@ class PresenceModel(_Part):
     """When devices are online (T3). Day curves: American Time Use Survey; see `sim.clients.presence`.
 
     always_on, office, laptop, rarely_on : the classes. Office machines are turned off on 44 % of nights
-        (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 14.7 %); pauses are
+        (LBNL-46930, 2001); chances of use are the peaks of the ATUS curves (69.8 % and 14.7 %); breaks are
         fitted so that up and down times of desktops follow the Microsoft99 trace. Laptop and rarely-on: I.
-    mix : share of each class among devices whose class the inventory does not know (?).
-    holidays : local dates, "2026-12-25", used like a weekend.
-    spread : devices differ: each one's chance of use is multiplied by 1 ± up to this.
+    mix : share of each class among devices for which the inventory has no class (?).
+    holidays : local dates such as "2026-12-25", treated like a weekend.
+    spread : variation between devices: the chance of use is multiplied by a factor of up to 1 ± this.
     jitter : day-to-day variation of a device's arrival, as a share of the population's spread.
-    pause_length : length of a pause.
+    pause_length : length of a break.
     """
 
     always_on: ClassModel = ClassModel(weekday=1.0, weekend=1.0, turned_off=0.01, habit=0.0, pause=0.2)
@@ -210,29 +211,30 @@ class PresenceModel(_Part):
     @model_validator(mode="after")
     def _shares(self) -> PresenceModel:
         if abs(sum(self.mix) - 1.0) > 1e-6:
-            raise ValueError("expected four shares in mix that sum to 1")
+            raise ValueError("four shares in mix that add up to 1")
         return self
 
 
 class Outage(_Part):
-    """A fixed outage: it begins `after` the simulation's start and `lasts`."""
+    """A fixed outage. after : time from the start of the simulation. lasts : its length."""
 
     after: Duration
     lasts: Duration
 
 
 class ServiceModel(_Part):
-    """The enrollment service and what carries policy to clients.
+    """The enrollment service and the gateway that delivers policy to clients.
 
-    capacity_per_minute : enrollments accepted in each clock minute, 0 = no limit (? Microsoft names none).
+    capacity_per_minute : enrollments accepted in each clock minute, 0 for no limit (? Microsoft publishes none).
     backoff, backoff_max, backoff_jitter : a throttled client (code 0x80180033, A) waits backoff, doubled each
         time up to backoff_max, times 1 ± jitter (?). Being throttled uses up no attempt.
-    outages : fixed ones. outages_per_year, outage : random ones; default length from Azure operator
-        incidents 2018-19 (median 4.5 h, 90th percentile 16 h). An attempt during an outage fails.
-    outage_answer : after so long, with code 0x80180005.
-    cmg_instances, cmg_clients : instances of the cloud management gateway and clients of one at a time (A:
-        6,000 on A2_v2, 10,000 on A4_v2, at most 16 instances); over the limit is delay, not refusal (A).
-        0 instances = not modelled. internet_share : devices that reach policy only through it (?).
+    outages : fixed outages. outages_per_year, outage : rate and length of random outages; the default length is from
+        Azure operator incidents 2018-19 (median 4.5 h, 90th percentile 16 h). An attempt during an outage fails.
+    outage_answer : time after which an attempt during an outage fails, with code 0x80180005.
+    cmg_instances, cmg_clients : instances of the cloud management gateway, and concurrent clients per instance (A:
+        6,000 on A2_v2, 10,000 on A4_v2, at most 16 instances). Above the limit, clients are delayed, not refused (A).
+        0 instances: the gateway is not modelled. internet_share : share of devices that get policy only through the
+        gateway (?).
     """
 
     capacity_per_minute: Annotated[int, Field(ge=0, le=MAX_DEVICES)] = 120
@@ -249,7 +251,7 @@ class ServiceModel(_Part):
 
 
 class Model(_Part):
-    """The [model] section of a scenario. horizon : how long a run is followed at most."""
+    """The [model] section of a scenario. horizon : time that a run is simulated at most."""
 
     clients: ClientModel
     presence: PresenceModel = PresenceModel()

@@ -28,8 +28,8 @@ from sim.clients.draws import Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.engines.port import EngineRun
 from sim.model import Model
-from sim.workers import silent, workers_of
-from sim.world.directory import SimClock, World
+from sim.workers import ignore_progress, workers_of
+from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
@@ -137,7 +137,7 @@ def world_of(
     replication: int = 0,
     log: MembershipLog | None = None,
     skip_s: int = 0,
-) -> World:
+) -> SimulatedDirectory:
     """Give the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
 
     skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
@@ -154,7 +154,7 @@ def world_of(
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    return World(engine, len(plan), log, skip_s)
+    return SimulatedDirectory(engine, len(plan), log, skip_s)
 
 
 def simulate_once(
@@ -240,7 +240,7 @@ def simulate(
     # Chunks exist so that a person's command takes effect between them; a simulation has no commands.
     job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
     with workers_of(min(workers, runs)) as pool:
-        pairs = pool.map(job, range(runs), progress or silent)
+        pairs = pool.map(job, range(runs), progress or ignore_progress)
     return Simulation(
         digest=plan.digest,
         start=plan.start,

@@ -1,7 +1,7 @@
-"""Where work is done: here, in processes of this machine, or on a cluster; the results are the same.
+"""Where work is done: in this process, in processes of this machine, or on a cluster; the results are the same.
 
-Everything goes through `concurrent.futures.Executor`. Results come in the order of the items, so nothing that
-is computed from them can depend on how many workers there were, or on which one was faster or died.
+Everything runs through `concurrent.futures.Executor`. Results are in the order of the items, so nothing computed
+from them can depend on the number of workers, on their speed, or on their failures.
 """
 
 from __future__ import annotations
@@ -23,48 +23,56 @@ from sim.engines.fast.code_cache import share, shared_place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Progress = Callable[[int], None]
+"""Called with the number of results."""
 
-WAIT: Final = "10s"
-"""For a scheduler to answer."""
+CONNECT_TIMEOUT: Final = "10s"
+"""Time within which a scheduler must answer."""
 TRIES: Final = 3
-"""How often a piece of work is begun anew whose worker died."""
+"""How often items are tried whose workers die."""
 
 
-def silent(_: int) -> None:
-    """Tell nobody."""
+def ignore_progress(_: int) -> None:
+    """Do nothing with the number of results."""
 
 
 class Workers(Protocol):
-    """Something that does independent pieces of work."""
+    """Something that applies a function to independent items."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress = ignore_progress,
     ) -> list[Result]:
-        """Give the result of each item, in their order. `function` and items are picklable.
+        """Return the result of each item, in their order. `function` and items must be picklable.
 
-        told : called with the number of results each time that one more is there.
+        progress : called with the number of results after each new result.
         """
         ...
 
 
-class Here:
-    """This process does all of it, one after the other."""
+class InProcess:
+    """This process computes all results, one after the other."""
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress = ignore_progress,
     ) -> list[Result]:
-        """Give the result of each item, in their order."""
+        """Return the result of each item, in their order."""
         results = []
         for item in items:
             results.append(function(item))
-            told(len(results))
+            progress(len(results))
         return results
 
 
 class Pool:
-    """An executor does it. One that breaks because a worker died is made anew, and only the rest repeated.
+    """An executor computes the results. If a worker dies, a new executor computes the missing results.
 
-    make : gives a new executor; it is called again after a break.
+    make : returns a new executor.
     """
 
     def __init__(self, make: Callable[[], Executor]) -> None:
@@ -73,59 +81,62 @@ class Pool:
         self._processes: list[BaseProcess] = []
 
     def map(
-        self, function: Callable[[Item], Result], items: Sequence[Item], told: Callable[[int], None] = silent
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress = ignore_progress,
     ) -> list[Result]:
-        """Give the result of each item, in their order.
+        """Return the result of each item, in their order.
 
-        Raise an `OutsideError` if workers die again and again.
+        Raise an `OutsideError` if workers die repeatedly.
         """
         done: dict[int, Result] = {}
         for _ in range(TRIES):
             missing = [index for index in range(len(items)) if index not in done]
             if not missing:
                 break
-            self._go(function, items, missing, done, told)
+            self._compute(function, items, missing, done, progress)
         if len(done) < len(items):
             raise OutsideError(
                 f"expected {len(items)} results, found {len(done)}: workers died {TRIES} times",
-                "is there memory enough? Try fewer --workers",
+                "Is there enough memory? Try fewer --workers.",
             )
         return [done[index] for index in range(len(items))]
 
-    def _go(
+    def _compute(
         self,
         function: Callable[[Item], Result],
         items: Sequence[Item],
         missing: Sequence[int],
         done: dict[int, Result],
-        told: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         try:
-            futures = self._submitted(function, items, missing)
+            futures = self._submit(function, items, missing)
             for index, future in futures:
                 done[index] = future.result()
-                told(len(done))
+                progress(len(done))
         except BrokenProcessPool:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = self._make()
 
-    def _submitted(
+    def _submit(
         self, function: Callable[[Item], Result], items: Sequence[Item], missing: Sequence[int]
     ) -> list[tuple[int, Future[Result]]]:
-        """Hand out what is missing; the first of it starts the processes of a pool."""
+        """Submit the missing items; the first of them starts the processes of a pool."""
         before = multiprocessing.active_children()
         try:
             with _without_interrupts():
                 return [(index, self._executor.submit(function, items[index])) for index in missing]
         finally:
-            self._processes += [one for one in multiprocessing.active_children() if one not in before]
+            self._processes += [child for child in multiprocessing.active_children() if child not in before]
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Shut down the workers."""
         self._executor.shutdown(cancel_futures=True)
 
     def stop(self) -> None:
-        """End the workers at once, whatever they are doing: nobody wants their results any more."""
+        """End the workers at once, even during their work: their results are no longer needed."""
         with _without_interrupts():
             self._executor.shutdown(wait=False, cancel_futures=True)
             for process in self._processes:
@@ -134,15 +145,15 @@ class Pool:
 
 @contextmanager
 def workers_of(count: int = 1, cluster: str = "") -> Iterator[Workers]:
-    """Give `count` processes of this machine, or the workers of the Dask scheduler at `cluster`.
+    """Provide `count` processes of this machine, or the workers of the Dask scheduler at `cluster`.
 
-    Raise a `UsageError` if the extra [cluster] is not installed; an `OutsideError` if nobody answers there.
+    Raise a `UsageError` if the extra [cluster] is not installed, an `OutsideError` if the scheduler does not answer.
     """
     if cluster:
         with _dask(cluster) as pool:
             yield pool
     elif count <= 1:
-        yield Here()
+        yield InProcess()
     else:
         pool = Pool(lambda: _processes(count))
         try:
@@ -154,26 +165,26 @@ def workers_of(count: int = 1, cluster: str = "") -> Iterator[Workers]:
 
 
 def _processes(count: int) -> Executor:
-    # Spawned, not forked: numba's threads and a forked child do not go together.
+    # Spawned, not forked: numba's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared_place(),))
+    return ProcessPoolExecutor(count, context, initializer=_initialize_worker, initargs=(shared_place(),))
 
 
-def _begin(compiled: Path | None) -> None:
-    """Begin a worker. compiled : where its parent keeps compiled code.
+def _initialize_worker(cache: Path | None) -> None:
+    """Prepare a worker process. cache : the parent's folder of compiled code.
 
-    Ctrl-C in a terminal reaches all processes of a command: it is for the parent, which ends its workers.
+    Ctrl-C in a terminal reaches all processes of a command. The parent handles it and ends its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    share(compiled)
+    share(cache)
 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while processes begin, and start them with it blocked.
+    """Delay Ctrl-C while processes start, and start them with the signal blocked.
 
-    One that hits a worker while it still imports prints frames; one that hits this process then would leave a
-    worker half begun. Blocking alone is not enough: a thread of a C library may get the signal instead.
+    A signal to a worker that is still importing would print a traceback, and a signal to this process would leave a
+    worker partly started. Blocking alone is not enough: a thread of a C library may receive the signal instead.
     """
     if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
         held: list[int] = []
@@ -198,17 +209,17 @@ def _dask(address: str) -> Iterator[Pool]:
         connect: Any = Client
     except ImportError:
         raise UsageError(
-            "--cluster: expected the package 'distributed', found none", "pip install 'rollout[cluster]'"
+            "--cluster needs the package 'distributed'", "pip install 'rollout[cluster]'"
         ) from None
     try:
-        client: Any = connect(address, timeout=WAIT, set_as_default=False)
+        client: Any = connect(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise OutsideError(
-            f"--cluster: expected a Dask scheduler at {address}, found: {error}",
-            "start one: dask scheduler --host 127.0.0.1",
+            f"--cluster: no Dask scheduler answers at {address}: {error}",
+            "Start a scheduler: dask scheduler --host 127.0.0.1",
         ) from error
     try:
-        # A dead worker's tasks go to another one; a task that seems to kill its workers is given up.
+        # Tasks of a worker that died go to another worker; a task that seems to kill its workers is given up.
         yield Pool(lambda: client.get_executor(pure=False, retries=TRIES))
     finally:
         client.close()

@@ -11,13 +11,15 @@ from pydantic import BaseModel, ValidationError
 from rollout.errors import UsageError, cut, shown
 
 
-def usage_error(error: ValidationError, model: type[BaseModel], source: str) -> UsageError:
-    """Turn pydantic's first complaint into an error for people."""
+def usage_error(
+    error: ValidationError, model: type[BaseModel], source: str, section: str = "rollout"
+) -> UsageError:
+    """Turn pydantic's first complaint about a section into an error for people."""
     complaints = error.errors()
     first = min(complaints, key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains most
     path, owner = _walk(model, first["loc"])
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    key = f"{source}, key '{'.'.join(['rollout', *map(cut, path)]).replace('.[', '[')}'"
+    key = f"{source}, key '{'.'.join([section, *map(cut, path)]).replace('.[', '[')}'"
     if first["type"] == "extra_forbidden":
         known = _keys(owner)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.6)
@@ -25,7 +27,7 @@ def usage_error(error: ValidationError, model: type[BaseModel], source: str) -> 
         return UsageError(f"{key}: expected a known key, found '{cut(str(first['loc'][-1]))}'{more}", hint)
     if first["type"] == "missing":
         return UsageError(f"{key}: expected a value, found none{more}", "Write this key.")
-    return UsageError(f"{key}: expected {_expected(first)}, found {_found(first['input'])}{more}")
+    return UsageError(f"{key}: expected {_expected(first)}{_found(first['input'])}{more}")
 
 
 def suggestion(word: str, known: typing.Iterable[str]) -> str:
@@ -37,21 +39,28 @@ def suggestion(word: str, known: typing.Iterable[str]) -> str:
 
 def _expected(complaint: Any) -> str:
     if complaint["type"] == "value_error":
-        return str(complaint["ctx"]["error"])
+        return str(complaint["ctx"]["error"]).removeprefix("expected ").split(", found")[0]
     if complaint["type"] == "union_tag_invalid":
         return f"a mode out of {complaint['ctx']['expected_tags']}"
+    if complaint["type"] in ("model_type", "dict_type"):
+        return "a table"
+    if complaint["type"] in ("too_short", "too_long"):
+        least, most = (complaint["ctx"].get(name) for name in ("min_length", "max_length"))
+        return f"at most {most:,} entries" if least is None else f"{least:,} or more entries"
     if complaint["type"] in ("less_than_equal", "less_than", "greater_than_equal", "greater_than"):
         (bound,) = complaint["ctx"].values()
         return str(complaint["msg"]).removeprefix("Input should be ").rsplit(" ", 1)[0] + f" {bound:,}"
     message = str(complaint["msg"])
     message = message.removeprefix("Input should be ").removeprefix("Value should be ")
-    return message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
+    message = message.split(", got ")[0].split(", unable ")[0]
+    return message.replace("String should have", "text of").replace("a valid tuple", "a list")
 
 
 def _found(value: Any) -> str:
-    if isinstance(value, BaseModel) or (isinstance(value, dict) and len(value) > 3):
-        return "something else"
-    return shown(value)
+    """Return the end of the sentence: the value, but no table that is too long to show."""
+    text = shown(value)
+    is_long = isinstance(value, BaseModel) or (isinstance(value, dict) and text.endswith("..."))
+    return "" if is_long else f", found {text}"
 
 
 def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:

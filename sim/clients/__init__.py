@@ -1,1 +1,1 @@
-"""The life of simulated clients: when they are online, what they draw, what the service answers."""
+"""Simulated clients: when they are online, their random draws, and the enrollment service that they use."""

@@ -1,15 +1,17 @@
-"""Compile a model to the integers that both engines read."""
+"""Compile a model into the integers that both engines read."""
 
 from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.values import DAY_S, FlagArray, LongArray
 from sim.clients.draws import Draws, Traits
+from sim.clients.presence import day_tables
 from sim.clients.service import OUTAGE_CODE, gateway_delay, sigma_of
 from sim.clients.spec import (
     ANSWER,
@@ -60,8 +62,6 @@ from sim.model import LogNormal, Model
 
 def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_after_s: int) -> Spec:
     """Compile a model for one run."""
-    from sim.clients.presence import day_tables
-
     base = start // DAY_S * DAY_S
     limit = start - base + draws.horizon_s
     clients = model.clients
@@ -113,17 +113,17 @@ def _numbers(model: Model, limit: int, n: int) -> LongArray:
     out[GATEWAY] = gateway_delay(service, n, clients.policy_poll)
     out[INTERNET] = _parts(service.internet_share)
     out[SPREAD], out[ARRIVAL_JITTER] = _parts(presence.spread), _parts(presence.jitter)
-    out[TRANSIENT] = round(sum(one.rate for one in clients.failures if not one.permanent) * 2**32)
-    for code, one in enumerate(presence.classes):
+    out[TRANSIENT] = round(sum(failure.rate for failure in clients.failures if not failure.permanent) * 2**32)
+    for code, behaviour in enumerate(presence.classes):
         at = USED + 8 * code
-        out[at : at + 5] = [_parts(one.weekday * factor) for factor in one.week]
-        out[at + 5 : at + 8] = _parts(one.weekend)
-        mean, habit = one.turned_off, one.habit
+        out[at : at + 5] = [_parts(behaviour.weekday * factor) for factor in behaviour.week]
+        out[at + 5 : at + 8] = _parts(behaviour.weekend)
+        mean, habit = behaviour.turned_off, behaviour.habit
         out[OFF + 2 * code : OFF + 2 * code + 2] = (
             _parts(mean * (1 - habit)),
             _parts(mean + habit * (1 - mean)),
         )
-        out[HABIT + code], out[PAUSE + code] = _parts(mean), _parts(one.pause)
+        out[HABIT + code], out[PAUSE + code] = _parts(mean), _parts(behaviour.pause)
     return out
 
 
@@ -132,16 +132,14 @@ def _parts(share: float) -> int:
 
 
 def _probabilities() -> NDArray[np.float64]:
-    """Give the BINS + 1 probabilities of a table; the outermost stand half a bin inside."""
+    """Return the BINS + 1 probabilities of a table; the outermost ones lie half a bin inside."""
     steps = np.arange(BINS + 1) / BINS
     return np.clip(steps, 0.5 / BINS, 1 - 0.5 / BINS)
 
 
 @lru_cache(maxsize=1)
 def _scores() -> NDArray[np.float64]:
-    """Give the standard normal quantile of each probability of a table; for thousands of runs they are the same."""
-    from statistics import NormalDist
-
+    """Return the standard normal quantile of each probability of a table; all runs share them."""
     return np.array([NormalDist().inv_cdf(p) for p in _probabilities()])
 
 
@@ -154,7 +152,7 @@ def _exponential(per_year: float) -> LongArray:
     if per_year <= 0:
         return np.full(BINS + 1, NEVER, dtype=np.int64)
     steps = np.minimum(np.arange(BINS + 1) / BINS, 1 - 0.5 / BINS)
-    with np.errstate(over="ignore"):  # once in more years than there are: never
+    with np.errstate(over="ignore"):  # an overflow: so rare that it never happens
         seconds = np.round(-np.log1p(-steps) * 365 * DAY_S / per_year)
     return np.asarray(np.minimum(seconds, NEVER), dtype=np.int64)
 
@@ -170,15 +168,16 @@ def _days(model: Model, base: int, limit: int) -> FlagArray:
 
 
 def _codes(model: Model) -> LongArray:
-    every = [one.code for one in model.clients.failures] + [one.code for one in model.clients.failure]
-    return np.array(sorted({*every, OUTAGE_CODE}), dtype=np.int64)
+    clients = model.clients
+    codes = {failure.code for failure in clients.failures} | {level.code for level in clients.failure}
+    return np.array(sorted({*codes, OUTAGE_CODE}), dtype=np.int64)
 
 
 def _mix(model: Model, codes: LongArray, *, permanent: bool) -> LongArray:
     rates = np.zeros(len(codes))
-    for one in model.clients.failures:
-        if one.permanent == permanent:
-            rates[np.flatnonzero(codes == one.code)[0]] += one.rate
+    for failure in model.clients.failures:
+        if failure.permanent == permanent:
+            rates[np.flatnonzero(codes == failure.code)[0]] += failure.rate
     if rates.sum() == 0:
         rates[0] = 1.0
     return np.asarray(np.round(np.cumsum(rates) / rates.sum() * 2**32), dtype=np.int64)

@@ -1,11 +1,10 @@
-"""Chance, fixed up front: one 64-bit key a device, and a counter-based hash that turns it into every draw.
+"""Random draws, fixed in advance: one 64-bit key per device, and a counter-based hash that derives every draw.
 
-A draw is named by (seed, replication, device, slot): the key comes from (seed, replication, device), the slot
-says what it is for (the third attempt, Tuesday's arrival, …). So a draw never depends on what happened
-before, on how many devices there are, on who asks first, or on the number of workers; both engines read the
-same one. The hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014) over key + slot * golden ratio,
-used as a counter-based generator in the manner of Salmon et al. 2011. Integers only: no rounding differs
-between numba and Python.
+A draw is identified by (seed, replication, device, slot): the key comes from (seed, replication, device), and the
+slot names the purpose (the third attempt, Tuesday's arrival, …). So a draw never depends on earlier events, on the
+number of devices, on the order of requests, or on the number of workers, and both engines read the same draws. The
+hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014) over key + slot * golden ratio, used as a counter-based
+generator in the manner of Salmon et al. 2011. It uses integers only, so numba and Python round nothing differently.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from rollout.errors import UsageError
 from rollout.values import BoolArray, FlagArray, Fleet, IntArray, LongArray
+from sim.clients.service import draw_outages
 from sim.model import Model
 
 CLASSES: Final = ("always-on", "office", "laptop", "rarely-on")
@@ -29,7 +29,7 @@ CLASSES: Final = ("always-on", "office", "laptop", "rarely-on")
 
 UNKNOWN_CODE: Final = -1
 
-# Slots of the hash. Below 1000: one draw a device. From each base on: one a day or attempt.
+# Slots of the hash. Below 1000: one draw per device. From each base on: one draw per day or attempt.
 SLOT_CLASS: Final = 1
 SLOT_ZONE: Final = 2
 SLOT_HABIT: Final = 3  # 16 bits each: arrival, turning off, spread
@@ -38,9 +38,9 @@ SLOT_TIMER: Final = 5  # 32 bits native timer
 SLOT_BLOCK: Final = 6  # 16 bits blocked, 16 bits never heals, 16 bits time to heal
 SLOT_LOGON: Final = 7  # 32 bits randomization after logon
 SLOT_TOKEN: Final = 8  # 16 bits device token, 16 bits internet client
-SLOT_FAULT: Final = 9  # 32 bits permanent fault, 32 bits which
+SLOT_FAULT: Final = 9  # 32 bits permanent fault, 32 bits its code
 SLOT_ATTEMPT: Final = 1 << 20  # + attempt: 32 bits failure, 16 bits duration, 16 bits report lag
-SLOT_CODE: Final = 2 << 20  # + attempt: 32 bits which transient code
+SLOT_CODE: Final = 2 << 20  # + attempt: 32 bits code of a transient failure
 SLOT_BACKOFF: Final = 3 << 20  # + throttled answers so far: 32 bits
 SLOT_UNENROLL: Final = 4 << 20  # + enrollments so far: 16 bits
 SLOT_EVALUATION: Final = 5 << 20  # + evaluations so far: 32 bits
@@ -56,7 +56,7 @@ KeyArray = NDArray[np.uint64]
 
 
 def draw(key: int, slot: int) -> int:
-    """Give the 64 random bits of one device for one slot (plain Python; the engine has the same in numba)."""
+    """Return the 64 random bits of a device for a slot (plain Python; the engine has the same function in numba)."""
     z = (key + slot * GOLDEN) & MASK
     z = ((z ^ (z >> 30)) * MIX_1) & MASK
     z = ((z ^ (z >> 27)) * MIX_2) & MASK
@@ -64,7 +64,7 @@ def draw(key: int, slot: int) -> int:
 
 
 def draw_all(keys: KeyArray, slot: int) -> KeyArray:
-    """Give the 64 random bits of each device for one slot, (n,) uint64."""
+    """Return the 64 random bits of each device for a slot, (n,) uint64."""
     z = keys + np.uint64((slot * GOLDEN) & MASK)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
@@ -73,11 +73,11 @@ def draw_all(keys: KeyArray, slot: int) -> KeyArray:
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What the simulator knows of each device, without chance; (n,) each.
+    """What the simulator knows about each device before any draw; (n,) each.
 
-    presence : int8 class code, -1 unknown. zone : int32 index into `zones`, -1 unknown.
-    fault : float64 share of such devices that fail for good. fault_code : int64 HRESULT, 0 = the model's mix.
-    new : truly new devices, which never draw the native timer once co-managed devices exist.
+    presence : int8 class code, -1 if unknown. zone : int32 index into `zones`, -1 if unknown.
+    fault : float64 share of such devices that fail permanently. fault_code : int64 HRESULT, 0 for the model's mix.
+    new : newly installed devices, which never draw the native timer once co-managed devices exist.
     """
 
     presence: FlagArray
@@ -92,17 +92,15 @@ class Traits:
 
 
 def traits_of(fleet: Fleet, model: Model, new: BoolArray | None = None) -> Traits:
-    """Read the traits off an inventory. new : (n,) bool, newcomers; none by default.
+    """Read the traits of an inventory's devices. new : (n,) bool, newly installed devices; none by default.
 
-    Raise `UsageError` if a failure override names a column that the fleet lacks, or for an unknown class.
+    Raise `UsageError` if a failure override names a column that the fleet does not have, or for an unknown class.
     """
     n = len(fleet)
     presence = np.full(len(fleet.factors["presence"].levels), UNKNOWN_CODE, dtype=np.int8)
     for index, level in enumerate(fleet.factors["presence"].levels):
         if level and level not in CLASSES:
-            raise UsageError(
-                f"column 'presence': expected one of {', '.join(CLASSES)} or nothing, found {level!r}"
-            )
+            raise UsageError(f"column 'presence': expected {', '.join(CLASSES)} or nothing, found {level!r}")
         presence[index] = CLASSES.index(level) if level else UNKNOWN_CODE
     zones = fleet.factors["zone"]
     blank = np.array([level == "" for level in zones.levels], dtype=np.bool_)
@@ -118,24 +116,24 @@ def traits_of(fleet: Fleet, model: Model, new: BoolArray | None = None) -> Trait
 
 
 def _faults(fleet: Fleet, model: Model) -> tuple[NDArray[np.float64], LongArray]:
-    usual = sum(one.rate for one in model.clients.failures if one.permanent)
+    usual = sum(failure.rate for failure in model.clients.failures if failure.permanent)
     fault = np.full(len(fleet), usual)
     code = np.zeros(len(fleet), dtype=np.int64)
-    for one in model.clients.failure:
-        if one.column not in fleet.factors:
+    for failure in model.clients.failure:
+        if failure.column not in fleet.factors:
             raise UsageError(
-                f"[model.clients] failure: expected a column of the fleet, found {one.column!r}",
-                f"the columns are {', '.join(sorted(fleet.factors))}",
+                f"key 'model.clients.failure': the fleet has no column {failure.column!r}",
+                f"Known: {', '.join(sorted(fleet.factors))}.",
             )
-        hit = fleet.factors[one.column].where(one.level)
-        fault[hit] = one.rate
-        code[hit] = one.code
+        rows = fleet.factors[failure.column].where(failure.level)
+        fault[rows] = failure.rate
+        code[rows] = failure.code
     return fault, code
 
 
 def traits_like(n: int, model: Model) -> Traits:
-    """Give traits of `n` devices of which nothing is known: class and zone are drawn."""
-    usual = sum(one.rate for one in model.clients.failures if one.permanent)
+    """Return the traits of `n` devices about which nothing is known: their classes and zones will be drawn."""
+    usual = sum(failure.rate for failure in model.clients.failures if failure.permanent)
     return Traits(
         np.full(n, UNKNOWN_CODE, dtype=np.int8),
         np.full(n, UNKNOWN_CODE, dtype=np.int32),
@@ -148,12 +146,12 @@ def traits_like(n: int, model: Model) -> Traits:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """All chance of one run.
+    """All random draws of one run.
 
     keys : (n,) uint64. presence : (n,) int8 class codes. offset : (n,) int32 seconds east of UTC, fixed at
-    `start` (a change of daylight saving time during the run is not followed).
-    outages : (k, 2) int64 Unix seconds [from, to), sorted, disjoint; the fixed ones and those drawn.
-    start : Unix seconds. horizon_s : seconds followed at most.
+    `start` (a change to or from daylight saving time during the run is ignored).
+    outages : (k, 2) int64 Unix seconds [from, to), sorted and disjoint; both fixed and drawn outages.
+    start : Unix seconds. horizon_s : seconds that the run is simulated at most.
     """
 
     keys: KeyArray
@@ -170,12 +168,10 @@ class Draws:
 def make_draws(
     model: Model, traits: Traits, seed: int, replication: int, start: int, horizon_s: int | None = None
 ) -> Draws:
-    """Fix all chance of one run; the same arguments give the same bytes everywhere.
+    """Fix all random draws of one run; the same arguments give the same bytes on every machine.
 
     The first devices of a larger fleet get the same draws. Raise `UsageError` for an unknown zone.
     """
-    from sim.clients.service import draw_outages
-
     horizon = model.horizon if horizon_s is None else horizon_s
     devices, service = np.random.SeedSequence((seed, replication)).spawn(2)
     keys = np.asarray(np.random.SFC64(devices).random_raw(len(traits)), dtype=np.uint64)
@@ -193,7 +189,7 @@ def _classes(model: Model, traits: Traits, keys: KeyArray) -> FlagArray:
     unknown = traits.presence == UNKNOWN_CODE
     if not unknown.any():
         return traits.presence
-    drawn = _wheel(model.presence.mix)[draw_all(keys, SLOT_CLASS) >> np.uint64(48)]
+    drawn = _lookup(model.presence.mix)[draw_all(keys, SLOT_CLASS) >> np.uint64(48)]
     return np.where(unknown, drawn, traits.presence).astype(np.int8)
 
 
@@ -203,14 +199,14 @@ def _offsets(traits: Traits, keys: KeyArray, start: int) -> IntArray:
     offsets = known[traits.zone]
     if not unknown.any():
         return offsets
-    seconds, weights = _world()
-    drawn = np.array(seconds)[_wheel(weights)[draw_all(keys, SLOT_ZONE) >> np.uint64(48)]]
+    seconds, weights = _utc_offsets()
+    drawn = np.array(seconds)[_lookup(weights)[draw_all(keys, SLOT_ZONE) >> np.uint64(48)]]
     return np.where(unknown, drawn, offsets).astype(np.int32)
 
 
 @lru_cache(maxsize=8)
-def _wheel(weights: tuple[float, ...]) -> FlagArray:
-    """Give the index that each of 65,536 equally likely draws picks, so that index k has its weight."""
+def _lookup(weights: tuple[float, ...]) -> FlagArray:
+    """Return the index that each of 65,536 equally likely draws picks, so that index k has its weight."""
     bounds = np.round(np.cumsum(weights)[:-1] / sum(weights) * 65536)
     return np.searchsorted(bounds, np.arange(65536), side="right").astype(np.int8)
 
@@ -229,8 +225,8 @@ def _offset_of(zone: str, start: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _world() -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Give UTC offsets in seconds and their weights (see data/README.md)."""
+def _utc_offsets() -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return UTC offsets in seconds and their weights (see data/README.md)."""
     text = (
         resources.files("sim.clients")
         .joinpath("data/developer_weight_by_utc_offset.csv")

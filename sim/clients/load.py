@@ -1,4 +1,4 @@
-"""What a run reached and what it cost, by hour: the funnel and the load."""
+"""Results of a run by hour: the funnel of enrollment steps and the load on the services."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rollout.values import HOUR_S, LongArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Funnel:
-    """Devices that reached a step in each hour, (hours,) int64 each; hour 0 is the clock hour of the start.
+    """Number of devices that reached a step in each hour, (hours,) int64 each; hour 0 is the clock hour of the start.
 
     eligible : membership effective. scheduled : native timer set. initiated : first attempt.
-    enrolled : first enrollment, on the client. Only hours that are over are given.
+    enrolled : first enrollment, on the client. Only complete hours are included.
     """
 
     from_hour: int
@@ -28,11 +28,12 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """What was asked of the service and of the policy points in each hour, (hours,) int64 each.
+    """Load on the enrollment service and the management points in each hour, (hours,) int64 each.
 
-    from_hour : Unix seconds of hour 0, the clock hour of the start. Only hours that are over are given.
-    attempts : enrollment attempts, throttled ones too. throttled : answered 429. completions : enrollments.
-    polls : policy requests that carried something new. peak_per_minute : most attempts in a clock minute.
+    from_hour : Unix seconds of hour 0, the clock hour of the start. Only complete hours are included.
+    attempts : enrollment attempts, including throttled ones. throttled : attempts answered with 429.
+    completions : enrollments. polls : policy requests that returned new policy.
+    peak_per_minute : most attempts in a clock minute.
     """
 
     from_hour: int
@@ -48,20 +49,20 @@ class Load:
         return int(self.attempts.max(initial=0))
 
 
-def _over(hours: LongArray, start: int, base: int, now: int) -> tuple[int, LongArray]:
+def _complete_hours(hours: LongArray, start: int, base: int, now: int) -> tuple[int, LongArray]:
     first = (start - base) // HOUR_S
     return base + first * HOUR_S, hours[first : max(first, min((now - base) // HOUR_S, len(hours)))]
 
 
 def funnel_of(hours: LongArray, start: int, base: int, now: int) -> Funnel:
-    """Cut the funnel out of the engine's hourly histogram (hours since base, 8)."""
-    from_hour, part = _over(hours, start, base, now)
+    """Return the funnel from the engine's hourly histogram (hours since base, 8)."""
+    from_hour, part = _complete_hours(hours, start, base, now)
     return Funnel(from_hour, part[:, 0], part[:, 1], part[:, 2], part[:, 3])
 
 
 def load_of(
     hours: LongArray, minutes: NDArray[np.signedinteger[Any]], start: int, base: int, now: int
 ) -> Load:
-    """Cut the load out of the engine's hourly histogram and its attempts a minute."""
-    from_hour, part = _over(hours, start, base, now)
+    """Return the load from the engine's hourly histogram and its attempts per minute."""
+    from_hour, part = _complete_hours(hours, start, base, now)
     return Load(from_hour, part[:, 4], part[:, 7], part[:, 5], part[:, 6], int(minutes.max(initial=0)))

@@ -1,15 +1,16 @@
-"""When devices are online: the day rule, its tables from the sources, and a picture of both.
+"""When devices are online: the day rule, and its tables from the sources.
 
-**The rule.** Local days run from 03:00 to 03:00, when fewest people work. On each day a device is used or not
-(chance by class, kind of day and the device's own spread). A used day has an arrival and a departure, perhaps
-a break, and at the departure the device is turned off or left on. It is on from arrival to departure except in
-the break, and afterwards until the next used day's arrival if it was left on. Its user is there from arrival to
-departure except in the break. DAYS_BEFORE days before the start every device is off.
+**The rule.** Local days run from 03:00 to 03:00, when the fewest people work. On each day a device is used or not
+(with a chance that depends on its class, the kind of day and the device's own spread). A used day has an arrival and
+a departure, perhaps a break, and at the departure the device is turned off or left on. The device is on from arrival
+to departure except during the break, and afterwards until the next used day's arrival if it was left on. Its user is
+present from arrival to departure except during the break. DAYS_BEFORE days before the start every device is off.
 
 **The tables.** The share of people at work by hour of day (ATUS 2022-23, mean of the strata O1 and O3) is
-filled to one hill; its rise is the distribution of arrivals, its fall that of departures, and who comes first
-leaves first. So the modelled share of users present follows the source by construction, except for the noon
-dip, which breaks make. Half of the breaks begin 11:30-12:30, half at any time 08:00-18:00 (I).
+filled to a curve with a single peak; its rise is the distribution of arrivals, its fall that of departures, and users
+leave in the order in which they arrived. So the modelled share of users present follows the source by construction,
+except for the dip at noon, which breaks produce. Half of the breaks begin 11:30-12:30, half at any time 08:00-18:00
+(I).
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from sim.clients.draws import draw
 from sim.clients.spec import BINS, Spec
 
 DAY_BEGINS: Final = 3 * HOUR_S
-"""Local second of the day at which a day of the rule begins."""
+"""Seconds after local midnight at which a day of the rule begins."""
 
 Curve = NDArray[np.float64]
 
 
 def read_csv(name: str) -> list[list[str]]:
-    """Give the cells of a file of `sim/clients/data`, without its header."""
+    """Return the cells of a file in `sim/clients/data`, without its header."""
     text = resources.files("sim.clients").joinpath(f"data/{name}").read_text(encoding="utf-8")
     return [line.split(",") for line in text.split()[1:]]
 
 
 @lru_cache(maxsize=2)
 def at_work(day_type: str) -> Curve:
-    """Give the share of people at work in each hour 0-23 of a "weekday" or "weekend" day, shape (24,)."""
+    """Return the share of people at work in each hour of a "weekday" or a "weekend" day, (24,)."""
     sums = np.zeros(24)
     for _, kind, hour, percent in read_csv("atus_work_share_by_hour.csv"):
         if kind == day_type:
@@ -50,8 +51,8 @@ def at_work(day_type: str) -> Curve:
     return sums
 
 
-def _hill(day_type: str) -> tuple[Curve, Curve]:
-    """Give the rise and the fall of the filled curve, as (seconds since 03:00, share of the peak)."""
+def _rise_and_fall(day_type: str) -> tuple[Curve, Curve]:
+    """Return the rise and the fall of the filled curve, as (seconds since 03:00, share of the peak)."""
     shares = np.roll(at_work(day_type), -3)
     seconds = (np.arange(24) + 0.5) * HOUR_S
     night = (shares[0] + shares[-1]) / 2
@@ -65,33 +66,33 @@ def _hill(day_type: str) -> tuple[Curve, Curve]:
 
 @lru_cache(maxsize=1)
 def day_tables() -> LongArray:
-    """Give the rows PAUSE_AT, ARRIVE (2), LEAVE (2) of the quantile tables, (5, BINS + 1) int64 seconds."""
+    """Return the rows PAUSE_AT, ARRIVE (2), LEAVE (2) of the quantile tables, (5, BINS + 1) int64 seconds."""
     steps = np.arange(BINS + 1) / BINS
-    at = np.array([2.0, 5.0, 8.5, 9.5, 15.0]) * HOUR_S  # seconds since 03:00; 05:00 carries nothing
+    at = np.array([2.0, 5.0, 8.5, 9.5, 15.0]) * HOUR_S  # seconds since 03:00; no break begins before 08:00
     share = np.cumsum([0.0, 0.0, 0.175, 0.5 + 0.05, 0.275])
     rows = [np.interp(steps, share, at)]
-    hills = [_hill("weekday"), _hill("weekend")]
-    for rise, _ in hills:
+    curves = [_rise_and_fall("weekday"), _rise_and_fall("weekend")]
+    for rise, _ in curves:
         rows.append(np.interp(steps, rise[1], rise[0]))
-    for _, fall in hills:
+    for _, fall in curves:
         rows.append(np.interp(steps, 1.0 - fall[1], fall[0]))
-    return np.minimum(np.round(np.array(rows)), DAY_S - 60).astype(np.int64)  # days never touch
+    return np.minimum(np.round(np.array(rows)), DAY_S - 60).astype(np.int64)  # so that days never meet
 
 
 def peak(day_type: str) -> float:
-    """Give the highest share of people at work on such a day: the chance that a device is used."""
+    """Return the highest share of people at work on such a day, which is the chance that a device is used."""
     return float(at_work(day_type).max())
 
 
 def quantile(table: LongArray, u: int) -> int:
-    """Give the quantile at u parts of 65536: straight lines between the table's points, rounded down."""
+    """Return the quantile at u parts of 65536, interpolated linearly between the table's points and rounded down."""
     step = 65536 // BINS
     below, above = int(table[u // step]), int(table[u // step + 1])
     return below + (above - below) * (u % step) // step
 
 
 class Intervals:
-    """Disjoint intervals in order of time."""
+    """Disjoint intervals in chronological order."""
 
     def __init__(self) -> None:
         self.begins: list[int] = []
@@ -103,7 +104,7 @@ class Intervals:
         self.ends.append(end)
 
     def at(self, second: int) -> tuple[bool, int]:
-        """Say whether a second lies inside, and when that changes."""
+        """Return whether a second lies in an interval, and when that changes."""
         place = bisect_right(self.begins, second)
         if place > 0 and second < self.ends[place - 1]:
             return True, self.ends[place - 1]
@@ -111,10 +112,10 @@ class Intervals:
 
 
 def intervals_of(spec: Spec, key: int, presence: int, offset: int) -> tuple[Intervals, Intervals]:
-    """Write out when a device is on and when its user is there, over the whole run.
+    """Return when a device is on and when its user is present, over the whole run.
 
     Seconds count from `spec.base`. presence : class code. offset : seconds east of UTC. This is the rule in
-    plain Python; `sim.engines.fast.spans` evaluates the same lazily.
+    plain Python; `sim.engines.fast.spans` evaluates the same rule lazily.
     """
     on, user = Intervals(), Intervals()
     numbers, tables = spec.numbers.tolist(), spec.tables

@@ -1,25 +1,24 @@
-"""The life of one client, and the form of the model that both engines read: integers.
+"""The life of a client, and the model in the form that both engines read: integers.
 
 Released at t, a device goes through (T numbers of the domain, all times whole seconds):
 
-1. T1 its membership is effective at the next point after t of the grid `collection_evaluation`.
-2. T2, T3 *contact*: the first policy request from then on. While online it asks every `policy_poll` at its
-   own phase; coming online it asks after `wake_delay`, if it is still online. All other requests change
-   nothing: they are no events and are not counted.
+1. T1 its membership takes effect at the next point after t on the grid `collection_evaluation`.
+2. T2, T3 *contact*: the first policy request from then on. While online the device requests policy every
+   `policy_poll` at its own phase; when it comes online it does so after `wake_delay` if it is still online. All other
+   requests change nothing: they are not events and are not counted.
 3. T4 *evaluation*: within `policy_evaluation` after the contact, and not while the device is off.
-4. T5 a blocked device heals some time after that evaluation, and goes on at its next evaluation.
-5. T6-T8 SCHEDULED: the sticky timer. T9: if it runs out while the device is off, it fires within
+4. T5 a blocked device heals some time after that evaluation, and continues at its next evaluation.
+5. T6-T8 SCHEDULED: the sticky timer. T9: if it expires while the device is off, it fires within
    `logon_randomization` of the next start, when the device is on.
-6. T11, T12 without a device token it waits until its user is there (a used day, not in a break).
+6. T11, T12 a device without a device token waits until its user is present (on a used day, not during a break).
 7. T13, T14 attempts: served in the order (second, device), see `sim.clients.service`. An accepted attempt runs to
-   its end. A failed one is repeated after `retry_wait`, as soon as 6 allows. After `attempts` of them: FAILED.
+   its end. A failed attempt is repeated after `retry_wait`, as soon as 6 allows. After `attempts` failures: FAILED.
 8. T15 a transient failure starts a new cycle at the first evaluation `next_cycle` after it, not before the
-   report.
-   A permanent one stays; its later, equally failing cycles are not followed.
-9. T17 the site sees ENROLLED or FAILED `report_lag` after the attempt's end.
-10. An enrolled device may un-enroll (the site sees it at once); it tries again at the next evaluation.
+   report. A permanent failure stays; its later cycles, which fail as well, are not simulated.
+9. T17 the site reports ENROLLED or FAILED `report_lag` after the attempt's end.
+10. An enrolled device may un-enroll (the site reports it at once); it tries again at the next evaluation.
 
-PENDING becomes TIMED_OUT at release + `straggler_after_s` if nothing was reported before or in that second.
+PENDING becomes TIMED_OUT at release + `straggler_after_s` if nothing was reported by the end of that second.
 Events are ordered by (second, kind, device); the kinds are REPORT, UNENROLL, ATTEMPT, STRAGGLER.
 """
 
@@ -40,10 +39,10 @@ KIND_UNENROLL: Final = 1
 KIND_ATTEMPT: Final = 2
 
 NEVER: Final = 1 << 40
-"""A second past every horizon."""
+"""A second beyond every horizon."""
 
-# Where each number of a Spec stands.
-LIMIT: Final = 0  # first second past the horizon, relative to base
+# Index of each number of a Spec.
+LIMIT: Final = 0  # first second beyond the horizon, relative to base
 GRID: Final = 1
 POLL: Final = 2
 WAKE: Final = 3
@@ -57,12 +56,12 @@ TOKEN: Final = 10  # parts of 65536
 ATTEMPTS: Final = 11
 RETRY: Final = 12
 CYCLE: Final = 13
-UNENROLLS: Final = 14  # 0 never
+UNENROLLS: Final = 14  # 0 if devices never un-enroll
 CAPACITY: Final = 15
 BACKOFF: Final = 16
 BACKOFF_MAX: Final = 17
-JITTER: Final = 18  # of the back-off, parts of 65536
-ANSWER: Final = 19  # of the service during an outage
+JITTER: Final = 18  # variation of the back-off, parts of 65536
+ANSWER: Final = 19  # time until the service answers during an outage
 GATEWAY: Final = 20  # longest extra wait for policy
 INTERNET: Final = 21  # parts of 65536
 SPREAD: Final = 22  # parts of 65536
@@ -70,7 +69,7 @@ ARRIVAL_JITTER: Final = 23  # parts of 65536
 STRAGGLER: Final = 24
 TRANSIENT: Final = 25  # chance of a failed attempt, parts of 2**32
 OUTAGE: Final = 26  # index of the code for an outage
-DAYS_END: Final = 27  # where the days end, in the kernel's book
+DAYS_END: Final = 27  # index at which the days end in the kernel's book
 USED: Final = 32  # 4 classes x 8 kinds of day, parts of 65536
 OFF: Final = 64  # 4 classes x 2 habits, parts of 65536
 HABIT: Final = 72  # 4 classes: share of devices with the habit of turning off
@@ -90,7 +89,7 @@ LEAVE: Final = 8
 TABLES: Final = 10
 
 DAYS_BEFORE: Final = 16
-"""Days before the start whose use decides what is still on at the start."""
+"""Days before the start whose use determines which devices are on at the start."""
 
 HOLIDAY: Final = 7
 
@@ -103,7 +102,7 @@ class Spec:
     DAYS_BEFORE before base: 0 Monday … 6 Sunday, 7 holiday. outages : (k, 2) int64.
     codes : (c,) int64 HRESULTs. mix_permanent, mix_transient : (c,) int64, cumulative shares of each code in
     parts of 2**32. fault : (n,) int64 chance of a permanent fault in parts of 2**32. fault_code : (n,) int16
-    index into codes, -1 by the mix.
+    index into codes, -1 for a draw from the mix.
     """
 
     base: int
@@ -120,5 +119,5 @@ class Spec:
 
 
 def hours_in(limit: int) -> int:
-    """Give the rows of an hourly histogram over the seconds [0, limit)."""
+    """Return the number of rows of an hourly histogram over the seconds [0, limit)."""
     return math.ceil(limit / HOUR_S) + 1

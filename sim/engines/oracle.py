@@ -1,9 +1,10 @@
-"""The oracle: the same rules in SimPy, one process a client. Slow, plain, and independent of the kernel.
+"""The oracle: the same rules in SimPy, one process per client. Slow, plain, and independent of the kernel.
 
-It exists to prove the fast engine: same model, same draws, same integer seconds. It shares with it only the integer
-form of the model (`sim.clients.spec.Spec`) and the names of the draws; when a device is on it reads off the intervals
-that `sim.clients.presence` writes out day by day. It also serves where numba does not exist. SimPy orders events by
-(time, priority, insertion); the rule (second, kind, device) is kept by priorities: life 1, service 2, stragglers 3.
+It exists to verify the fast engine: same model, same draws, same integer seconds. The two share only the integer form
+of the model (`sim.clients.spec.Spec`) and the names of the draws. The oracle reads when a device is on from the
+intervals that `sim.clients.presence` computes day by day. It is also used where numba is not installed. SimPy orders
+events by (time, priority, insertion); priorities keep the order (second, kind, device): life 1, service 2,
+stragglers 3.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sim.clients.compiling import spec_of
 from sim.clients.draws import Draws, Traits, draw
 from sim.clients.load import Funnel, Load, funnel_of, load_of
 from sim.clients.presence import Intervals, intervals_of, quantile
-from sim.engines.lookout import live_on
+from sim.engines.quiet_observations import skip_quiet_observations
 from sim.model import Model
 
 Steps = Generator[simpy.Event, Any, Any]
@@ -73,17 +74,17 @@ class Oracle:
 
     @property
     def counts(self) -> LongArray:
-        """(batches, strata, OUTCOMES) int64, as the directory sees it."""
+        """(batches, strata, OUTCOMES) int64, as the directory reports it."""
         return self._counts
 
     @property
     def failed_codes(self) -> dict[int, int]:
-        """Devices that are FAILED now, by code."""
+        """Number of devices that are FAILED now, by code."""
         codes, sizes = np.unique(self.code[self.outcome == Outcome.FAILED], return_counts=True)
         return dict(zip(codes.tolist(), sizes.tolist(), strict=True))
 
     def release(self, rows: IntArray, batch: int, at: int) -> None:
-        """Make devices members at `at`; those released before are passed over."""
+        """Make devices members at `at`; devices that were released before are ignored."""
         if at < self.now:
             raise ValueError(f"expected a release at or after {self.now}, found {at}")
         if not 0 <= batch <= len(self._counts):
@@ -104,34 +105,34 @@ class Oracle:
             if second < self.numbers[c.LIMIT]:
                 new = immediate and (self.numbers[c.LATE_IMMEDIATE] == 1 or self.new[device])
                 self.env.process(Client(self, device).live(new))
-                self._watch(device)
+                self._schedule_time_out(device)
 
     def advance(self, until: int) -> None:
-        """Process every event with second < `until`."""
+        """Process every event before the second `until`."""
         end = min(until - self.spec.base, self.numbers[c.LIMIT])
         if end > self.env.now:
             self.env.run(until=end)
         self.now = max(self.now, until)
 
     def settled(self) -> bool:
-        """Say whether no released device is PENDING."""
+        """Return whether no released device is PENDING."""
         return not bool((self.outcome == Outcome.PENDING).any())
 
-    def live_on(self, again: int, end: int, quiet: Quiet) -> int:
-        """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
-        return live_on(self, again, end, quiet)
+    def skip_quiet_observations(self, first: int, end: int, quiet: Quiet) -> int:
+        """Advance from observation to observation until one may affect a decision; return its instant, or `end`."""
+        return skip_quiet_observations(self, first, end, quiet)
 
     def funnel(self) -> Funnel:
-        """Give how many devices reached each step, by hour."""
+        """Return how many devices reached each step, by hour."""
         return funnel_of(self.hours, self.start, self.spec.base, self.now)
 
     def load(self) -> Load:
-        """Give what the service and the policy points had to bear, by hour."""
+        """Return the load on the enrollment service and the management points, by hour."""
         minutes: NDArray[np.int64] = np.array([*self.minutes.values(), 0], dtype=np.int64)
         return load_of(self.hours, minutes, self.start, self.spec.base, self.now)
 
-    def show(self, device: int, outcome: Outcome) -> None:
-        """Let the directory see an outcome."""
+    def set_outcome(self, device: int, outcome: Outcome) -> None:
+        """Set the outcome that the directory reports."""
         place = (self.batch[device], self.strata[device])
         self._counts[(*place, int(self.outcome[device]))] -= 1
         self._counts[(*place, outcome)] += 1
@@ -139,15 +140,15 @@ class Oracle:
         self.outcome_at[device] = int(self.env.now) + self.spec.base
 
     def count(self, column: str) -> None:
-        """Count something that happens in this hour."""
+        """Count an event of the current hour in a column of the hourly histogram."""
         self.hours[int(self.env.now) // HOUR_S, _COLUMNS.index(column)] += 1
 
-    def _watch(self, device: int) -> None:
-        def over(_: simpy.Event) -> None:
+    def _schedule_time_out(self, device: int) -> None:
+        def check(_: simpy.Event) -> None:
             if self.outcome[device] == Outcome.PENDING and not self.reported[device]:
-                self.show(device, Outcome.TIMED_OUT)
+                self.set_outcome(device, Outcome.TIMED_OUT)
 
-        call(self.env, over, _STRAGGLERS, self.numbers[c.STRAGGLER])
+        call(self.env, check, _STRAGGLERS, self.numbers[c.STRAGGLER])
 
 
 _COLUMNS: Final = (
@@ -163,7 +164,7 @@ _COLUMNS: Final = (
 
 
 def call(env: simpy.Environment, callback: Any, priority: int, delay: int = 0) -> None:
-    """Call back after `delay` seconds, among the events of that second by priority."""
+    """Call `callback` after `delay` seconds, ordered by priority among the events of that second."""
     event = simpy.Event(env)
     event._ok, event._value = True, None
     event.callbacks = [callback]
@@ -171,7 +172,7 @@ def call(env: simpy.Environment, callback: Any, priority: int, delay: int = 0) -
 
 
 class Service:
-    """The enrollment service: serves at the end of each second, in the order of the devices."""
+    """The enrollment service: answers at the end of each second, in the order of the devices."""
 
     def __init__(self, oracle: Oracle) -> None:
         self.oracle = oracle
@@ -179,7 +180,7 @@ class Service:
         self.accepted: Counter[int] = Counter()
 
     def ask(self, device: int) -> simpy.Event:
-        """Give the event of the service's answer: "accepted", "throttled" or "out"."""
+        """Return the event of the service's answer: "accepted", "throttled" or "outage"."""
         answer = self.oracle.env.event()
         if not self.waiting:
             call(self.oracle.env, self._serve, _SERVICE)
@@ -189,10 +190,10 @@ class Service:
     def _serve(self, _: simpy.Event) -> None:
         second = int(self.oracle.env.now)
         capacity = self.oracle.numbers[c.CAPACITY]
-        out = any(begin <= second < end for begin, end in self.oracle.spec.outages.tolist())
+        in_outage = any(begin <= second < end for begin, end in self.oracle.spec.outages.tolist())
         for device in sorted(self.waiting):
-            if out:
-                self.waiting[device].succeed("out")
+            if in_outage:
+                self.waiting[device].succeed("outage")
             elif capacity and self.accepted[second // 60] >= capacity:
                 self.waiting[device].succeed("throttled")
             else:
@@ -202,7 +203,7 @@ class Service:
 
 
 class Client:
-    """One client and its life, told step by step."""
+    """One client and its life, step by step."""
 
     def __init__(self, oracle: Oracle, device: int) -> None:
         self.oracle, self.device = oracle, device
@@ -216,7 +217,7 @@ class Client:
         self.attempts = self.throttled = self.evaluations = self.enrollments = 0
 
     def live(self, new: bool) -> Steps:
-        """Live from the release until nothing can change any more."""
+        """Simulate the client from its release until nothing can change any more."""
         yield from self._become_eligible()
         yield from self._evaluate(first=True)
         block = draw(self.key, d.SLOT_BLOCK)
@@ -232,14 +233,14 @@ class Client:
             enrolled, end = yield from self._try_to_enroll()
             self.oracle.reported[self.device] = True
             if enrolled:
-                self.oracle.show(self.device, Outcome.ENROLLED)
+                self.oracle.set_outcome(self.device, Outcome.ENROLLED)
                 if not self.numbers[c.UNENROLLS]:
                     return
                 word = draw(self.key, d.SLOT_UNENROLL + self.enrollments - 1)
                 yield self.env.timeout(1 + self._quantile(c.UNENROLL_S, word >> 48))
-                self.oracle.show(self.device, Outcome.PENDING)
+                self.oracle.set_outcome(self.device, Outcome.PENDING)
             else:
-                self.oracle.show(self.device, Outcome.FAILED)
+                self.oracle.set_outcome(self.device, Outcome.FAILED)
                 self.oracle.code[self.device] = self.code
                 if self.fault >= 0:
                     return
@@ -253,7 +254,7 @@ class Client:
         self.oracle.count("eligible")
 
     def _evaluate(self, first: bool = False) -> Steps:
-        """Wait for a contact, then for the policy evaluation that follows it."""
+        """Wait for a contact, then for the policy evaluation that follows."""
         yield from self._contact()
         if first and self.internet and self.numbers[c.GATEWAY]:
             wait = (draw(self.key, d.SLOT_POLL) & 0xFFFFFFFF) * self.numbers[c.GATEWAY] >> 32
@@ -266,7 +267,7 @@ class Client:
         yield from self._await(self.on)
 
     def _contact(self) -> Steps:
-        """Ask at each own phase while on, and once after each start."""
+        """Wait for the next policy request: at the device's own phase while it is on, and once after each start."""
         period = self.numbers[c.POLL]
         phase = (draw(self.key, d.SLOT_POLL) >> 32) * period >> 32
         on, ends = self.on.at(int(self.env.now))
@@ -285,14 +286,14 @@ class Client:
             yield from self._await(self.on)
 
     def _try_to_enroll(self) -> Steps:
-        """Go through one cycle of attempts and its report; give whether it enrolled, and the last end."""
+        """Simulate a cycle of attempts and its report; return whether the client enrolled, and the end of the cycle."""
         for tries in range(1, self.numbers[c.ATTEMPTS] + 1):
             answer = yield from self._ask()
             word = draw(self.key, d.SLOT_ATTEMPT + self.attempts)
             lag = self._quantile(c.LAG_S, word & 0xFFFF)
             self.code = self._code(answer, word)
             self.attempts += 1
-            if answer == "out":
+            if answer == "outage":
                 yield self.env.timeout(self.numbers[c.ANSWER])
             else:
                 yield self.env.timeout(self._quantile(c.ENROLL_S, word >> 16 & 0xFFFF))
@@ -308,7 +309,7 @@ class Client:
         return False, end
 
     def _ask(self) -> Steps:
-        """Ask the service until it does not throttle; give its answer."""
+        """Ask the service until it does not throttle; return its answer."""
         backoff = self.numbers[c.BACKOFF]
         while True:
             self.oracle.count("attempts")
@@ -328,8 +329,8 @@ class Client:
             yield from self._await(self.user if self.needs_user else self.on)
 
     def _code(self, answer: str, word: int) -> int:
-        """Give the code with which an attempt fails, 0 if it succeeds."""
-        if answer == "out":
+        """Return the code with which an attempt fails, 0 if it succeeds."""
+        if answer == "outage":
             return int(self.spec.codes[self.numbers[c.OUTAGE]])
         if self.fault >= 0:
             return int(self.spec.codes[self.fault])

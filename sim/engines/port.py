@@ -1,22 +1,20 @@
-"""What both engines answer."""
+"""The interface that both engines implement."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.values import IntArray, LongArray, Quiet
-
-if TYPE_CHECKING:
-    from sim.clients.load import Funnel, Load
+from sim.clients.load import Funnel, Load
 
 
 class EngineRun(Protocol):
-    """What a pretend fleet answers; `Engine` and `sim.engines.oracle.Oracle` answer the same to the second.
+    """One run of a simulated fleet; `Engine` and `sim.engines.oracle.Oracle` agree to the second.
 
-    Times are int64 Unix seconds. `advance(t)` sees events strictly before t; a release at t enters at t.
+    Times are int64 Unix seconds. `advance(t)` processes events strictly before t; a release at t takes effect at t.
     """
 
     @property
@@ -26,49 +24,49 @@ class EngineRun(Protocol):
 
     @property
     def counts(self) -> LongArray:
-        """(batches, strata, OUTCOMES) int64, as the directory sees it; a live view until the next release."""
+        """(batches, strata, OUTCOMES) int64, as the directory reports it; a live view until the next release."""
         ...
 
     @property
     def outcome(self) -> NDArray[np.int8]:
-        """(n,) int8 `Outcome` or NOT_RELEASED, as the directory sees it."""
+        """(n,) int8 `Outcome` or NOT_RELEASED, as the directory reports it."""
         ...
 
     @property
     def outcome_at(self) -> LongArray:
-        """(n,) int64 Unix seconds of the last change, -1 none."""
+        """(n,) int64 Unix seconds of the last change, -1 if there was none."""
         ...
 
     @property
     def code(self) -> LongArray:
-        """(n,) int64 HRESULT of the last reported failure, 0 none."""
+        """(n,) int64 HRESULT of the last reported failure, 0 if there was none."""
         ...
 
     @property
     def failed_codes(self) -> dict[int, int]:
-        """Devices that are FAILED now, by code."""
+        """Number of devices that are FAILED now, by code."""
         ...
 
     def release(self, rows: IntArray, batch: int, at: int) -> None:
-        """Make devices members at `at`; those released before are passed over."""
+        """Make devices members at `at`; devices that were released before are ignored."""
         ...
 
     def advance(self, until: int) -> None:
-        """Process every event with second < `until`."""
+        """Process every event before the second `until`."""
         ...
 
     def settled(self) -> bool:
-        """Say whether no released device is PENDING."""
+        """Return whether no released device is PENDING."""
         ...
 
-    def live_on(self, again: int, end: int, quiet: Quiet) -> int:
-        """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
+    def skip_quiet_observations(self, first: int, end: int, quiet: Quiet) -> int:
+        """Advance from observation to observation until one may affect a decision; return its instant, or `end`."""
         ...
 
     def funnel(self) -> Funnel:
-        """Give how many devices reached each step, by hour."""
+        """Return how many devices reached each step, by hour."""
         ...
 
     def load(self) -> Load:
-        """Give what the service and the policy points had to bear, by hour."""
+        """Return the load on the enrollment service and the management points, by hour."""
         ...

@@ -1,17 +1,18 @@
-"""A made-up fleet: the ``[fleet]`` section of a scenario, and the inventory that it describes.
+"""A generated fleet: the ``[fleet]`` section of a scenario, and the inventory that it describes.
 
-Every share is an assumption that a scenario may change. Names, sites and models are invented.
+Every share is an assumption that a scenario can change. Names, sites and models are invented.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rollout.fields import MAX_DEVICES, MAX_LIST, Share, Weight
 from rollout.values import (
@@ -29,7 +30,22 @@ from rollout.values import (
 
 DAY_S = 86400
 FIRST_RESOURCE_ID = 16_777_220  # ConfigMgr numbers devices from 2**24 on
-STREAM = 0x666C6565  # keeps this stream apart from the runs' draws under the same seed
+STREAM = 0x666C6565  # separates this stream from the draws of runs with the same seed
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('an IANA zone such as "Europe/Berlin"') from None
+    return name
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"10\.0\.[0-9]{4,6}(\.[0-9]{1,6})?", text):
+        raise ValueError('a Windows version such as "10.0.22631.4460"')
+    return text
+
 
 Word = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 
@@ -42,16 +58,8 @@ class Site(_Section):
     """An Active Directory site. share : its weight among the sites; weights need not add up to 1."""
 
     name: Word
-    zone: str
+    zone: Annotated[str, AfterValidator(_zone)]
     share: Weight = 1.0
-
-    @model_validator(mode="after")
-    def _zone_exists(self) -> Self:
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"expected an IANA zone such as Europe/Berlin, found {self.zone!r}") from error
-        return self
 
 
 class HardwareModel(_Section):
@@ -65,12 +73,12 @@ class HardwareModel(_Section):
 class Build(_Section):
     """A Windows version such as 10.0.22631.4460. share : its weight among the builds."""
 
-    version: Annotated[str, Field(pattern=r"^10\.0\.\d{4,6}(\.\d{1,6})?$")]
+    version: Annotated[str, AfterValidator(_version)]
     share: Weight = 1.0
 
 
 class PresenceShares(_Section):
-    """When computers are on. Weights; see the client model for what each class does."""
+    """Weights of the presence classes; `sim.model.PresenceModel` describes each class."""
 
     always_on: Share = 0.12
     office: Share = 0.38
@@ -79,16 +87,16 @@ class PresenceShares(_Section):
 
 
 class JoinShares(_Section):
-    """How the healthy devices are joined. Weights."""
+    """Weights of the join types of healthy devices."""
 
     hybrid: Share = 0.93
     entra: Share = 0.07
 
 
 class Problems(_Section):
-    """The share of all devices with each problem that preflight finds; no device has two of them.
+    """The share of all devices with each problem that preflight finds; no device has two problems.
 
-    dual_state, twins : devices that are a second record of another one, of another or the same join type.
+    dual_state, twins : second records of a device, with another join type or with the same.
     """
 
     not_client: Share = 0.006
@@ -108,16 +116,16 @@ class Problems(_Section):
     def _fit(self) -> Self:
         total = sum(self.shares())
         if total > 1:
-            raise ValueError(f"expected shares of at most 1 together, found {total:g}")
+            raise ValueError(f"shares that add up to at most 1 (these add up to {total:g})")
         return self
 
     def shares(self) -> tuple[float, ...]:
-        """Give the shares in the order of PROBLEMS."""
+        """Return the shares in the order of PROBLEMS."""
         return tuple(float(getattr(self, name)) for name in PROBLEMS)
 
 
 PROBLEMS = tuple(Problems.model_fields)
-"""Names of the problems; the order is that of the draw and therefore part of a fleet's identity."""
+"""Names of the problems, in the order of the draw, which is therefore part of a fleet's identity."""
 
 _ZONED_SITES = (
     (
@@ -171,7 +179,7 @@ def _default_builds() -> tuple[Build, ...]:
 class FleetModel(_Section):
     """The ``[fleet]`` section of a scenario.
 
-    comanaged : share of the devices that are enrolled already. never_signed_in : share with a blank stamp.
+    comanaged : share of the devices that are enrolled already. never_signed_in : share without a sign-in time.
     """
 
     clients: Annotated[int, Field(ge=1, le=MAX_DEVICES)] = 100_000
@@ -193,28 +201,28 @@ class FleetModel(_Section):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         for what, names in (
-            ("site", [one.name for one in self.sites]),
-            ("model", [m.name for m in self.models]),
+            ("site", [site.name for site in self.sites]),
+            ("model", [hardware.name for hardware in self.models]),
         ):
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise ValueError(f"expected each {what} once, found {twice!r} twice")
+                raise ValueError(f"{what}s with different names ({twice!r} occurs twice)")
         for what, section in (("presence", self.presence), ("join", self.join)):
             if sum(section.model_dump().values()) <= 0:
-                raise ValueError(f"expected at least one share above 0 in {what}, found none")
+                raise ValueError(f"at least one share above 0 in {what}")
         return self
 
 
 def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
-    """Draw the fleet that `model` describes; the same arguments give the same fleet.
+    """Generate the fleet that `model` describes; the same arguments give the same fleet.
 
-    taken : Unix seconds at which the inventory describes the fleet; all its times lie before.
+    taken : Unix seconds of the inventory; all times in it are earlier.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([STREAM, seed])))
     n = model.clients
-    site = _pick(rng, n, [one.share for one in model.sites])
-    hardware = _pick(rng, n, [one.share for one in model.models])
-    build = _pick(rng, n, [one.share for one in model.builds])
+    site = _pick(rng, n, [site.share for site in model.sites])
+    hardware_model = _pick(rng, n, [hardware.share for hardware in model.models])
+    build = _pick(rng, n, [build.share for build in model.builds])
     presence = _pick(rng, n, list(model.presence.model_dump().values()))
     join = _pick(rng, n, list(model.join.model_dump().values()))
     problem = _draw_problems(rng, model.problems, n)
@@ -225,7 +233,7 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
     ids, numbers = _guids(rng, n), rng.permutation(n).astype(np.int64)
     partner = _partners(problem)
     is_client = ~_has(problem, "not_client", "registered", "dual_state", "twins")
-    # A second record of a device has its name and serial; it is a record in Entra only.
+    # A second record of a device has the name and serial of the first; it exists in Entra only.
     named = np.where(partner >= 0, partner, np.arange(n))
     fleet = Fleet(
         ids=ids,
@@ -233,10 +241,12 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
         resource_ids=np.where(is_client, FIRST_RESOURCE_ID + np.arange(n), UNKNOWN).astype(np.int64),
         serials=_serials(numbers[named], is_client),
         factors={
-            "site": _factor([one.name for one in model.sites], site[named]),
-            "zone": _factor([one.zone for one in model.sites], site[named]),
-            "model": _factor([one.name for one in model.models], hardware[named]),
-            "manufacturer": _factor([one.manufacturer for one in model.models], hardware[named]),
+            "site": _factor([site.name for site in model.sites], site[named]),
+            "zone": _factor([site.zone for site in model.sites], site[named]),
+            "model": _factor([hardware.name for hardware in model.models], hardware_model[named]),
+            "manufacturer": _factor(
+                [hardware.manufacturer for hardware in model.models], hardware_model[named]
+            ),
             "presence": _factor([name.replace("_", "-") for name in PresenceShares.model_fields], presence),
             **_os_factors(model, build, problem),
             "join": _joins(join, problem, partner),
@@ -262,14 +272,14 @@ def generate(model: FleetModel, seed: int, taken: int) -> Inventory:
 
 
 def _pick(rng: np.random.Generator, n: int, weights: Sequence[float]) -> IntArray:
-    """Draw an index for each of `n` devices, by weight."""
+    """Return an index for each of `n` devices, drawn by weight."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
-    found = np.searchsorted(edges / edges[-1], rng.random(n), side="right")
-    return np.minimum(found, len(edges) - 1).astype(np.int32)
+    indices = np.searchsorted(edges / edges[-1], rng.random(n), side="right")
+    return np.minimum(indices, len(edges) - 1).astype(np.int32)
 
 
 def _draw_problems(rng: np.random.Generator, problems: Problems, n: int) -> IntArray:
-    """Give each device 0 or 1 + the index of its problem."""
+    """Return for each device 0, or 1 + the index of its problem."""
     edges = np.cumsum([0.0, *problems.shares()])
     found = np.searchsorted(edges, rng.random(n), side="right")
     return np.where(found <= len(PROBLEMS), found, 0).astype(np.int32)
@@ -286,13 +296,13 @@ def _flag(rows: BoolArray) -> NDArray[np.int8]:
 def _draw_times(
     rng: np.random.Generator, n: int, taken: int, presence: IntArray, problem: IntArray
 ) -> tuple[LongArray, LongArray, LongArray]:
-    """Draw last sign-in, last activity and registration.
+    """Return drawn times of the last sign-in, the last activity and the registration.
 
-    Entra renews its stamp only when it is about 14 days old, so a fresh device shows up to 19 days.
+    Entra updates its timestamp only when it is about 14 days old, so an active device shows up to 19 days.
     """
     silent_days = np.array([0.1, 0.7, 2.0, 20.0])[presence]
     silent = rng.exponential(1.0, n) * silent_days
-    silent = np.minimum(silent, 55.0)  # below every allowed threshold's default: these are not stale
+    silent = np.minimum(silent, 55.0)  # below the default threshold: these devices are not stale
     stamp = np.minimum(silent + rng.uniform(0, 19, n), 80.0)
     gone = _has(problem, "stale", "twins")
     stamp = np.where(gone, rng.uniform(100, 700, n), stamp)
@@ -302,7 +312,7 @@ def _draw_times(
 
 
 def _guids(rng: np.random.Generator, n: int) -> TextArray:
-    """Draw (n,) ids that look like GUIDs (version 4)."""
+    """Return (n,) drawn ids that look like GUIDs (version 4)."""
     raw = rng.integers(0, 256, (n, 16), dtype=np.uint8)
     raw[:, 6] = (raw[:, 6] & 0x0F) | 0x40
     raw[:, 8] = (raw[:, 8] & 0x3F) | 0x80
@@ -315,15 +325,15 @@ def _guids(rng: np.random.Generator, n: int) -> TextArray:
 
 
 def _texts(letters: NDArray[np.uint8]) -> TextArray:
-    """Turn rows of letters into text."""
+    """Convert rows of letters to text."""
     n, width = letters.shape
     out: TextArray = letters.reshape(n * width).view(f"S{width}").astype(np.dtypes.StringDType())
     return out
 
 
 def _names(sites: Sequence[Site], site: IntArray, numbers: LongArray) -> TextArray:
-    """Name computers after their site: "BER-0004711"."""
-    prefixes = [f"{''.join(filter(str.isalpha, one.name))[:3].upper():X<3}-" for one in sites]
+    """Return names of computers after their site, such as "BER-0004711"."""
+    prefixes = [f"{''.join(filter(str.isalpha, site.name))[:3].upper():X<3}-" for site in sites]
     coded = [prefix if prefix.isascii() else "PCX-" for prefix in prefixes]
     front = np.array([list(prefix.encode()) for prefix in coded], dtype=np.uint8)
     return _texts(np.hstack([front[site], _digits(numbers, 7, b"0123456789")]))
@@ -336,7 +346,7 @@ def _serials(numbers: LongArray, known: BoolArray) -> TextArray:
 
 
 def _digits(numbers: LongArray, width: int, alphabet: bytes) -> NDArray[np.uint8]:
-    """Write numbers in the base of the alphabet, (n, width)."""
+    """Return the digits of numbers in the base of the alphabet, (n, width)."""
     base = len(alphabet)
     powers = base ** np.arange(width - 1, -1, -1, dtype=np.int64)
     letters: NDArray[np.uint8] = np.frombuffer(alphabet, dtype=np.uint8)[(numbers[:, None] // powers) % base]
@@ -344,7 +354,7 @@ def _digits(numbers: LongArray, width: int, alphabet: bytes) -> NDArray[np.uint8
 
 
 def _factor(levels: Sequence[str], codes: IntArray) -> Factor:
-    """Give a factor with sorted levels, only those in use."""
+    """Return a factor with sorted levels, restricted to the levels in use."""
     used = np.unique(codes)
     names = sorted({levels[code] for code in used.tolist()})
     index = {name: code for code, name in enumerate(names)}
@@ -354,7 +364,7 @@ def _factor(levels: Sequence[str], codes: IntArray) -> Factor:
 
 def _os_factors(model: FleetModel, build: IntArray, problem: IntArray) -> dict[str, Factor]:
     server, old = _has(problem, "server"), _has(problem, "too_old")
-    versions = [*(one.version for one in model.builds), "10.0.20348.2700", "10.0.15063.2679"]
+    versions = [*(build.version for build in model.builds), "10.0.20348.2700", "10.0.15063.2679"]
     at = len(model.builds)
     codes = np.where(server, at, np.where(old, at + 1, build)).astype(np.int32)
     return {
@@ -378,9 +388,9 @@ def _mdms(comanaged: BoolArray, other: BoolArray) -> Factor:
 
 
 def _partners(problem: IntArray) -> IntArray:
-    """Give each second record the healthy device that it is a record of, -1 for all other devices.
+    """Return for each second record the healthy device that it belongs to, -1 for all other devices.
 
-    Where healthy devices run out, the record stands alone and is only what its own columns say.
+    If there are too few healthy devices, the remaining records belong to no device.
     """
     partner = np.full(len(problem), -1, dtype=np.int32)
     seconds = np.flatnonzero(_has(problem, "dual_state", "twins"))

@@ -1,7 +1,7 @@
-"""A smaller fleet in place of a large one, so that hundreds of plans can be tried in a minute.
+"""A smaller fleet in place of a large fleet, so that hundreds of plans can be tried in a minute.
 
-Phases that name a number of devices keep it, for a gate counts devices; all others shrink by one factor, and
-with them whatever is counted in devices: the service's capacity, budgets, rates. An hour stays an hour.
+Phases with a fixed number of devices keep it, because a gate counts devices. All other phases shrink by a common
+factor, and so do all figures in devices: the service's capacity, budgets, rates. Times do not change.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from rollout.values import Inventory, Plan
 from sim.model import Model, ServiceModel
 
 SMALL: Final = 5_000
-"""Devices of a scaled-down fleet, if nothing asks for more."""
+"""Devices of a scaled-down fleet, unless a phase or the capacity requires more."""
 LEAST_CAPACITY: Final = 4
-"""Enrollments a minute that a scaled-down service takes at least: fewer would be too coarse."""
+"""Least enrollments per minute of a scaled-down service: fewer would be too coarse."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Small:
-    """A scaled-down fleet. factor : devices of it that stand for one of the fleet, outside fixed phases."""
+    """A scaled-down fleet. factor : its devices per device of the whole fleet, outside phases of fixed size."""
 
     inventory: Inventory
     factor: float
 
 
 def scale_down(plan: Plan, inventory: Inventory, policy: Policy, model: Model, least: int = SMALL) -> Small:
-    """Take a sample of the planned devices, evenly over the inventory.
+    """Return a sample of the planned devices, spread evenly over the inventory.
 
-    plan : of the whole inventory; its excluded devices stay out.
+    plan : the plan of the whole inventory; devices that it excludes are not sampled.
     """
     planned = np.flatnonzero(plan.phase_of >= 0).astype(np.int32)
     fixed = fixed_devices(policy)
@@ -47,12 +47,12 @@ def scale_down(plan: Plan, inventory: Inventory, policy: Policy, model: Model, l
 
 
 def fixed_devices(policy: Policy) -> int:
-    """Count the devices of phases that name their number."""
+    """Return the number of devices in phases of fixed size."""
     return sum(phase.devices or 0 for phase in policy.phases)
 
 
 def scaled_model(model: Model, factor: float) -> Model:
-    """Shrink what the model counts in devices; 0 (no limit) stays 0."""
+    """Return the model with its figures in devices scaled; 0 (no limit) stays 0."""
     service = model.service
     smaller: dict[str, Any] = {
         name: max(1, round(value * factor)) if value else 0
@@ -65,7 +65,7 @@ def scaled_model(model: Model, factor: float) -> Model:
 
 
 def scaled_policy(policy: Policy, factor: float) -> Policy:
-    """Shrink what the policy counts in devices, outside phases that name their number."""
+    """Return the policy with its figures in devices scaled, except in phases of fixed size."""
     if factor >= 1:
         return policy
     budgets = policy.budgets

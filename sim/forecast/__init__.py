@@ -1,1 +1,1 @@
-"""A running rollout: assumptions fitted to what it did so far, and its continuation from there."""
+"""The forecast of a running rollout: assumptions fitted to it, and its simulated continuations."""

@@ -1,9 +1,9 @@
-"""When a running rollout will be done, from where it stands now.
+"""The end of a running rollout, forecast from its current state.
 
-The pretend past is made the real one: each released device gets, of many draws of its chance, one under which it
-stands where it really stands (enrolled, failed, or not yet). From there the executor's own loop goes on with the
-real progress and the real batches, so what is still to come is simulated as it will be executed: rates, gates,
-windows. Each future has its own draw of the calibrated assumptions, so the interval holds both kinds of doubt.
+The simulated past is made to match the real one: each released device gets random draws under which its simulated
+outcome is its real outcome (enrolled, failed, or none yet). From there the executor's own loop continues with the
+real progress and the real batches, so the rest is simulated as it will be executed: rates, gates, windows. Each
+continuation has its own draw of the calibrated assumptions, so the interval includes both kinds of uncertainty.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from rollout.values.forecast import Forecast
 from sim.clients.draws import Draws, Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.forecast.calibration import Calibration
-from sim.forecast.pilot import Pilot, answer
+from sim.forecast.pilot import Pilot, simulate_pilot
 from sim.model import Model
-from sim.workers import Here, Workers
-from sim.world.directory import SimClock, World
+from sim.workers import InProcess, Workers
+from sim.world.directory import SimClock, SimulatedDirectory
 from sim.world.journal import MemoryJournal
 
 RUNS: Final = 20
 ROUNDS: Final = 40
-"""How often a device's chance is drawn anew until it stands where it really stands."""
+"""How often a device's random draws are repeated until its simulated outcome matches the real one."""
 SHARE: Final = 0.9
 
 
@@ -103,7 +103,7 @@ def forecast_of(
     if snapshot.progress.state.is_final:
         return None
     job = _Job(plan, traits_of(fleet, model), model, snapshot, calibration, seed)
-    futures = (workers or Here()).map(job, range(runs))
+    futures = (workers or InProcess()).map(job, range(runs))
     outcome = snapshot.outcomes.outcome
     failed = int((outcome == Outcome.FAILED).sum())
     executed = failed + int((outcome == Outcome.ENROLLED).sum())
@@ -130,10 +130,10 @@ def _counts(values: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _foreseen(values: Sequence[float]) -> tuple[float, float, float]:
-    """Give p10, p50 and p90 such that the truth, one more draw like the n `values`, lies between with 80 %.
+    """Return p10, p50 and p90 such that the truth, another draw like the n `values`, lies between them with 80 %.
 
-    It falls into each of the n + 1 gaps between them with the same chance: p10 is the value of rank 0.1 (n + 1),
-    p90 that of rank 0.9 (n + 1), rounded outwards. The plain quantiles of 20 values hold the truth in 76 % only.
+    The truth falls into each of the n + 1 gaps with equal probability: p10 is the value of rank 0.1 (n + 1), p90 that
+    of rank 0.9 (n + 1), rounded outwards. The plain quantiles of 20 values contain the truth in only 76 % of cases.
     """
     ranked, n = sorted(values), len(values)
     tail = max(1, math.floor((n + 1) / 10))
@@ -152,7 +152,7 @@ class _Job:
     def __call__(self, run: int) -> Future:
         model = self.model
         if self.calibration is not None:
-            # Spread over the posterior, so that few runs see all of it.
+            # Spread the runs over the whole posterior.
             step = max(1, len(self.calibration.samples) // RUNS)
             model = self.calibration.sampled(run * step)
         fault = self.traits.fault
@@ -182,7 +182,7 @@ def _future(
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    world = World(engine, len(plan), _Past(snapshot.applied), skip_s=horizon)
+    world = SimulatedDirectory(engine, len(plan), _Past(snapshot.applied), skip_s=horizon)
     until = plan.start + horizon
     progress = pump(drive(plan, _journal(snapshot), world, until), SimClock(snapshot.progress.at).wait_until)
     world.engine.advance(until)
@@ -218,7 +218,7 @@ def _like_the_real_past(
 ) -> tuple[Draws, float]:
     """Give draws under which the released devices stand where they really stand, and the share that does.
 
-    Who does not after ROUNDS draws keeps the last: under the assumptions he could hardly stand there.
+    A device that does not match after ROUNDS draws keeps the last: its outcome is very unlikely in the model.
     """
     keys, presence, offset = draws.keys.copy(), draws.presence.copy(), draws.offset.copy()
     rows, at = _released(snapshot)
@@ -231,18 +231,18 @@ def _like_the_real_past(
         some = _part(traits, mine)
         past = _pilot(mine, at[left], some, plan.start, snapshot.known_until)
         replication = 1000 * chance[1] + 1 + number
-        said = answer(past, model, seed=chance[0], replication=replication)
+        simulated = simulate_pilot(past, model, seed=chance[0], replication=replication)
         fresh = make_draws(
             model, some, seed=chance[0], replication=replication, start=plan.start, horizon_s=HOUR_S
         )
         keys[mine], presence[mine], offset[mine] = fresh.keys, fresh.presence, fresh.offset
-        left = left[_kinds(said.outcome) != real[left]]
+        left = left[_kinds(simulated.outcome) != real[left]]
     matched = 1.0 - len(left) / max(1, len(rows))
     return replace(draws, keys=keys, presence=presence, offset=offset), matched
 
 
 def _kinds(outcome: FlagArray) -> FlagArray:
-    """Enrolled, failed, or neither yet (a device that timed out is only late)."""
+    """Return ENROLLED, FAILED, or NOT_RELEASED for neither (a device that timed out is only late)."""
     known = (outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)
     return np.where(known, outcome, NOT_RELEASED).astype(np.int8)
 
@@ -277,16 +277,16 @@ def _pilot(rows: IntArray, at: LongArray, traits: Traits, start: int, now: int) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Past:
-    """The real memberships, as the log of a pretend directory."""
+    """The real memberships, as the log of a simulated directory."""
 
     applied: tuple[tuple[int, int, IntArray], ...]
 
     def load(self) -> Iterator[tuple[int, int, IntArray]]:
-        """Give all additions in order."""
+        """Return all additions in order."""
         yield from self.applied
 
     def append(self, at: int, batch: int, rows: IntArray) -> None:
-        """A future is not kept."""
+        """Do nothing: a continuation is not stored."""
 
 
 def _journal(snapshot: JournalSnapshot) -> MemoryJournal:

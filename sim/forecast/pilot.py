@@ -1,6 +1,6 @@
-"""What is known of the devices that a rollout has released: when, and what became of them by when.
+"""What is known of the devices that a rollout has released: when they were released, and their outcomes so far.
 
-Of who has no outcome yet it is known that he took longer than until now: censored, and counted as such.
+A device without an outcome is known to take longer than until now: it is censored, and treated as such.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from sim.model import Model
 
 FloatArray = NDArray[np.float64]
 
-LEAST = 30
-"""Fewer released devices tell nothing."""
+MIN_DEVICES = 30
+"""Released devices that a calibration needs at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +40,9 @@ class Pilot:
     """The released devices, (k,) each, in the order of release.
 
     rows : fleet rows. released_at : Unix seconds. ended_at : Unix seconds of the enrollment or failure, -1
-    while there is none. failed : whether it failed. code : its HRESULT, 0 none.
-    start : the plan's. now : Unix seconds up to which outcomes are known. traits : of these devices.
+    while there is none. failed : whether the device failed. code : the HRESULT of the failure, 0 if there is none.
+    start : Unix seconds of the plan's start. now : Unix seconds up to which outcomes are known. traits : traits of
+    these devices.
     """
 
     rows: IntArray
@@ -58,17 +59,17 @@ class Pilot:
 
     @property
     def enrolled(self) -> BoolArray:
-        """(k,) whether it is enrolled."""
+        """(k,) whether the device is enrolled."""
         return (self.ended_at >= 0) & ~self.failed
 
     @property
     def ages(self) -> FloatArray:
-        """(k,) hours from release to enrollment; infinite for all others."""
+        """(k,) hours from release to enrollment; infinite for devices that are not enrolled."""
         return ages_of(self.released_at, np.where(self.enrolled, self.ended_at, -1))
 
 
 def ages_of(released_at: LongArray, enrolled_at: LongArray) -> FloatArray:
-    """Give hours from release to enrollment, infinite where `enrolled_at` is -1."""
+    """Return hours from release to enrollment, infinite where `enrolled_at` is -1."""
     hours = (enrolled_at - released_at) / 3600.0
     return np.where(enrolled_at < 0, np.inf, np.maximum(hours, 0.0))
 
@@ -76,20 +77,20 @@ def ages_of(released_at: LongArray, enrolled_at: LongArray) -> FloatArray:
 def pilot_of(
     plan: Plan, fleet: Fleet, model: Model, batches: Sequence[Batch], outcomes: DeviceOutcomes, now: int
 ) -> Pilot:
-    """Give what a rollout's journal knows. Rejected devices were never members, they do not count.
+    """Return the released devices of a rollout's journal; rejected devices are left out, as they were never members.
 
-    now : Unix seconds up to which `outcomes` are known. Raise a `UsageError` below LEAST devices.
+    now : Unix seconds up to which `outcomes` are known. Raise a `UsageError` for fewer than MIN_DEVICES devices.
     """
-    rows = np.concatenate([np.empty(0, dtype=np.int32), *(one.rows for one in batches)]).astype(np.int32)
-    sizes = [len(one) for one in batches]
-    at = np.repeat(np.array([one.at for one in batches], dtype=np.int64), sizes)
-    adopted = np.concatenate([np.empty(0, dtype=np.int32), *(one.adopted for one in batches)])
+    rows = np.concatenate([np.empty(0, dtype=np.int32), *(batch.rows for batch in batches)]).astype(np.int32)
+    sizes = [len(batch) for batch in batches]
+    at = np.repeat(np.array([batch.at for batch in batches], dtype=np.int64), sizes)
+    adopted = np.concatenate([np.empty(0, dtype=np.int32), *(batch.adopted for batch in batches)])
     keep = (outcomes.outcome[rows] != Outcome.REJECTED) & ~np.isin(rows, adopted) & (at < now)
     rows, at = rows[keep], at[keep]
-    if len(rows) < LEAST:
+    if len(rows) < MIN_DEVICES:
         raise UsageError(
-            f"expected at least {LEAST} released devices, found {len(rows)}",
-            "let the pilot go on; then calibrate again",
+            f"expected at least {MIN_DEVICES} released devices, found {len(rows)}",
+            "Let the pilot continue, then calibrate again.",
         )
     outcome = outcomes.outcome[rows]
     ended = (outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)
@@ -106,16 +107,16 @@ def pilot_of(
 
 
 def known_until(outcomes: DeviceOutcomes, progress_at: int) -> int:
-    """Give the second up to which saved outcomes are known: they are saved daily, not at each look."""
+    """Return the second up to which saved outcomes are known: they are saved daily, not at every observation."""
     last = int(outcomes.at.max(initial=-1))
     return min(progress_at, last + 1) if last >= 0 else progress_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What a pretend world says of a pilot's devices at its `now`, (k,) each.
+class SimulatedOutcomes:
+    """The simulated outcomes of a pilot's devices at its `now`, (k,) each.
 
-    outcome : int8 `Outcome`; at : Unix seconds of its last change. keys : (k,) uint64, their chance.
+    outcome : int8 `Outcome`. at : Unix seconds of its last change. keys : (k,) uint64, the keys of the random draws.
     """
 
     outcome: FlagArray
@@ -124,15 +125,17 @@ class Answer:
 
     @property
     def enrolled_at(self) -> LongArray:
-        """(k,) Unix seconds, -1 where not enrolled."""
+        """(k,) Unix seconds, -1 for devices that are not enrolled."""
         return np.where(self.outcome == Outcome.ENROLLED, self.at, -1)
 
 
-def answer(pilot: Pilot, model: Model, *, seed: int, replication: int, until: int = 0) -> Answer:
-    """Live through the pilot's releases in a world with `model`; nobody times out there.
+def simulate_pilot(
+    pilot: Pilot, model: Model, *, seed: int, replication: int, until: int = 0
+) -> SimulatedOutcomes:
+    """Simulate the pilot's releases with `model`; no device times out.
 
-    until : Unix seconds, the pilot's `now` by default. Traits are those of the pilot: failure rates of
-    `model` that are for good do not count, they are traits.
+    until : Unix seconds, the pilot's `now` by default. Permanent failures come from the pilot's traits; the model's
+    rates of permanent failures have no effect.
     """
     end = until or pilot.now
     horizon_s = max(end - pilot.start, 3600) + 3600
@@ -161,4 +164,4 @@ def answer(pilot: Pilot, model: Model, *, seed: int, replication: int, until: in
     engine.advance(end)
     outcome = engine.outcome
     assert (outcome != NOT_RELEASED).all()
-    return Answer(outcome, engine.outcome_at, draws.keys)
+    return SimulatedOutcomes(outcome, engine.outcome_at, draws.keys)

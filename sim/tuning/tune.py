@@ -22,7 +22,7 @@ from sim.tuning.evaluation import NEVER_H, Evaluate, Job, Result, Score, Task, s
 from sim.tuning.front import Tried, choose, front_of, spread
 from sim.tuning.robustness import Robustness, robustness
 from sim.tuning.search import Search
-from sim.workers import Here, Workers
+from sim.workers import InProcess, Workers
 
 BATCH: Final = 8
 """Candidates asked for at once. Not the number of workers: that must not change the result."""
@@ -122,7 +122,7 @@ def tune(
     progress : called with the number of candidates tried. look_around : False leaves robustness out.
     Raise a `UsageError` if threadpoolctl is not installed, or if no plan can be made at all.
     """
-    hands = workers or Here()
+    hands = workers or InProcess()
     evaluate = Evaluate(job)
     tried = _search(evaluate, effort, hands, progress)
     able = [one for one in tried if not one.score.refused and one.score.hours < NEVER_H]

@@ -1,1 +1,1 @@
-"""The simulated directory and a journal in memory: the loop runs on them as it does on real ones."""
+"""The simulated directory and a journal in memory: the loop uses them as it uses real ones."""

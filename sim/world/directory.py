@@ -1,6 +1,6 @@
-"""A directory over an engine: the pretend world answers through the same seam as a real one.
+"""The simulated directory: an engine behind the same port as a real directory.
 
-The embedded default of `rollout run`, and the world of every simulation.
+It is the default directory of `rollout run`, and the directory of every simulation.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from rollout.values import (
 )
 from sim.engines.port import EngineRun
 
-LEFT = -1
-"""Stands in the log of a world in the place of a batch where devices left the collection."""
+WITHDRAWN = -1
+"""Batch number in the membership log that marks devices that left the collection."""
 
-NOBODY: IntArray = np.empty(0, dtype=np.int32)
+NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
 
-class World:
-    """The embedded directory (`rollout.loop.ports.Directory`).
+class SimulatedDirectory:
+    """The simulated directory (`rollout.loop.ports.Directory`).
 
-    log : where memberships are kept so that a killed run finds the same world again; None for
-        simulations, whose world ends with them.
-    skip_s : how far ahead it may skip looks that decide nothing. 0 where people may command meanwhile.
+    log : where memberships are stored so that a run that was killed can restore them; None in simulations,
+        which never resume.
+    skip_s : seconds of observations that may be skipped because they cannot affect a decision; 0 where people may
+        give commands in between.
     """
 
     def __init__(
@@ -49,43 +50,43 @@ class World:
         self._log = log
 
     def prepare(self, plan: Plan) -> None:
-        """Refuse a plan that was made for another fleet."""
+        """Refuse a plan for another fleet."""
         if len(plan) != len(self.is_member):
             raise RefusedError(
-                f"the plan has {len(plan)} devices, the embedded directory {len(self.is_member)}",
-                "plan again from the inventory that this directory was made from",
+                f"the plan has {len(plan)} devices, the simulated directory has {len(self.is_member)}",
+                "create the plan from the inventory that this directory simulates",
             )
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Live again through all memberships of earlier sessions: same draws, same events.
+        """Replay all memberships of earlier sessions: same draws, same events.
 
-        The directory's own log says what was applied; what was only intended never happened here.
+        The directory's own log says what was applied; devices that were only intended never became members here.
         """
         del batches
         for at, batch, rows in self._log.load() if self._log else ():
-            if batch == LEFT:
+            if batch == WITHDRAWN:
                 self.is_member[rows] = False
             else:
                 self._enter(rows, batch, at)
 
     def follow(self, batch: Batch) -> None:
-        """Count those of a batch who were members before; for the engine they enter now."""
+        """Count the devices of a batch that were members before; for the engine they become members now."""
         if len(batch.adopted):
             self._enter(batch.adopted, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are members."""
+        """Return the members among `rows`."""
         return np.asarray(rows[self.is_member[rows]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Make `rows` members at `at`; those who are already stay as they are."""
+        """Make `rows` members at `at`; devices that are members already do not change."""
         already = self.is_member[rows]
         fresh = np.asarray(rows[~already], dtype=np.int32)
         if len(fresh):
             if self._log:
                 self._log.append(at, batch, fresh)
             self._enter(fresh, batch, at)
-        return Applied(fresh, np.asarray(rows[already], dtype=np.int32), NOBODY)
+        return Applied(fresh, np.asarray(rows[already], dtype=np.int32), NO_ROWS)
 
     def _enter(self, rows: IntArray, batch: int, at: int) -> None:
         self.engine.advance(at)
@@ -93,32 +94,32 @@ class World:
         self.is_member[rows] = True
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Take `rows` out of the collection. Nothing happens on a device that leaves it (I)."""
+        """Remove `rows` from the collection. A device that is removed does not change (I)."""
         del batch
-        return _withdrawn(self.is_member, self._log, LEFT, rows, at)
+        return _withdrawn(self.is_member, self._log, WITHDRAWN, rows, at)
 
     def keep_counting(self, rows: IntArray) -> None:
-        """Nothing to do: what a device has come to does not hang on its membership here."""
+        """Do nothing: outcomes do not depend on membership here."""
 
     def observe(self, at: int) -> Observation:
-        """Give the counts at `at`: events strictly before it."""
+        """Return the counts at `at`: of the events strictly before it."""
         self.engine.advance(at)
         return Observation(at, self.engine.counts, self.engine.failed_codes)
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Live on, look by look, until one may decide something."""
+        """Advance from observation to observation until one may affect a decision; return its instant."""
         end = min(quiet.until, again + self._skip_s // quiet.every * quiet.every)
-        return self.engine.live_on(again, max(again, end), quiet)
+        return self.engine.skip_quiet_observations(again, max(again, end), quiet)
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device as of the last observation."""
+        """Return the state of each device as of the last observation."""
         return DeviceOutcomes(self.engine.outcome, self.engine.outcome_at, self.engine.code)
 
 
 class Collection:
-    """Nothing but a collection, full at first: where the embedded directory plays the way back.
+    """A collection that only loses members: the simulated directory of an undo.
 
-    log : keeps who was taken out. The devices themselves do not change when they leave.
+    members : rows of the first members. log : records removals. Devices do not change when they are removed.
     """
 
     def __init__(self, members: IntArray, devices: int, log: MembershipLog | None = None) -> None:
@@ -127,42 +128,42 @@ class Collection:
         self._log = log
 
     def prepare(self, plan: Plan) -> None:
-        """There is nothing to refuse."""
+        """Accept every plan."""
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Take out again whom earlier sessions took out."""
+        """Remove the devices that earlier sessions removed."""
         del batches
         for _at, _batch, rows in self._log.load() if self._log else ():
             self.is_member[rows] = False
 
     def follow(self, batch: Batch) -> None:
-        """There is nothing to count here."""
+        """Do nothing: there are no outcomes."""
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are members."""
+        """Return the members among `rows`."""
         return np.asarray(rows[self.is_member[rows]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Nobody enters here: this is the way back."""
-        raise AssertionError("a collection that is being emptied takes nobody in")
+        """Raise an `AssertionError`: an undo never adds members."""
+        raise AssertionError("an undo never adds members")
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Take `rows` out."""
+        """Remove `rows` from the collection."""
         return _withdrawn(self.is_member, self._log, batch, rows, at)
 
     def keep_counting(self, rows: IntArray) -> None:
-        """There are no outcomes here."""
+        """Do nothing: there are no outcomes."""
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Look each time."""
+        """Return `again`: no observation is skipped."""
         return again
 
     def observe(self, at: int) -> Observation:
-        """There are no outcomes of its own: `UndoDirectory` counts who has left."""
+        """Return empty counts: `UndoDirectory` counts the devices that have left."""
         return Observation(at, np.zeros((0, 1, OUTCOMES), dtype=np.int64), {})
 
     def outcomes(self) -> DeviceOutcomes:
-        """Nobody has one."""
+        """Return no outcome for any device."""
         n = len(self.is_member)
         nothing = np.full(n, -1, dtype=np.int64)
         return DeviceOutcomes(np.full(n, NOT_RELEASED, dtype=np.int8), nothing, np.zeros(n, dtype=np.int64))
@@ -176,13 +177,13 @@ def _withdrawn(
         log.append(at, batch, leaving)
     stayed_out = np.asarray(rows[~is_member[rows]], dtype=np.int32)
     is_member[leaving] = False
-    return Applied(leaving, stayed_out, NOBODY)
+    return Applied(leaving, stayed_out, NO_ROWS)
 
 
 class SimClock:
-    """The clock of a pretend world: `speed` simulated seconds a real one; None = as fast as it goes.
+    """The clock of a simulated directory: `speed` simulated seconds per real second; None is as fast as possible.
 
-    lived_until : up to this instant it passes at once: an earlier session waited for it already.
+    lived_until : time up to this instant passes at once, because an earlier session has already waited for it.
     sleep, monotonic : replaced in tests.
     """
 
@@ -201,11 +202,11 @@ class SimClock:
         self._anchor = (monotonic(), max(start, lived_until))
 
     def now(self) -> int:
-        """Give the present simulated second."""
+        """Return the current simulated second."""
         return self._now
 
     def wait_until(self, at: int) -> int:
-        """Jump to `at`, after sleeping the real time that the speed asks for."""
+        """Jump to `at` after sleeping for the real time that corresponds to the speed."""
         if at > self._now:
             if self._speed is not None:
                 self._pace(at)

@@ -1,4 +1,4 @@
-"""A journal in memory: what a simulated rollout writes into."""
+"""The journal of a simulated rollout, in memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rollout.values import (
 
 
 class MemoryJournal:
-    """A `rollout.loop.ports.Journal` that lives as long as its process.
+    """A `rollout.loop.ports.Journal` that exists only as long as its process.
 
-    commands_now may be set at any time; there is no lease, since nobody else can see it.
+    commands_now may be set at any time. There is no lease, because no other process can access the journal.
     """
 
     def __init__(self) -> None:
@@ -35,26 +35,26 @@ class MemoryJournal:
         self._withdrawals: list[tuple[int, Applied]] = []
 
     def progress(self) -> Progress | None:
-        """Give the progress of the last recorded decision."""
+        """Return the progress of the last recorded decision."""
         return self._progress
 
     def batches(self) -> Sequence[Batch]:
-        """Give all intended batches."""
+        """Return all recorded batches."""
         return tuple(self._batches)
 
     def confirmed(self, batch: int) -> int:
-        """Say how many devices of a batch are confirmed or cancelled."""
+        """Return how many devices of a batch are confirmed or cancelled."""
         return self._confirmed[batch]
 
     def commands(self) -> Commands:
-        """Give what people ask for now."""
+        """Return the commands in effect."""
         return self.commands_now
 
     def check(self) -> None:
-        """Nobody else can hold a lease here."""
+        """Do nothing: there is no lease to lose."""
 
     def intend(self, progress: Progress, row: DecisionRow, batch: Batch | None, point: ProgressPoint) -> None:
-        """Record a decision with its batch and counts."""
+        """Record a decision, its batch and the counts it is based on."""
         if batch is not None:
             if batch.number != len(self._batches):
                 raise ValueError(f"batch {batch.number} intended, expected {len(self._batches)}")
@@ -65,40 +65,40 @@ class MemoryJournal:
         self._points.append(point)
 
     def observe(self, point: ProgressPoint) -> None:
-        """Keep observed counts."""
+        """Record observed counts."""
         self._points.append(point)
 
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
-        """Record the answer to the first `upto` devices of a batch."""
+        """Record the directory's answer for the first `upto` devices of a batch."""
         self._confirmed[batch] = max(self._confirmed[batch], upto)
         self.applied.append((at, batch, applied))
 
     def added(self) -> IntArray:
-        """Give the rows that were added, in order."""
-        parts = [told.accepted for _, _, told in self.applied]
+        """Return the rows that were added, in order."""
+        parts = [applied.accepted for _, _, applied in self.applied]
         return np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
 
     def withdrawals(self) -> Sequence[tuple[int, Applied]]:
-        """Give the answered withdrawals of single devices."""
+        """Return the withdrawals of single devices that the directory has answered."""
         return tuple(self._withdrawals)
 
     def confirm_withdrawal(self, applied: Applied, at: int) -> None:
-        """Record the answer to a withdrawal of single devices."""
+        """Record the directory's answer to a withdrawal of single devices."""
         self._withdrawals.append((at, applied))
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
-        """Record that the rest of a batch is never sent."""
+        """Record that the rest of a batch will not be sent."""
         self._confirmed[batch] = len(self._batches[batch])
         self.session(at, "cancelled", f"batch {batch + 1}: {reason}")
 
     def session(self, at: int, kind: str, text: str) -> None:
-        """Append a row that is not compared across runs."""
+        """Append a session event, which is not compared across runs."""
         self.sessions.append((at, kind, text))
 
     def decisions(self) -> Sequence[DecisionRow]:
-        """Give all decision rows."""
+        """Return all recorded decisions."""
         return tuple(self._rows)
 
     def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts."""
+        """Return the recorded counts."""
         return tuple(self._points)

@@ -73,7 +73,7 @@ ABSURD = {
     ),
     "10^20 - 1 a minute": (
         POLICY + MODEL + "[model.service]\ncapacity_per_minute = 99999999999999999999\n",
-        "model.service.capacity_per_minute: Input should be less than or equal to 10000000, found 99999999999999999999",
+        "'model.service.capacity_per_minute': expected less than or equal to 10,000,000, found 99999999999999999999",
     ),
     "10^20 devices at once": (
         POLICY + PHASE + 'pacing = { mode = "rate", devices = 100000000000000000000 }\n' + MODEL,
@@ -93,23 +93,23 @@ ABSURD = {
     ),
     "shares that are no numbers": (
         POLICY + MODEL + "[model.presence]\nmix = [nan, 0.0, 0.0, 1.0]\n",
-        "model.presence.mix.0: Input should be a finite number, found nan",
+        "'model.presence.mix[1]': expected a finite number, found nan",
     ),
     "an error code of 70 bits": (
         POLICY + MODEL + "failures = [{ code = 999999999999999999999, rate = 0.1 }]\n",
-        "model.clients.failures.0.code: Input should be less than 4294967296",
+        "'model.clients.failures[1].code': expected less than 4,294,967,296",
     ),
     "a holiday that is no date": (
         POLICY + MODEL + '[model.presence]\nholidays = ["christmas"]\n',
-        "model.presence.holidays.0: expected a local date such as 2026-12-25, found 'christmas'",
+        "'model.presence.holidays[1]': expected a local date such as 2026-12-25, found 'christmas'",
     ),
     "an infinite target": (
         POLICY + MODEL + "[targets]\npeak_per_hour = inf\n",
-        "targets.peak_per_hour: Input should be a finite number, found inf",
+        "'targets.peak_per_hour': expected a finite number, found inf",
     ),
     "a negative target": (
         POLICY + MODEL + "[targets]\nexposed = -1\n",
-        "targets.exposed: Input should be greater",
+        "'targets.exposed': expected greater than or equal to 0, found -1",
     ),
     "a number of 6,000 digits": (
         POLICY + "step = " + "9" * 6000 + "\n",

@@ -1,4 +1,4 @@
-"""Capacity: Microsoft's arithmetic in plain cases, and queueing where it is not plain."""
+"""Capacity: Microsoft's arithmetic in simple cases, and the effect of queueing in the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rollout.cli import main
 from rollout.values import DAY_S
-from sim.capacity import Case, Played, Question, need_of, rounded_up, rows_of, sweep
+from sim.capacity import Case, Question, RateResult, need_of, rounded_up, rows_of, sweep
 from sim.model import ClientModel, Model
 from sim.workers import workers_of
 
@@ -26,17 +26,17 @@ MODEL = Model(clients=ClientModel(window=DAY_S))
 
 def test_the_arithmetic_is_that_of_the_domain() -> None:
     """100,000: 4 points, 5 or 3 instances at 30 % internet; 250,000: 10 points in two primaries."""
-    one = need_of(100_000, DAY_S, 336.0, 0.3)
-    assert (one.points, one.primaries) == (4, 1)
-    assert one.instances == {"A2_v2": 5, "A4_v2": 3}
-    assert one.connections == {"A2_v2": 2, "A4_v2": 2}
-    assert one.window_rate == pytest.approx(4166.7, abs=0.1)
-    assert one.deadline_rate == pytest.approx(297.6, abs=0.1)
+    small = need_of(100_000, DAY_S, 336.0, 0.3)
+    assert (small.points, small.primaries) == (4, 1)
+    assert small.instances == {"A2_v2": 5, "A4_v2": 3}
+    assert small.connections == {"A2_v2": 2, "A4_v2": 2}
+    assert small.window_rate == pytest.approx(4166.7, abs=0.1)
+    assert small.deadline_rate == pytest.approx(297.6, abs=0.1)
     assert need_of(100_000, 3 * DAY_S, 336.0, 0.3).window_rate == pytest.approx(1388.9, abs=0.1)
     assert need_of(100_000, 5 * DAY_S, 336.0, 0.3).window_rate == pytest.approx(833.3, abs=0.1)
-    two = need_of(250_000, DAY_S, 336.0, 0.3)
-    assert (two.points, two.primaries) == (10, 2)
-    assert two.instances == {"A2_v2": 13, "A4_v2": 8}
+    large = need_of(250_000, DAY_S, 336.0, 0.3)
+    assert (large.points, large.primaries) == (10, 2)
+    assert large.instances == {"A2_v2": 13, "A4_v2": 8}
 
 
 def test_one_gateway_ends_at_sixteen_instances() -> None:
@@ -51,7 +51,7 @@ def test_one_gateway_ends_at_sixteen_instances() -> None:
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(st.integers(1, 2_000_000), st.floats(0, 1))
 def test_no_part_is_asked_to_bear_more_than_its_limit(devices: int, share: float) -> None:
-    """Whatever the fleet: clients a point, a primary and an instance stay within the documented numbers."""
+    """For any fleet, clients per point, primary site and instance stay within the documented limits."""
     need = need_of(devices, 0, 24.0, share)
     assert devices <= 25_000 * need.points < devices + 25_000
     assert need.points <= 15 * need.primaries
@@ -62,8 +62,8 @@ def test_no_part_is_asked_to_bear_more_than_its_limit(devices: int, share: float
         need_of(devices, 0, 0.0, share)
 
 
-def test_gateways_and_their_connection_points_are_said() -> None:
-    """16 instances at most in a gateway, one connection point for four of them, at least two."""
+def test_gateways_and_their_connection_points_are_named() -> None:
+    """16 instances at most in a gateway, one connection point for four of them, at least large."""
     need = need_of(250_000, DAY_S, 336.0, 1.0)
     assert need.gateway_words() == (
         "42 × A2_v2 in 3 gateways with 11 connection points or 25 × A4_v2 in 2 gateways with 7 connection points"
@@ -73,65 +73,65 @@ def test_gateways_and_their_connection_points_are_said() -> None:
 
 
 def test_queueing_asks_for_more_than_arithmetic() -> None:
-    """Devices come in the same hours: the arithmetic rate misses a deadline that a larger one keeps."""
+    """Devices come in the same hours: the arithmetic rate misses a deadline that a higher rate keeps."""
     case = sweep(MODEL, [Question(20_000, DAY_S, 8 * 24.0, START, 1)])[0]
     assert not case.played[0].kept
-    assert next(one for one in case.played if one.ratio >= 1.0).kept is False
+    assert next(result for result in case.played if result.ratio >= 1.0).kept is False
     assert case.needed is not None
     assert case.needed.ratio > 1.0
     assert "queueing makes it" in case.sentence()
-    hours = [one.hours for one in case.played]
+    hours = [result.hours for result in case.played]
     assert all(later <= sooner * 1.05 for sooner, later in pairwise(hours))
     assert case.played[0].throttled > case.played[-1].throttled
     assert case.offered > case.need.deadline_rate
     assert 7 <= case.peak_at <= 19
 
 
-def test_a_deadline_that_no_service_keeps_is_said_so() -> None:
-    """A window of five days cannot be over in two."""
+def test_a_deadline_that_no_service_keeps_is_reported() -> None:
+    """A window of five days cannot be over in large."""
     case = sweep(MODEL, [Question(5_000, 5 * DAY_S, 48.0, START, 1)])[0]
     assert case.needed is None
-    assert "no service rate keeps it" in case.sentence()
+    assert "no service rate keeps the deadline" in case.sentence()
 
 
-def test_devices_that_never_enroll_are_said_so() -> None:
-    """A third is blocked for good: nine of ten never enroll, and no line says "inf days"."""
+def test_devices_that_never_enroll_are_reported() -> None:
+    """If a third of the devices is blocked permanently, 90 % never enroll, and no line says "inf days"."""
     model = Model(clients=ClientModel(window=DAY_S, blocked_share=0.33, never_heals=1.0))
     case = sweep(model, [Question(1_000, DAY_S, 240.0, START, 1)])[0]
-    assert "does not have nine of ten enrolled within 45 days of the deadline" in case.sentence()
+    assert "does not enroll 90 % within 45 days of the deadline" in case.sentence()
     assert "inf" not in case.sentence().split()
 
 
 def test_a_sweep_is_the_same_with_one_worker_and_with_two() -> None:
-    """Same seed, same cases, wherever they are played."""
+    """The same seed gives the same cases, wherever they are simulated."""
     questions = [Question(3_000, window, 240.0, START, 3) for window in (0, DAY_S)]
     with workers_of(2) as two:
         assert sweep(MODEL, questions, two) == sweep(MODEL, questions)
 
 
-def test_one_command_answers_what_must_be_bought(
+def test_one_command_sizes_the_infrastructure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """capacity --devices --within: a document, a table whose rows are the sweep's, and a picture."""
+    """`capacity --devices --within` writes a document, a table with the rows of the sweep, and a picture."""
     monkeypatch.chdir(tmp_path)
     arguments = ["capacity", "--devices", "250000", "--within", "14d", "--workers", "1", "--json"]
     assert main(arguments) == 0
-    told = json.loads(capsys.readouterr().out)
-    case = told["cases"][0]
+    document = json.loads(capsys.readouterr().out)
+    case = document["cases"][0]
     assert case["need"]["points"] == 10
     assert case["needed_per_hour"] >= case["need"]["deadline_rate"]
     assert case["says"].startswith("250,000 devices in 14 days: 10 management points (2 primary sites)")
-    with Path(told["files"]["table"]).open(encoding="utf-8") as file:
+    with Path(document["files"]["table"]).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(case["played"])
     assert sum(row["recommended"] == "True" for row in rows) == 1
-    assert Path(told["files"]["picture"]).stat().st_size > 5_000
+    assert Path(document["files"]["picture"]).stat().st_size > 5_000
     assert main(["capacity", "--devices", "many"]) == 2
     assert main(["capacity", "--within", "soon"]) == 2
 
 
 def test_the_table_says_which_rate_is_recommended() -> None:
-    """At most one row a case is marked."""
+    """At most one row per case is marked."""
     cases = sweep(MODEL, [Question(3_000, DAY_S, 240.0, START, 1)])
     rows = rows_of(cases)
     assert sum(row["recommended"] for row in rows) == 1
@@ -143,20 +143,20 @@ Answer = Callable[..., tuple[dict[str, Any], list[dict[str, str]]]]
 
 @pytest.fixture
 def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Ask the command; gives its document's case and the rows of its table."""
+    """Return a function that runs the command and returns the case of its document and the rows of its table."""
     monkeypatch.chdir(tmp_path)
 
     def ask(*arguments: str) -> tuple[dict[str, Any], list[dict[str, str]]]:
         assert main(["capacity", "--workers", "1", "--json", *arguments]) == 0
-        told = json.loads(capsys.readouterr().out)
-        with Path(told["files"]["table"]).open(encoding="utf-8") as file:
-            return told["cases"][0], list(csv.DictReader(file))
+        document = json.loads(capsys.readouterr().out)
+        with Path(document["files"]["table"]).open(encoding="utf-8") as file:
+            return document["cases"][0], list(csv.DictReader(file))
 
     return ask
 
 
 def test_the_recommended_rate_turns_away_at_most_one_percent(answer: Answer) -> None:
-    """372 per hour keep the deadline of 100,000 and turn away 95 %: not an advice. Table and document agree."""
+    """372 per hour keep the deadline of 100,000 devices but turn away 95 %: that is not recommended."""
     case, rows = answer("--devices", "100000")
     chosen = next(row for row in rows if row["recommended"] == "True")
     assert case["turned_away"] == 0.01
@@ -168,15 +168,15 @@ def test_the_recommended_rate_turns_away_at_most_one_percent(answer: Answer) -> 
     least = next(row for row in rows if row["kept"] == "True")
     assert float(least["per_hour"]) == pytest.approx(372, abs=1)
     assert float(least["throttled"]) > 0.9
-    assert f"{float(least['per_hour']):,.0f} per hour would keep the deadline, too" in case["says"]
+    assert f"{float(least['per_hour']):,.0f} per hour would also keep the deadline" in case["says"]
     keys = {"per_hour", "throttled", "hours", "kept"}
-    assert [{key: str(one[key]) for key in keys} for one in case["played"]] == [
+    assert [{key: str(result[key]) for key in keys} for result in case["played"]] == [
         {key: row[key].replace("inf", "None") for key in keys} for row in rows
     ]
 
 
 def test_the_share_that_may_be_turned_away_is_chosen(answer: Answer) -> None:
-    """More may be turned away: a smaller service; however fine the figure, and as it is written."""
+    """If more attempts may be turned away, a smaller service is enough; the share is used exactly as written."""
     strict, _ = answer("--devices", "20000", "--turned-away", "0.7")
     assert strict["turned_away"] == 0.007
     loose, rows = answer("--devices", "20000", "--turned-away", "30")
@@ -190,7 +190,7 @@ def test_the_share_that_may_be_turned_away_is_chosen(answer: Answer) -> None:
 def test_the_trade_off_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line for each rate: what it turns away, and when nine of ten are enrolled."""
+    """There is a line per rate, with the attempts that it turns away and when 90 % are enrolled."""
     monkeypatch.chdir(tmp_path)
     assert main(["capacity", "--devices", "100000", "--workers", "1"]) == 0
     out = capsys.readouterr().out
@@ -201,22 +201,22 @@ def test_the_trade_off_is_shown(
     assert chosen.split()[0] == "3,571"
 
 
-def played(per_hour: float, throttled: float) -> Played:
-    return Played(per_hour / 10, per_hour, 100.0, True, 50.0, 9, throttled, 90.0)
+def result_of(per_hour: float, throttled: float) -> RateResult:
+    return RateResult(per_hour / 10, per_hour, 100.0, True, 50.0, 9, throttled, 90.0)
 
 
 def test_a_few_that_are_turned_away_are_not_none() -> None:
-    """1 attempt of 100,000 is not 0; a share just above the limit is above it."""
+    """1 attempt in 100,000 is not 0 %; a share just above the limit stays above it."""
     assert rounded_up(1, 100_000) == 0.0001
     assert rounded_up(0, 100_000) == 0.0
     assert rounded_up(10_049, 1_000_000) == 0.0101
     assert rounded_up(7, 1_000) == 0.007
     assert rounded_up(0, 0) == 0.0
-    rates = (played(10.0, rounded_up(10_001, 1_000_000)), played(20.0, rounded_up(1, 100_000)))
+    rates = (result_of(10.0, rounded_up(10_001, 1_000_000)), result_of(20.0, rounded_up(1, 100_000)))
     case = Case(1_000, DAY_S, 240.0, need_of(1_000, DAY_S, 240.0, 0.3), rates, 40.0, 9)
     assert case.needed is rates[1]
     assert "turns away less than 0.1 % of the attempts" in case.sentence()
-    assert "none is turned away" not in case.sentence()
+    assert "no attempt is turned away" not in case.sentence()
 
 
 @pytest.mark.parametrize("devices", ["0", "10000001", "99999999999999999999999", "1.5"])

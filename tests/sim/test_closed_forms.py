@@ -1,4 +1,4 @@
-"""Models so plain that the answer is known: the engines must give it."""
+"""Models so plain that the result is known in closed form: the engines must reproduce it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE_SECOND = {"median": 1, "p90": 1}
 
 
 def plain(clients: dict[str, Any], service: dict[str, Any] | None = None) -> Model:
-    """Give a model without failures, blocks, lags or offline devices."""
+    """Return a model without failures, blocks, lags or offline devices."""
     quiet: dict[str, Any] = {
         "collection_evaluation": 0,
         "policy_evaluation": 0,
@@ -42,7 +42,7 @@ def plain(clients: dict[str, Any], service: dict[str, Any] | None = None) -> Mod
 
 
 def enroll(model: Model, n: int, seed: int) -> tuple[LongArray, EngineRun]:
-    """Release `n` devices at START; give when the site saw each enrolled, in seconds after START."""
+    """Release `n` devices at START; return when the site reported each as enrolled, in seconds after START."""
     traits = traits_like(n, model)
     draws: Draws = make_draws(model, traits, seed, 0, START)
     engine = make_engine(
@@ -62,7 +62,7 @@ def enroll(model: Model, n: int, seed: int) -> tuple[LongArray, EngineRun]:
 
 
 def trapezoid(window: float, poll: float) -> Callable[[Any], Any]:
-    """Give the distribution function of the sum of two uniform times, [0, window) and [0, poll)."""
+    """Return the distribution function of the sum of two uniform times, [0, window) and [0, poll)."""
 
     def half(t: Any) -> Any:
         return np.maximum(t, 0.0) ** 2 / 2
@@ -84,7 +84,7 @@ def test_the_enrolled_curve_is_the_convolution_of_poll_and_window(seed: int) -> 
     assert result.pvalue > 0.01
 
 
-def test_another_window_is_told_apart() -> None:
+def test_another_window_is_distinguished() -> None:
     """The test above can fail: a window of 23 hours is rejected."""
     stats = pytest.importorskip("scipy.stats")
     at, _ = enroll(plain({"window": "23h"}), 3000, 0)
@@ -93,7 +93,7 @@ def test_another_window_is_told_apart() -> None:
 
 @pytest.mark.parametrize(("n", "capacity"), [(1000, 10), (1200, 40), (500, 500)])
 def test_all_at_once_takes_devices_by_capacity_minutes(n: int, capacity: int) -> None:
-    """Capacity C a minute, everybody asking every minute: each minute is full, done in N / C minutes."""
+    """With capacity C per minute and every device trying every minute, each minute is full, for N / C minutes."""
     every_minute = {"backoff": "1m", "backoff_max": "1m", "backoff_jitter": 0.0}
     model = plain(
         {"window": "immediate", "policy_poll": "60s"}, {"capacity_per_minute": capacity, **every_minute}
@@ -117,7 +117,7 @@ def test_retries_are_geometric() -> None:
 
 
 def test_permanent_failures_have_their_share_and_use_all_attempts() -> None:
-    """A share of devices fails for good, each after exactly three attempts."""
+    """A share of devices fails permanently, each after exactly three attempts."""
     model = plain({"window": "1h", "failures": [{"code": 5, "rate": 0.1, "permanent": True}]})
     n = 5000
     traits = traits_like(n, model)

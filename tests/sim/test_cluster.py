@@ -1,4 +1,4 @@
-"""The same result wherever it is computed, also when a worker dies on the way."""
+"""The result is the same wherever it is computed, even if a worker dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_jobs import job
 
 from rollout.errors import OutsideError, UsageError
 from sim.tuning.tune import Effort, tune
-from sim.workers import Here, workers_of
+from sim.workers import InProcess, workers_of
 
 distributed = pytest.importorskip("distributed")
 
@@ -23,9 +23,9 @@ def square(value: int) -> int:
     return value * value
 
 
-def die_once(told: tuple[str, int]) -> int:
-    """Kill the process that does item 3 for the first time."""
-    folder, value = told
+def die_once(item: tuple[str, int]) -> int:
+    """Kill the process that is the first to compute value 3."""
+    folder, value = item
     mark = Path(folder) / "died"
     if value == 3 and not mark.exists():
         mark.write_text("")
@@ -36,7 +36,7 @@ def die_once(told: tuple[str, int]) -> int:
 
 @pytest.fixture(name="cluster", scope="module")
 def _cluster() -> Iterator[Any]:
-    """A scheduler and two workers on loopback."""
+    """Provide a scheduler and two workers on the loopback interface."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(
@@ -48,11 +48,11 @@ def _cluster() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dask_and_processes_and_one_process_give_equal_bytes(cluster: Any) -> None:
-    """A tuning through two Dask workers is that of this process, to the last digit."""
+    """A tuning with two Dask workers equals a tuning in this process, to the last digit."""
     effort = Effort(trials=8, runs=1)
-    with workers_of(cluster=cluster.scheduler_address) as hands:
-        there = tune(job(), effort, hands, look_around=False)
-    here = tune(job(), effort, Here(), look_around=False)
+    with workers_of(cluster=cluster.scheduler_address) as pool:
+        there = tune(job(), effort, pool, look_around=False)
+    here = tune(job(), effort, InProcess(), look_around=False)
     assert repr(there.tried) == repr(here.tried)
     assert (there.front, there.chosen, there.reason) == (here.front, here.chosen, here.reason)
 
@@ -60,28 +60,28 @@ def test_dask_and_processes_and_one_process_give_equal_bytes(cluster: Any) -> No
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_dask_worker_costs_time_and_not_the_result(cluster: Any, tmp_path: Path) -> None:
-    """The nanny starts another one; its work is begun anew."""
-    with workers_of(cluster=cluster.scheduler_address) as hands:
-        told = hands.map(die_once, [(str(tmp_path), value) for value in range(8)])
-    assert told == [square(value) for value in range(8)]
+    """The nanny starts another worker, which repeats the work."""
+    with workers_of(cluster=cluster.scheduler_address) as pool:
+        results = pool.map(die_once, [(str(tmp_path), value) for value in range(8)])
+    assert results == [square(value) for value in range(8)]
     assert (tmp_path / "died").exists()
 
 
 @pytest.mark.slow
 def test_a_killed_process_costs_time_and_not_the_result(tmp_path: Path) -> None:
-    """A broken pool is made anew, and only what is missing is repeated."""
-    with workers_of(2) as hands:
-        told = hands.map(die_once, [(str(tmp_path), value) for value in range(8)])
-    assert told == [square(value) for value in range(8)]
+    """A broken pool is replaced, and only the missing results are computed again."""
+    with workers_of(2) as pool:
+        results = pool.map(die_once, [(str(tmp_path), value) for value in range(8)])
+    assert results == [square(value) for value in range(8)]
     assert (tmp_path / "died").exists()
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_nobody_at_the_address_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler that is not there, and a package that is not installed, say what to do."""
-    monkeypatch.setattr("sim.workers.WAIT", "500ms")
+def test_an_address_without_a_scheduler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors for a missing scheduler and for a missing package say what to do."""
+    monkeypatch.setattr("sim.workers.CONNECT_TIMEOUT", "500ms")
     with (
-        pytest.raises(OutsideError, match="expected a Dask scheduler"),
+        pytest.raises(OutsideError, match="no Dask scheduler answers"),
         workers_of(cluster="tcp://127.0.0.1:9"),
     ):
         pass
@@ -92,6 +92,6 @@ def test_nobody_at_the_address_is_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_one_worker_is_this_process() -> None:
     """No process is started for one worker."""
-    with workers_of(1) as hands:
-        assert hands.map(square, [1, 2, 3]) == [1, 4, 9]
-        assert isinstance(hands, Here)
+    with workers_of(1) as pool:
+        assert pool.map(square, [1, 2, 3]) == [1, 4, 9]
+        assert isinstance(pool, InProcess)

@@ -1,4 +1,4 @@
-"""Compiled code lies in the user's cache folder, where nobody else can plant any, and never in the installation."""
+"""Compiled code is kept in the user's cache folder, which no other user can write to, and never in the installation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes exist on
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cache folder of its own for each test, and a process that does not know its place yet."""
+    """Give each test its own cache folder and a process that has not chosen its folder yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     monkeypatch.setattr(code_cache, "user_cache_path", lambda *_, **__: tmp_path / "cache" / "rollout")
@@ -44,23 +44,23 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_it_lies_in_the_cache_folder_for_this_user_alone(tmp_path: Path) -> None:
-    """Each folder that we make is private."""
+def test_it_is_kept_in_the_cache_folder_for_this_user_alone(tmp_path: Path) -> None:
+    """Each folder that we create is private."""
     folder = code_cache.folder_of(VERSION)
     assert folder == tmp_path / "cache" / "rollout" / "kernels" / VERSION
     if os.name == "posix":
-        assert [mode(one) for one in (folder, folder.parent, folder.parent.parent)] == [0o700] * 3
+        assert [mode(path) for path in (folder, folder.parent, folder.parent.parent)] == [0o700] * 3
 
 
 def test_numba_cache_dir_overrides_where(tmp_path: Path) -> None:
-    """The user's own choice wins; it too gets a folder for each version."""
+    """The user's own choice wins; it also gets a folder per version."""
     folder = code_cache.folder_of(VERSION, str(tmp_path / "mine"))
     assert folder == tmp_path / "mine" / "rollout-kernels" / VERSION
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_home_that_cannot_be_written_gives_a_private_temporary_folder(tmp_path: Path) -> None:
-    """It is used by this process and those that it starts, and goes with it."""
+    """It is used by this process and the processes that it starts, and is removed when this process ends."""
     (tmp_path / "cache").write_text("no folder")
     folder = code_cache.folder_of(VERSION)
     assert folder is not None
@@ -73,7 +73,7 @@ def test_a_home_that_cannot_be_written_gives_a_private_temporary_folder(tmp_path
 
 @POSIX
 def test_a_missing_home_works_in_a_real_process(tmp_path: Path) -> None:
-    """The folder is gone when the process has ended; nothing is made in the working folder."""
+    """The folder is removed when the process ends; nothing is created in the working folder."""
     (tmp_path / "file").write_text("")
     environment = {"TMPDIR": str(tmp_path), "PATH": os.environ["PATH"], "HOME": str(tmp_path / "file")}
     code = f"from sim.engines.fast.code_cache import folder_of; print(folder_of('{VERSION}'))"
@@ -87,11 +87,11 @@ def test_a_missing_home_works_in_a_real_process(tmp_path: Path) -> None:
         check=True,
     )
     assert Path(done.stdout.strip()).parent.name.startswith("rollout-kernels-"), done
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_without_any_folder_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No home, no temporary folder: nothing is kept."""
+def test_without_any_folder_the_kernel_is_still_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home and a temporary folder nothing is cached."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise FileNotFoundError("no usable temporary folder")
@@ -102,8 +102,8 @@ def test_without_any_folder_it_is_compiled_all_the_same(monkeypatch: pytest.Monk
 
 
 @POSIX
-def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cached code is a pickle: whoever owns the folder decides what runs."""
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cached code is a pickle: the owner of the folder decides what runs."""
     assert code_cache.folder_of(VERSION) is not None
     code_cache._places.clear()
     (tmp_path / "other").mkdir()
@@ -115,7 +115,7 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pyte
 
 @POSIX
 def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
-    """Neither the folder itself, nor one above in which it could be exchanged; a sticky one is fine."""
+    """Neither the folder nor its parents may be writable by others, who could replace it; a sticky parent is fine."""
     place = tmp_path / "cache" / "rollout" / "kernels"
     place.mkdir(parents=True)
     place.chmod(0o777)
@@ -132,7 +132,7 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
 
 @POSIX
 def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
-    """In a folder such as /tmp somebody may have made a link of our name."""
+    """In a folder such as /tmp another user may have created a link with our name."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "chosen").mkdir()
     (tmp_path / "chosen").chmod(0o1777)
@@ -142,7 +142,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
-    """Those used last stay, and those used today; what is not named as ours is left alone."""
+    """The most recently used versions stay, and versions used today; folders with other names are not removed."""
     place = tmp_path / "cache" / "rollout" / "kernels"
     place.mkdir(parents=True, mode=0o700)
     now = time.time()
@@ -153,7 +153,7 @@ def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
     (place / "notes").mkdir()
     os.utime(place / "notes", (0, 0))
     folder = code_cache.folder_of(VERSION)
-    kept = {one.name for one in place.iterdir()}
+    kept = {path.name for path in place.iterdir()}
     assert kept == {VERSION, "notes", *(f"{number:016x}" for number in range(code_cache.KEPT - 1))}
     assert folder is not None
     for number in range(20):
@@ -164,7 +164,7 @@ def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
 
 
 def test_a_worker_uses_the_folder_of_the_process_that_started_it(tmp_path: Path) -> None:
-    """So a temporary folder serves them all."""
+    """So all of them share a temporary folder."""
     code_cache.share(tmp_path / "given")
     assert code_cache.shared_place() == tmp_path / "given"
     code_cache.share(None)
@@ -172,7 +172,7 @@ def test_a_worker_uses_the_folder_of_the_process_that_started_it(tmp_path: Path)
 
 
 def kernel_in(folder: Path, name: str) -> ModuleType:
-    """Give a module with one function, which lies in a folder as an installed one does."""
+    """Return a module with one function, stored in a folder as an installed module is."""
     path = folder / f"{name}.py"
     path.write_text("def twice(x):\n    return 2 * x\n", encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -188,7 +188,7 @@ def kernel_in(folder: Path, name: str) -> ModuleType:
 def test_nothing_is_written_beside_the_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    """Whether there is a folder, it cannot be used after all, or there is none."""
+    """With a usable folder, with an unusable folder, and without any."""
     source, kept = tmp_path / "installed", tmp_path / "kept"
     source.mkdir()
     if folder == "usable":
@@ -198,19 +198,19 @@ def test_nothing_is_written_beside_the_source(
     monkeypatch.setattr(compiled, "_FOLDER", None if folder == "none" else kept)
     module = kernel_in(source, f"kernel_{folder}")
     assert compiled.entry(module.twice)(21) == 42
-    assert not [one for one in source.rglob("*") if one.suffix in (".nbi", ".nbc")]
+    assert not [path for path in source.rglob("*") if path.suffix in (".nbi", ".nbc")]
     assert bool(list(tmp_path.rglob("*.nbc"))) == (folder == "usable")
 
 
-def test_the_kernels_of_this_process_lie_outside_of_the_installation() -> None:
-    """All entries that numba keeps."""
+def test_the_kernels_of_this_process_are_kept_outside_the_installation() -> None:
+    """This holds for all functions that numba caches."""
     installation = Path(sim.__file__).parent
     entries = [
-        one
-        for name in ("kernel", "looks", "spans")
-        for one in vars(importlib.import_module(f"sim.engines.fast.{name}")).values()
-        if hasattr(one, "stats") and hasattr(one, "py_func")
+        function
+        for name in ("kernel", "quiet_observations", "spans")
+        for function in vars(importlib.import_module(f"sim.engines.fast.{name}")).values()
+        if hasattr(function, "stats") and hasattr(function, "py_func")
     ]
-    places = [Path(one.stats.cache_path) for one in entries if one.stats.cache_path]
+    places = [Path(entry.stats.cache_path) for entry in entries if entry.stats.cache_path]
     assert places or compiled._FOLDER is None
-    assert not [one for one in places if installation in one.parents]
+    assert not [place for place in places if installation in place.parents]

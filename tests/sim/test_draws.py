@@ -1,4 +1,4 @@
-"""Chance: fixed by seed, replication and device, and by nothing else."""
+"""Random draws depend on seed, replication and device, and on nothing else."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SUMMER = 1_783_000_000
 def test_equal_seeds_give_equal_draws_and_others_differ() -> None:
     """Seed and replication fix the keys."""
     traits = traits_like(100, MODEL)
-    one, same = (make_draws(MODEL, traits, 7, 3, WINTER) for _ in range(2))
+    first, same = (make_draws(MODEL, traits, 7, 3, WINTER) for _ in range(2))
     other = make_draws(MODEL, traits, 7, 4, WINTER)
-    assert np.array_equal(one.keys, same.keys)
-    assert np.array_equal(one.offset, same.offset)
-    assert not np.array_equal(one.keys, other.keys)
-    assert len(np.unique(one.keys)) == 100
+    assert np.array_equal(first.keys, same.keys)
+    assert np.array_equal(first.offset, same.offset)
+    assert not np.array_equal(first.keys, other.keys)
+    assert len(np.unique(first.keys)) == 100
 
 
 def test_a_larger_fleet_leaves_the_first_devices_alone() -> None:
-    """Newcomers at the end change nobody's chance."""
+    """Devices added at the end do not change the draws of the others."""
     few = make_draws(MODEL, traits_like(50, MODEL), 1, 0, WINTER)
     many = make_draws(MODEL, traits_like(500, MODEL), 1, 0, WINTER)
     for name in ("keys", "presence", "offset"):
@@ -69,7 +69,7 @@ def test_unknown_classes_are_drawn_by_the_mix() -> None:
 
 
 def test_known_classes_and_zones_are_kept() -> None:
-    """What the inventory knows is not drawn; the offset is that of the zone at the start."""
+    """A class or zone that the inventory knows is not drawn; the offset is that of the zone at the start."""
     fleet = make_fleet(3, zone=["Europe/Berlin", "Asia/Kolkata", ""], presence=["office", "rarely-on", ""])
     traits = traits_of(fleet, MODEL)
     winter, summer = (make_draws(MODEL, traits, 1, 0, at) for at in (WINTER, SUMMER))
@@ -101,7 +101,7 @@ def test_a_failure_override_names_its_devices() -> None:
     [({"zone": ["Mars/Base"]}, "IANA zone"), ({"presence": ["sometimes"]}, "always-on")],
 )
 def test_an_unknown_level_is_a_usage_error(columns: dict[str, list[str]], names: str) -> None:
-    """A wrong zone or class is named, with what was expected."""
+    """The error names the wrong zone or class and what was expected."""
     with pytest.raises(UsageError, match=names):
         make_draws(MODEL, traits_of(make_fleet(1, **columns), MODEL), 1, 0, WINTER)
 

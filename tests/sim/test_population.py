@@ -1,4 +1,4 @@
-"""A made-up fleet: repeatable, plausible, and as the scenario asks."""
+"""A generated fleet is reproducible, plausible, and as the scenario describes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inventory() -> Inventory:
 
 
 def test_the_same_seed_gives_the_same_fleet() -> None:
-    """Byte for byte; another seed, another fleet."""
+    """The digests are equal; another seed gives another fleet."""
     model = FleetModel(clients=500)
     assert generate(model, 7, TAKEN).fleet.digest == generate(model, 7, TAKEN).fleet.digest
     assert generate(model, 7, TAKEN).fleet.digest != generate(model, 8, TAKEN).fleet.digest
@@ -47,25 +47,25 @@ def test_ids_names_and_serials_look_real_and_differ(inventory: Inventory) -> Non
     """Ids are GUIDs and unique; names fit NetBIOS; only second records share a name."""
     fleet = inventory.fleet
     ids, names = fleet.ids.tolist(), fleet.names.tolist()
-    assert all(GUID.fullmatch(one) for one in ids[:2000])
+    assert all(GUID.fullmatch(device_id) for device_id in ids[:2000])
     assert len(set(ids)) == len(ids)
     assert max(map(len, names)) <= 15
     seconds = 50_000 - len(set(names))
     assert 0.003 < seconds / 50_000 < 0.005  # dual_state + twins
-    known = [one for one in fleet.serials.tolist() if one]
+    known = [serial for serial in fleet.serials.tolist() if serial]
     assert len(set(known)) == len(known)
     resource = fleet.resource_ids[fleet.resource_ids >= 0]
     assert len(np.unique(resource)) == len(resource)
 
 
 def test_about_three_percent_are_excluded(inventory: Inventory) -> None:
-    """The default problems take out 3 %, and every one of them for a reason."""
+    """The default problems exclude about 3 % of the devices."""
     share = len(exclusions(preflight(inventory))) / len(inventory.fleet)
     assert 0.027 < share < 0.034
 
 
 def test_shares_are_kept(inventory: Inventory) -> None:
-    """Presence, join and problems come in the shares that the model says, within 4 standard errors."""
+    """Presence, join and problems have the shares of the model, within 4 standard errors."""
     fleet, n = inventory.fleet, len(inventory.fleet)
     for name, share in PresenceShares().model_dump().items():
         found = float(fleet.factors["presence"].where(name.replace("_", "-")).mean())
@@ -85,12 +85,12 @@ def test_there_are_about_40_models_and_25_sites_in_several_zones(inventory: Inve
 
 
 def test_presence_classes_are_those_of_the_client_model(inventory: Inventory) -> None:
-    """The fleet's words for presence are the simulator's."""
+    """The fleet uses the simulator's names of the classes."""
     assert set(inventory.fleet.factors["presence"].levels) == set(CLASSES)
 
 
 def test_all_times_lie_before_the_snapshot(inventory: Inventory) -> None:
-    """Nobody signs in tomorrow; healthy devices are not stale, stale ones are."""
+    """No time is in the future, and no sign-in is earlier than the registration."""
     for name, times in inventory.fleet.times.items():
         assert (times[times >= 0] < TAKEN).all(), name
     both = (inventory.fleet.times["registered"] >= 0) & (inventory.fleet.times["last_sign_in"] >= 0)
@@ -108,7 +108,7 @@ def test_second_records_have_a_first_one() -> None:
 
 
 def test_a_twin_is_joined_as_its_first_record_is() -> None:
-    """Same-type twins have one join type, whichever it is."""
+    """Twins have the same join type as their first record."""
     model = FleetModel(clients=1000, problems=Problems(twins=0.2), join=JoinShares(hybrid=0.5, entra=0.5))
     fleet = generate(model, 2, TAKEN).fleet
     joins: dict[str, set[int]] = {}
@@ -126,8 +126,8 @@ def test_a_fleet_of_one_problem_is_excluded_whole(problem: str) -> None:
     assert len(exclusions(preflight(inventory))) == 200
 
 
-def test_a_scenario_may_say_everything_itself() -> None:
-    """Own sites, models, builds and shares are used, and nothing else."""
+def test_a_scenario_may_define_everything_itself() -> None:
+    """Only the scenario's own sites, models, builds and shares are used."""
     model = FleetModel(
         clients=100,
         sites=(Site(name="Oslo", zone="Europe/Oslo"),),
@@ -161,7 +161,7 @@ def test_a_scenario_may_say_everything_itself() -> None:
     ],
 )
 def test_a_wrong_model_is_refused(bad: dict[str, object]) -> None:
-    """Unknown keys, impossible shares and unknown zones do not make a fleet."""
+    """Unknown keys, impossible shares and unknown zones are refused."""
     with pytest.raises(ValidationError):
         FleetModel.model_validate(bad)
 
@@ -169,7 +169,7 @@ def test_a_wrong_model_is_refused(bad: dict[str, object]) -> None:
 @given(st.integers(1, 300), st.integers(0, 2**32), st.floats(0, 1 / len(PROBLEMS)))
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_any_model_gives_a_whole_fleet(n: int, seed: int, share: float) -> None:
-    """Every drawn fleet has n devices with unique ids and passes through preflight."""
+    """Every generated fleet has n devices with unique ids and can be checked by preflight."""
     model = FleetModel(clients=n, problems=Problems(**dict.fromkeys(PROBLEMS, share)))
     inventory = generate(model, seed, TAKEN)
     assert len(set(inventory.fleet.ids.tolist())) == n
@@ -178,7 +178,7 @@ def test_any_model_gives_a_whole_fleet(n: int, seed: int, share: float) -> None:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_devices_take_less_than_a_second_of_work() -> None:
-    """Generation and preflight are vectorised; measured in processor time, so that neighbours do not count."""
+    """Generation and preflight are vectorised; measured in processor time, so that other processes do not matter."""
     begin = time.process_time()
     inventory = generate(FleetModel(clients=100_000), 1, TAKEN)
     drawn = time.process_time()

@@ -1,4 +1,4 @@
-"""Whatever stands in a scenario, it is planned and simulated within seconds, or refused in one line."""
+"""Every scenario, however strange, is planned and simulated within seconds, or refused in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEVICES = 60
 
 
 def _through(text: str) -> str:
-    """Load a scenario, plan it on a small fleet, simulate it, and try its gate."""
+    """Load a scenario, plan it for a small fleet, simulate it, and try its gate."""
     scenario = parse_scenario(text, "fuzz.toml")
     scenario = scenario.with_clients(min(scenario.fleet.clients, DEVICES))
     made = plan_scenario(scenario)
@@ -40,7 +40,7 @@ def _try(seed: int, count: int) -> dict[str, int]:
 
 
 def test_a_strange_scenario_is_simulated_or_refused_in_a_line() -> None:
-    """A hundred of them; both answers occur."""
+    """Of a hundred scenarios, some are simulated and some are refused."""
     counts = _try(1, 100)
     assert counts["ok"] > 5
     assert counts["refused"] > 30
@@ -49,5 +49,5 @@ def test_a_strange_scenario_is_simulated_or_refused_in_a_line() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_five_hundred_strange_scenarios_each(seed: int) -> None:
-    """2,000 in all."""
+    """2,000 scenarios in total."""
     assert sum(_try(seed, 500).values()) == 500

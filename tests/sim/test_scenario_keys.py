@@ -1,7 +1,7 @@
-"""No key of a scenario is without effect: each one, changed, changes what happens, or a named part of the plan.
+"""Every key of a scenario has an effect: a change to it changes what happens, or a named part of the plan.
 
-A plan stores its rules, so its digest changes with each key, also with one that nothing reads. What counts is what is
-released, decided and enrolled, or the part of the plan that people read the key in.
+A plan stores its rules, so its digest changes with every key, even a key that nothing reads. What counts is what is
+released, decided and enrolled, or the part of the plan in which people read the key.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WORKLOAD: Final[Document] = {
 
 
 def base() -> Document:
-    """A small scenario that goes through all its phases, with outages, waits and devices that never answer."""
+    """Return a small scenario that completes all its phases, with outages, waits and devices that never answer."""
     return {
         "rollout": {
             "name": "keys",
@@ -82,22 +82,22 @@ def base() -> Document:
 
 
 def put(path: str, value: Any) -> Change:
-    """Give the change that sets one key; numbers in the path are places in a list."""
+    """Return the change that sets a key; numbers in the path are indices of a list."""
 
     def change(document: Document) -> None:
-        *way, last = path.split(".")
-        here: Any = document
-        for part in way:
-            here = here[int(part)] if part.isdigit() else here.setdefault(part, {})
-        here[last] = copy.deepcopy(value)
+        *parents, last = path.split(".")
+        table: Any = document
+        for part in parents:
+            table = table[int(part)] if part.isdigit() else table.setdefault(part, {})
+        table[last] = copy.deepcopy(value)
 
     return change
 
 
 def both(*changes: Change) -> Change:
     def change(document: Document) -> None:
-        for one in changes:
-            one(document)
+        for each in changes:
+            each(document)
 
     return change
 
@@ -120,7 +120,7 @@ SITES = put(
 BAD_SITE = both(SITES, BAD, put("rollout.stratum", "site"))
 BY_LEVEL = both(
     SITES, put("rollout.budgets", {"column": "site", "per_level": 76})
-)  # binds; the least that may
+)  # the smallest budget that is allowed, and it binds
 CODE = {"code": 0x80180005, "rate": 0.4, "permanent": False}
 CODES = put("model.clients.failures", [CODE])
 MOVE = put("rollout", {**base()["rollout"], **WORKLOAD})
@@ -138,7 +138,7 @@ def pacing(**keys: Any) -> Change:
 
 
 KEYS: Final[dict[str, tuple[Change, Change]]] = {
-    # key : what is changed first, and the change that must be seen.
+    # key : a change to start from, and the change that must have an effect.
     "rollout.cloud": (same, put("rollout.cloud", "usgov")),
     "rollout.site_version": (RESOURCES, put("rollout.site_version", 2403)),
     "rollout.automatic_enrollment": (same, put("rollout.automatic_enrollment", "all")),
@@ -365,44 +365,44 @@ READ: Final[dict[str, Callable[[Plan], object]]] = {
         plan.chunk
     ),  # devices of one write to a directory, see tests/loop/test_drive.py
 }
-"""Keys that change what people read in the plan, or how it is written to a directory; not who goes when."""
+"""Keys that change what people read in the plan, or how it is written to a directory, not the order of releases."""
 
 REFUSED: Final = {
     "rollout.site_version": "found it forced to Intune",
     "rollout.automatic_enrollment": "found All",
     "rollout.slider": "found Intune",
 }
-"""Keys that state how the console is set, and how a state that does not fit is refused."""
+"""Keys that describe the settings of the console, and how settings that do not fit are refused."""
 
 
 def keys_of(model: Any, prefix: str) -> Iterator[str]:
-    """Give all keys of a section, those of nested tables with it; a pacing's by the name of its mode."""
+    """Return all keys of a section and its nested tables; keys of a pacing carry the name of its mode."""
     for name, field in model.model_fields.items():
         key = f"{prefix}.{field.alias or name}"
         inner = models_within(field.annotation)
         if not inner:
             yield key
-        for one in inner:
-            yield from keys_of(one, f"{key}.{one.__name__}" if len(inner) > 1 else key)
+        for table in inner:
+            yield from keys_of(table, f"{key}.{table.__name__}" if len(inner) > 1 else key)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A plan, and what happens in one run of it and of the native mode All; no digest, no stored rule."""
+    """A plan, and what happens in a run of it and of the native mode All; without digests and stored rules."""
 
     plan: Plan
     happened: object
 
 
 def half_unknown(fleet: Fleet) -> Fleet:
-    """Forget the presence class of every other device, as exports leave it blank."""
+    """Return the fleet without the presence class of every other device, as in exports."""
     known = fleet.factors["presence"]
     classes = [known[row] if row % 2 else "" for row in range(len(fleet))]
     return replace(fleet, factors={**fleet.factors, "presence": Factor.of(classes)})
 
 
 def result_of(document: Document) -> Seen | str:
-    """Give what can be seen of a scenario, or the refusal."""
+    """Return the observable result of a scenario, or the refusal."""
     return _result_of(tomli_w.dumps(document))
 
 
@@ -432,12 +432,12 @@ def _result_of(text: str) -> Seen | str:
 
 
 def test_every_key_of_a_plan_and_a_model_is_tried() -> None:
-    """A new key needs a line here, that is, an effect."""
+    """A new key needs an entry here, and so an effect."""
     known = {*keys_of(Policy, "rollout"), *keys_of(Model, "model")}
     own_gates = {key for key in known if key.startswith("rollout.phases.gate.")}
     assert {
         key.replace("phases.", "") for key in own_gates
-    } <= KEYS.keys()  # the same model as [rollout.gate]
+    } <= KEYS.keys()  # the same table as [rollout.gate]
     assert known - own_gates == KEYS.keys()
 
 
@@ -467,7 +467,7 @@ def test_a_key_has_an_effect(key: str) -> None:
 
 
 def test_a_phase_can_have_a_gate_of_its_own() -> None:
-    """The first phase alone is judged strictly, and halted."""
+    """Only the first phase is judged strictly, and halted."""
     document = base()
     changed = copy.deepcopy(document)
     put("rollout.phases.0.gate", {"evidence": {"p_ok": 0.05, "p_bad": 0.3, "prior_b": 5.0}})(changed)
@@ -490,19 +490,19 @@ FLEET_VALUES: Final[Document] = {
     "builds.version": "10.0.22631.9",
     "clients": 290,
 }
-"""What a key is set to where a share does not fit."""
+"""Values for keys that are not shares."""
 
 
 @pytest.mark.parametrize("key", [*keys_of(FleetModel, "fleet")])
 def test_a_key_of_the_fleet_has_an_effect(key: str) -> None:
-    """Other devices are made up; shares and weights are set to 0.4."""
+    """Other devices are generated; shares and weights are set to 0.4."""
     document: Document = {"fleet": {"clients": 300, **copy.deepcopy(TWO)}}
     changed = copy.deepcopy(document)
     section, _, name = key.removeprefix("fleet.").partition(".")
     value = FLEET_VALUES.get(key.removeprefix("fleet."), 0.4)
     put(f"fleet.{section}.0.{name}" if section in TWO else key, value)(changed)
-    one, other = (FleetModel.model_validate(each["fleet"]) for each in (document, changed))
-    assert generate(one, 1, 10**9).fleet.digest != generate(other, 1, 10**9).fleet.digest
+    before, after = (FleetModel.model_validate(each["fleet"]) for each in (document, changed))
+    assert generate(before, 1, 10**9).fleet.digest != generate(after, 1, 10**9).fleet.digest
 
 
 LIMITS: Final = {
@@ -513,7 +513,7 @@ LIMITS: Final = {
     "exposed": 5,
 }
 FIGURES: Final = {"tickets_per_failure": ("tickets_p90", 0.9), "bad_rate": ("exposed_p90", 0.02)}
-"""Targets that are no limits: the figure of a score that each makes, and another value of it."""
+"""Targets that are not limits: the figure of a score that each affects, and another value of the target."""
 
 
 def test_every_target_is_tried() -> None:
@@ -530,7 +530,7 @@ def test_a_limit_counts_against_its_figure(name: str, limit: float) -> None:
 
 @pytest.mark.parametrize(("name", "figure", "value"), [(name, *rest) for name, rest in FIGURES.items()])
 def test_a_price_and_a_rate_make_figures(name: str, figure: str, value: float) -> None:
-    """More tickets for each failure; a stratum that is hardly bad is found later, or never."""
+    """A failure costs more tickets; a stratum that is hardly bad is found later, or never."""
 
     def figure_of(targets: Document) -> float:
         document = {**base(), "targets": targets}

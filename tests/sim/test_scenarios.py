@@ -9,7 +9,8 @@ import pytest
 from command_line import confirmed
 
 from rollout.cli import main
-from sim.scenario import DEFAULT_TEXT, load_scenario
+from rollout.errors import UsageError
+from sim.scenario import DEFAULT_TEXT, load_scenario, parse_scenario
 
 FOLDER = Path(__file__).parent.parent.parent / "scenarios"
 SCENARIOS = sorted(FOLDER.glob("*.toml"))
@@ -29,14 +30,14 @@ def simulated(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tup
 
 
 QUICK = ("default", "bad-model", "workload-compliance")
-"""Those of each kind that the default run takes; the slow run takes all."""
+"""A scenario of each kind for the default test run; the slow run takes all."""
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(one, id=one.stem, marks=[] if one.stem in QUICK else [pytest.mark.slow])
-        for one in SCENARIOS
+        pytest.param(scenario, id=scenario.stem, marks=[] if scenario.stem in QUICK else [pytest.mark.slow])
+        for scenario in SCENARIOS
     ],
 )
 def test_a_scenario_runs_and_repeats_byte_by_byte(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,8 +53,8 @@ def test_a_scenario_runs_and_repeats_byte_by_byte(path: Path, capsys: pytest.Cap
 def test_the_number_of_workers_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """One process or two: the same bytes (the default scenario stands for all)."""
     path = FOLDER / "throttled.toml"
-    _, one = simulated(path, capsys, "--workers", "1")
-    assert simulated(path, capsys, "--workers", "2") == (0, one)
+    _, single = simulated(path, capsys, "--workers", "1")
+    assert simulated(path, capsys, "--workers", "2") == (0, single)
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
@@ -63,8 +64,36 @@ def test_a_scenario_explains_itself(path: Path) -> None:
 
 
 def test_the_built_in_default_is_the_default_scenario() -> None:
-    """The demo runs where no file lies beside it; both must say the same."""
+    """The demo needs no file, so both texts must be equal."""
     assert (FOLDER / "default.toml").read_text(encoding="utf-8") == DEFAULT_TEXT
+
+
+MISTAKES = {
+    "[model.clients]\nwidow = 3\n": ("'model.clients.widow': expected a known key", "Did you mean 'window'?"),
+    "[model]\n": ("'model.clients': expected a value, found none", "Write this key."),
+    '[model.clients]\nwindow = "2 parsecs"\n': ("'model.clients.window': expected a duration such as", ""),
+    "[model.clients]\nwindow = 0\nattempts = 2.5\n": ("expected a valid integer, found 2.5", ""),
+    "[fleet]\nsites = 3\n": ("'fleet.sites': expected a list, found 3", ""),
+    '[fleet]\nsites = [{ name = "A", zone = "Mars/Base" }]\n': (
+        "'fleet.sites[1].zone': expected an IANA zone",
+        "",
+    ),
+    '[fleet]\nbuilds = [{ version = "22H2" }]\n': ("expected a Windows version such as", ""),
+    "[targets]\nexposed = -1\n": ("'targets.exposed': expected greater than or equal to 0, found -1", ""),
+    "[fleat]\n": ("unknown section 'fleat'", "Did you mean 'fleet'?"),
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_in_any_section_is_described_as_in_the_policy(text: str) -> None:
+    """The error names file, key, what was expected and what was found, and the hint a likely correction."""
+    message, hint = MISTAKES[text]
+    model = "" if "[model" in text else '[model.clients]\nwindow = "2h"\n'
+    with pytest.raises(UsageError) as caught:
+        parse_scenario('[rollout]\nname = "x"\n' + model + text, "bad.toml")
+    assert caught.value.message.startswith("bad.toml")
+    assert message in caught.value.message
+    assert caught.value.hint == hint
 
 
 def test_each_scenario_shows_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ START = 1_767_596_400
 
 
 def outages(seed: int, **service: object) -> LongArray:
-    """Draw the outages of a year."""
+    """Return the outages drawn for a year."""
     model = ServiceModel.model_validate(service)
     return draw_outages(model, np.random.default_rng(seed), START, 365 * DAY_S)
 
@@ -29,9 +29,9 @@ def outages(seed: int, **service: object) -> LongArray:
 )
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_outages_are_sorted_and_disjoint(fixed: list[tuple[int, int]], rate: float, seed: int) -> None:
-    """Whatever overlaps is one outage, and every fixed one is covered."""
-    given_ones = [{"after": after, "lasts": lasts} for after, lasts in fixed]
-    spans = outages(seed, outages=given_ones, outages_per_year=rate)
+    """Overlapping outages are merged, and every fixed outage is covered."""
+    fixed_outages = [{"after": after, "lasts": lasts} for after, lasts in fixed]
+    spans = outages(seed, outages=fixed_outages, outages_per_year=rate)
     flat = spans.ravel()
     assert (np.diff(flat) > 0).all()
     for after, lasts in fixed:
@@ -58,13 +58,13 @@ def test_sigma_gives_back_the_ninetieth_percentile() -> None:
     [(0, 100_000, 0), (16, 100_000, 0), (1, 20_000, 0), (1, 40_000, 3600), (1, 60_000, 7200)],
 )
 def test_a_crowded_gateway_delays(instances: int, devices: int, delay: int) -> None:
-    """6,000 clients an instance, half of the devices on the internet: twice too many wait up to a poll more."""
+    """10,000 clients per instance, half of the devices on the internet: twice the limit waits up to one more poll."""
     service = ServiceModel(cmg_instances=instances, cmg_clients=10_000, internet_share=0.5)
     assert gateway_delay(service, devices, 3600) == delay
 
 
-def test_during_an_outage_nobody_enrolls_and_attempts_fail_with_its_code() -> None:
-    """An outage from the start on for a day: no enrollment in it, failures carry the service's code."""
+def test_during_an_outage_no_device_enrolls_and_attempts_fail_with_its_code() -> None:
+    """During an outage on the first day no device enrolls, and failures carry the service's code."""
     model = Model.model_validate(
         {
             "clients": {"window": "immediate", "next_cycle": "2d"},

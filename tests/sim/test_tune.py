@@ -31,7 +31,7 @@ from sim.tuning.robustness import Tried as Changed
 from sim.tuning.search import Plateaus, Search
 from sim.tuning.surrogate import Surrogate
 from sim.tuning.tune import BATCH, Effort, job_of, tune
-from sim.workers import Here, workers_of
+from sim.workers import InProcess, workers_of
 
 
 def score(hours: float, peak: float, **more: Any) -> Score:
@@ -52,25 +52,25 @@ def score(hours: float, peak: float, **more: Any) -> Score:
 def test_a_tuning_repeats_itself_whatever_the_workers() -> None:
     """Same seed and trials: the same candidates, scores, front and choice, in one process or in two."""
     effort = Effort(trials=9, runs=2)
-    one = tune(job(), effort, Here(), look_around=False)
+    one = tune(job(), effort, InProcess(), look_around=False)
     with workers_of(2) as two_processes:
         two = tune(job(), effort, two_processes, look_around=False)
     assert repr(one.tried) == repr(two.tried)
     assert (one.front, one.chosen, one.reason) == (two.front, two.chosen, two.reason)
-    other = tune(job(seed=2), effort, Here(), look_around=False)
+    other = tune(job(seed=2), effort, InProcess(), look_around=False)
     assert repr(other.tried) != repr(one.tried)
 
 
 def test_the_first_trial_is_the_scenario_as_it_is_written() -> None:
     """Trial 0 changes nothing, so that the front shows what tuning gains."""
-    found = tune(job(), Effort(trials=3, runs=1), Here(), look_around=False)
+    found = tune(job(), Effort(trials=3, runs=1), InProcess(), look_around=False)
     assert found.tried[0].candidate == AS_WRITTEN
     assert document_of(TEXT, AS_WRITTEN, found.space, 1000) == tomllib.loads(TEXT)
 
 
 def test_nothing_on_the_front_is_beaten_and_everything_else_is() -> None:
     """A front: hours rise, peaks fall; each other plan is beaten in both, or misses a target."""
-    found = tune(job(), Effort(trials=16, runs=1), Here(), look_around=False)
+    found = tune(job(), Effort(trials=16, runs=1), InProcess(), look_around=False)
     front = [found.tried[number].score for number in found.front]
     assert all(a.hours < b.hours and a.peak > b.peak for a, b in pairwise(front))
     for one in found.tried:
@@ -115,7 +115,7 @@ def test_a_refused_candidate_is_said_to_be_refused() -> None:
 
 def test_a_hopeless_candidate_is_run_once_only() -> None:
     """What its first run shows to be beaten by far in both objectives is not repeated."""
-    found = tune(job(), Effort(trials=24, runs=2), Here(), look_around=False)
+    found = tune(job(), Effort(trials=24, runs=2), InProcess(), look_around=False)
     runs = [one.score.runs for one in found.tried if not one.score.refused]
     assert set(runs) == {1, 2}
     assert all(found.tried[number].score.runs == 2 for number in found.front)
@@ -124,7 +124,7 @@ def test_a_hopeless_candidate_is_run_once_only() -> None:
 def test_targets_decide_who_is_on_the_front_and_who_is_chosen() -> None:
     """With a target for the end the gentlest plan that keeps it is chosen."""
     targets = Targets(finish_within_h=180)
-    found = tune(job(targets), Effort(trials=16, runs=1), Here(), look_around=False)
+    found = tune(job(targets), Effort(trials=16, runs=1), InProcess(), look_around=False)
     front = [found.tried[number].score for number in found.front]
     assert all(one.done_p90 <= 180 for one in front)
     assert found.choice.score.peak == min(one.peak for one in front)
@@ -383,7 +383,7 @@ def test_a_budget_of_time_ends_the_search() -> None:
     """By the clock: the batch that is under way is the last."""
     ticks = iter(range(0, 1000, 40))
     effort = Effort(trials=0, budget_s=60, runs=1, clock=lambda: float(next(ticks)))
-    assert len(tune(job(), effort, Here(), look_around=False).tried) == 2 * BATCH
+    assert len(tune(job(), effort, InProcess(), look_around=False).tried) == 2 * BATCH
 
 
 @pytest.mark.slow

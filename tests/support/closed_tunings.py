@@ -12,7 +12,7 @@ import numpy as np
 from sim.scenario import Targets
 from sim.tuning.candidates import MODES, STEPS_S, Candidate, Space
 from sim.tuning.evaluation import NEVER_H, Figures, Result, Score, Task, score_of
-from sim.workers import silent
+from sim.workers import ignore_progress
 
 
 class Planted:
@@ -29,9 +29,9 @@ class Planted:
         self.rung, self.in_flight = between(rng, 0.008, 0.12), between(rng, 0.05, 0.7)
         self.asked = 0
 
-    def map(self, function: Any, items: Sequence[Task], told: Any = silent) -> list[Result]:
+    def map(self, function: Any, items: Sequence[Task], progress: Any = ignore_progress) -> list[Result]:
         """Score candidates; the evaluator is passed over."""
-        del function, told
+        del function, progress
         self.asked += len(items)
         return [self.result(one.candidate) for one in items]
 

@@ -1,1 +1,1 @@
-"""The fast engine, compiled by numba, and where its compiled code is kept."""
+"""The fast engine, compiled by numba, and the cache of its compiled code."""

@@ -1,8 +1,8 @@
-"""Where compiled kernels are kept: in the user's cache folder, readable and writable by that user alone.
+"""Where compiled kernels are cached: in the user's cache folder, readable and writable by that user alone.
 
-Never in the installation: pip removes only what it has put there, and a folder that it leaves behind hides the
-next installation. Compiled code is loaded from pickles, so a folder in which somebody else could plant one is not
-used. Where the cache folder cannot be used, a private temporary folder serves until this process ends.
+They are never kept in the installation: pip removes only the files that it installed, and a folder left behind hides
+the next installation. Compiled code is loaded from pickles, so a folder in which another user could place a file is
+not used. If the cache folder cannot be used, a private temporary folder is used until this process ends.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from typing import Final
 from platformdirs import user_cache_path
 
 KEPT: Final = 8
-"""Versions of the kernels that are kept: those used most recently, of all copies of rollout that a user has."""
+"""Number of kernel versions kept: the most recently used, across all of the user's installations of rollout."""
 BUSY_S: Final = 86_400
-"""A version used within so many seconds is not removed: a process may be loading it."""
+"""A version used within this many seconds is not removed: a process may be loading it."""
 
 _VERSION: Final = re.compile(r"[0-9a-f]{16}")
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _places: list[Path | None] = []
-"""The folder of this process once it is known; None = compiled code is not kept."""
+"""The folder of this process once it is known; None means that compiled code is not cached."""
 
 
 def folder_of(version: str, chosen: str = "") -> Path | None:
-    """Give the folder of one version of the kernels, made and writable; None where there is none.
+    """Create and return the writable folder of one version of the kernels, None if there is none.
 
-    version : 16 hexadecimal digits. chosen : where the user wants compiled code to be kept (NUMBA_CACHE_DIR).
+    version : 16 hexadecimal digits. chosen : the user's own choice of a cache folder (NUMBA_CACHE_DIR).
     """
     place = _named(Path(chosen)) if chosen else None
     place = place or shared_place()
@@ -55,27 +55,27 @@ def folder_of(version: str, chosen: str = "") -> Path | None:
 
 
 def shared_place() -> Path | None:
-    """Give the private folder in which this process and its workers keep compiled code, None where there is none."""
+    """Return the private folder in which this process and its workers cache compiled code, None if there is none."""
     if not _places:
         _places.append(_found())
     return _places[0]
 
 
 def share(place: Path | None) -> None:
-    """Keep compiled code where the process that started this one does."""
+    """Use the same cache folder as the process that started this process."""
     _places[:] = [place]
 
 
 def prune(place: Path) -> None:
-    """Remove versions that have not been used for long; only folders that are named as ours are."""
+    """Remove versions that have not been used for a long time; only folders with names like ours are removed."""
     versions = []
-    for one in place.iterdir():
-        if _VERSION.fullmatch(one.name) and not one.is_symlink():
+    for path in place.iterdir():
+        if _VERSION.fullmatch(path.name) and not path.is_symlink():
             with suppress(OSError):  # another process removes it
-                versions.append((one.stat().st_mtime, one))
-    for used, one in sorted(versions, reverse=True)[KEPT:]:
+                versions.append((path.stat().st_mtime, path))
+    for used, path in sorted(versions, reverse=True)[KEPT:]:
         if used < time.time() - BUSY_S:
-            shutil.rmtree(one, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _found() -> Path | None:
@@ -100,7 +100,7 @@ def _in_cache() -> Path:
 
 
 def _private(place: Path) -> Path:
-    """Make a folder that this user alone can change. Raise `OSError` if that cannot be had there."""
+    """Create a folder that only this user can change. Raise `OSError` if that is not possible there."""
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make(place)
     _check_above(place)
@@ -109,7 +109,7 @@ def _private(place: Path) -> Path:
 
 
 def _temporary() -> Path:
-    place = Path(tempfile.mkdtemp(prefix="rollout-kernels-"))  # a name that nobody guesses, mode 0700
+    place = Path(tempfile.mkdtemp(prefix="rollout-kernels-"))  # an unpredictable name, mode 0700
     atexit.register(_remove, place, os.getpid())
     return place
 
@@ -120,9 +120,9 @@ def _remove(place: Path, owner: int) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Make a folder for this user alone. Raise `OSError` if what is there is no such folder."""
+    """Create a folder for this user alone. Raise `OSError` if something else is in its place."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    if sys.platform != "win32":  # there rights are inherited from the user's profile
+    if sys.platform != "win32":  # on Windows, permissions are inherited from the user's profile
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS_WRITE:
             raise OSError(f"not a folder of this user alone: {folder}")
@@ -131,18 +131,18 @@ def _make(folder: Path) -> None:
 
 
 def _check_above(folder: Path) -> None:
-    """Raise `OSError` if another user could put a folder of theirs in the place of one of the folders above."""
+    """Raise `OSError` if another user could replace one of the parent folders with their own."""
     if sys.platform != "win32":
-        for one in folder.resolve().parents:
-            found = one.stat()
-            # Names in a sticky folder can be changed by their owner alone. A group that has the user's number
-            # is the user's own on most systems.
+        for parent in folder.resolve().parents:
+            found = parent.stat()
+            # In a sticky folder only the owner of an entry can rename it. A group with the user's number is the
+            # user's own on most systems.
             forbidden = stat.S_IWOTH if found.st_gid == os.geteuid() else _OTHERS_WRITE
             is_open = found.st_mode & forbidden and not found.st_mode & stat.S_ISVTX
             if found.st_uid not in (0, os.geteuid()) or is_open:
-                raise OSError(f"other users may change {one}")
+                raise OSError(f"other users may change {parent}")
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise `OSError` if no file can be made in a folder."""
+    """Raise `OSError` if no file can be created in a folder."""
     tempfile.TemporaryFile(dir=folder).close()

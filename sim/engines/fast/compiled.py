@@ -1,8 +1,8 @@
-"""How the kernels are compiled: by numba on first use, kept on disk, and never stale.
+"""How the kernels are compiled: by numba on first use, cached on disk, and never stale.
 
-numba looks only at the file of a function to decide whether its compiled form is stale, but a kernel also freezes
-constants and functions of other modules. So each version of all sources that kernels are made of has a folder of
-its own (`code_cache` says where). Importing this module imports numba.
+numba checks only the file of a function to decide whether its compiled form is stale, but a kernel also contains
+constants and functions of other modules. So each version of all sources of the kernels has its own folder
+(`code_cache` says where). Importing this module imports numba.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from sim.engines.fast.code_cache import folder_of
 
 SOURCES: Final = (
     *(f"clients/{name}" for name in ("compiling", "draws", "service", "spec")),
-    *(f"engines/fast/{name}" for name in ("compiled", "kernel", "looks", "rows", "spans")),
+    *(f"engines/fast/{name}" for name in ("compiled", "kernel", "quiet_observations", "rows", "spans")),
 )
-"""Below `sim`: everything that a kernel freezes."""
+"""Modules below `sim` whose constants and functions a kernel contains."""
 
 
 def _version() -> str:
-    """Name this version of the sources in this installation: 16 hexadecimal digits."""
-    here = Path(__file__).parents[2]
-    seal = hashlib.sha256(os.fsencode(here))
+    """Return the name of this version of the sources in this installation: 16 hexadecimal digits."""
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256(os.fsencode(package))
     for name in SOURCES:
-        seal.update((here / f"{name}.py").read_bytes())
-    return seal.hexdigest()[:16]
+        digest.update((package / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
 
 
-_config: Any = config  # its attributes come from the environment
+_config: Any = config  # its attributes are read from the environment
 _FOLDER: Final = folder_of(_version(), _config.CACHE_DIR)
 
 
-# Without numba's reference counting of arrays the kernels are twice as fast. They allocate nothing and keep
-# nothing, so they need none; the option is not documented, and results are the same without it.
-# Division by zero cannot happen, so its checks are left out too.
+# Without numba's reference counting of arrays the kernels are twice as fast. They allocate and keep nothing, so
+# they need no counting. The option is not documented; results are the same without it.
+# Division by zero cannot happen, so the checks for it are left out as well.
 _OPTIONS: Final[Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
@@ -53,27 +53,27 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function that Python calls, on its first call, and keep it (NUMBA_CACHE_DIR overrides where)."""
+    """Compile a function that Python calls, on its first call, and cache it (NUMBA_CACHE_DIR overrides where)."""
     if _FOLDER is None:
         return njit(function, **_OPTIONS)
-    # Without the second setting numba falls back to the folder of the source, which is the installation.
-    told = {"CACHE_DIR": str(_FOLDER), "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
-    before = {name: getattr(_config, name, "") for name in told}
+    # Without the second setting numba falls back to the folder of the source file, which is the installation.
+    settings = {"CACHE_DIR": str(_FOLDER), "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    before = {name: getattr(_config, name, "") for name in settings}
     try:
-        vars(_config).update(told)
+        vars(_config).update(settings)
         return njit(function, cache=True, **_OPTIONS)
-    except RuntimeError:  # the folder cannot be used after all
+    except RuntimeError:  # the folder turned out to be unusable
         return njit(function, **_OPTIONS)
     finally:
         vars(_config).update(before)
 
 
 def bare(function: Any, *arguments: Any) -> Callable[..., Any]:
-    """Compile an entry for arguments of these types and give its bare call.
+    """Compile an entry for arguments of these types and return the compiled function without numba's dispatcher.
 
-    numba looks up the types of all arguments at each call, which takes 7 µs here, eight times as long as the call
-    of a quiet step itself. The caller vouches that the types never change. Finding them out takes a third of a run
-    of 500 devices, so what was compiled for arguments of the same kinds is remembered.
+    The dispatcher determines the types of all arguments at each call, which takes 7 µs here, eight times as long as
+    a step without events. The caller guarantees that the types never change. Determining them takes a third of a run
+    of 500 devices, so the function compiled for arguments of the same kinds is remembered.
     """
     kinds = (function, *map(_kind, arguments))
     if kinds not in _BARE:
@@ -86,7 +86,7 @@ _BARE: Final[dict[tuple[Any, ...], Callable[..., Any]]] = {}
 
 
 def _kind(argument: Any) -> Any:
-    """Give what decides how numba sees an argument: of an array its layout, not its content."""
+    """Return what determines numba's type of an argument: for an array its layout, not its content."""
     if isinstance(argument, np.ndarray):
         return argument.dtype, argument.ndim, argument.flags.c_contiguous, argument.flags.writeable
     if isinstance(argument, tuple):
@@ -95,7 +95,7 @@ def _kind(argument: Any) -> Any:
 
 
 def _prefetch(_: Any, array: Any, index: Any) -> Any:
-    """Ask for `array[index]` to be brought near: rows are visited in an order that no hardware guesses."""
+    """Prefetch `array[index]`: rows are visited in an order that the hardware cannot predict."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]

@@ -1,10 +1,10 @@
 """The fast engine's inner loop: numba over packed rows and a calendar queue.
 
-The queue has one bucket a second: `heads[second]` is the first device whose pending event is due then, each
-record names the next one. A bucket is gathered and sorted by (kind, device) when its second comes. The rules are
-told in `sim.clients.spec` and `sim.clients.service`; `sim.engines.oracle` obeys them independently. Nothing
-that depends on the device alone is an event: a release jumps straight to the first attempt. Importing this
-module imports numba.
+The queue has one bucket per second: `heads[second]` is the first device whose pending event is due then, and each
+record names the next device. A bucket is gathered and sorted by (kind, device) when its second comes. The rules are
+stated in `sim.clients.spec` and `sim.clients.service`; `sim.engines.oracle` implements them independently. Nothing
+that depends on the device alone is an event: a release jumps straight to the first attempt. Importing this module
+imports numba.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _KIND_SHIFT = 28
 _AHEAD = 64
-"""Seconds by which rows are asked for before their events come."""
+"""Seconds by which rows are prefetched before their events are due."""
 
 
 @entry
 def step(
     run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
 ) -> None:
-    """Process every event whose second is less than `until`; then release `devices` in that second."""
+    """Process every event before the second `until`; then release `devices` in that second."""
     advance(run, lists, counts, rules, until)
     for begin in range(0, len(devices), r.BLOCK):
         block = devices[begin : begin + r.BLOCK]
@@ -40,7 +40,7 @@ def step(
             lists.scratch[place] = _release(run, lists, counts, rules, faults, until, block[place], batch)
         for place in range(len(block)):
             if lists.scratch[place] >= 0:
-                _put(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
+                _schedule(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
 
 
 @jit
@@ -54,7 +54,7 @@ def _release(
     device: Any,
     batch: Any,
 ) -> Any:
-    """Release a device; give the second of its first attempt, -1 if it was released before."""
+    """Release a device; return the second of its first attempt, -1 if it was released before."""
     row = run.rows[device]
     if row.outcome != NOT_RELEASED:
         return -1
@@ -63,9 +63,9 @@ def _release(
     run.tally[r.PENDING] += 1
     counts[batch, row.stratum, _PENDING] += 1
     row.batch = batch
-    _begin(row, device, rules.book, faults)
-    exists = run.tally[r.FIRST] < at
-    immediate = exists and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+    _initialize(row, device, rules.book, faults)
+    any_enrolled = run.tally[r.FIRST_ENROLLMENT] < at
+    immediate = any_enrolled and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
     due = _first_attempt(row, at, immediate, run.hours, rules.book)
     if due < len(run.heads):
         prefetch(run.heads, due)
@@ -74,9 +74,9 @@ def _release(
 
 @jit
 def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
-    """Process every event whose second is less than `until`."""
+    """Process every event before the second `until`."""
     rows, heads, tally = run.rows, run.heads, run.tally
-    watch = _next_watch(rows, lists.order, tally, rules.book)
+    check = _next_check(rows, lists.order, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
         ahead = second + _AHEAD
         if ahead < len(heads) and heads[ahead] >= 0:
@@ -89,15 +89,15 @@ def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
                     _attempt(run, rules, device, second)
                 else:
                     _reported(rows, heads, tally, run.hours, counts, rules.book, device, second, kind)
-        if second == watch:
-            _watch(rows, lists.order, tally, counts, rules.book, second)
-            watch = _next_watch(rows, lists.order, tally, rules.book)
+        if second == check:
+            _time_out_silent(rows, lists.order, tally, counts, rules.book, second)
+            check = _next_check(rows, lists.order, tally, rules.book)
     tally[r.NOW] = max(tally[r.NOW], until)
 
 
 @jit
 def _bucket(rows: Any, heads: Any, scratch: Any, second: Any) -> Any:
-    """Move the bucket of a second as (kind, device), sorted, into `scratch`; give its length."""
+    """Move the bucket of a second into `scratch` as sorted (kind, device) keys; return its length."""
     size = 0
     device = heads[second]
     heads[second] = -1
@@ -113,7 +113,7 @@ def _bucket(rows: Any, heads: Any, scratch: Any, second: Any) -> Any:
 
 @jit
 def _sort(keys: Any, size: Any) -> None:
-    """Sort the first `size` keys in place: Shell's method, since buckets are small and rarely large."""
+    """Sort the first `size` keys in place by Shell's method: buckets are nearly always small."""
     gap = 1
     while gap < size // 3:
         gap = 3 * gap + 1
@@ -128,8 +128,8 @@ def _sort(keys: Any, size: Any) -> None:
 
 
 @jit
-def _put(rows: Any, heads: Any, device: Any, second: Any, kind: Any) -> None:
-    """Make (second, kind) the pending event of a device; past the horizon it has none."""
+def _schedule(rows: Any, heads: Any, device: Any, second: Any, kind: Any) -> None:
+    """Make (second, kind) the pending event of a device; past the horizon there is none."""
     row = rows[device]
     if second >= len(heads):
         row.kind = c.KIND_NONE
@@ -146,17 +146,17 @@ def _count(hours: Any, second: Any, column: Any, book: Any) -> None:
 
 
 @jit
-def _begin(row: Any, device: Any, book: Any, faults: Any) -> None:
-    """Set what is fixed for a device's life."""
+def _initialize(row: Any, device: Any, book: Any, faults: Any) -> None:
+    """Set the fields that stay fixed for the whole life of a device."""
     word = draw(row.key, d.SLOT_HABIT)
     row.habit = np.uint32(high(word))
-    marks = r.TURNS_OFF if part(word, 0) < book[c.HABIT + row.presence] else 0
+    flags = r.TURNS_OFF if part(word, 0) < book[c.HABIT + row.presence] else 0
     word = draw(row.key, d.SLOT_TOKEN)
     if part(word, 0) >= book[c.TOKEN]:
-        marks |= r.NEEDS_USER
+        flags |= r.NEEDS_USER
     if part(word, 1) < book[c.INTERNET]:
-        marks |= r.INTERNET
-    row.marks = marks
+        flags |= r.INTERNET
+    row.flags = flags
     word = draw(row.key, d.SLOT_FAULT)
     if high(word) < faults.chance[device]:
         code = faults.code[device]
@@ -165,7 +165,7 @@ def _begin(row: Any, device: Any, book: Any, faults: Any) -> None:
 
 @jit
 def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
-    """Give the first attempt of a device released at a second: T1 to T12, which no other device touches."""
+    """Return the second of a device's first attempt: T1 to T12, which do not depend on other devices."""
     row.outcome = _PENDING
     row.outcome_at = row.released = at
     limit = book[c.LIMIT]
@@ -189,7 +189,7 @@ def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> 
     if second >= limit:
         return c.NEVER
     on, ends = span(row, second, second, book)
-    if on and not row.marks & r.NEEDS_USER:
+    if on and not row.flags & r.NEEDS_USER:
         return second
     if not on:
         second = ends
@@ -200,10 +200,10 @@ def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> 
 
 @jit
 def _evaluated(row: Any, second: Any, first: Any, hours: Any, book: Any) -> Any:
-    """Give the policy evaluation after the contact from `second` on, counting the contact (T2 to T4)."""
+    """Return the policy evaluation after the next contact from `second` on, and count the contact (T2 to T4)."""
     at, ends = _contact(row, second, book)
     gateway = book[c.GATEWAY]
-    if first and row.marks & r.INTERNET and gateway > 0:
+    if first and row.flags & r.INTERNET and gateway > 0:
         at, ends = _delayed(row, at, ends, low(draw(row.key, d.SLOT_POLL)) * gateway >> 32, book)
     _count(hours, at, r.POLLS, book)
     word = draw(row.key, d.SLOT_EVALUATION + row.evaluations)
@@ -213,7 +213,7 @@ def _evaluated(row: Any, second: Any, first: Any, hours: Any, book: Any) -> Any:
 
 @jit
 def _delayed(row: Any, at: Any, ends: Any, wait: Any, book: Any) -> Any:
-    """Give `at` + `wait`, later if the device is off then, and until when it is known to be on."""
+    """Return `at` + `wait`, or later if the device is off then, and until when it is known to be on."""
     at += wait
     if at < ends or at >= book[c.LIMIT]:
         return at, ends
@@ -223,7 +223,7 @@ def _delayed(row: Any, at: Any, ends: Any, wait: Any, book: Any) -> Any:
 
 @jit
 def _contact(row: Any, second: Any, book: Any) -> Any:
-    """Give the first policy request from `second` on, and until when it is known to be on then."""
+    """Return the first policy request from `second` on, and until when the device is then known to be on."""
     poll = book[c.POLL]
     phase = high(draw(row.key, d.SLOT_POLL)) * poll >> 32
     wait = (phase - second) % poll
@@ -246,46 +246,46 @@ def _attempt(run: Any, rules: Any, device: Any, second: Any) -> None:
     run.minutes[second // 60] += 1
     if row.attempt == 0 and row.throttled == 0:
         run.hours[hour, r.INITIATED] += 1
-    out = _is_out(run.tally, rules.outages, second)
-    if not out and not _is_accepted(run.tally, book[c.CAPACITY], second // 60):
+    in_outage = _is_in_outage(run.tally, rules.outages, second)
+    if not in_outage and not _is_accepted(run.tally, book[c.CAPACITY], second // 60):
         run.hours[hour, r.THROTTLED] += 1
         again = _backoff(row, second, book)
     else:
-        again = _accepted(run, rules, device, second, out)
+        again = _accepted(run, rules, device, second, in_outage)
     if again > 0:
-        _put(run.rows, run.heads, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
+        _schedule(run.rows, run.heads, device, ready_from(row, again, rules.book), c.KIND_ATTEMPT)
 
 
 @jit
-def _accepted(run: Any, rules: Any, device: Any, second: Any, out: Any) -> Any:
-    """Carry out an attempt; give from when on the next one of this cycle is due, 0 if the cycle is over."""
+def _accepted(run: Any, rules: Any, device: Any, second: Any, in_outage: Any) -> Any:
+    """Carry out an attempt; return the second from which the next attempt of this cycle is due, 0 if it is over."""
     row = run.rows[device]
     book = rules.book
     word = draw(row.key, d.SLOT_ATTEMPT + row.attempt)
     row.attempt += 1
     row.backoffs = 0
-    end = second + (book[c.ANSWER] if out else quantile(book, c.ENROLL_S, part(word, 1)))
-    row.code = _code(row, word, out, rules)
+    end = second + (book[c.ANSWER] if in_outage else quantile(book, c.ENROLL_S, part(word, 1)))
+    row.code = _code(row, word, in_outage, rules)
     if row.code >= 0:
         row.tries += 1
         if row.tries < book[c.ATTEMPTS]:
             return end + book[c.RETRY]
-        row.going = _FAILED
+        row.pending_outcome = _FAILED
     else:
         _count(run.hours, end, r.COMPLETED, rules.book)
         if row.enrollments == 0:
             _count(run.hours, end, r.ENROLLED, rules.book)
         row.enrollments += 1
-        run.tally[r.FIRST] = min(run.tally[r.FIRST], end)
-        row.going = _ENROLLED
-    _put(run.rows, run.heads, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
+        run.tally[r.FIRST_ENROLLMENT] = min(run.tally[r.FIRST_ENROLLMENT], end)
+        row.pending_outcome = _ENROLLED
+    _schedule(run.rows, run.heads, device, end + quantile(book, c.LAG_S, part(word, 0)), c.KIND_REPORT)
     return 0
 
 
 @jit
-def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
-    """Give the index of the code with which an attempt fails, -1 if it succeeds."""
-    if out:
+def _code(row: Any, word: Any, in_outage: Any, rules: Any) -> Any:
+    """Return the index of the code with which an attempt fails, -1 if it succeeds."""
+    if in_outage:
         return np.int16(rules.book[c.OUTAGE])
     if row.permanent >= 0:
         return row.permanent
@@ -295,7 +295,7 @@ def _code(row: Any, word: Any, out: Any, rules: Any) -> Any:
 
 
 @jit
-def _is_out(tally: Any, outages: Any, second: Any) -> Any:
+def _is_in_outage(tally: Any, outages: Any, second: Any) -> Any:
     while tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 1] <= second:
         tally[r.OUTAGE_AT] += 1
     return tally[r.OUTAGE_AT] < len(outages) and outages[tally[r.OUTAGE_AT], 0] <= second
@@ -307,16 +307,16 @@ def _is_accepted(tally: Any, capacity: Any, minute: Any) -> Any:
         return True
     if tally[r.MINUTE] != minute:
         tally[r.MINUTE] = minute
-        tally[r.TAKEN] = 0
-    if tally[r.TAKEN] >= capacity:
+        tally[r.ACCEPTED] = 0
+    if tally[r.ACCEPTED] >= capacity:
         return False
-    tally[r.TAKEN] += 1
+    tally[r.ACCEPTED] += 1
     return True
 
 
 @jit
 def _backoff(row: Any, second: Any, book: Any) -> Any:
-    """Give when the back-off of a throttled client is over."""
+    """Return the second at which the back-off of a throttled client ends."""
     wait = min(book[c.BACKOFF] << row.backoffs, book[c.BACKOFF_MAX])
     swing = wait * book[c.JITTER] >> 16
     word = draw(row.key, d.SLOT_BACKOFF + row.throttled)
@@ -326,8 +326,8 @@ def _backoff(row: Any, second: Any, book: Any) -> Any:
 
 
 @jit
-def _show(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
-    """Let the directory see an outcome."""
+def _set_outcome(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
+    """Set the outcome that the directory reports."""
     counts[row.batch, row.stratum, row.outcome] -= 1
     counts[row.batch, row.stratum, outcome] += 1
     if row.outcome == _PENDING:
@@ -335,15 +335,15 @@ def _show(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
     if outcome == _PENDING:
         tally[r.PENDING] += 1
     if row.outcome == _FAILED:
-        _fail(row, tally, -1)
+        _count_failed(row, tally, -1)
     row.outcome = outcome
     row.outcome_at = second
 
 
 @jit
-def _fail(row: Any, tally: Any, by: Any) -> None:
-    """Count a device that is FAILED now, or is so no more, by code and by stratum."""
-    tally[r.SCALARS + row.seen] += by
+def _count_failed(row: Any, tally: Any, by: Any) -> None:
+    """Count a device that became FAILED (`by` 1) or ceased to be (-1), by code and by stratum."""
+    tally[r.SCALARS + row.reported_code] += by
     tally[len(tally) - 1 - row.stratum] += by
     tally[r.FAILURES] += 1
 
@@ -362,19 +362,19 @@ def _reported(
 ) -> None:
     """Let the directory see a result or an un-enrollment, and set what follows it."""
     row = rows[device]
-    going = row.going if kind == c.KIND_REPORT else np.int8(_PENDING)
-    _show(row, tally, counts, going, second)
-    row.marks |= r.REPORTED
+    outcome = row.pending_outcome if kind == c.KIND_REPORT else np.int8(_PENDING)
+    _set_outcome(row, tally, counts, outcome, second)
+    row.flags |= r.REPORTED
     again = second
-    if going == _ENROLLED:
+    if outcome == _ENROLLED:
         if book[c.UNENROLLS]:
             word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
             wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
-            _put(rows, heads, device, second + wait, c.KIND_UNENROLL)
+            _schedule(rows, heads, device, second + wait, c.KIND_UNENROLL)
         return
-    if going == _FAILED:
-        row.seen = row.code
-        _fail(row, tally, 1)
+    if outcome == _FAILED:
+        row.reported_code = row.code
+        _count_failed(row, tally, 1)
         if row.permanent >= 0:
             return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
@@ -385,24 +385,24 @@ def _reported(
         again = _evaluated(row, again, False, hours, book)
         if again < book[c.LIMIT]:
             again = ready_from(row, again, book)
-    _put(rows, heads, device, again, c.KIND_ATTEMPT)
+    _schedule(rows, heads, device, again, c.KIND_ATTEMPT)
 
 
 @jit
-def _next_watch(rows: Any, order: Any, tally: Any, book: Any) -> Any:
-    """Give the second in which the next straggler time ends."""
-    if tally[r.WATCHED] == tally[r.RELEASED]:
+def _next_check(rows: Any, order: Any, tally: Any, book: Any) -> Any:
+    """Return the second at which the next device must be checked for silence."""
+    if tally[r.CHECKED] == tally[r.RELEASED]:
         return c.NEVER
-    return max(rows[order[tally[r.WATCHED]]].released + book[c.STRAGGLER], tally[r.NOW])
+    return max(rows[order[tally[r.CHECKED]]].released + book[c.STRAGGLER], tally[r.NOW])
 
 
 @jit
-def _watch(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
-    """Time out the devices whose straggler time ends in this second and of which nothing was reported."""
-    while tally[r.WATCHED] < tally[r.RELEASED]:
-        row = rows[order[tally[r.WATCHED]]]
+def _time_out_silent(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+    """Time out the devices whose straggler time ends in this second and that have reported nothing."""
+    while tally[r.CHECKED] < tally[r.RELEASED]:
+        row = rows[order[tally[r.CHECKED]]]
         if row.released + book[c.STRAGGLER] > second:
             return
-        if row.outcome == _PENDING and not row.marks & r.REPORTED:
-            _show(row, tally, counts, np.int8(_TIMED_OUT), second)
-        tally[r.WATCHED] += 1
+        if row.outcome == _PENDING and not row.flags & r.REPORTED:
+            _set_outcome(row, tally, counts, np.int8(_TIMED_OUT), second)
+        tally[r.CHECKED] += 1

@@ -1,4 +1,4 @@
-"""The packed rows of the fast engine: one 64-byte record a client, one cache line."""
+"""The packed rows of the fast engine: one 64-byte record per client, which is one cache line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sim.engines.fast.compiled import jit
 ROW: Final = np.dtype(
     [
         ("key", "u8"),
-        ("next", "i4"),  # next device in the same bucket, -1 none
+        ("next", "i4"),  # next device in the same bucket, -1 if there is none
         ("offset", "i4"),  # seconds east of UTC, minus the 03:00 at which days begin
         ("released", "i4"),
         ("outcome_at", "i4"),
@@ -23,17 +23,17 @@ ROW: Final = np.dtype(
         ("batch", "i4"),
         ("habit", "u4"),  # 16 bits arrival, 16 bits spread
         ("throttled", "i4"),  # throttled answers so far
-        ("kind", "i1"),  # of the pending event
-        ("outcome", "i1"),  # as the directory sees it
-        ("going", "i1"),  # outcome that the pending report carries
+        ("kind", "i1"),  # kind of the pending event
+        ("outcome", "i1"),  # as the directory reports it
+        ("pending_outcome", "i1"),  # outcome that the pending report carries
         ("presence", "i1"),
-        ("marks", "u1"),
+        ("flags", "u1"),
         ("backoffs", "u1"),  # throttled answers since the last accepted attempt
         ("tries", "i2"),  # failed attempts in this cycle
         ("attempt", "i2"),  # attempts so far
-        ("permanent", "i2"),  # index of the code of a permanent fault, -1 none
-        ("code", "i2"),  # index of the code of the last failure, -1 none
-        ("seen", "i2"),  # the same, as reported
+        ("permanent", "i2"),  # index of the code of a permanent fault, -1 if there is none
+        ("code", "i2"),  # index of the code of the last failure, -1 if there is none
+        ("reported_code", "i2"),  # the same, as the directory reports it
         ("evaluations", "i2"),
         ("enrollments", "i2"),
     ],
@@ -55,35 +55,34 @@ COMPLETED: Final = 5
 POLLS: Final = 6
 THROTTLED: Final = 7
 
-# Scalars that live between calls, at the front of the tally; behind them the devices FAILED by code, then by
-# stratum, the first stratum last, so that its place follows from the length.
+# Scalars that persist between calls, at the front of the tally. Behind them stand the numbers of FAILED devices by
+# code, then by stratum in reverse order, so that the place of the first stratum follows from the length.
 NOW: Final = 0
 PENDING: Final = 1
 MINUTE: Final = 2  # the clock minute whose capacity is being counted
-TAKEN: Final = 3  # accepted in it
+ACCEPTED: Final = 3  # attempts accepted in that minute
 OUTAGE_AT: Final = 4  # index of the first outage that has not ended
-FIRST: Final = 5  # second of the first enrollment
-RELEASED: Final = 6  # devices in `order`
-WATCHED: Final = 7  # devices of `order` whose straggler time is over
-FAILURES: Final = 8  # times that a device became FAILED or ceased to be
+FIRST_ENROLLMENT: Final = 5  # second of the first enrollment
+RELEASED: Final = 6  # number of devices in `order`
+CHECKED: Final = 7  # number of devices in `order` whose straggler time is over
+FAILURES: Final = 8  # how often a device became FAILED or ceased to be
 SCALARS: Final = 9
 
-
 BLOCK: Final = 64
-"""Devices released before their events are put in the queue, so that the queue's memory can be asked for."""
+"""Devices released before their events are queued, so that the queue's memory can be prefetched."""
 
 FIRST_DAY: Final = SIZE + TABLES * (BINS + 1)
-"""Where the kinds of the days begin in a book."""
+"""Index in a book at which the kinds of days begin."""
 
 DAY_ZERO: Final = FIRST_DAY + DAYS_BEFORE
-"""Where the kind of the day that begins at base stands."""
+"""Index in a book of the kind of the day that begins at base."""
 
 
 class Rules(NamedTuple):
-    """What never changes during a run: the parts of a `Spec` that the kernel reads.
+    """The parts of a `Spec` that the kernel reads; they never change during a run.
 
-    book : the numbers, then the tables row by row, then the kinds of the days, in one array, since most functions
-    need it, and arrays are handed over by value.
+    book : the numbers, then the tables row by row, then the kinds of days, in one array, because most functions
+    need it and arrays are passed by value.
     """
 
     book: LongArray
@@ -92,7 +91,7 @@ class Rules(NamedTuple):
 
 
 class Faults(NamedTuple):
-    """What a release reads besides: permanent faults (n,), their mix (codes,), newcomers (n,)."""
+    """What only a release reads: permanent faults (n,), their mix (codes,), newcomers (n,)."""
 
     chance: LongArray
     code: NDArray[np.int16]
@@ -101,7 +100,7 @@ class Faults(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What changes: rows (n,), heads (seconds,), tally (SCALARS + codes + strata,), hours (hours, 8), minutes."""
+    """The state of a run: rows (n,), heads (seconds,), tally (SCALARS + codes + strata,), hours (hours, 8), minutes."""
 
     rows: NDArray[np.void]
     heads: IntArray
@@ -111,14 +110,14 @@ class Run(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """Released devices in order, and room to sort a bucket, (n,) each."""
+    """Released devices in order of release, and space to sort a bucket, (n,) each."""
 
     order: IntArray
     scratch: LongArray
 
 
 def rules_of(spec: Spec) -> Rules:
-    """Give the kernel's view of a `Spec`."""
+    """Return the kernel's view of a `Spec`."""
     numbers = spec.numbers.copy()
     numbers[DAYS_END] = FIRST_DAY + len(spec.days)
     book = np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64)))
@@ -132,7 +131,7 @@ _MIX_2 = np.uint64(draws.MIX_2)
 
 @jit
 def draw(key: Any, slot: Any) -> Any:
-    """Give the 64 random bits of one device for one slot: `sim.clients.draws.draw` in numba."""
+    """Return the 64 random bits of one device for one slot: `sim.clients.draws.draw` in numba."""
     z = key + np.uint64(slot) * _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
@@ -141,25 +140,25 @@ def draw(key: Any, slot: Any) -> Any:
 
 @jit
 def part(word: Any, place: Any) -> Any:
-    """Give 16 of the 64 bits, 0 the lowest."""
+    """Return 16 of the 64 bits; place 0 is the lowest."""
     return np.int64((word >> np.uint64(16 * place)) & np.uint64(0xFFFF))
 
 
 @jit
 def high(word: Any) -> Any:
-    """Give the upper 32 bits."""
+    """Return the upper 32 bits."""
     return np.int64(word >> np.uint64(32))
 
 
 @jit
 def low(word: Any) -> Any:
-    """Give the lower 32 bits."""
+    """Return the lower 32 bits."""
     return np.int64(word & np.uint64(0xFFFFFFFF))
 
 
 @jit
 def quantile(book: Any, table: Any, u: Any) -> Any:
-    """Give the quantile of a table at u parts of 65536, in seconds."""
+    """Return the quantile of a table at u parts of 65536, in seconds."""
     place = SIZE + table * (BINS + 1) + (u >> 7)
     below = book[place]
     return below + (((book[place + 1] - below) * (u & 127)) >> 7)
@@ -167,7 +166,7 @@ def quantile(book: Any, table: Any, u: Any) -> Any:
 
 @jit
 def which(cumulative: Any, u: Any) -> Any:
-    """Give the first entry of a cumulative distribution that exceeds u, both in parts of 2**32."""
+    """Return the index of the first entry of a cumulative distribution above u, both in parts of 2**32."""
     place = 0
     while cumulative[place] <= u:
         place += 1

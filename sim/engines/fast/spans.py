@@ -1,7 +1,7 @@
-"""Online-ness in numba: the day rule of `sim.clients.presence`, evaluated lazily, with no memory of the past.
+"""Presence in numba: the day rule of `sim.clients.presence`, evaluated lazily, without memory of the past.
 
-`row` is one record of `sim.engines.fast.rows.ROW`; days and seconds count from base, local ones are shifted
-so that a day begins at 03:00 local time.
+`row` is a record of `sim.engines.fast.rows.ROW`. Days and seconds count from base; local days and seconds are
+shifted so that a day begins at 03:00 local time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DAY: Final = 86400
 
 @jit
 def _word(row: Any, day: Any) -> Any:
-    """Give the bits of a day: used, arrival, off, pause, from the highest."""
+    """Return the random bits of a day, from the highest: used, arrival, off, pause."""
     return draw(row.key, d.SLOT_DAY + day + c.DAYS_BEFORE)
 
 
@@ -31,7 +31,7 @@ def _kind(day: Any, book: Any) -> Any:
 
 @jit
 def _used(row: Any, day: Any, word: Any, book: Any) -> Any:
-    """Say whether a device is used on a local day."""
+    """Return whether a device is used on a local day."""
     chance = book[c.USED + 8 * row.presence + _kind(day, book)]
     if chance >= 65536:
         return True
@@ -41,12 +41,12 @@ def _used(row: Any, day: Any, word: Any, book: Any) -> Any:
 
 @jit
 def _left_on(row: Any, word: Any, book: Any) -> Any:
-    return part(word, 1) >= book[c.OFF + 2 * row.presence + (row.marks & TURNS_OFF)]
+    return part(word, 1) >= book[c.OFF + 2 * row.presence + (row.flags & TURNS_OFF)]
 
 
 @jit
 def _place(row: Any, word: Any, book: Any) -> Any:
-    """Give where in the population's order the device arrives and leaves that day, parts of 65536."""
+    """Return the device's place in the population's order of arrivals and departures that day, parts of 65536."""
     width = book[c.ARRIVAL_JITTER]
     u = np.int64(row.habit >> np.uint32(16)) + ((2 * part(word, 2) - 65536) * width >> 16)
     u = abs(u)  # folded at both ends, so that it stays uniform
@@ -61,7 +61,7 @@ def _arrival(row: Any, day: Any, word: Any, book: Any) -> Any:
 
 @jit
 def _departure(row: Any, day: Any, word: Any, book: Any) -> Any:
-    """Give departure, beginning and end of the break of a used day; without a break both are -1."""
+    """Return the departure of a used day and the beginning and end of its break, both -1 without a break."""
     weekend = 1 if _kind(day, book) >= 5 else 0
     place = _place(row, word, book)
     ends = quantile(book, c.LEAVE + weekend, place)
@@ -77,45 +77,45 @@ def _departure(row: Any, day: Any, word: Any, book: Any) -> Any:
 
 @jit
 def _was_left_on(row: Any, day: Any, book: Any) -> Any:
-    """Say whether the last used day before `day` left the device on."""
-    for one in range(day - 1, -c.DAYS_BEFORE - 1, -1):
-        word = _word(row, one)
-        if _used(row, one, word, book):
+    """Return whether the device was left on at the end of the last used day before `day`."""
+    for earlier in range(day - 1, -c.DAYS_BEFORE - 1, -1):
+        word = _word(row, earlier)
+        if _used(row, earlier, word, book):
             return _left_on(row, word, book)
     return False
 
 
 @jit
 def _next_up(row: Any, day: Any, book: Any) -> Any:
-    """Give the first arrival on `day` or later, in local seconds."""
-    for one in range(day, book[c.DAYS_END] - DAY_ZERO):
-        word = _word(row, one)
-        if _used(row, one, word, book):
-            return one * _DAY + _arrival(row, one, word, book)
+    """Return the first arrival on `day` or later, in local seconds."""
+    for later in range(day, book[c.DAYS_END] - DAY_ZERO):
+        word = _word(row, later)
+        if _used(row, later, word, book):
+            return later * _DAY + _arrival(row, later, word, book)
     return c.NEVER
 
 
 @jit
 def _next_down(row: Any, day: Any, enough: Any, book: Any) -> Any:
-    """Give when a device that is on as `day` begins goes off, in local seconds; exact up to `enough`."""
-    for one in range(day, book[c.DAYS_END] - DAY_ZERO):
-        if one * _DAY > enough:
-            return one * _DAY
-        word = _word(row, one)
-        if _used(row, one, word, book):
-            ends, away, _ = _departure(row, one, word, book)
+    """Return when a device that is on at the beginning of `day` goes off, in local seconds; exact up to `enough`."""
+    for later in range(day, book[c.DAYS_END] - DAY_ZERO):
+        if later * _DAY > enough:
+            return later * _DAY
+        word = _word(row, later)
+        if _used(row, later, word, book):
+            ends, away, _ = _departure(row, later, word, book)
             if away >= 0:
-                return one * _DAY + away
+                return later * _DAY + away
             if not _left_on(row, word, book):
-                return one * _DAY + ends
+                return later * _DAY + ends
     return c.NEVER
 
 
 @jit
 def span(row: Any, second: Any, enough: Any, book: Any) -> Any:
-    """Say whether a device is on at a second, and when that ends.
+    """Return whether a device is on at a second, and when that changes.
 
-    If it stays on past the second `enough`, the end is only some later second before which it stays on.
+    If the device stays on past the second `enough`, the result is only some later second up to which it stays on.
     """
     local = second + row.offset
     day = local // _DAY
@@ -137,14 +137,14 @@ def span(row: Any, second: Any, enough: Any, book: Any) -> Any:
 
 @jit
 def up_from(row: Any, second: Any, book: Any) -> Any:
-    """Give the first second from `second` on at which the device is on."""
+    """Return the first second from `second` on at which the device is on."""
     on, ends = span(row, second, second, book)
     return second if on else ends
 
 
 @jit
 def _user_from(row: Any, second: Any, book: Any) -> Any:
-    """Give the first second from `second` on at which the user is there."""
+    """Return the first second from `second` on at which the user is present."""
     local = second + row.offset
     day = local // _DAY
     clock = local - day * _DAY
@@ -163,15 +163,18 @@ def _user_from(row: Any, second: Any, book: Any) -> Any:
 
 @jit
 def ready_from(row: Any, second: Any, book: Any) -> Any:
-    """Give the first second from `second` on at which the device can get a token (T11, T12)."""
-    if row.marks & NEEDS_USER:
+    """Return the first second from `second` on at which the device can get a token (T11, T12)."""
+    if row.flags & NEEDS_USER:
         return _user_from(row, second, book)
     return up_from(row, second, book)
 
 
 @entry
 def states(rows: Any, seconds: Any, book: Any, on: Any, changes: Any, ready: Any) -> None:
-    """Fill, for each row and second: is it on, until when, and from when on it can get a token; (n, k) each."""
+    """Fill, for each row and second, `on`, when that `changes`, and when the device is `ready`: (n, k) each.
+
+    on : whether the device is on. ready : the first second from then on at which it can get a token.
+    """
     for device in range(len(rows)):
         for place in range(len(seconds)):
             on[device, place], changes[device, place] = span(rows[device], seconds[place], c.NEVER, book)

@@ -1,4 +1,4 @@
-"""The modelled online-ness beside its sources: the curve over the week, and how long devices stay on and off."""
+"""Modelled presence compared with its sources: the curve over the week, and how long devices stay on and off."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _MONDAY: Final = 1_767_571_200  # 2026-01-05 00:00 UTC
 
 
 @dataclass(frozen=True, eq=False)
-class PresenceDisplay:
+class PresenceComparison:
     """Model and sources as arrays.
 
-    source : (168,) share of people at work by hour of the week, Monday 00:00 first (ATUS 2022-23).
-    present : (168,) modelled share of laptops whose user is there. online : (4, 168) share of devices online by
+    source : (168,) share of people at work by hour of the week, starting on Monday at 00:00 (ATUS 2022-23).
+    present : (168,) modelled share of laptops whose user is present. online : (4, 168) share of devices online by
     class. up, down : (levels,) hours, quantiles at LEVELS of how long desktops (always-on and office, by the
-    model's mix) stay on and off; up_source, down_source : the same of the Weibull fits to Microsoft99.
+    model's mix) stay on and off. up_source, down_source : the same for the Weibull fits to Microsoft99.
     availability : (2,) share of the time that desktops are online, in the model and in the source.
     """
 
@@ -64,8 +64,8 @@ class PresenceDisplay:
         return _rms(np.log10(self.down / self.down_source))
 
     @classmethod
-    def of(cls, model: Model, devices: int = 1200, weeks: int = 8, seed: int = 1) -> PresenceDisplay:
-        """Let `devices` of each class live for some weeks, all in UTC, and compare."""
+    def of(cls, model: Model, devices: int = 1200, weeks: int = 8, seed: int = 1) -> PresenceComparison:
+        """Simulate `devices` of each class for some weeks, all in UTC, and compare."""
         lives = [_lives(model, code, devices, weeks, seed) for code in range(len(CLASSES))]
         online = np.array([_by_hour([on for on, _ in life], weeks) for life in lives])
         share = np.array(model.presence.mix[:2])
@@ -88,7 +88,7 @@ class PresenceDisplay:
         )
 
     def plot(self, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
-        """Draw the week and the quantiles, into two axes or a new figure."""
+        """Plot the week and the quantiles, into two axes or a new figure."""
         if axes is None:
             import matplotlib.pyplot as plt
 
@@ -120,7 +120,7 @@ class PresenceDisplay:
         ax.set(xlabel="quantile (%)", ylabel="hours")
         ours, theirs = self.availability
         ax.set_title(
-            f"How long: RMS of log10 ratio {self.rms_up:.2f} up, {self.rms_down:.2f} down; "
+            f"Up and down times: RMS of log10 ratio {self.rms_up:.2f} up, {self.rms_down:.2f} down; "
             f"availability {ours:.2f}, source {theirs:.2f}"
         )
         ax.legend(fontsize="small")
@@ -131,7 +131,7 @@ def _rms(difference: Curve) -> float:
 
 
 def _lives(model: Model, code: int, n: int, weeks: int, seed: int) -> list[tuple[Intervals, Intervals]]:
-    """Give (on, user) intervals of `n` devices of one class, in UTC, from a Monday on."""
+    """Return the (on, user) intervals of `n` devices of a class, in UTC, starting on a Monday."""
     traits = traits_like(n, model)
     draws = make_draws(model, traits, seed, code, _MONDAY, weeks * 7 * DAY_S)
     spec = spec_of(model, traits, draws, _MONDAY, 0)
@@ -139,7 +139,7 @@ def _lives(model: Model, code: int, n: int, weeks: int, seed: int) -> list[tuple
 
 
 def _by_hour(lives: list[Intervals], weeks: int) -> Curve:
-    """Give the share of lives that cover the middle of each hour of the week."""
+    """Return the share of lives that cover the middle of each hour of the week."""
     middles = np.arange(weeks * WEEK_HOURS) * HOUR_S + HOUR_S // 2
     total = np.zeros(len(middles))
     for life in lives:
@@ -149,7 +149,7 @@ def _by_hour(lives: list[Intervals], weeks: int) -> Curve:
 
 
 def _lengths(lives: list[Intervals], weeks: int) -> tuple[Curve, Curve]:
-    """Give the lengths of all up and down times that begin in the period and end before it does, in seconds."""
+    """Return the lengths of all up and down times that begin and end within the period, in seconds."""
     up, down = [], []
     end = weeks * 7 * DAY_S
     for life in lives:
@@ -162,7 +162,7 @@ def _lengths(lives: list[Intervals], weeks: int) -> tuple[Curve, Curve]:
 
 
 def _weibull(kind: str) -> tuple[float, float]:
-    """Give shape and scale (hours) of the Weibull fit to the up ("interval") or down ("duration") times."""
+    """Return shape and scale (hours) of the Weibull fit to the up ("interval") or down ("duration") times."""
     row = next(row for row in read_csv("microsoft99_availability_fits_hours.csv") if row[1] == "Wbl")
     return (float(row[2]), float(row[3])) if kind == "interval" else (float(row[4]), float(row[5]))
 
