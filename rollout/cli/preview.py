@@ -27,9 +27,9 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
     """Print the exact requests of what would be sent next. No request that changes anything goes out."""
     setting = workflow.world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
-    with directories.opened(database, setting, name, settings, known, only_look=True) as real:
+    with directories.opened(database, setting, name, settings, known, read_only=True) as real:
         now = max(directories.now(), plan.start)
-        decision, rows = foresee(plan, _record(database, known), directories.seen_as(setting, real), now)
+        decision, rows = foresee(plan, _record(database, known), directories.for_plan(plan, real), now)
         calls = real.plan_requests(rows)
         if as_json:
             requests = [call.document() for call in calls]

@@ -14,6 +14,7 @@ from rollout.api.choosing import check_alone
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
+from rollout.directory.registry import BACKENDS
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import LogFormat, set_up, tell
@@ -33,7 +34,10 @@ def run(
         str | None, typer.Argument(help="Plan id or digest; the latest plan by default.")
     ] = None,
     directory: Annotated[
-        str, typer.Option(help="Where to: embedded (a pretend world), adminservice or graph.")
+        str,
+        typer.Option(
+            help=f"Directory to change: {directories.EMBEDDED} (simulated), {' or '.join(BACKENDS)}."
+        ),
     ] = directories.EMBEDDED,
     settings: Settings = directories.DEFAULT_SETTINGS,
     speed: Annotated[

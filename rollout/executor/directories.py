@@ -1,4 +1,4 @@
-"""Real directories as `run` and `doctor` open them: settings, what the plan must match, who it was before."""
+"""Real directories as `run`, `doctor` and `withdraw` open them: settings, and what the plan must match."""
 
 from __future__ import annotations
 
@@ -10,38 +10,36 @@ from typing import TYPE_CHECKING
 
 from rollout.api import workflow
 from rollout.api.file_names import expand_one
+from rollout.directory.registry import BACKENDS
 from rollout.errors import RefusedError, UsageError
+from rollout.loop.ports import Directory
 from rollout.loop.undo import UndoDirectory
+from rollout.values import Plan
 
 if TYPE_CHECKING:
-    from rollout.directory.configmgr.directory import AdminServiceDirectory
-    from rollout.directory.graph.directory import GraphDirectory
-    from rollout.directory.http.pace import Time
-    from rollout.loop.ports import Directory
+    from rollout.directory.port import RealDirectory, Time
     from rollout.store import Database, StoredPlan
 
-    Real = AdminServiceDirectory | GraphDirectory
-
 EMBEDDED = "embedded"
-NAMES = (EMBEDDED, "adminservice", "graph")
+"""Name of the simulated directory."""
 IDENTITY = "identity"
-"""Kind of the session row that keeps which site or tenant a rollout was begun in."""
+"""Kind of the session row that keeps the site or tenant in which a rollout started."""
 DEFAULT_SETTINGS = Path("directory.toml")
 
 
 def check_name(name: str) -> None:
     """Raise a `UsageError` for a directory that does not exist."""
-    if name not in NAMES:
-        raise UsageError(f"--directory: expected {', '.join(NAMES)}, found '{name}'")
+    if name != EMBEDDED and name not in BACKENDS:
+        raise UsageError(f"--directory: expected {', '.join((EMBEDDED, *BACKENDS))}, found '{name}'")
 
 
 def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
     """Raise unless this plan may be executed in the real directory `name`."""
     if speed not in ("1", ""):
-        raise UsageError(f"--speed belongs to the embedded directory, found {speed} with {name}")
+        raise UsageError(f"--speed is for the simulated directory only, found {speed} with {name}")
     if not stored.approved_by:
         raise RefusedError(
-            f"{stored.id} (digest {stored.digest[:12]}) is not approved: a person must say yes before {name} is asked",
+            f"{stored.id} (digest {stored.digest[:12]}) is not approved: {name} is used only after a person approved",
             f'rollout approve {stored.id} --by "Your Name"',
         )
 
@@ -55,52 +53,47 @@ def opened(
     rollout_id: str | None,
     clock: Time | None = None,
     *,
-    only_look: bool = False,
-) -> Iterator[Real]:
+    read_only: bool = False,
+) -> Iterator[RealDirectory]:
     """Open a real directory for a stored plan; nothing is sent before its `prepare`.
 
-    clock : what it waits with; the machine's by default. only_look : nothing may be changed through it.
-    Raise a `RefusedError` if the policy is for another cloud than the settings.
+    clock : what it waits with; the machine's by default. read_only : nothing may be changed through it.
+    Raise a `RefusedError` if the policy does not fit the settings.
     """
     from rollout.directory.opening import open_directory
+    from rollout.directory.port import Opening, SystemTime
     from rollout.directory.settings import load_settings
     from rollout.workloads import WORKLOADS
 
-    loaded = load_settings(expand_one(settings, "--settings"))
     policy = workflow.policy_of(setting.stored)
-    if name == "graph" and loaded.graph is not None and loaded.graph.cloud != policy.cloud:
-        raise RefusedError(
-            f"the plan is for cloud '{policy.cloud}', {settings} says '{loaded.graph.cloud}'; nothing was sent",
-            "make the policy's cloud and the settings' cloud the same",
-        )
-    staged = policy.action == "workload"
-    directory = open_directory(
-        name,
-        loaded,
+    moves_workload = policy.action == "workload"
+    opening = Opening(
         setting.stored.plan,
         setting.fleet,
+        load_settings(expand_one(settings, "--settings")),
         identity=known_identity(database, rollout_id),
-        workload_bit=WORKLOADS[policy.workload].bit if staged else 0,
-        superset=policy.auto_enrollment if staged else "",
-        clock=clock,
+        cloud=policy.cloud,
+        workload_bit=WORKLOADS[policy.workload].bit if moves_workload else 0,
+        superset=policy.auto_enrollment if moves_workload else "",
+        clock=clock or SystemTime(),
     )
-    if only_look:
-        directory.only_look()
+    directory = open_directory(name, opening)
     try:
+        if read_only:
+            directory.set_read_only()
         yield directory
     finally:
         directory.close()
 
 
 def known_identity(database: Database, rollout_id: str | None) -> str:
-    """Give the site or tenant that a rollout was begun in, "" before its first contact."""
+    """Give the site or tenant in which a rollout started, "" before its first contact."""
     rows = database.reader(rollout_id).sessions() if rollout_id else ()
     return next((text for _, kind, text in rows if kind == IDENTITY), "")
 
 
-def seen_as(setting: workflow.World, directory: Real) -> Directory:
-    """Give the directory as the loop meets it: the other way round for an undo."""
-    plan = setting.stored.plan
+def for_plan(plan: Plan, directory: Directory) -> Directory:
+    """Give the directory as the loop uses it: an undo takes out what `apply` would add."""
     return UndoDirectory(plan, directory) if plan.is_undo else directory
 
 

@@ -148,7 +148,7 @@ def _opened(
     with directories.opened(database, setting, ways.directory, ways.settings, rollout_id, lively) as real:
         known = directories.known_identity(database, rollout_id)
         contact = _Contact(lively, real.server_now, None if known else real.identity)
-        yield directories.seen_as(setting, real), contact
+        yield directories.for_plan(setting.stored.plan, real), contact
 
 
 def embedded(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from building import MONDAY
 from directory_kinds import KINDS, MODEL, Opened
-from emulators.web import Fault
-from opened import Setting, fleet_plan, site, tenant
+from emulators.web import Fault, in_process
+from opened import FACTORIES, Setting, fleet_plan, network_of, site, tenant
 
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError, RefusedError
 from rollout.loop.drive import drive, pump
 from rollout.loop.undo import to_withdraw
@@ -194,25 +195,8 @@ def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
 
 def _over(kind: str, it: Setting, fresh: Setting) -> Any:
     """Give the fresh session's directory over the old session's emulator."""
-    from emulators.web import in_process
-    from opened import SITE_URL, Token
-
-    from rollout.directory.opening import open_directory
-    from rollout.directory.settings import DirectorySettings
-
-    settings = fresh.directory.settings
-    both = DirectorySettings(**{kind: settings})
-    assert SITE_URL
-    return open_directory(
-        kind,
-        both,
-        it.plan,
-        it.fleet,
-        clock=it.time,
-        http=in_process(it.emulator),
-        credential=Token(),
-        chance=lambda: 0.5,
-    )
+    opening = Opening(it.plan, it.fleet, {}, clock=it.time)
+    return FACTORIES[kind](fresh.directory.settings, opening, network_of(in_process(it.emulator)))
 
 
 @pytest.mark.parametrize("kind", ["adminservice", "graph"])

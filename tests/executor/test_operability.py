@@ -371,10 +371,10 @@ confirmed_pilot_by = "Kim"
 CRASH = """
 import sys
 from rollout.cli import main, run
-from rollout.directory.settings import SECRETS
+from rollout.directory.configmgr.settings import PASSWORD_ENV
 import os
 def broken(*_arguments, **_options):
-    secret = os.environ[SECRETS[0]]
+    secret = os.environ[PASSWORD_ENV]
     raise RuntimeError(f"a bug beside a secret of {len(secret)} letters")
 run.execute = broken
 sys.exit(main(["run", "--speed", "max", "-vv"]))
