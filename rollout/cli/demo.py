@@ -62,7 +62,7 @@ def _chain(
 ) -> dict[str, Any]:
     from rollout.api.report_facts import gather
     from rollout.cli.status import document as status_document
-    from rollout.executor.session import Ways, execute
+    from rollout.executor.session import RunOptions, execute
     from rollout.report import write_report
 
     def tell(step: str, text: str) -> None:
@@ -89,7 +89,9 @@ def _chain(
     )
     database.approve(plan_id, "demo", int(time.time()))
     rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))
-    progress = execute(database, plan_id, rollout_id, Ways(seed=seed, quiet=quiet, open_bar=bar, note=note))
+    progress = execute(
+        database, plan_id, rollout_id, RunOptions(seed=seed, quiet=quiet, open_bar=bar, note=note)
+    )
     final = status_document(database, rollout_id)["final"]
     tell("run", f"{rollout_id} {progress.state.value}: {progress.reason}")
     tell(

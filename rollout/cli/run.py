@@ -17,10 +17,10 @@ from rollout.cli.terminal import bar, emit, note, say, say_lines
 from rollout.directory.registry import BACKENDS
 from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
 from rollout.executor import directories
-from rollout.executor.logs import LogFormat, set_up, tell
+from rollout.executor.logs import LogFormat, log_event, set_up
 from rollout.executor.notify import Notice
 from rollout.executor.reporter import Channels
-from rollout.executor.session import Ways, execute
+from rollout.executor.session import RunOptions, execute
 from rollout.files import make_folder
 from rollout.text import instant, number, visible
 from rollout.values import Plan, Progress, State
@@ -117,7 +117,7 @@ def run(
     set_up(log_format, verbose, note)
     rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
     channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
-    ways = Ways(
+    options = RunOptions(
         directory,
         settings,
         known,
@@ -129,7 +129,7 @@ def run(
         open_bar=bar,
         note=note,
     )
-    progress = execute(database, stored.id, rollout_id, ways)
+    progress = execute(database, stored.id, rollout_id, options)
     if report is not None:
         last_report(database, stored.id, rollout_id, report, quiet=as_json)
     if as_json:
@@ -166,7 +166,7 @@ def last_report(database: Database, plan_id: str, rollout_id: str, folder: Path,
     try:
         write_report(gather(database, plan_id, rollout_id, int(time.time())), folder)
     except (UsageError, OSError) as error:
-        tell(f"the last report was not written: {error}", level=logging.WARNING)
+        log_event(f"the last report was not written: {error}", level=logging.WARNING)
     else:
         say(f"report: {folder / 'report.html'}", as_json=quiet)
 

@@ -1,9 +1,9 @@
-"""Real directories as `run`, `doctor` and `withdraw` open them: settings, and what the plan must match."""
+"""The directories that `run`, `doctor` and `withdraw` open: the simulated one, and real ones by their name."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +12,21 @@ from rollout.api import workflow
 from rollout.api.file_names import expand_one
 from rollout.directory.registry import BACKENDS
 from rollout.errors import RefusedError, UsageError
-from rollout.loop.ports import Directory
+from rollout.loop.ports import Clock, Directory, MembershipLog
 from rollout.loop.undo import UndoDirectory
-from rollout.values import Plan
+from rollout.values import HOUR_S, Plan
 
 if TYPE_CHECKING:
     from rollout.directory.port import RealDirectory, Time
     from rollout.store import Database, StoredPlan
+    from rollout.store.journal.reader import Told
 
 EMBEDDED = "embedded"
 """Name of the simulated directory."""
 IDENTITY = "identity"
 """Kind of the session row that keeps the site or tenant in which a rollout started."""
+INTERRUPTED = "interrupted"
+"""Kind of the session row that says how far a session came that a signal ended."""
 DEFAULT_SETTINGS = Path("directory.toml")
 
 
@@ -95,6 +98,46 @@ def known_identity(database: Database, rollout_id: str | None) -> str:
 def for_plan(plan: Plan, directory: Directory) -> Directory:
     """Give the directory as the loop uses it: an undo takes out what `apply` would add."""
     return UndoDirectory(plan, directory) if plan.is_undo else directory
+
+
+def simulated(
+    setting: workflow.World, seed: int, log: MembershipLog | None, speed: float | None = 1.0
+) -> Directory:
+    """Give the simulated directory of a plan; for an undo its full collection.
+
+    At maximum speed it may skip an hour of observations that decide nothing; at a speed people may command
+    between any two observations, so none is skipped.
+    """
+    import numpy as np
+
+    from sim.clients.draws import traits_of
+    from sim.simulation import world_of
+    from sim.world.directory import Collection
+
+    plan = setting.stored.plan
+    if plan.is_undo:
+        members = np.concatenate([phase.order for phase in plan.phases])
+        return UndoDirectory(plan, Collection(members, len(plan), log))
+    traits = traits_of(setting.fleet, setting.model)
+    skip_s = HOUR_S if speed is None else 0
+    return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
+
+
+def simulated_clock(start: int, speed: float | None, lived: int, sleep: Callable[[float], None]) -> Clock:
+    """Give the clock of the simulated directory; up to `lived` (Unix seconds) its time passes at once."""
+    from sim.world.directory import SimClock
+
+    return SimClock(start, speed, lived, sleep=sleep)
+
+
+def lived_until(record: Told) -> int:
+    """Give the last instant that a simulated directory is known to have reached, 0 before its first observation.
+
+    Its time stands still while nobody executes it, and never runs backwards.
+    """
+    observed = (point.at for point in record.points()[-1:])
+    ended = (at for at, kind, _ in record.sessions() if kind == INTERRUPTED)
+    return max((*observed, *ended), default=0)
 
 
 def now() -> int:
