@@ -28,6 +28,7 @@ from opened import FACTORIES, ROOT, SITE_URL, network_of
 from faults.outside import US, Door, Time, World
 from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.graph.settings import GraphSettings
+from rollout.directory.http.transport import TRUST_S
 from rollout.directory.port import Opening
 from rollout.errors import OutsideError
 from rollout.values import HOUR_S, Applied, Batch, DeviceOutcomes, IntArray, Observation, Outcome, Plan
@@ -240,6 +241,8 @@ def _refusal(fault: Fault, kind: str) -> Reply:
 
 class WireDoor(Door):
     """The directory as one session meets it: a new client, with nothing remembered."""
+
+    trusted_s = TRUST_S
 
     def __init__(self, world: WireWorld, session: Session) -> None:
         super().__init__(world, session)
