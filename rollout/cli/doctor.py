@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,9 +22,8 @@ from rollout.executor import directories
 from rollout.loop.ports import Directory
 from rollout.loop.undo import still_ours
 from rollout.planning import membership_drift
-
-if TYPE_CHECKING:
-    from rollout.store import Database
+from rollout.store import Database, open_database
+from sim.engines.engine import FAST
 
 ENOUGH_BYTES = 500_000_000
 
@@ -118,8 +117,6 @@ def _disk(db: str) -> Check:
 
 
 def _engine() -> Check:
-    from sim.engines.engine import FAST
-
     text = "the fast engine is available" if FAST else "numba is missing: the slower SimPy engine is used"
     return Check("engine", True, text)
 
@@ -134,8 +131,6 @@ def _database(db: str) -> list[Check]:
 
 
 def _journal(db: str) -> list[Check]:
-    from rollout.store import open_database
-
     if "://" not in db and not os.access(db, os.W_OK):
         return [Check("database", False, f"{db} is read-only")]
     with open_database(db, create=False) as database:

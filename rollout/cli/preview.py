@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +12,10 @@ from rollout.executor import directories
 from rollout.loop.decide import begin
 from rollout.loop.drive import foresee
 from rollout.loop.ports import Record
+from rollout.store import Database
 from rollout.text import instant, iso, number
 from rollout.values import Decision, IntArray
 from sim.world.journal import MemoryJournal
-
-if TYPE_CHECKING:
-    from rollout.store import Database
 
 SHOWN = 20
 """Devices that are named."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
 
 from rollout.api import stored_forecast
 from rollout.executor.background import BackgroundProcess, BackgroundTask
 from rollout.executor.logs import log_event
 from rollout.executor.reporter import Channels
 from rollout.loop.ports import Directory
+from rollout.store import SqlJournal
 from rollout.values import Plan
-
-if TYPE_CHECKING:
-    from rollout.store import SqlJournal
 
 REPORT_S = 30.0
 """Least seconds of real time between two refreshes of the report."""

@@ -6,20 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rollout.api import workflow
 from rollout.api.file_names import expand_one
+from rollout.directory.opening import open_directory
+from rollout.directory.port import Opening, RealDirectory, SystemTime, Time
 from rollout.directory.registry import BACKENDS
+from rollout.directory.settings import load_settings
 from rollout.errors import RefusedError, UsageError
 from rollout.loop.ports import Clock, Directory, MembershipLog
 from rollout.loop.undo import UndoDirectory
+from rollout.store import Database, StoredPlan
+from rollout.store.journal.reader import Told
 from rollout.values import HOUR_S, Plan
-
-if TYPE_CHECKING:
-    from rollout.directory.port import RealDirectory, Time
-    from rollout.store import Database, StoredPlan
-    from rollout.store.journal.reader import Told
+from rollout.workloads import WORKLOADS
+from sim.clients.draws import traits_of
+from sim.simulation import world_of
+from sim.world.directory import Collection, SimClock
 
 EMBEDDED = "embedded"
 """Name of the simulated directory."""
@@ -63,11 +68,6 @@ def opened(
     clock : what it waits with; the machine's by default. read_only : nothing may be changed through it.
     Raise a `RefusedError` if the policy does not fit the settings.
     """
-    from rollout.directory.opening import open_directory
-    from rollout.directory.port import Opening, SystemTime
-    from rollout.directory.settings import load_settings
-    from rollout.workloads import WORKLOADS
-
     policy = workflow.policy_of(setting.stored)
     moves_workload = policy.action == "workload"
     opening = Opening(
@@ -108,12 +108,6 @@ def simulated(
     At maximum speed it may skip an hour of observations that decide nothing; at a speed people may command
     between any two observations, so none is skipped.
     """
-    import numpy as np
-
-    from sim.clients.draws import traits_of
-    from sim.simulation import world_of
-    from sim.world.directory import Collection
-
     plan = setting.stored.plan
     if plan.is_undo:
         members = np.concatenate([phase.order for phase in plan.phases])
@@ -125,8 +119,6 @@ def simulated(
 
 def simulated_clock(start: int, speed: float | None, lived: int, sleep: Callable[[float], None]) -> Clock:
     """Give the clock of the simulated directory; up to `lived` (Unix seconds) its time passes at once."""
-    from sim.world.directory import SimClock
-
     return SimClock(start, speed, lived, sleep=sleep)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rollout.api import workflow
 from rollout.directory.port import RealDirectory
@@ -22,11 +21,9 @@ from rollout.executor.reporter import Channels, RunReporter
 from rollout.loop.decide import begin
 from rollout.loop.drive import Permit, drive, pump
 from rollout.loop.ports import Clock, Directory
+from rollout.store import Database, SqlJournal
 from rollout.text import instant, number
 from rollout.values import DAY_S, HOUR_S, Outcome, Plan, Progress
-
-if TYPE_CHECKING:
-    from rollout.store import Database, SqlJournal
 
 COMMANDS_S = 1.0
 """Seconds between two readings of people's commands while a chunk is being sent."""
