@@ -26,7 +26,7 @@ def pilot_from(database: Database, rollout: str | None) -> tuple[str, Pilot, Mod
     reader = database.reader(known.id)
     progress = reader.progress()
     if progress is None:
-        raise UsageError(f"expected a rollout that has begun, found {known.id} that has not", "rollout run")
+        raise UsageError(f"{known.id} has not started", "rollout run")
     outcomes = reader.outcomes()
     now = known_until(outcomes, progress.at)
     pilot = pilot_of(world.stored.plan, world.fleet, world.model, reader.batches(), outcomes, now)

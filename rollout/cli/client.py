@@ -82,7 +82,7 @@ def _sentences(story: Story) -> list[str]:
     if story.enrolled_at is not None:
         out.append(f"enrolled: {iso(story.enrolled_at)}")
     if story.flags is not None:
-        from rollout.cli.workloads import flag_lines
+        from rollout.api.workloads import flag_lines
         from rollout.workloads import WORKLOADS, decode
 
         found = decode(str(story.flags), story.cap)

@@ -60,8 +60,8 @@ def _fresh(path: Path) -> Path:
 def _chain(
     database: Database, clients: int, seed: int, runs: int, out: Path, *, quiet: bool
 ) -> dict[str, Any]:
-    from rollout.api.report_facts import gather
-    from rollout.cli.status import document as status_document
+    from rollout.api.report_facts import gather_report
+    from rollout.api.status import read_status
     from rollout.executor.session import Ways, execute
     from rollout.report import write_report
 
@@ -90,14 +90,14 @@ def _chain(
     database.approve(plan_id, "demo", int(time.time()))
     rollout_id = database.start_rollout(plan_id, "embedded", seed, "max", int(time.time()))
     progress = execute(database, plan_id, rollout_id, Ways(seed=seed, quiet=quiet, open_bar=bar, note=note))
-    final = status_document(database, rollout_id)["final"]
+    final = read_status(database, rollout_id).document.final.model_dump()
     tell("run", f"{rollout_id} {progress.state.value}: {progress.reason}")
     tell(
         "sum",
         " + ".join(f"{number(n)} {name.replace('_', ' ')}" for name, n in final.items())
         + f" = {number(sum(final.values()))}",
     )
-    written = write_report(gather(database, plan_id, rollout_id, int(time.time())), out)
+    written = write_report(gather_report(database, rollout_id), out)
     pictures = ", ".join(one.name for one in written if one.suffix == ".png")
     tell("report", f"{out / 'report.html'}; pictures: {pictures}")
     return {

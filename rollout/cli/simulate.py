@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rollout.api import workflow
+from rollout.api.decisions import write_decisions
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import TargetMissedError
-from rollout.files import write_file
-from rollout.text import json_text, number, span
+from rollout.text import number, span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.values import DecisionRow
     from sim.scenario import Targets
     from sim.simulation import Forecast
 
@@ -74,11 +70,6 @@ def simulate(
     if others := [name for name in TUNED_ONLY if getattr(targets, name)]:
         note(f"targets that only 'rollout tune' compares: {', '.join(others)}")
     _against_targets(forecast, targets)
-
-
-def write_decisions(path: Path, rows: Sequence[DecisionRow]) -> None:
-    """Write decision rows as JSON lines: what two runs of the same plan and seed have in common."""
-    write_file(path, "".join(json_text(asdict(row), sort_keys=True) + "\n" for row in rows))
 
 
 def show(known: str, plan_id: str, forecast: Forecast) -> None:

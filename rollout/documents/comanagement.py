@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rollout.documents.base import Code, Count, Document, Instant, told
 from rollout.values import FailureClass
-from rollout.workloads import Authority, Mode, Status
+from rollout.workloads import Authority, EnrollmentStatus, Mode
 
 
 class Funnel(Document):
@@ -20,11 +20,14 @@ class Funnel(Document):
     enrolled: Count = told("Devices that have enrolled.", "Enrolled")
 
 
+Join = Literal["hybrid", "entra", "unknown"]
+
+
 class StatusCount(Document):
     """Devices of one status and join."""
 
-    status: Status = told("The dashboard's status.")
-    join: Literal["hybrid", "entra", "unknown"] = told("How they are joined.")
+    status: EnrollmentStatus = told("The dashboard's status.")
+    join: Join = told("How they are joined.")
     devices: Count = told("Devices.")
 
 
@@ -38,7 +41,7 @@ class FailureCount(Document):
     next_action: str = told("What a person does about it.")
 
 
-class Standing(Document):
+class Enrollment(Document):
     """Where a fleet stands: of the latest rollout, or of an export of the site."""
 
     of: str = told("Which rollout or file.")
@@ -80,7 +83,7 @@ class Unenrolled(Document):
     right: str = told("The right order.")
 
 
-class Flags(Document):
+class DeviceWorkloads(Document):
     """A client's workload flags, read bit by bit."""
 
     comanaged: bool | None = told("Whether the device is co-managed; null unknown.")
@@ -93,7 +96,7 @@ class Flags(Document):
     authority: dict[str, Authority] = told("Who manages each workload, by its name.")
 
 
-class DeviceFlags(Flags):
+class DeviceFlags(DeviceWorkloads):
     """--flags, --device: one client."""
 
     device: str | None = told("The device as it was asked for; null for plain flags.")

@@ -9,15 +9,15 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Final,
     Hours,
     Instant,
     Rate,
     told,
 )
-from rollout.documents.comanagement import Flags
-from rollout.values import State, Verdict
+from rollout.documents.comanagement import DeviceWorkloads
+from rollout.documents.forecast import ForecastSummary
+from rollout.values import Outcome, State, Verdict
 
 
 class Goal(Document):
@@ -53,7 +53,7 @@ class Lease(Document):
     overdue: bool = told("Whether that is over.")
 
 
-class Status(Document):
+class StatusDocument(Document):
     """How a rollout stands; of `run`, how it ended."""
 
     rollout: str = told("The rollout's id, such as run-1.")
@@ -77,9 +77,19 @@ class Status(Document):
     decisions: Count = told("Decisions so far.")
     verdict: Verdict | Literal[""] = told('What the gate said last; "" before it said anything.')
     eta: End | None = told("When it will be done; null where nothing tells.")
-    forecast: Expected | None = told("The latest forecast; null before the first and after the end.")
+    forecast: ForecastSummary | None = told("The latest forecast; null before the first and after the end.")
     on_plan: str = told('How it stands against the simulation of its plan; "" unknown.')
     lease: Lease | None = told("Who executes it; null for nobody.")
+
+
+OutcomeName = Literal["pending", "enrolled", "failed", "rejected", "timed_out"]
+OUTCOME_NAMES: dict[Outcome, OutcomeName] = {
+    Outcome.PENDING: "pending",
+    Outcome.ENROLLED: "enrolled",
+    Outcome.FAILED: "failed",
+    Outcome.REJECTED: "rejected",
+    Outcome.TIMED_OUT: "timed_out",
+}
 
 
 class DeviceStatus(Document):
@@ -99,13 +109,11 @@ class DeviceStatus(Document):
         "Whether it was withdrawn from the collection; null for no."
     )
     withdrawn_at: Instant | None = told("UTC instant of that; null before.")
-    outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] | None = told(
-        "What became of it; null before its release."
-    )
+    outcome: OutcomeName | None = told("What became of it; null before its release.")
     since: Instant | None = told("UTC instant of that; null while pending.")
     code: Code | None = told("The last failure code; null for none.")
     name: str | None = told("The code's symbolic name; null without a code.")
-    workloads: Flags = told("Who manages its workloads.")
+    workloads: DeviceWorkloads = told("Who manages its workloads.")
 
 
 class DryRun(Document):
@@ -133,11 +141,14 @@ class DryRunOutside(Document):
     notes: list[str] = told("What was noticed of the directory, in sentences.")
 
 
+CommandName = Literal["pause", "resume", "abort", "exclude", "approve-gate"]
+
+
 class Command(Document):
     """A person's command was noted; it takes effect before the next chunk."""
 
     rollout: str = told("The rollout's id.")
-    command: Literal["pause", "resume", "abort", "exclude", "approve-gate"] = told("What was asked.")
+    command: CommandName = told("What was asked.")
     by: str = told("Who asked.")
     devices: Count = told("Devices that it names and that are not released yet; 0 for all.")
     released: list[str] = told("Ids of named devices that were released already and stay members.")

@@ -7,7 +7,6 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Hours,
     HoursInterval,
     HumanStep,
@@ -16,6 +15,7 @@ from rollout.documents.base import (
     Share,
     told,
 )
+from rollout.documents.forecast import ForecastSummary
 from rollout.values import FailureClass, Severity, Verdict
 from rollout.values.progress import Tone
 
@@ -32,7 +32,7 @@ class ReportFinal(Document):
     excluded: Count = told("Devices that are not in the plan.")
 
 
-class ReportStanding(Document):
+class ReportAssessment(Document):
     """The three answers of the first screen, in the words of the page."""
 
     tone: Tone = told("How the headline is meant.")
@@ -146,11 +146,11 @@ class Report(Document):
     devices: Count = told("Devices of the inventory.")
     released: Count = told("Devices released so far.")
     final: ReportFinal = told("Devices by what became of them, or what the simulation expects.")
-    standing: ReportStanding = told("The first screen.")
+    standing: ReportAssessment = told("The first screen.")
     funnel: ReportFunnel = told("How far devices have come.")
     excluded: dict[str, Count] = told("Devices that are not in the plan, by reason.")
     exclusions: list[Exclusion] = told("The same in words, the largest first.")
-    expected: Expected | None = told("The latest forecast; null before the first and after the end.")
+    expected: ForecastSummary | None = told("The latest forecast; null before the first and after the end.")
     on_plan: str = told('How it stands against the simulation of its plan; "" unknown.')
     runs: Count | None = told("Replications of the simulation; null where there is none.")
     seed: Count | None = told("Its seed; null where there is none.")

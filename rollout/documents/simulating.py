@@ -10,7 +10,6 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Final,
     Hours,
     HoursInterval,
@@ -71,24 +70,6 @@ class Demo(Document):
     eta_hours: HoursInterval = told("Hours until it is done, as simulated before.")
     report: str = told("Path of the page.")
     seconds: Annotated[float, Field(ge=0)] = told("Seconds of real time that the whole job took.")
-
-
-class Eta(Expected):
-    """A forecast, with how it was made."""
-
-    runs: Count = told("Ways on that were played.")
-    failed_surely: Annotated[list[Count], Field(min_length=2, max_length=2)] = told(
-        "Devices failed in the end, least and most, by counts alone: an any-time interval of 95 %."
-    )
-    matched: Share = told("Share of the released devices that stand where the assumptions would have them.")
-
-
-class Forecast(Document):
-    """When a running rollout will be done."""
-
-    rollout: str = told("The rollout's id.")
-    eta: Eta | None = told("The forecast; null for a rollout that has ended.")
-    on_plan: str = told("How it stands against the simulation of its plan, in a sentence.")
 
 
 class Estimate(Document):
