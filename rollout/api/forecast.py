@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollout.api import workflow
+from rollout.api.scenarios import world_of_plan
 from rollout.errors import UsageError
 from rollout.text import span
 from rollout.values import Outcome
@@ -33,7 +33,7 @@ def eta_of_rollout(
     from sim.forecast.continuation import eta_of
 
     known = database.rollout(rollout)
-    world = workflow.world_of_plan(database, known.plan_id)
+    world = world_of_plan(database, known.plan_id)
     standing = standing_of(database, known.id)
     if standing.progress.state.is_final:
         return None

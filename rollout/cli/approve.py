@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import UsageError
@@ -36,7 +36,7 @@ def approve(
     """
     if not by.strip():
         raise UsageError("--by: expected the name of who approves, found nothing", 'write --by "Your Name"')
-    database = workflow.open_db(db)
+    database = open_db(db)
     now = int(time.time())
     if gate:
         from rollout.cli.control import give

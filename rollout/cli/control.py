@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.api import workflow
 from rollout.api.choosing import to_command
 from rollout.api.control import find_devices, user
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import RefusedError, UsageError
@@ -33,7 +33,7 @@ def pause(
     verbose: Verbose = 0,
 ) -> None:
     """Stop releasing; what was released goes on. Example: rollout pause --reason "help desk is full"."""
-    give(workflow.open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
+    give(open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
 
 
 def resume(
@@ -45,7 +45,7 @@ def resume(
     verbose: Verbose = 0,
 ) -> None:
     """Release on after a pause. Example: rollout resume."""
-    give(workflow.open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
+    give(open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
 
 
 def abort(
@@ -57,7 +57,7 @@ def abort(
     verbose: Verbose = 0,
 ) -> None:
     """End a rollout for good; nobody else is released. Example: rollout abort --reason "wrong collection"."""
-    give(workflow.open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
+    give(open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
 
 
 def exclude(
@@ -73,7 +73,7 @@ def exclude(
 
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = to_command(database, rollout)
     plan = database.plan(known.plan_id)
     rows = find_devices(database, plan.inventory_id, devices)

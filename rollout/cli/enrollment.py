@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import has_db, open_db
 from rollout.api.file_names import expand_one
 from rollout.api.staging import left_rows
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
@@ -70,9 +70,7 @@ def enrollment(
         _unenroll(unenroll, as_json=as_json)
         return
     if before is not None and after is not None:
-        _change(
-            workflow.open_db(db) if workflow.has_db(db) else None, transition(before, after), as_json=as_json
-        )
+        _change(open_db(db) if has_db(db) else None, transition(before, after), as_json=as_json)
         return
     if file is not None:
         from rollout.exports.comanagement import read_comanagement
@@ -81,10 +79,10 @@ def enrollment(
         standing = count_states(map(read_state, read_comanagement(export, REQUIRED)))
         _show(standing, f"the site's export {export.name}", as_json=as_json)
         return
-    if not workflow.has_db(db):
+    if not has_db(db):
         _show_changes(as_json=as_json)
         return
-    database = workflow.open_db(db)
+    database = open_db(db)
     for known in reversed(database.rollouts()):
         plan = database.plan(known.plan_id).plan
         if not plan.is_undo:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.forecast import eta_of_rollout, verdict_of
-from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose, worker_count
 from rollout.cli.terminal import emit, say
 from rollout.text import instant, iso, number
 
@@ -38,9 +38,9 @@ def forecast(
     """
     from sim.workers import workers_of
 
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
-    with workers_of(workflow.workers_here(workers), cluster) as hands:
+    with workers_of(worker_count(workers), cluster) as hands:
         found = eta_of_rollout(database, known.id, calibrated=calibrated, runs=runs, seed=seed, workers=hands)
     verdict = verdict_of(database, known.id)
     if as_json:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.api import stored_forecast, workflow
+from rollout.api import stored_forecast
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, say, say_lines
 from rollout.errors import DatabaseError
@@ -43,7 +44,7 @@ def report(
     from rollout.api.report_facts import gather
     from rollout.report import json_report, text_report, write_report
 
-    database = workflow.open_db(db)
+    database = open_db(db)
     if audit:
         show_audit(database, target, as_json=as_json)
         return

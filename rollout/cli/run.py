@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.api import workflow
 from rollout.api.choosing import check_alone
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
@@ -96,7 +96,7 @@ def run(
         usable(report)
     if notify:
         Notice(notify)  # a wrong URL is refused before anything is done
-    database = workflow.open_db(db)
+    database = open_db(db)
     stored = database.plan(digest or database.latest_plan())
     known = same_as_begun(database, stored.id, directory, seed)
     check_alone(database, stored, directory)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.api import exclusions, stored_forecast, workflow
+from rollout.api import exclusions, stored_forecast
+from rollout.api.databases import open_db
+from rollout.api.scenarios import policy_of
 from rollout.api.status import Looks, Standing
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, out, say
@@ -38,10 +40,10 @@ def status(
 
     Example: rollout status --watch
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
     if decisions is not None:
-        from rollout.cli.simulate import write_decisions
+        from rollout.api.decisions import write_decisions
 
         write_decisions(decisions, database.reader(known.id).decisions())
     if device:
@@ -208,7 +210,7 @@ def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) 
     comanaged, flags = flags_of(database.inventory(stored.inventory_id).fleet, row)
     action = stored.plan.action
     enrolled = done and not stored.plan.is_undo
-    site_version = workflow.policy_of(stored).site_version or None
+    site_version = policy_of(stored).site_version or None
     document = flags_document(flags, 1 if enrolled else comanaged, site_version)
     if enrolled and action.startswith("workload:"):
         for moved in moves_with(action.removeprefix("workload:")):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.api import workflow
 from rollout.api.choosing import to_command
 from rollout.api.control import find_devices, user
+from rollout.api.databases import open_db
+from rollout.api.scenarios import world_of_plan
 from rollout.api.staging import staged_devices
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Settings, Verbose
 from rollout.cli.terminal import emit, note, say
@@ -51,7 +52,7 @@ def withdraw(
 
     Example: rollout withdraw PC-0042 --reason "board member, call first"
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = to_command(database, rollout)
     stored = database.plan(known.plan_id)
     if stored.plan.is_undo:
@@ -155,7 +156,7 @@ def _opened(
     database: Database, known: StoredRollout, settings: Path, lively: LivelyTime
 ) -> Iterator[tuple[Directory, int]]:
     """Open the directory of a rollout; give it with the present instant by its clock."""
-    setting = workflow.world_of_plan(database, known.plan_id)
+    setting = world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
         now = max((reader.progress() or begin(setting.stored.plan)).at, lived_until(reader))

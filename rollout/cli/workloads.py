@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.file_names import expand_one
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, say, table
@@ -80,7 +80,7 @@ def flags_of(fleet: Fleet, row: int) -> tuple[int, Flags]:
 def _of_inventory(db: str, device: str) -> tuple[int, Flags]:
     from rollout.api.control import find_devices
 
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.inventory_id(None)
     row = find_devices(database, known, [device])[0]
     return flags_of(database.inventory(known).fleet, row)
