@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rollout.api.library import facts_of as facts_of
+    from rollout.api.simulation import facts_of as facts_of
     from rollout.exports.reading import read_exports as read_exports
     from rollout.planning.planner import make_plan as make_plan
     from rollout.policy import Policy as Policy
@@ -36,7 +36,7 @@ _HOME: Final = {
     "Policy": "rollout.policy",
     "ReportFacts": "rollout.report",
     "State": "rollout.values",
-    "facts_of": "rollout.api.library",
+    "facts_of": "rollout.api.simulation",
     "make_plan": "rollout.planning.planner",
     "open_database": "rollout.store",
     "pictures_of": "rollout.report.pictures.displays",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,22 +87,15 @@ NO_VERBS = {
 LARGEST = 24
 """Modules that one folder may hold. `cli` has one per command."""
 
-COMMANDS = ("rollout.cli", "rollout.api", "rollout.executor", "rollout.documents")
-"""What every command loads, or may load."""
-
-HEAVY = {
-    "distributed",
-    "matplotlib",
-    "numba",
-    "optuna",
-    "scipy",
-    "simpy",
-    "sqlmodel",
-    "sqlalchemy",
-    "alembic",
-    "jinja2",
+SLOW_TO_IMPORT = {
+    *("distributed", "matplotlib", "numba", "optuna", "scipy", "simpy", "jinja2"),
+    *("sqlmodel", "sqlalchemy", "alembic", "pydantic", "numpy"),
 }
-"""Packages that nothing may import just because `rollout --help` was asked for."""
+"""Packages that `rollout --help` must not wait for."""
+NEEDS_DATABASE = {"sqlmodel", "sqlalchemy", "alembic", "pydantic", "numpy"}
+"""Those that a command needs that reads or writes the journal."""
+QUICK = ("status", "pause", "resume", "abort", "exclude", "approve")
+"""Commands that people type while they wait for the answer."""
 
 
 def modules() -> list[Path]:
@@ -162,11 +158,16 @@ def test_a_module_imports_only_what_its_part_may(module: str) -> None:
     assert wrong == EXCEPTIONS.get(module, set())
 
 
-@pytest.mark.parametrize("module", [one for one in MODULES if not one.startswith("rollout.cli")])
+def is_command_line(module: str) -> bool:
+    """Whether a module is the package `cli` or in it; `rollout.client` is not."""
+    return module == "rollout.cli" or module.startswith("rollout.cli.")
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if not is_command_line(one)])
 def test_nothing_imports_the_command_line(module: str) -> None:
     """Only `python -m rollout` does."""
     if module != "rollout.__main__":
-        assert [one for one in imports_of(MODULES[module]) if one.startswith("rollout.cli")] == []
+        assert [one for one in imports_of(MODULES[module]) if is_command_line(one)] == []
 
 
 def test_commands_do_not_import_commands() -> None:
@@ -234,14 +235,32 @@ def top_imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "path",
-    [one for one in modules() if name_of(one).startswith(COMMANDS)],
-    ids=lambda path: name_of(path),
-)
-def test_verbs_import_heavy_packages_only_where_they_use_them(path: Path) -> None:
-    """`rollout --help` must not wait for a plotting library or a compiler."""
-    assert not top_imports(path) & HEAVY
+def loaded_by(code: str) -> set[str]:
+    """Run Python code in a process of its own; give the packages that are loaded at its end."""
+    report = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return set(done.stdout.split())
+
+
+def test_the_overview_of_commands_waits_for_no_large_package() -> None:
+    """`rollout --help` imports no command."""
+    loaded = loaded_by("import rollout.cli.app")
+    assert "typer" in loaded
+    assert not loaded & SLOW_TO_IMPORT
+
+
+@pytest.mark.parametrize("verb", QUICK)
+def test_a_quick_command_waits_for_no_plots_or_compilers(verb: str) -> None:
+    """Whatever lies below it imports them where they are used."""
+    loaded = loaded_by(f"from rollout.cli.app import function_of; function_of({verb!r})")
+    assert "rollout" in loaded
+    assert not loaded & (SLOW_TO_IMPORT - NEEDS_DATABASE)
 
 
 NO_TEXT = {("os", "open"), ("_OPENER", "open")}

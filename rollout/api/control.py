@@ -1,4 +1,4 @@
-"""What people ask of a rollout: pause, resume, abort, exclude devices, approve a gate.
+"""What people ask of a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
 
 A command is written into the journal, where the executor reads it before its next chunk.
 """
@@ -12,12 +12,92 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.api.choosing import to_command
 from rollout.documents.executing import Command, CommandName
+from rollout.documents.planning import Approval
 from rollout.errors import RefusedError, UsageError
-from rollout.store import Database, StoredRollout
-from rollout.text import instant, is_plain, visible
+from rollout.planning.change import OUTSIDE_WINDOWS
+from rollout.planning.planner import late_start
+from rollout.store import Database, StoredPlan, StoredRollout
+from rollout.text import instant, is_plain, iso, visible
 from rollout.values import Plan
+
+
+def approve_plan(database: Database, plan: str | None = None, *, by: str) -> Approval:
+    """Approve a plan, given by id or digest, the latest by default. by : the person's name.
+
+    Raise `UsageError` for an empty name or an unknown plan.
+    """
+    require_name(by)
+    now = int(time.time())
+    stored = database.plan(plan or database.latest_plan())
+    database.approve(stored.id, by, now)
+    return Approval(
+        plan=stored.id,
+        digest=stored.digest,
+        approved_by=by,
+        approved_at=iso(now),
+        warnings=_warnings(database, stored, now),
+    )
+
+
+def require_name(by: str) -> None:
+    """Raise `UsageError` if nobody is named: an approval is a person's."""
+    if not by.strip():
+        raise UsageError("--by is required: the name of the person who approves", 'write --by "Your Name"')
+
+
+def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
+    """Give what a person should know of the plan now; a generated fleet has its own time."""
+    found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
+    if database.is_made_up(stored.inventory_id):
+        return (*found, "the fleet of this plan is made up")
+    late = late_start(stored.plan.start, now)
+    return (*found, late) if late else found
+
+
+def under_way(database: Database) -> list[StoredRollout]:
+    """Give the rollouts that have started and neither ended nor were told to end, the oldest first."""
+    return [
+        known
+        for known in database.rollouts()
+        if known.state is not None
+        and not known.state.is_final
+        and not database.reader(known.id).commands().aborted
+    ]
+
+
+def to_command(database: Database, key: str | None) -> StoredRollout:
+    """Give the rollout that a command is for: the named one, else the one under way, else the latest.
+
+    Raise `UsageError` if none of several was named.
+    """
+    if key is not None:
+        return database.rollout(key)
+    several = under_way(database)
+    if len(several) > 1:
+        names = ", ".join(f"{known.id} ({database.plan(known.plan_id).plan.name})" for known in several)
+        raise UsageError(
+            f"{len(several)} rollouts are under way: {names}",
+            f"name the one to command, as in 'rollout pause {several[-1].id}'",
+        )
+    return several[0] if several else database.rollout(None)
+
+
+def require_no_other_rollout(database: Database, stored: StoredPlan, directory: str) -> None:
+    """Raise `RefusedError` if a plan would start while another one fills or empties the same collection.
+
+    Two executors of two plans would add up what each paces, and neither gate would see the other's devices.
+    """
+    for known in under_way(database):
+        if known.plan_id == stored.id:
+            return
+        other = database.plan(known.plan_id).plan
+        if known.directory == directory and other.collection == stored.plan.collection:
+            raise RefusedError(
+                f"{known.id} of {known.plan_id} is under way with collection '{other.collection}'; {stored.id} cannot "
+                "start before it is finished or aborted; nothing was sent",
+                f"continue it: rollout run {known.plan_id}; or end it: rollout abort {known.id}",
+            )
 
 
 def pause(database: Database, rollout: str | None = None, *, by: str = "", reason: str = "") -> Command:
@@ -79,7 +159,9 @@ def exclude_devices(
         )
     waiting = tuple(row for row in rows if row not in late)
     too_late = {str(stored.plan.ids[row]): sentence for row, sentence in late.items()}
-    command = _record(database, known, "exclude", by=by, reason=reason, rows=waiting, released=list(too_late))
+    command = _record(
+        database, known, "exclude", by=by, reason=reason, rows=waiting, released=tuple(too_late)
+    )
     return Exclusion(command, too_late)
 
 
@@ -107,13 +189,13 @@ def _record(
     reason: str,
     rows: tuple[int, ...] = (),
     phase: int = -1,
-    released: Sequence[str] = (),
+    released: tuple[str, ...] = (),
 ) -> Command:
     """Write a command into the journal. released : ids of named devices for which it comes too late."""
     _refuse_if_final(database, known)
     name = by or user()
     database.command(known.id, command, by=name, reason=reason, at=int(time.time()), rows=rows, phase=phase)
-    return Command(rollout=known.id, command=command, by=name, devices=len(rows), released=list(released))
+    return Command(rollout=known.id, command=command, by=name, devices=len(rows), released=released)
 
 
 def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) -> tuple[int, ...]:

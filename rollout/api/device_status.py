@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from rollout.api import exclusions, workflow
+from typing import Literal
+
+from rollout.api import exclusions
 from rollout.api.control import find_devices
-from rollout.api.withdrawal import withdrawal_of
+from rollout.api.scenarios import policy_of
 from rollout.api.workloads import flags_of, workloads_of_device
 from rollout.documents.comanagement import DeviceWorkloads
 from rollout.documents.executing import OUTCOME_NAMES, DeviceStatus
-from rollout.store import Database, StoredPlan
+from rollout.store import Database, JournalReader, StoredPlan
 from rollout.text import iso
 from rollout.values import Outcome
 from rollout.values.failures import explain
@@ -29,7 +31,7 @@ def read_device_status(database: Database, device: str, rollout: str | None = No
     if phase is None:
         excluded = exclusions.of_device(plan, row, database.findings(stored.inventory_id))
     batch = next((batch for batch in reader.batches() if (batch.rows == row).any()), None)
-    withdrawal, withdrawn_at = withdrawal_of(reader, row)
+    withdrawal, withdrawn = _withdrawal(reader, row)
     outcomes = reader.outcomes()
     outcome = Outcome(int(outcomes.outcome[row])) if outcomes.outcome[row] >= 0 else None
     is_known = outcome is not None
@@ -47,7 +49,7 @@ def read_device_status(database: Database, device: str, rollout: str | None = No
         batch=batch.number + 1 if batch else None,
         released_at=iso(batch.at) if batch else None,
         withdrawal=withdrawal,
-        withdrawn_at=withdrawn_at,
+        withdrawn_at=withdrawn,
         outcome=OUTCOME_NAMES[outcome] if outcome is not None else None,
         since=iso(int(outcomes.at[row])) if is_known and outcomes.at[row] >= 0 else None,
         code=failure.hex if failure else None,
@@ -67,5 +69,19 @@ def _workloads(database: Database, stored: StoredPlan, row: int, *, is_done: boo
     moved: tuple[str, ...] = ()
     if is_enrolled and action.startswith("workload:"):
         moved = tuple(moves_with(action.removeprefix("workload:")))
-    site_version = workflow.policy_of(stored).site_version or None
+    site_version = policy_of(stored).site_version or None
     return workloads_of_device(flags, 1 if is_enrolled else comanaged, site_version, moved)
+
+
+def withdrawn_at(reader: JournalReader, row: int) -> int | None:
+    """Give when a device was taken out, Unix seconds; None if it was not."""
+    answers = reader.withdrawals()
+    return next((at for at, answer in answers if row in answer.accepted or row in answer.adopted), None)
+
+
+def _withdrawal(reader: JournalReader, row: int) -> tuple[Literal["done", "asked"] | None, str | None]:
+    """Give ("done" or "asked", UTC instant of it) of a device's withdrawal; None where nobody asked."""
+    at = withdrawn_at(reader, row)
+    if at is not None:
+        return "done", iso(at)
+    return ("asked", None) if row in reader.commands().withdrawn else (None, None)

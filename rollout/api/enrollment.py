@@ -111,38 +111,21 @@ def _document(fleet: FleetState, source: str) -> Enrollment:
             initiated=fleet.funnel[Step.INITIATED],
             enrolled=fleet.funnel[Step.ENROLLED],
         ),
-        status=[
-            StatusCount.model_validate({"status": status, "join": join, "devices": count})
+        status=tuple(
+            StatusCount.build(None, status=status, join=join, devices=count)
             for (status, join), count in sorted(fleet.status.items())
-        ],
-        failures=[
-            FailureCount(
-                code=known.hex,
-                name=known.name,
-                kind=known.kind,
-                devices=count,
-                next_action=known.next_action,
-            )
+        ),
+        failures=tuple(
+            FailureCount.build(known, code=known.hex, devices=count)
             for code, count in fleet.failures.most_common()
             for known in (explain(code),)
-        ],
+        ),
     )
 
 
 def list_mode_changes() -> Changes:
     """Give every change of automatic enrollment: what it does, and whether a phased plan allows it."""
-    return Changes(
-        changes=[
-            Change(
-                before=change.before,
-                after=change.after,
-                allowed=change.allowed,
-                sentence=change.sentence,
-                next_action=change.next_action,
-            )
-            for change in TRANSITIONS.values()
-        ]
-    )
+    return Changes(changes=tuple(Change.build(change) for change in TRANSITIONS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +142,9 @@ class ModeChange:
         held = 0
         if groups is not None and change.after is Mode.ALL and change.before is not Mode.ALL:
             held = groups.held  # they begin to enroll all the same
-        return ChangeCounted(
-            before=change.before,
-            after=change.after,
+        return ChangeCounted.build(
+            change,
             allowed=change.fits(groups),
-            sentence=change.sentence,
-            next_action=change.next_action,
             begin_to_enroll=change.enrolls(groups) if groups else None,
             of_them_held_back=held if groups else None,
             stop_to_enroll=change.stops(groups) if groups else None,
@@ -187,7 +167,7 @@ def judge_unenrollment(steps: Sequence[str]) -> Unenrolled:
         )
     judged = judge_unenroll([Leave[name] for name in names])
     order = "; then ".join(step.value for step in UNENROLL_ORDER)
-    return Unenrolled(out_for_good=judged.out_for_good, sentences=list(judged.sentences), right=order)
+    return Unenrolled(out_for_good=judged.out_for_good, sentences=judged.sentences, right=order)
 
 
 def _groups(database: Database) -> Groups | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.api import workflow
 from rollout.api.calibration import pilot_from
-from rollout.api.plan_comparison import on_plan
+from rollout.api.scenarios import world_of_plan
+from rollout.api.status import on_plan
 from rollout.documents.forecast import ForecastDetails, RolloutForecast
 from rollout.errors import UsageError
 from rollout.store import Database
@@ -55,7 +55,7 @@ def forecast_rollout(
     Raise a `UsageError` for a rollout that has not started.
     """
     known = database.rollout(rollout)
-    world = workflow.world_of_plan(database, known.plan_id)
+    world = world_of_plan(database, known.plan_id)
     snapshot = snapshot_of(database, known.id)
     forecast = None
     if not snapshot.progress.state.is_final:

@@ -1,4 +1,4 @@
-"""Gather what a report shows: plan, journal, simulation and findings, as `rollout.report` wants them."""
+"""Gather what a report shows: plan, journal, simulation and findings, as `rollout.report` needs them; and the audit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from rollout.api import stored_forecast
 from rollout.api.exclusions import rows_of
-from rollout.api.plan_comparison import on_plan
+from rollout.api.status import on_plan
+from rollout.documents import reporting as documents
+from rollout.errors import DatabaseError
 from rollout.gates import boundary, groups_of
 from rollout.planning import nominal_batches
 from rollout.report.facts import (
@@ -28,6 +30,7 @@ from rollout.report.facts import (
     Track,
 )
 from rollout.store import Database, JournalReader
+from rollout.text import iso
 from rollout.values import (
     HOUR_S,
     UNKNOWN,
@@ -283,3 +286,23 @@ def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
     if progress.state is State.FINISHED:
         return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
     return ()
+
+
+def read_audit(database: Database, rollout: str | None = None) -> documents.Audit:
+    """Give every decision, command and change of the lease of a rollout, the latest by default.
+
+    Decisions have the directory's time, commands and leases this machine's. Raise `DatabaseError` if the chain of
+    seals is broken.
+    """
+    known = database.rollout(rollout)
+    broken = database.verify_chain(known.id)
+    if broken:
+        raise DatabaseError(
+            f"journal of {known.id}, row {broken.number}: {broken.sentence}", "restore a backup"
+        )
+    rows = tuple(
+        documents.AuditRow(at=iso(at), who=who, what=what, why=why)
+        for at, who, what, why in database.reader(known.id).audit()
+        if what != stored_forecast.KIND
+    )
+    return documents.Audit(rollout=known.id, digest=known.digest, audit=rows)

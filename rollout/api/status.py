@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rollout.api import stored_forecast
-from rollout.api.plan_comparison import compare_with_plan
 from rollout.documents.base import Final
 from rollout.documents.executing import End, Goal, Lease, PerHour, StatusDocument
 from rollout.documents.forecast import ForecastSummary
 from rollout.planning import nominal_batches
 from rollout.store import Database, LeaseInfo
-from rollout.text import instant, iso
+from rollout.text import instant, iso, span
 from rollout.values import (
     DAY_S,
     HOUR_S,
+    ON_COURSE,
     DecisionRow,
     LongArray,
     Outcome,
@@ -260,13 +261,13 @@ def _final(plan: Plan, totals: Sequence[int]) -> Final:
     """Give devices by outcome; the numbers sum to the inventory."""
     counts = {key.name.lower(): totals[key] for key in Outcome if key is not Outcome.PENDING}
     pending = plan.planned - sum(counts.values())
-    return Final.model_validate({**counts, "pending": pending, "excluded": len(plan) - plan.planned})
+    return Final(**counts, pending=pending, excluded=len(plan) - plan.planned)
 
 
 def _lease(info: LeaseInfo, is_overdue: bool) -> Lease | None:
     if not info.holder:
         return None
-    return Lease(holder=info.holder, since=iso(info.since), expires=iso(info.expires), overdue=is_overdue)
+    return Lease.build(info, since=iso(info.since), expires=iso(info.expires), overdue=is_overdue)
 
 
 def executor(info: LeaseInfo, is_overdue: bool) -> str:
@@ -275,3 +276,35 @@ def executor(info: LeaseInfo, is_overdue: bool) -> str:
         return "no executor is running; 'rollout run' resumes it"
     until = "overdue since" if is_overdue else "renewed until"
     return f"executed by {info.holder} since {iso(info.since)}, {until} {iso(info.expires)}"
+
+
+def on_plan(database: Database, rollout: str) -> str:
+    """Say whether a stored rollout keeps to its plan, by the latest simulation of that plan."""
+    known = database.rollout(rollout)
+    points = database.reader(rollout).points()
+    if not points:
+        return "nothing was observed yet"
+    enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
+    return compare_with_plan(database.simulations(known.plan_id), points[-1].at, enrolled)
+
+
+def compare_with_plan(simulation: Mapping[str, Any] | None, at: int, enrolled: int) -> str:
+    """Say whether the enrolled devices lie within the outermost band of the plan's simulation, or nearly so.
+
+    simulation : as it is stored (`start`, `enrolled` with quantiles and values by hour, `summary`), None if there is
+    none. at : Unix seconds at which `enrolled` devices were counted.
+    """
+    if simulation is None:
+        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
+    bands = simulation["enrolled"]
+    levels, values = list(bands["quantiles"]), np.asarray(bands["values"])
+    hour = min(max(0, (at - simulation["start"]) // HOUR_S - 1), values.shape[1] - 1)
+    low, middle, high = (values[row, hour] for row in (0, levels.index(0.5), -1))
+    final = simulation["summary"]["final"]
+    slack = ON_COURSE * (sum(final.values()) - final["excluded"])
+    band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
+    if low - slack <= enrolled <= high + slack:
+        return f"on plan: {band} enrolled"
+    planned_hour = int(np.searchsorted(values[levels.index(0.5)], enrolled))
+    apart = span(float(abs(hour - planned_hour)))
+    return f"{'behind' if enrolled < low else 'ahead of'} plan by {apart}: {band} enrolled"

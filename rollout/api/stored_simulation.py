@@ -1,25 +1,25 @@
-"""A simulation as it is stored: its key figures and the bands that reports draw."""
+"""A simulation as the database keeps it: its key figures and the bands that reports draw."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sim.model import Model
-    from sim.simulation import Bands, Forecast
+from rollout.documents.simulating import Simulation as SimulationDocument
+from sim.model import Model
+from sim.simulation import Bands, Simulation
 
 
-def to_document(forecast: Forecast, model: Model) -> dict[str, Any]:
+def stored_form(simulation: Simulation, document: SimulationDocument, model: Model) -> dict[str, Any]:
     """Give the stored form: the summary of `--json`, and quantiles by hour since the plan's start."""
-    typical = forecast.typical
+    typical = simulation.typical
     return {
-        "summary": forecast.summary(),
-        "start": forecast.start // 3600 * 3600,
-        "enrolled": _bands(forecast.enrolled_bands()),
-        "baseline_enrolled": _bands(forecast.enrolled_bands(baseline=True)),
-        "by_phase": [_bands(one) for one in forecast.phase_bands()],
-        "load": _bands(forecast.load_bands()),
-        "baseline_load": _bands(forecast.load_bands(baseline=True)),
+        "summary": document.model_dump(mode="json"),
+        "start": simulation.start // 3600 * 3600,
+        "enrolled": _bands(simulation.enrolled_bands()),
+        "baseline_enrolled": _bands(simulation.enrolled_bands(baseline=True)),
+        "by_phase": [_bands(phase) for phase in simulation.phase_bands()],
+        "load": _bands(simulation.load_bands()),
+        "baseline_load": _bands(simulation.load_bands(baseline=True)),
         "capacity_per_hour": model.service.capacity_per_minute * 60,
         "failed_codes": {str(code): count for code, count in sorted(typical.failed_codes.items())},
         "state": typical.state.value,

@@ -49,7 +49,7 @@ class ManagedWorkloads:
     def document(self) -> DeviceFlags:
         """The document of `rollout workloads --flags` and `--device`."""
         found = workloads_of_device(self.flags, self.comanaged, self.site_version)
-        return DeviceFlags(device=self.device or None, **dict(found))
+        return DeviceFlags.build(found, device=self.device or None)
 
 
 def workloads_of_device(
@@ -57,14 +57,11 @@ def workloads_of_device(
 ) -> DeviceWorkloads:
     """Give a device's flags, and who manages its workloads. moved : workloads known to be at Intune since."""
     managers = authorities(comanaged, flags, site_version) | dict.fromkeys(moved, Authority.INTUNE)
-    return DeviceWorkloads(
+    return DeviceWorkloads.build(
+        flags,
         comanaged={1: True, 0: False}.get(comanaged),
         flags=flags.value,
         found=flags.raw,
-        why_unknown=flags.why_unknown,
-        markers=list(flags.markers),
-        unknown_bits=list(flags.unknown_bits),
-        above_cap=list(flags.above_cap),
         authority=managers,
     )
 
@@ -115,28 +112,10 @@ def count_authorities(file: Path, site_version: int | None = None) -> FleetAutho
 
 def list_workloads() -> Workloads:
     """Give the seven workloads: what moves with each, what each needs, what a move back leaves behind."""
-    return Workloads(
-        workloads=[_workload(name) for name in WORKLOADS],
-        usual_order=list(USUAL_ORDER),
-        autopatch=list(AUTOPATCH),
+    sliders = tuple(
+        Workload.build(slider, moves_with=moves_with(name)[1:]) for name, slider in WORKLOADS.items()
     )
-
-
-def _workload(name: str) -> Workload:
-    slider = WORKLOADS[name]
-    return Workload(
-        name=name,
-        title=slider.title,
-        bit=slider.bit,
-        switch=slider.switch,
-        moves_with=list(moves_with(name)[1:]),
-        counterpart=slider.counterpart,
-        supported=slider.supported,
-        log=slider.log,
-        reverts=slider.reverts,
-        stays=slider.stays,
-        note=slider.note,
-    )
+    return Workloads(workloads=sliders, usual_order=USUAL_ORDER, autopatch=AUTOPATCH)
 
 
 def flags_of(fleet: Fleet, row: int) -> tuple[int, WorkloadFlags]:

@@ -1,39 +1,116 @@
-"""The typer application: every verb, and the one call that runs it."""
+"""The typer application: the table of commands, and the one call that runs one of them.
+
+A command's module is imported when the command is called, so modules can import what they need at their top and
+`rollout --help` waits for none of them.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from rollout.cli import (
-    approve,
-    calibrate,
-    capacity,
-    client,
-    control,
-    demo,
-    doctor,
-    enrollment,
-    forecast,
-    gate,
-    inventory,
-    plan,
-    preflight,
-    report,
-    run,
-    schema,
-    simulate,
-    status,
-    tune,
-    withdraw,
-    workloads,
-)
+from rollout import __version__
 from rollout.errors import UsageError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Run the whole path once on a generated sample fleet."),
+    "inventory": (
+        "inventory:inventory",
+        "Import a snapshot of the fleet from exports of Intune, Entra and ConfigMgr, or generate one.",
+    ),
+    "preflight": (
+        "preflight:preflight",
+        "List devices that cannot be enrolled, why, and what to do about it.",
+    ),
+    "plan": (
+        "plan:plan",
+        "Build the plan: which devices, in what order, how fast, in which windows, and the manual steps.",
+    ),
+    "simulate": (
+        "simulate:simulate",
+        "Simulate a plan: when it ends, what load it causes, how often a gate halts it.",
+    ),
+    "tune": ("tune:tune", "Search for the fastest pacing that meets the scenario's [targets]."),
+    "capacity": (
+        "capacity:capacity",
+        "Size the infrastructure: management points, gateway instances, service rate, busiest hour.",
+    ),
+    "calibrate": (
+        "calibrate:calibrate",
+        "Fit the model's assumptions to what a rollout has observed, with intervals.",
+    ),
+    "forecast": (
+        "forecast:forecast",
+        "Forecast the end of a running rollout, its failures, and whether it is on plan.",
+    ),
+    "gate": (
+        "gate:gate",
+        "Show how a plan's gates respond to failure rates: chance to halt, devices exposed.",
+    ),
+    "approve": ("approve:approve", "Approve a plan or, with --gate, a phase whose gate holds."),
+    "run": ("run:run", "Execute a plan. After an interruption the same command resumes it."),
+    "status": ("status:status", "Show where a rollout stands, or one of its devices."),
+    "pause": ("control:pause", "Stop releasing new devices; released ones continue."),
+    "resume": ("control:resume", "Resume releasing after a pause."),
+    "abort": ("control:abort", "End a rollout for good; no further device is released."),
+    "exclude": ("control:exclude", "Exclude devices that are not released yet."),
+    "withdraw": (
+        "withdraw:withdraw",
+        "Take released devices out of the collection again, if this rollout added them.",
+    ),
+    "report": ("report:report", "Write a report: page, pictures, CSV and JSON."),
+    "enrollment": (
+        "enrollment:enrollment",
+        "Show enrollment states and error codes, or which devices each mode would enroll.",
+    ),
+    "workloads": (
+        "workloads:workloads",
+        "Show what each workload needs, what moves with it, and who manages it on a device.",
+    ),
+    "client": (
+        "client:client",
+        "Explain a client's log, or check the command that installs the client from Intune.",
+    ),
+    "doctor": (
+        "doctor:doctor",
+        "Check the database, the journal, the lease, the disk and the directory; change nothing.",
+    ),
+    "schema": ("schema:schema", "Print the JSON Schema of a command's --json output."),
+}
+"""Command -> (module in rollout.cli and function, help line, which is also the first line of its docstring)."""
+
+
+def function_of(verb: str) -> Callable[..., None]:
+    """Import a command's function. Raise `KeyError` for an unknown command."""
+    module, name = VERBS[verb][0].split(":")
+    function: Callable[..., None] = getattr(import_module(f"rollout.cli.{module}"), name)
+    return function
+
+
+def command_of(verb: str) -> Any:
+    """Build the command of a verb from its function's signature and docstring."""
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    single.command(verb)(function_of(verb))
+    return typer.main.get_command(single)
+
+
+class _LazyGroup(TyperGroup):
+    """A group that knows its commands by name and help line, and builds the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in VERBS:
+            self.commands[args[0]] = command_of(args[0])
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="rollout",
+    cls=_LazyGroup,
     help="Move a fleet of Windows clients into co-management: plan it, simulate that plan, execute it.\n\n"
     "The path: inventory, preflight, plan, simulate, approve, run, report. Each step prints an id; the "
     "next one takes the latest by default.",
@@ -43,41 +120,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS: dict[str, Callable[..., None]] = {
-    "demo": demo.demo,
-    "inventory": inventory.inventory,
-    "preflight": preflight.preflight,
-    "plan": plan.plan,
-    "simulate": simulate.simulate,
-    "tune": tune.tune,
-    "capacity": capacity.capacity,
-    "calibrate": calibrate.calibrate,
-    "forecast": forecast.forecast,
-    "gate": gate.gate,
-    "approve": approve.approve,
-    "run": run.run,
-    "status": status.status,
-    "pause": control.pause,
-    "resume": control.resume,
-    "abort": control.abort,
-    "exclude": control.exclude,
-    "withdraw": withdraw.withdraw,
-    "report": report.report,
-    "enrollment": enrollment.enrollment,
-    "workloads": workloads.workloads,
-    "client": client.client,
-    "doctor": doctor.doctor,
-    "schema": schema.schema,
-}
 
-for name, verb in VERBS.items():
-    app.command(name)(verb)
+def _unloaded() -> None:
+    """Stand for a command whose module is not imported yet."""
+
+
+for _name, (_, _line) in VERBS.items():
+    app.command(_name, help=_line)(_unloaded)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        from rollout import __version__
-
         typer.echo(f"rollout {__version__}")
         raise typer.Exit
 

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.approval import approve_plan, require_name
-from rollout.api.control import approve_gate
+from rollout.api.control import approve_gate, approve_plan, require_name
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.printing import emit_document, print_command
-from rollout.cli.terminal import say
+from rollout.cli.printing import print_command
+from rollout.cli.terminal import emit, say
 
 
 def approve(
@@ -33,13 +32,13 @@ def approve(
     Example: rollout approve 4f2a --by "Kim Example"
     """
     require_name(by)
-    database = workflow.open_db(db)
+    database = open_db(db)
     if gate:
         print_command(approve_gate(database, gate, digest, by=by, reason=reason), as_json=as_json)
         return
     approval = approve_plan(database, digest, by=by)
     if as_json:
-        emit_document(approval)
+        emit(approval)
         return
     for warning in approval.warnings:
         say(f"warning: {warning}")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import control, workflow
+from rollout.api import control
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.printing import print_command
 from rollout.cli.terminal import say
@@ -23,7 +24,7 @@ def pause(
     verbose: Verbose = 0,
 ) -> None:
     """Stop releasing new devices; released ones continue. Example: rollout pause --reason "help desk is full"."""
-    print_command(control.pause(workflow.open_db(db), rollout, by=by, reason=reason), as_json=as_json)
+    print_command(control.pause(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def resume(
@@ -35,7 +36,7 @@ def resume(
     verbose: Verbose = 0,
 ) -> None:
     """Resume releasing after a pause. Example: rollout resume."""
-    print_command(control.resume(workflow.open_db(db), rollout, by=by, reason=reason), as_json=as_json)
+    print_command(control.resume(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def abort(
@@ -47,7 +48,7 @@ def abort(
     verbose: Verbose = 0,
 ) -> None:
     """End a rollout for good; no further device is released. Example: rollout abort --reason "wrong collection"."""
-    print_command(control.abort(workflow.open_db(db), rollout, by=by, reason=reason), as_json=as_json)
+    print_command(control.abort(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def exclude(
@@ -63,7 +64,7 @@ def exclude(
 
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """
-    found = control.exclude_devices(workflow.open_db(db), devices, rollout, by=by, reason=reason)
+    found = control.exclude_devices(open_db(db), devices, rollout, by=by, reason=reason)
     print_command(found.document, as_json=as_json)
     for device, sentence in found.too_late.items():
         say(f"{sentence}; to take it out: rollout withdraw {device}", as_json=as_json)

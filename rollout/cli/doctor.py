@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
+from rollout.api.scenarios import world_of_plan
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Settings, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.errors import DatabaseError, RolloutError
@@ -73,8 +74,8 @@ def doctor(
 
 def _outside(db: str, name: str, settings: Path) -> list[Check]:
     """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
-    with workflow.open_db(db) as database:
-        setting = workflow.world_of_plan(database, database.latest_plan())
+    with open_db(db) as database:
+        setting = world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)
         with directories.opened(database, setting, name, settings, known, only_look=True) as real:
             from rollout.directory.checking import checks
@@ -103,7 +104,7 @@ def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None
     """Let another executor go on at once; kept in the journal with who did it."""
     from rollout.api.control import user
 
-    with workflow.open_db(db) as database:
+    with open_db(db) as database:
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import has_db, open_db
 from rollout.api.enrollment import (
     JOINS,
     ModeChange,
@@ -19,8 +19,7 @@ from rollout.api.enrollment import (
 )
 from rollout.api.file_names import expand_one
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import say, table
+from rollout.cli.terminal import emit, say, table
 from rollout.documents.comanagement import Changes, Enrollment, Unenrolled
 from rollout.errors import RefusedError, UsageError
 from rollout.text import number
@@ -55,11 +54,11 @@ def enrollment(
     if unenroll:
         _show_unenrolled(judge_unenrollment(unenroll.split(",")), as_json=as_json)
     elif before is not None and after is not None:
-        database = workflow.open_db(db) if workflow.has_db(db) else None
+        database = open_db(db) if has_db(db) else None
         _show_change(judge_mode_change(before, after, database), as_json=as_json)
     elif file is not None:
         _show(count_exported_enrollment(expand_one(file, "FILE")), as_json=as_json)
-    elif workflow.has_db(db) and (found := count_enrollment(workflow.open_db(db))):
+    elif has_db(db) and (found := count_enrollment(open_db(db))):
         _show(found, as_json=as_json)
     else:
         _show_changes(list_mode_changes(), as_json=as_json)
@@ -67,7 +66,7 @@ def enrollment(
 
 def _show(found: Enrollment, *, as_json: bool) -> None:
     if as_json:
-        emit_document(found)
+        emit(found)
         return
     funnel = found.funnel
     reached = (funnel.eligible, funnel.scheduled, funnel.initiated, funnel.enrolled)
@@ -88,7 +87,7 @@ def _show(found: Enrollment, *, as_json: bool) -> None:
 def _show_change(found: ModeChange, *, as_json: bool) -> None:
     document = found.document
     if as_json:
-        emit_document(document)
+        emit(document)
         if not document.allowed:
             raise typer.Exit(4)
         return
@@ -108,7 +107,7 @@ def _show_change(found: ModeChange, *, as_json: bool) -> None:
 
 def _show_unenrolled(found: Unenrolled, *, as_json: bool) -> None:
     if as_json:
-        emit_document(found)
+        emit(found)
         if not found.out_for_good:
             raise typer.Exit(4)
         return
@@ -121,7 +120,7 @@ def _show_unenrolled(found: Unenrolled, *, as_json: bool) -> None:
 
 def _show_changes(found: Changes, *, as_json: bool) -> None:
     if as_json:
-        emit_document(found)
+        emit(found)
         return
     rows = [
         [change.before.value, change.after.value, change.sentence, change.next_action]

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.forecast import forecast_rollout
 from rollout.api.stored_forecast import WELL_MATCHED
-from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import say
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose, worker_count
+from rollout.cli.terminal import emit, say
 from rollout.text import instant, number
 from rollout.values.forecast import Forecast
 from sim.workers import workers_of
@@ -38,14 +37,14 @@ def forecast(
 
     Example: rollout forecast run-1
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
-    with workers_of(workflow.workers_here(workers), cluster) as pool:
+    with workers_of(worker_count(workers), cluster) as pool:
         found = forecast_rollout(
             database, known.id, calibrated=calibrated, runs=runs, seed=seed, workers=pool
         )
     if as_json:
-        emit_document(found.document)
+        emit(found.document)
     elif found.forecast is None:
         say(f"rollout {found.rollout} has ended; see 'rollout status'")
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.api import workflow
+from rollout.api.scenarios import world_of_plan
 from rollout.cli.terminal import emit, say
 from rollout.executor import directories
 from rollout.executor.session import embedded, lived_until
@@ -25,7 +25,7 @@ SHOWN = 20
 
 def preview_real(database: Database, plan_key: str, name: str, settings: Path, *, as_json: bool) -> None:
     """Print the exact requests of what would be sent next. No request that changes anything goes out."""
-    setting = workflow.world_of_plan(database, plan_key)
+    setting = world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     with directories.opened(database, setting, name, settings, known, only_look=True) as real:
         now = max(directories.now(), plan.start)
@@ -51,7 +51,7 @@ def _duration(seconds: float) -> str:
 
 def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> None:
     """Say what the next look would decide in the embedded directory."""
-    setting = workflow.world_of_plan(database, plan_key)
+    setting = world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     record = _record(database, known)
     at = max((record.progress() or begin(plan)).at, lived_until(database.reader(known)) if known else 0)

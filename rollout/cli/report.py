@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.audit import read_audit
-from rollout.api.report_facts import gather_report
+from rollout.api.databases import open_db
+from rollout.api.report_facts import gather_report, read_audit
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import say, say_lines
+from rollout.cli.terminal import emit, say, say_lines
 from rollout.documents.reporting import Audit
 from rollout.report import report_document, text_report, write_report
 
@@ -42,11 +40,11 @@ def report(
 
     Example: rollout report --out report/
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     if audit:
         found = read_audit(database, target)
         if as_json:
-            emit_document(found)
+            emit(found)
         else:
             show_audit(found)
         return
@@ -54,7 +52,7 @@ def report(
     folder = out or Path("report") / (facts.rollout or database.plan(facts.digest).id)
     written = write_report(facts, folder)
     if as_json:
-        emit_document(report_document(facts, written))
+        emit(report_document(facts, written))
         return
     say_lines(text_report(facts))
     say(f"{len(written)} files in {folder}; open {folder / 'report.html'}")

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.status import read_status
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import bar, note, say, say_lines
+from rollout.cli.terminal import bar, emit, note, say, say_lines
 from rollout.errors import HaltedError, HeldError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import LogFormat, set_up
@@ -102,7 +101,7 @@ def run(
         note=note,
     )
     check_channels(channels)
-    database = workflow.open_db(db)
+    database = open_db(db)
     if dry_run:
         stored, known_seed = prepare_run(database, digest, directory, seed, ways.speed)
         if directory == directories.EMBEDDED:
@@ -115,7 +114,7 @@ def run(
     if result.report is not None:
         say(f"report: {result.report}", as_json=as_json)
     if as_json:
-        emit_document(read_status(database, result.rollout).document)
+        emit(read_status(database, result.rollout).document)
     else:
         say_lines(closing(result))
     judge_end(result.progress)

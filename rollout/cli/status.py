@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.decisions import write_decisions
 from rollout.api.device_status import read_device_status
 from rollout.api.status import StatusReader
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import out, say
+from rollout.cli.terminal import emit, out, say
 from rollout.cli.watching import view, watch_status
 from rollout.documents.executing import DeviceStatus
 from rollout.errors import UsageError
@@ -37,14 +36,14 @@ def status(
 
     Example: rollout status --watch
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
     if decisions is not None:
         write_decisions(decisions, database.reader(known.id).decisions())
     if device:
         found = read_device_status(database, device, known.id)
         if as_json:
-            emit_document(found)
+            emit(found)
         else:
             show_device(found)
         return
@@ -54,7 +53,7 @@ def status(
         )
     reader = StatusReader(database, known.id)
     if as_json:
-        emit_document(reader.read().document)
+        emit(reader.read().document)
     elif watch:
         watch_status(reader)
     else:

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Settings, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import note, say
+from rollout.cli.terminal import emit, note, say
 from rollout.errors import RefusedError
 from rollout.executor import directories
 from rollout.executor.withdrawal import withdraw_devices
@@ -33,10 +32,10 @@ def withdraw(
 
     Example: rollout withdraw PC-0042 --reason "board member, call first"
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     found = withdraw_devices(database, devices, rollout, by=by, reason=reason, settings=settings, note=note)
     if as_json:
-        emit_document(found)
+        emit(found)
     else:
         for device in found.devices:
             say(device.sentence)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.databases import open_db
 from rollout.api.file_names import expand_one
 from rollout.api.workloads import (
     ManagedWorkloads,
@@ -19,8 +19,7 @@ from rollout.api.workloads import (
     read_workload_flags,
 )
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
-from rollout.cli.printing import emit_document
-from rollout.cli.terminal import say, table
+from rollout.cli.terminal import emit, say, table
 from rollout.documents.comanagement import FleetAuthority, Workloads
 from rollout.errors import UsageError
 from rollout.workloads import WORKLOADS, Authority
@@ -67,7 +66,7 @@ def workloads(
     elif device and file:
         _show_device(read_exported_workloads(file, device, site_version), as_json=as_json)
     elif device:
-        _show_device(read_device_workloads(workflow.open_db(db), device, site_version), as_json=as_json)
+        _show_device(read_device_workloads(open_db(db), device, site_version), as_json=as_json)
     elif file:
         _show_authority(count_authorities(file, site_version), as_json=as_json)
     else:
@@ -77,7 +76,7 @@ def workloads(
 def _show_device(found: ManagedWorkloads, *, as_json: bool) -> None:
     document = found.document
     if as_json:
-        emit_document(document)
+        emit(document)
         return
     rows = [
         [WORKLOADS[name].title, WORKLOADS[name].bit, manager.value]
@@ -94,7 +93,7 @@ def _show_device(found: ManagedWorkloads, *, as_json: bool) -> None:
 
 def _show_authority(found: FleetAuthority, *, as_json: bool) -> None:
     if as_json:
-        emit_document(found)
+        emit(found)
         return
     rows = [
         [WORKLOADS[name].title, *(counts[manager] for manager in Authority)]
@@ -109,7 +108,7 @@ def _show_authority(found: FleetAuthority, *, as_json: bool) -> None:
 
 def _show_table(found: Workloads, *, as_json: bool) -> None:
     if as_json:
-        emit_document(found)
+        emit(found)
         return
     rows = [
         [row.name, row.bit, ", ".join(row.moves_with) or "-", row.counterpart, row.note]

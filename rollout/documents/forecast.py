@@ -15,7 +15,7 @@ from rollout.documents.base import (
     Instant,
     InstantInterval,
     Share,
-    told,
+    described,
 )
 from rollout.text import iso
 from rollout.values.forecast import Forecast
@@ -24,39 +24,34 @@ from rollout.values.forecast import Forecast
 class ForecastSummary(Document):
     """The expected end of a running rollout, from where it stood."""
 
-    as_of: Instant = told("UTC instant of the observation that the continuations start from.")
-    done: InstantInterval = told("When every device has an outcome or is given up.")
-    enrolled_90: InstantInterval = told("When 90 % of the planned devices are enrolled.")
-    failed: CountInterval = told("Devices that have failed in the end.")
-    halt_chance: Share = told("Share of the continuations that a gate halts.")
-    calibrated: bool = told("Whether the assumptions were fitted to this rollout first.")
+    as_of: Instant = described("UTC instant of the observation that the continuations start from.")
+    done: InstantInterval = described("When every device has an outcome or is given up.")
+    enrolled_90: InstantInterval = described("When 90 % of the planned devices are enrolled.")
+    failed: CountInterval = described("Devices that have failed in the end.")
+    halt_chance: Share = described("Share of the continuations that a gate halts.")
+    calibrated: bool = described("Whether the assumptions were fitted to this rollout first.")
 
     @classmethod
     def of(cls, forecast: Forecast) -> Self:
         """Give the document of a forecast, with as many of its figures as this class has."""
         low, middle, high = forecast.failed
-        figures = {
-            "as_of": iso(forecast.as_of),
-            "runs": forecast.runs,
-            "done": _instants(forecast.done),
-            "enrolled_90": _instants(forecast.enrolled_90),
-            "failed": CountInterval(p10=low, p50=middle, p90=high),
-            "failed_surely": list(forecast.failed_surely),
-            "halt_chance": forecast.halt_chance,
-            "matched": forecast.matched,
-            "calibrated": forecast.calibrated,
-        }
-        return cls.model_validate({name: figures[name] for name in cls.model_fields})
+        return cls.build(
+            forecast,
+            as_of=iso(forecast.as_of),
+            done=_instants(forecast.done),
+            enrolled_90=_instants(forecast.enrolled_90),
+            failed=CountInterval(p10=low, p50=middle, p90=high),
+        )
 
 
 class ForecastDetails(ForecastSummary):
     """A forecast, with how it was made."""
 
-    runs: Count = told("Continuations that were simulated.")
-    failed_surely: Annotated[list[Count], Field(min_length=2, max_length=2)] = told(
+    runs: Count = described("Continuations that were simulated.")
+    failed_surely: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = described(
         "Devices failed in the end, least and most, by counts alone: an any-time interval of 95 %."
     )
-    matched: Share = told("Share of the released devices whose simulated state equals their real one.")
+    matched: Share = described("Share of the released devices whose simulated state equals their real one.")
 
     @property
     def forecast(self) -> Forecast:
@@ -78,9 +73,9 @@ class ForecastDetails(ForecastSummary):
 class RolloutForecast(Document):
     """When a running rollout will be done."""
 
-    rollout: str = told("The rollout's id.")
-    eta: ForecastDetails | None = told("The forecast; null for a rollout that has ended.")
-    on_plan: str = told("How it stands against the simulation of its plan, in a sentence.")
+    rollout: str = described("The rollout's id.")
+    eta: ForecastDetails | None = described("The forecast; null for a rollout that has ended.")
+    on_plan: str = described("How it stands against the simulation of its plan, in a sentence.")
 
 
 def _instants(at: tuple[float, float, float]) -> InstantInterval:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.api import workflow
 from rollout.api.file_names import expand_one
+from rollout.api.scenarios import PlanWorld, policy_of
 from rollout.errors import RefusedError, UsageError
 from rollout.loop.undo import UndoDirectory
 
@@ -49,7 +49,7 @@ def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
 @contextmanager
 def opened(
     database: Database,
-    setting: workflow.World,
+    setting: PlanWorld,
     name: str,
     settings: Path,
     rollout_id: str | None,
@@ -67,7 +67,7 @@ def opened(
     from rollout.workloads import WORKLOADS
 
     loaded = load_settings(expand_one(settings, "--settings"))
-    policy = workflow.policy_of(setting.stored)
+    policy = policy_of(setting.stored)
     if name == "graph" and loaded.graph is not None and loaded.graph.cloud != policy.cloud:
         raise RefusedError(
             f"the plan is for cloud '{policy.cloud}', {settings} says '{loaded.graph.cloud}'; nothing was sent",
@@ -98,7 +98,7 @@ def known_identity(database: Database, rollout_id: str | None) -> str:
     return next((text for _, kind, text in rows if kind == IDENTITY), "")
 
 
-def seen_as(setting: workflow.World, directory: Real) -> Directory:
+def seen_as(setting: PlanWorld, directory: Real) -> Directory:
     """Give the directory as the loop meets it: the other way round for an undo."""
     plan = setting.stored.plan
     return UndoDirectory(plan, directory) if plan.is_undo else directory

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rollout.api.choosing import check_alone
+from rollout.api.control import require_no_other_rollout
 from rollout.api.report_facts import gather_report
 from rollout.errors import RefusedError, UsageError
 from rollout.executor import directories
@@ -66,7 +66,7 @@ def prepare_run(
     directories.check_name(directory)
     stored = database.plan(plan or database.latest_plan())
     known_seed = seed_to_resume_with(database, stored.id, directory, seed)
-    check_alone(database, stored, directory)
+    require_no_other_rollout(database, stored, directory)
     if directory != directories.EMBEDDED:
         directories.check_allowed(stored, directory, "max" if speed is None else f"{speed:.10g}")
     return stored, known_seed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.api import workflow
+from rollout.api.scenarios import PlanWorld, world_of_plan
 from rollout.errors import RefusedError
 from rollout.executor import directories
 from rollout.executor.background_tasks import Chores
@@ -65,7 +65,7 @@ def execute(database: Database, plan_key: str, rollout_id: str, ways: Ways) -> P
 
     Raise `KeyboardInterrupt` then; the journal is whole, and the same call goes on where it was.
     """
-    setting = workflow.world_of_plan(database, plan_key)
+    setting = world_of_plan(database, plan_key)
     plan = setting.stored.plan
     with (
         _opened(database, setting, rollout_id, ways) as (directory, contact),
@@ -137,7 +137,7 @@ class _Contact:
 
 @contextmanager
 def _opened(
-    database: Database, setting: workflow.World, rollout_id: str, ways: Ways
+    database: Database, setting: PlanWorld, rollout_id: str, ways: Ways
 ) -> Iterator[tuple[Directory, _Contact]]:
     """Open the directory; nothing is sent before the loop does."""
     lively = LivelyTime()
@@ -152,7 +152,7 @@ def _opened(
 
 
 def embedded(
-    setting: workflow.World, seed: int, log: MembershipLog | None, speed: float | None = 1.0
+    setting: PlanWorld, seed: int, log: MembershipLog | None, speed: float | None = 1.0
 ) -> Directory:
     """Give the embedded directory of a plan: a pretend world, or for an undo its full collection.
 

@@ -56,20 +56,10 @@ def report_document(facts: ReportFacts, written: Sequence[Path] = ()) -> Report:
         devices=facts.devices,
         released=released_of(facts),
         final=ReportFinal(**{key: int(facts.final.get(key, 0)) for key in FINAL}),
-        standing=_assessment(facts),
-        funnel=ReportFunnel(
-            eligible=facts.funnel.eligible,
-            scheduled=facts.funnel.scheduled,
-            initiated=facts.funnel.initiated,
-            enrolled=facts.funnel.enrolled,
-        ),
+        standing=ReportAssessment.build(assess(facts), enrolled=enrolled_of(facts)),
+        funnel=ReportFunnel.build(facts.funnel),
         excluded=dict(facts.plan.excluded_by_reason()),
-        exclusions=[
-            Exclusion(
-                reason=row.reason, devices=row.count, sentence=row.sentence, next_action=row.next_action
-            )
-            for row in facts.excluded
-        ],
+        exclusions=tuple(Exclusion.build(row, devices=row.count) for row in facts.excluded),
         expected=ForecastSummary.of(facts.forecast) if facts.forecast else None,
         on_plan=facts.on_plan,
         runs=simulation.runs if simulation else None,
@@ -82,85 +72,34 @@ def report_document(facts: ReportFacts, written: Sequence[Path] = ()) -> Report:
         baseline=_baseline(simulation, load) if simulation else None,
         phases=phases_of(facts),
         gates=_gates(facts),
-        failures=[
-            ReportFailure(
-                code=hexcode(row.code),
-                name=row.name,
-                kind=row.kind,
-                devices=row.count,
-                next_action=row.next_action,
-            )
-            for row in facts.failures
-        ],
-        findings=[
-            ReportFinding(
-                rule=row.rule,
-                severity=row.severity,
-                devices=row.count,
-                sentence=row.sentence,
-                next_action=row.next_action,
-            )
-            for row in facts.findings
-        ],
-        human_steps=[
-            HumanStep(when=step.when, title=step.title, where=step.where, why=step.why)
-            for step in facts.plan.human_steps
-        ],
+        failures=tuple(
+            ReportFailure.build(row, code=hexcode(row.code), devices=row.count) for row in facts.failures
+        ),
+        findings=tuple(ReportFinding.build(row, devices=row.count) for row in facts.findings),
+        human_steps=tuple(HumanStep.build(step) for step in facts.plan.human_steps),
         batches=sum(1 for row in facts.decisions if row.batch >= 0),
         decisions=len(facts.decisions),
-        audit=[AuditRow(at=iso(row.at), who=row.who, what=row.what, why=row.why) for row in facts.audit],
-        written=[str(path) for path in written],
+        audit=tuple(AuditRow.build(row, at=iso(row.at)) for row in facts.audit),
+        written=tuple(str(path) for path in written),
     )
 
 
-def phases_of(facts: ReportFacts) -> list[ReportPhase]:
+def phases_of(facts: ReportFacts) -> tuple[ReportPhase, ...]:
     """Give the phases in order, each with its devices by outcome."""
     last = facts.points[-1].by_phase if facts.points else ()
     phases = []
     for index, phase in enumerate(facts.plan.phases):
         counts = last[index] if index < len(last) else (0,) * len(Outcome)
-        phases.append(
-            ReportPhase(
-                name=phase.name,
-                source=phase.source,
-                devices=len(phase),
-                released=int(sum(counts)),
-                enrolled=int(counts[Outcome.ENROLLED]),
-                failed=int(counts[Outcome.FAILED]),
-                rejected=int(counts[Outcome.REJECTED]),
-                timed_out=int(counts[Outcome.TIMED_OUT]),
-                pending=int(counts[Outcome.PENDING]),
-            )
-        )
-    return phases
+        by_outcome = {outcome.name.lower(): int(counts[outcome]) for outcome in Outcome}
+        phases.append(ReportPhase.build(phase, devices=len(phase), released=int(sum(counts)), **by_outcome))
+    return tuple(phases)
 
 
-def _gates(facts: ReportFacts) -> list[GateVerdict]:
-    names = [phase.name for phase in facts.plan.phases]
-    return [
-        GateVerdict(
-            at=iso(row.at),
-            phase=names[row.phase] if 0 <= row.phase < len(names) else "",
-            verdict=row.judgement.verdict,
-            sentence=row.judgement.sentence,
-            executed=row.judgement.executed,
-            failed=row.judgement.failed,
-        )
+def _gates(facts: ReportFacts) -> tuple[GateVerdict, ...]:
+    names = dict(enumerate(phase.name for phase in facts.plan.phases))
+    return tuple(
+        GateVerdict.build(row.judgement, at=iso(row.at), phase=names.get(row.phase, ""))
         for row in facts.verdicts
-    ]
-
-
-def _assessment(facts: ReportFacts) -> ReportAssessment:
-    found = assess(facts)
-    return ReportAssessment(
-        tone=found.tone,
-        headline=found.headline,
-        because=found.because,
-        done=found.done,
-        done_range=found.done_range,
-        done_hours=found.done_hours,
-        needs=list(found.needs),
-        enrolled=enrolled_of(facts),
     )
 
 

@@ -13,7 +13,7 @@ from rollout.values import NOT_RELEASED, OUTCOMES, IntArray, LongArray, Quiet
 from sim.clients.compiling import spec_of
 from sim.clients.draws import Draws, Traits
 from sim.clients.spec import NEVER, hours_in
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 from sim.model import Model
 
 if TYPE_CHECKING:
@@ -207,10 +207,10 @@ def make_engine(
     strata: IntArray,
     n_strata: int,
     straggler_after_s: int,
-) -> Simulation:
+) -> EngineRun:
     """Give the fast engine, or where numba does not exist the oracle: far slower, same results."""
     if FAST:
-        make: Callable[..., Simulation] = Engine
+        make: Callable[..., EngineRun] = Engine
     else:
         from sim.engines.oracle import Oracle
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rollout.values import LongArray, Outcome, Quiet
 
 if TYPE_CHECKING:
-    from sim.engines.port import Simulation
+    from sim.engines.port import EngineRun
 
 
-def live_on(simulation: Simulation, again: int, end: int, quiet: Quiet) -> int:
+def live_on(engine: EngineRun, again: int, end: int, quiet: Quiet) -> int:
     """Advance look by look from `again`, until one may decide something; give its instant, or `end`."""
     while again < end:
-        simulation.advance(again)
-        if speaks(simulation.counts, quiet) or (quiet.settled and simulation.settled()):
+        engine.advance(again)
+        if speaks(engine.counts, quiet) or (quiet.settled and engine.settled()):
             return again
         again += quiet.every
     return end

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.clients.load import Funnel, Load
 
 
-class Simulation(Protocol):
+class EngineRun(Protocol):
     """What a pretend fleet answers; `Engine` and `sim.engines.oracle.Oracle` answer the same to the second.
 
     Times are int64 Unix seconds. `advance(t)` sees events strictly before t; a release at t enters at t.

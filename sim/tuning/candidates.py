@@ -8,7 +8,7 @@ leaves it, and is the only one that a budget may slow down: the planner refuses 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -59,10 +59,6 @@ class Candidate:
         if self.in_flight:
             text += f", at most {self.in_flight:.0%} in flight"
         return text + (f", pilot {self.pilot}" if self.pilot else "")
-
-    def facts(self) -> dict[str, Any]:
-        """Give the fields as plain data."""
-        return asdict(self)
 
 
 AS_WRITTEN: Final = Candidate()

@@ -24,7 +24,7 @@ from rollout.values import (
     Plan,
     Quiet,
 )
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 
 LEFT = -1
 """Stands in the log of a world in the place of a batch where devices left the collection."""
@@ -41,7 +41,7 @@ class World:
     """
 
     def __init__(
-        self, engine: Simulation, devices: int, log: MembershipLog | None = None, skip_s: int = 0
+        self, engine: EngineRun, devices: int, log: MembershipLog | None = None, skip_s: int = 0
     ) -> None:
         self.engine = engine
         self._skip_s = skip_s

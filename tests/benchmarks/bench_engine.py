@@ -29,7 +29,7 @@ from rollout.values import DAY_S
 from sim.clients.draws import make_draws, traits_like, traits_of
 from sim.engines.engine import Engine
 from sim.engines.oracle import Oracle
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 from sim.fleet.population import generate
 from sim.model import Model
 from sim.scenario import load_scenario
@@ -51,12 +51,12 @@ def model_of(n: int) -> Model:
 
 def simulate(
     n: int, replication: int, kind: Any = Engine, strata: int = 1, every: int = DAYS * DAY_S
-) -> Simulation:
+) -> EngineRun:
     """Draw and run `n` devices, all released at the start; look at all counts every so many seconds."""
     model = model_of(n)
     traits = traits_like(n, model)
     draws = make_draws(model, traits, 1, replication, START)
-    engine: Simulation = kind(
+    engine: EngineRun = kind(
         model,
         traits,
         draws,
@@ -72,7 +72,7 @@ def simulate(
     return engine
 
 
-def transitions(engine: Simulation) -> int:
+def transitions(engine: EngineRun) -> int:
     """Count the instants that a run has worked out: each step of the funnel, evaluation, attempt, its end, report."""
     funnel, load = engine.funnel(), engine.load()
     attempts = int(load.attempts.sum())

@@ -96,7 +96,7 @@ def test_a_rollout_that_is_over_lets_devices_go_too(cli: Cli) -> None:
     assert cli("withdraw", *everybody).code == 0
     assert taken_out() == [count]
     none = cli("plan", "--undo", "run-1")
-    assert (none.code, "no device is left that run-1 added" in none.err) == (2, True)
+    assert (none.code, "every device that run-1 added has been withdrawn" in none.err) == (2, True)
 
 
 def test_an_executor_that_runs_takes_them_out(cli: Cli) -> None:

@@ -14,12 +14,12 @@ from sim.clients.draws import make_draws, traits_like
 from sim.engines import oracle as oracle_module
 from sim.engines.engine import FAST, Engine, make_engine
 from sim.engines.oracle import Oracle
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 from sim.model import Model
 
 START = 1_767_596_400  # a Monday, 07:00 UTC
 
-Kind = Callable[..., Simulation]
+Kind = Callable[..., EngineRun]
 
 KINDS = [
     pytest.param(Engine, id="engine", marks=pytest.mark.skipif(not FAST, reason="numba is not installed")),
@@ -73,7 +73,7 @@ class World:
         """The model of this variant."""
         return Model.model_validate(VARIANTS[self.variant] | {"horizon": f"{self.days}d"})
 
-    def open(self, kind: Kind) -> Simulation:
+    def open(self, kind: Kind) -> EngineRun:
         """Give a fresh simulation; every fifth device is a newcomer."""
         model = self.model()
         traits = replace(traits_like(self.n, model), new=np.arange(self.n) % 5 == 0)
@@ -94,7 +94,7 @@ class World:
         return [(START + number * 7 * 601, number, rows) for number, rows in enumerate(parts)]
 
 
-def play(kind: Kind, world: World) -> tuple[Simulation, list[LongArray]]:
+def play(kind: Kind, world: World) -> tuple[EngineRun, list[LongArray]]:
     """Run a world to its horizon; give the simulation and the counts at each look."""
     simulation = world.open(kind)
     hourly = range(START + 1, START + world.days * DAY_S, 11 * HOUR_S)
@@ -111,7 +111,7 @@ def play(kind: Kind, world: World) -> tuple[Simulation, list[LongArray]]:
 
 
 def differences(
-    one: tuple[Simulation, list[LongArray]], other: tuple[Simulation, list[LongArray]]
+    one: tuple[EngineRun, list[LongArray]], other: tuple[EngineRun, list[LongArray]]
 ) -> list[str]:
     """Name everything in which two played worlds differ."""
     (a, seen_a), (b, seen_b) = one, other
@@ -218,7 +218,7 @@ def test_every_device_is_in_one_state_at_each_instant(kind: Kind, seed: int) -> 
     conserve(simulation, world.n)
 
 
-def conserve(simulation: Simulation, released: int) -> None:
+def conserve(simulation: EngineRun, released: int) -> None:
     """Check the sums at an instant."""
     outcome, counts = simulation.outcome, simulation.counts
     assert counts.min(initial=0) >= 0

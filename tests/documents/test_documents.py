@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from documents_world import World, ask, made
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from rollout.cli import terminal
-from rollout.cli.app import app
+from rollout.cli.app import VERBS, command_of
 from rollout.documents import FORMS, adapter_of
 from rollout.documents.base import INSTANT
 
@@ -170,8 +169,7 @@ def form_of(verb: str, document: Any) -> str:
 
 def offers_json() -> list[str]:
     """Give the verbs of the application that have --json."""
-    verbs: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return [name for name, one in verbs.items() if any("--json" in param.opts for param in one.params)]
+    return [verb for verb in VERBS if any("--json" in param.opts for param in command_of(verb).params)]
 
 
 def test_every_verb_with_json_has_a_schema_and_was_asked(world: World) -> None:

@@ -24,7 +24,7 @@ from journals import raw
 from postgres import fresh_database
 from sqlalchemy import create_engine, text
 
-from rollout.api import workflow
+from rollout.api.planning import plan_scenario
 from rollout.errors import UsageError
 from rollout.executor.metrics import Figures, text_of, write_metrics
 from rollout.executor.notify import Notice
@@ -37,7 +37,7 @@ def planned(more: str = "") -> None:
     """Plan a small made-up fleet in the folder's database."""
     text = QUICK.replace("clients = 600", "clients = 240").replace("devices = 100", "devices = 80") + more
     with open_database("rollout.db") as database:
-        workflow.plan_scenario(database, parse_scenario(text, "quick"))
+        plan_scenario(database, parse_scenario(text, "quick"))
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
@@ -423,7 +423,7 @@ def test_a_secret_in_a_row_of_a_server_is_found() -> None:
     url = fresh_database()
     postgres.MADE.remove(url)
     with open_database(url) as database:
-        workflow.plan_scenario(database, parse_scenario(QUICK, "quick"))
+        plan_scenario(database, parse_scenario(QUICK, "quick"))
     assert on_server(url) == []
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -442,13 +442,13 @@ def test_the_password_of_a_server_appears_nowhere(cli: Cli, monkeypatch: pytest.
     assert password
     opened: list[Database] = []
 
-    def open_db(db: str) -> Database:
+    def kept(db: str) -> Database:
         opened.append(open_database(db))
         return opened[-1]
 
-    monkeypatch.setattr(workflow, "open_db", open_db)
+    monkeypatch.setattr("rollout.api.databases.open_database", kept)
     with open_database(url) as database:
-        workflow.plan_scenario(database, parse_scenario(QUICK, "quick"))
+        plan_scenario(database, parse_scenario(QUICK, "quick"))
     said = [cli(verb, "--db", url) for verb in ("status", "doctor")]
     said += [cli("run", "--speed", "max", "--once", "--db", url), cli("report", "--audit", "--db", url)]
     said += [cli("status", "--db", url.replace(password, "wrong" + password), "-vv")]

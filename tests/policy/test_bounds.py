@@ -307,4 +307,4 @@ def test_what_happens_almost_never_is_simulated(section: str, line: str) -> None
     client = 'window = "immediate"\n' + (line + "\n" if section == "model.clients" else "")
     text = head + client + (f"[model.service]\n{line}\n" if section == "model.service" else "")
     made = plan_scenario(parse_scenario(text, "rare.toml"))
-    assert simulate(made.plan, made.fleet, made.model, runs=1).summary()["devices"] == 40
+    assert simulate(made.plan, made.fleet, made.model, runs=1).devices == 40

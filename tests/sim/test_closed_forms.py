@@ -11,7 +11,7 @@ import pytest
 from rollout.values import DAY_S, HOUR_S, FlagArray, LongArray, Outcome
 from sim.clients.draws import Draws, make_draws, traits_like
 from sim.engines.engine import make_engine
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 from sim.model import Model
 
 START = 1_767_596_400
@@ -41,7 +41,7 @@ def plain(clients: dict[str, Any], service: dict[str, Any] | None = None) -> Mod
     )
 
 
-def enroll(model: Model, n: int, seed: int) -> tuple[LongArray, Simulation]:
+def enroll(model: Model, n: int, seed: int) -> tuple[LongArray, EngineRun]:
     """Release `n` devices at START; give when the site saw each enrolled, in seconds after START."""
     traits = traits_like(n, model)
     draws: Draws = make_draws(model, traits, seed, 0, START)

@@ -409,7 +409,7 @@ def test_the_command_writes_a_scenario_that_plan_takes(
 
 def test_the_plan_that_is_tuned_is_the_one_that_plan_makes() -> None:
     """Also where the scenario switches a rule of preflight off: the chosen pacing is for the same devices."""
-    from rollout.cli.tune import _planned
+    from rollout.api.tuning import plan_as_written
     from sim.planning import plan_scenario
 
     told = TEXT.replace(
@@ -417,6 +417,6 @@ def test_the_plan_that_is_tuned_is_the_one_that_plan_makes() -> None:
         '[rollout.preflight]\noff = { D3 = "the badge office knows them" }\n[rollout.gate.evidence]',
     )
     scenario, usual = parse_scenario(told, "off"), parse_scenario(TEXT, "small")
-    plan = _planned(scenario, "", "none.db")[1]
+    plan = plan_as_written(scenario).plan
     assert plan.digest == plan_scenario(scenario).plan.digest
-    assert plan.planned > _planned(usual, "", "none.db")[1].planned
+    assert plan.planned > plan_as_written(usual).plan.planned

@@ -23,7 +23,7 @@ from emulators.people import Engine
 from emulators.tokens import Gateway, Tokens
 from emulators.web import on_loopback
 
-from rollout.api import workflow
+from rollout.api.scenarios import world_of_plan
 from rollout.cli import main
 from rollout.store import open_database
 from rollout.values import DecisionRow
@@ -117,7 +117,7 @@ def decisions(rollout_id: str) -> list[DecisionRow]:
 def emulated(kind: str) -> Any:
     """Give an emulator of the planned fleet, whose devices are the simulator's: the same draws, the same outcomes."""
     with open_database("rollout.db") as database:
-        setting = workflow.world_of_plan(database, None)
+        setting = world_of_plan(database, None)
     plan, model = setting.stored.plan, setting.model
     engine = world_of(plan, traits_of(setting.fleet, model), model, seed=1).engine
     make = Graph if kind == "graph" else AdminService

@@ -18,7 +18,7 @@ from pathlib import Path
 from documents_world import ask
 from typer.models import ArgumentInfo, OptionInfo
 
-from rollout.cli.app import VERBS
+from rollout.cli.app import function_of
 
 TAKEN: dict[str, str] = {
     "markup": "see [/wiki] [red]x[/red] [link=file:///]y[/] :boom: [/nope]",
@@ -90,8 +90,9 @@ def asked(*arguments: str) -> Asked:
 
 def text_parameters(verb: str) -> Iterator[tuple[str, bool]]:
     """Give each text or path that a verb takes: its option, "" for an argument, and whether it is repeated."""
-    hints = typing.get_type_hints(VERBS[verb], include_extras=True)
-    for name in inspect.signature(VERBS[verb]).parameters:
+    function = function_of(verb)
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name in inspect.signature(function).parameters:
         kind, *more = typing.get_args(hints[name])
         info = next(one for one in more if isinstance(one, (OptionInfo, ArgumentInfo)))
         kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)

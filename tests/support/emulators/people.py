@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rollout.values import FLAGS, NOT_RELEASED, TIMES, Factor, Fleet, Outcome, texts
 from rollout.values.fleet import FACTORS
-from sim.engines.port import Simulation
+from sim.engines.port import EngineRun
 
 FIRST_RESOURCE = 16_777_220
 
@@ -75,7 +75,7 @@ class Prompt:
 class Engine:
     """The simulator's own clients behind an emulator: the same draws, so the same outcomes."""
 
-    def __init__(self, engine: Simulation, n: int) -> None:
+    def __init__(self, engine: EngineRun, n: int) -> None:
         self._engine = engine
         self._inside = np.zeros(n, dtype=np.bool_)
 

@@ -175,8 +175,9 @@ class Session:
         if case.again:
             self.clock: Clock = JumpClock(world.time, start)
         else:
-            if not case.server:
-                world.time.skew = 0  # nobody else tells the time: the machine's clock is right when it begins
+            # Where no other clock is known, or it differs too much to be believed, the machine's is right at the start.
+            if not case.server or abs(world.time.skew) > self.door.trusted_s:
+                world.time.skew = 0
             server = self.door.server_now if case.server else clocks.unknown
             self.clock = clocks.WallClock(world.time.sleep, world.time.wall, world.time.monotonic, server)
         directory = WatchedDirectory(self.door, self.point)

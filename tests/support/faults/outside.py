@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -161,7 +162,12 @@ class World:
 
 class Door:
     """A `rollout.loop.ports.Directory` over the world, as one session meets it: it remembers nothing across
-    sessions."""
+    sessions.
+
+    trusted_s : seconds by which a server's clock may differ from the machine's and is still believed at the start.
+    """
+
+    trusted_s = math.inf
 
     def __init__(self, world: World, session: Session) -> None:
         self._world, self._session = world, session

@@ -26,6 +26,7 @@ from emulators.web import Asked, FakeTime, Reply, asked_of
 from opened import ROOT, SITE_URL, Token
 
 from faults.outside import US, Door, Time, World
+from rollout.directory.http.transport import TRUST_S
 from rollout.directory.opening import open_directory
 from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
 from rollout.errors import OutsideError
@@ -242,6 +243,8 @@ def _refusal(fault: Fault, kind: str) -> Reply:
 
 class WireDoor(Door):
     """The directory as one session meets it: a new client, with nothing remembered."""
+
+    trusted_s = TRUST_S
 
     def __init__(self, world: WireWorld, session: Session) -> None:
         super().__init__(world, session)

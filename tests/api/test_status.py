@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rollout.api.plan_comparison import compare_with_plan
+from rollout.api.status import compare_with_plan
 from rollout.values import HOUR_S
 
 START = 1_799_650_800
