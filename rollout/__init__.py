@@ -1,7 +1,8 @@
 """Move a fleet of Windows clients into co-management: plan it, simulate that plan, execute it.
 
-For scripts and notebooks the public names are here and in `sim` (see scenarios/example.py); everything
-else may change.
+The public names for scripts and notebooks are here and in `sim`; scenarios/example.py uses them. What a command does,
+a function here does: it takes typed arguments and gives the command's document, or a result that has it as its
+property `document`. Everything else may change.
 """
 
 from __future__ import annotations
@@ -10,9 +11,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from rollout.api.calibration import CalibrationResult as CalibrationResult
+    from rollout.api.calibration import calibrate_rollout as calibrate_rollout
+    from rollout.api.capacity import CapacityResult as CapacityResult
+    from rollout.api.capacity import size_capacity as size_capacity
+    from rollout.api.client import ClientCommandResult as ClientCommandResult
+    from rollout.api.client import ClientLogResult as ClientLogResult
+    from rollout.api.client import check_client_command as check_client_command
+    from rollout.api.client import read_client_log as read_client_log
+    from rollout.api.decisions import write_decisions as write_decisions
+    from rollout.api.gates import GateResult as GateResult
+    from rollout.api.gates import simulate_gate as simulate_gate
+    from rollout.api.inventory import InventoryResult as InventoryResult
+    from rollout.api.inventory import generate_inventory as generate_inventory
+    from rollout.api.inventory import read_inventory as read_inventory
+    from rollout.api.inventory import store_inventory as store_inventory
     from rollout.api.library import facts_of as facts_of
-    from rollout.exports.reading import read_exports as read_exports
-    from rollout.planning.planner import make_plan as make_plan
+    from rollout.api.planning import PlanResult as PlanResult
+    from rollout.api.planning import explain_device as explain_device
+    from rollout.api.planning import make_plan as make_plan
+    from rollout.api.planning import plan_continuation as plan_continuation
+    from rollout.api.planning import plan_undo as plan_undo
+    from rollout.api.preflight import PreflightResult as PreflightResult
+    from rollout.api.preflight import check_inventory as check_inventory
+    from rollout.api.scenarios import read_scenario as read_scenario
+    from rollout.api.simulation import SimulationResult as SimulationResult
+    from rollout.api.simulation import simulate_plan as simulate_plan
+    from rollout.api.tuning import TuningResult as TuningResult
+    from rollout.api.tuning import tune_scenario as tune_scenario
+    from rollout.documents import schema_of as schema_of
+    from rollout.executor.demo import run_demo as run_demo
     from rollout.policy import Policy as Policy
     from rollout.report import ReportFacts as ReportFacts
     from rollout.report.pictures.displays import pictures_of as pictures_of
@@ -28,27 +56,55 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME: Final = {
+    "CalibrationResult": "rollout.api.calibration",
+    "CapacityResult": "rollout.api.capacity",
+    "ClientCommandResult": "rollout.api.client",
+    "ClientLogResult": "rollout.api.client",
     "Finding": "rollout.values",
     "Fleet": "rollout.values",
+    "GateResult": "rollout.api.gates",
     "Inventory": "rollout.values",
+    "InventoryResult": "rollout.api.inventory",
     "Outcome": "rollout.values",
     "Plan": "rollout.values",
+    "PlanResult": "rollout.api.planning",
     "Policy": "rollout.policy",
+    "PreflightResult": "rollout.api.preflight",
     "ReportFacts": "rollout.report",
+    "SimulationResult": "rollout.api.simulation",
     "State": "rollout.values",
+    "TuningResult": "rollout.api.tuning",
+    "calibrate_rollout": "rollout.api.calibration",
+    "check_client_command": "rollout.api.client",
+    "check_inventory": "rollout.api.preflight",
+    "explain_device": "rollout.api.planning",
     "facts_of": "rollout.api.library",
-    "make_plan": "rollout.planning.planner",
+    "generate_inventory": "rollout.api.inventory",
+    "make_plan": "rollout.api.planning",
     "open_database": "rollout.store",
     "pictures_of": "rollout.report.pictures.displays",
-    "read_exports": "rollout.exports.reading",
+    "plan_continuation": "rollout.api.planning",
+    "plan_undo": "rollout.api.planning",
+    "read_client_log": "rollout.api.client",
+    "read_inventory": "rollout.api.inventory",
+    "read_scenario": "rollout.api.scenarios",
+    "run_demo": "rollout.executor.demo",
+    "schema_of": "rollout.documents",
+    "simulate_gate": "rollout.api.gates",
+    "simulate_plan": "rollout.api.simulation",
+    "size_capacity": "rollout.api.capacity",
+    "store_inventory": "rollout.api.inventory",
+    "tune_scenario": "rollout.api.tuning",
+    "write_decisions": "rollout.api.decisions",
     "write_report": "rollout.report.writing",
 }
+"""Public name -> the module that has it. Type checkers read the imports above; a test holds that both are the same."""
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: nobody waits for what he does not use."""
+    """Import a public name when it is asked for, so that a script waits only for what it uses."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
