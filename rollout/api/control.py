@@ -128,7 +128,7 @@ def approve_gate(
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
+class ExclusionResult:
     """Devices were excluded. too_late : device id -> a sentence, for devices that were released already."""
 
     document: Command
@@ -142,7 +142,7 @@ def exclude_devices(
     *,
     by: str = "",
     reason: str = "",
-) -> Exclusion:
+) -> ExclusionResult:
     """Exclude devices, by id or name, that are not released yet; they never will be.
 
     Raise `UsageError` for an unknown device, `RefusedError` if all of them were released already, or the rollout has
@@ -162,7 +162,7 @@ def exclude_devices(
     command = _record(
         database, known, "exclude", by=by, reason=reason, rows=waiting, released=tuple(too_late)
     )
-    return Exclusion(command, too_late)
+    return ExclusionResult(command, too_late)
 
 
 def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:

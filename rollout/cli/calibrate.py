@@ -26,10 +26,11 @@ def calibrate(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Fit the model to a rollout's journal: random window, capacity, time online, failures, with intervals.
+    """Fit the model's assumptions to what a rollout has observed, with intervals.
 
-    Devices without an outcome count too: they took longer than until now. Writes the rollout's scenario with the
-    fitted [model]; `rollout plan` and `rollout tune` accept it.
+    It fits the random window, the capacity, the time online and the failures. Devices without an outcome count too:
+    they took longer than until now. Writes the rollout's scenario with the fitted [model]; `rollout plan` and
+    `rollout tune` accept it.
 
     Example: rollout calibrate run-1 --out calibrated.toml
     """

@@ -46,7 +46,7 @@ def capacity(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Size the infrastructure: management points, gateway instances, the service rate, the hour of the peak.
+    """Size the infrastructure: management points, gateway instances, service rate, busiest hour.
 
     Arithmetic comes first. Then the rollout is simulated at several service rates on a scaled-down fleet, which shows
     where queueing makes arithmetic too small. Writes capacity.csv and capacity.png.

@@ -30,7 +30,7 @@ def client(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Explain one client's log, or check the command that installs the client from Intune.
+    """Explain a client's log, or check the command that installs the client from Intune.
 
     Exit 4 if the command would not work.
 

@@ -25,7 +25,7 @@ def demo(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Generate a sample fleet and do the whole job once: check, plan, simulate, run and report it.
+    """Run the whole path once on a generated sample fleet.
 
     Example: rollout demo --clients 5000
     """

@@ -50,7 +50,7 @@ def gate(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what a plan's gate would do: chance of a halt and devices released, by true failure rate.
+    """Show how a plan's gates respond to failure rates: chance to halt, devices exposed.
 
     It is compared with the plain threshold that an administrator would have written (3 % of at least 20 executed).
 

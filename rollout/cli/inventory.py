@@ -55,7 +55,7 @@ def inventory(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Take a snapshot of the fleet from exports of Intune, Entra and ConfigMgr, or generate one.
+    """Import a snapshot of the fleet from exports of Intune, Entra and ConfigMgr, or generate one.
 
     Several files join on the Entra device id. An import is all or nothing.
 

@@ -56,10 +56,10 @@ def preflight(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """List devices that cannot be enrolled, and why: findings by rule with the next action.
+    """List devices that cannot be enrolled, why, and what to do about it.
 
-    Devices with a blocking finding leave the plan with that reason, never silently. The plan follows --off and
-    --stale-days only if the scenario has them too, under [rollout.preflight].
+    Findings are grouped by rule. Devices with a blocking finding leave the plan with that reason, never silently. The
+    plan follows --off and --stale-days only if the scenario has them too, under [rollout.preflight].
 
     Example: rollout preflight --csv findings.csv
     """

@@ -17,9 +17,10 @@ def schema(
         str | None, typer.Argument(metavar="[VERB]", help="The command (default: all commands).")
     ] = None,
 ) -> None:
-    """Print the JSON Schema (draft 2020-12) of a command's --json output, errors included.
+    """Print the JSON Schema of a command's --json output.
 
-    Times are UTC, durations are hours, counts are devices; each field has a description.
+    It follows draft 2020-12 and includes errors. Times are UTC, durations are hours, counts are devices; each field
+    has a description.
 
     Example: rollout schema status
     """

@@ -45,7 +45,7 @@ def simulate(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Simulate a plan: when it will be done, what load it causes, how often a gate halts it.
+    """Simulate a plan: when it ends, what load it causes, how often a gate halts it.
 
     A plan id or digest simulates that plan. A TOML file generates its fleet, plans it and simulates the plan. Without
     either, it simulates the latest plan, or the default scenario if there is none. Every run is compared with native

@@ -62,7 +62,7 @@ def tune(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Search for the pacing that is fastest and gentlest, within the scenario's [targets].
+    """Search for the fastest pacing that meets the scenario's [targets].
 
     Plans are tried on a scaled-down fleet. The front shows those that no other plan beats in both time and peak load;
     the chosen one is simulated at full size. Writes tuned.toml, which `rollout plan` accepts, a table of all plans

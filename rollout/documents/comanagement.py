@@ -12,11 +12,11 @@ from rollout.workloads import Authority, EnrollmentStatus, Mode
 
 
 class Funnel(Document):
-    """How far devices have come, each number contained in the one before."""
+    """How far the devices have come; each number is part of the one before."""
 
     eligible: Count = described("Devices that may enroll.", "Eligible")
     scheduled: Count = described("Devices that were described to.", "Scheduled")
-    initiated: Count = described("Devices that tried.", "Enrollment initiated")
+    initiated: Count = described("Devices that started to enroll.", "Enrollment initiated")
     enrolled: Count = described("Devices that have enrolled.", "Enrolled")
 
 
@@ -35,18 +35,18 @@ class FailureCount(Document):
     """Devices that failed with one code."""
 
     code: Code = described("The code.")
-    name: str = described('Its symbolic name; "" unknown.')
-    kind: FailureClass = described("What a retry can do about it.", "class")
+    name: str = described('Its symbolic name; "" if unknown.')
+    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
     devices: Count = described("Devices.")
-    next_action: str = described("What a person does about it.")
+    next_action: str = described("What to do about it.")
 
 
 class Enrollment(Document):
     """Where a fleet stands: of the latest rollout, or of an export of the site."""
 
-    of: str = described("Which rollout or file.")
+    of: str = described("The rollout or the file.")
     devices: Count = described("Devices in all.")
-    funnel: Funnel = described("How far they have come.")
+    funnel: Funnel = described("How far the devices have come.")
     status: tuple[StatusCount, ...] = described("Devices by status and join.")
     failures: tuple[FailureCount, ...] = described("Failures by code, the most frequent first.")
 
@@ -54,45 +54,45 @@ class Enrollment(Document):
 class Change(Document):
     """A change of automatic enrollment."""
 
-    before: Mode = described("From none, pilot or all.", "from")
-    after: Mode = described("To none, pilot or all.", "to")
-    allowed: bool = described("Whether it may be made while a plan is phased.")
-    sentence: str = described("What it does to whom.")
-    next_action: str = described("What a person does about it.")
+    before: Mode = described("Mode before the change.", "from")
+    after: Mode = described("Mode after the change.", "to")
+    allowed: bool = described("Whether a phased plan allows it.")
+    sentence: str = described("What the change does.")
+    next_action: str = described("What to do about it.")
 
 
 class Changes(Document):
     """Without a rollout: every change of automatic enrollment."""
 
-    changes: tuple[Change, ...] = described("All of them.")
+    changes: tuple[Change, ...] = described("The changes, one per pair of modes.")
 
 
 class ChangeCounted(Change):
     """--from, --to: one change, counted on the latest inventory; null without one."""
 
-    begin_to_enroll: Count | None = described("Devices that begin to enroll.")
+    begin_to_enroll: Count | None = described("Devices that start enrolling.")
     of_them_held_back: Count | None = described("Of these, devices that preflight holds back.")
-    stop_to_enroll: Count | None = described("Devices that no longer will.")
+    stop_to_enroll: Count | None = described("Devices that stop enrolling before they are enrolled.")
 
 
 class Unenrolled(Document):
-    """--unenroll: what an order of steps leads to."""
+    """--unenroll: the result of an order of steps."""
 
     out_for_good: bool = described("Whether the device stays out.")
-    sentences: tuple[str, ...] = described("What happens, step by step.")
+    sentences: tuple[str, ...] = described("What goes wrong, in the order of the steps.")
     right: str = described("The right order.")
 
 
 class DeviceWorkloads(Document):
     """A client's workload flags, read bit by bit."""
 
-    comanaged: bool | None = described("Whether the device is co-managed; null unknown.")
-    flags: Count | None = described("The flags as a number; null if they are none.")
+    comanaged: bool | None = described("Whether the device is co-managed; null if unknown.")
+    flags: Count | None = described("The flags as a number; null if they are not a number.")
     found: str = described("The flags as they were found.")
-    why_unknown: str = described('Why they are no number; "" if they are one.')
-    markers: tuple[str, ...] = described("What set bits mean that are no workload.")
-    unknown_bits: tuple[Count, ...] = described("Values of the set bits that are in no table.")
-    above_cap: tuple[Count, ...] = described("Values of the set bits that the client cannot act on.")
+    why_unknown: str = described('Why the flags are unknown; "" if they are known.')
+    markers: tuple[str, ...] = described("Meanings of the set bits that are not a workload.")
+    unknown_bits: tuple[Count, ...] = described("Values of the set bits that are undocumented.")
+    above_cap: tuple[Count, ...] = described("Values of the set bits above the client's capabilities.")
     authority: dict[str, Authority] = described("Who manages each workload, by its name.")
 
 
@@ -103,11 +103,11 @@ class DeviceFlags(DeviceWorkloads):
 
 
 class FleetAuthority(Document):
-    """Of an export of the site: who manages what."""
+    """An export of the site: who manages which workload."""
 
-    devices: Count = described("Devices in it.")
+    devices: Count = described("Devices in the export.")
     authority: dict[str, dict[Authority, Count]] = described("Devices by workload and by who manages it.")
-    unknown_bits: dict[str, Count] = described("Devices by the value of a set bit that is in no table.")
+    unknown_bits: dict[str, Count] = described("Devices by the value of an undocumented bit that is set.")
 
 
 class Workload(Document):
@@ -120,10 +120,10 @@ class Workload(Document):
     moves_with: tuple[str, ...] = described("Workloads that move with it.")
     counterpart: str = described("What it needs in Intune.")
     supported: bool = described("Whether its slider still exists.")
-    log: str = described("The client's log that tells of it.")
-    reverts: str = described("What a move back gives back.")
+    log: str = described("The client's log about this workload.")
+    reverts: str = described("What a move back restores.")
     stays: str = described("What a move back leaves behind.")
-    note: str = described("What to know.")
+    note: str = described("A note.")
 
 
 class Workloads(Document):
@@ -131,60 +131,62 @@ class Workloads(Document):
 
     workloads: tuple[Workload, ...] = described("All seven.")
     usual_order: tuple[str, ...] = described("Names in the order in which they usually move.")
-    autopatch: tuple[str, ...] = described("Names of those that Windows Autopatch needs.")
+    autopatch: tuple[str, ...] = described("Names of the workloads that Windows Autopatch needs.")
 
 
 class LogCode(Document):
     """A failure code in a client's log."""
 
     code: Code = described("The code.")
-    name: str = described('Its symbolic name; "" unknown.')
-    kind: FailureClass = described("What a retry can do about it.", "class")
+    name: str = described('Its symbolic name; "" if unknown.')
+    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
     meaning: str = described("What it means.")
 
 
 class LogEvent(Document):
-    """A line of the log that tells something."""
+    """An event in the log."""
 
     at: Instant = described("UTC instant.")
-    kind: str = described("What it tells.")
-    text: str = described("The line.")
+    kind: str = described("Kind of the event.")
+    text: str = described("The line of the log.")
 
 
 class ClientLog(Document):
-    """client log: one client's story."""
+    """client log: the history of one client."""
 
-    encoding: str = described("Of the file.")
+    encoding: str = described("Encoding of the file.")
     lines: Count = described("Lines read.")
     broken: Count = described("Lines that could not be read.")
-    stand: str = described("Where the client stands, in a word.")
-    sentence: str = described("The same in a sentence.")
-    next_action: str = described("What a person does about it.")
-    auto_enroll: bool | None = described("Whether its policy lets it enroll; null unknown.")
-    timer: str | None = described("When its timer is to fire: the client's own time, as the log writes it.")
+    stand: str = described("State of the client, in a word.")
+    sentence: str = described("State of the client, in a sentence.")
+    next_action: str = described("What to do about it.")
+    auto_enroll: bool | None = described("Whether its policy lets it enroll; null if unknown.")
+    timer: str | None = described(
+        "When its timer fires, in the client's own time, as the log writes it; null if unknown."
+    )
     tries: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = described(
-        "The last try and of how many; 0, 0 for none."
+        "Number of the last attempt, and of all attempts; 0, 0 for none."
     )
     enrolled_at: Instant | None = described("UTC instant of its enrollment; null for none.")
-    flags: Count | None = described("Its workload flags; null unknown.")
-    cap: Count | None = described("Flags that it is capable of; null unknown.")
+    flags: Count | None = described("Its workload flags; null if unknown.")
+    cap: Count | None = described("Its capabilities as flags; null if unknown.")
     code: LogCode | None = described("The last failure; null for none.")
-    events: tuple[LogEvent, ...] = described("What happened, in order of time.")
+    events: tuple[LogEvent, ...] = described("Events in order of time.")
 
 
 class Problem(Document):
-    """What is wrong with an installation command."""
+    """A problem of an installation command."""
 
-    stops: bool = described("Whether it cannot work with it.")
-    sentence: str = described("What was found.")
-    next_action: str = described("What a person does about it.")
+    stops: bool = described("Whether the command cannot work because of it.")
+    sentence: str = described("The problem, in a sentence.")
+    next_action: str = described("What to do about it.")
 
 
 class ClientCommand(Document):
     """client command: the command that installs the client from Intune, checked."""
 
-    usable: bool = described("Whether it works.")
-    length: Count = described("Characters, of 1,024.")
+    usable: bool = described("Whether the command works.")
+    length: Count = described("Characters, of at most 1,024.")
     properties: dict[str, str] = described("Properties of client.msi by name.")
     parameters: dict[str, str] = described("Parameters of ccmsetup by name.")
-    problems: tuple[Problem, ...] = described("What is wrong with it.")
+    problems: tuple[Problem, ...] = described("Problems of the command.")

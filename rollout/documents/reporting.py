@@ -21,7 +21,7 @@ from rollout.values.progress import Tone
 
 
 class ReportFinal(Document):
-    """Devices by what became of them; together they are all devices of the inventory."""
+    """Devices by outcome; together they are all devices of the inventory."""
 
     enrolled: Count = described("Devices enrolled.")
     failed: Count = described("Devices that failed.")
@@ -33,47 +33,47 @@ class ReportFinal(Document):
 
 
 class ReportAssessment(Document):
-    """The three answers of the first screen, in the words of the page."""
+    """The assessment on the first screen of the page, in its words."""
 
-    tone: Tone = described("How the headline is meant.")
-    headline: str = described("Whether it goes well.")
-    because: str = described("Why.")
-    done: str = described("When it is done, for a person: in the report's zone.")
-    done_range: str = described("The same as an interval of 8 in 10.")
-    done_hours: Hours | None = described("Hours after the start; null where there is none.")
-    needs: tuple[str, ...] = described("What needs a person now.")
+    tone: Tone = described("Severity of the headline.")
+    headline: str = described("Whether the rollout is going well.")
+    because: str = described("The reason.")
+    done: str = described("When it is done, in the report's time zone.")
+    done_range: str = described("The same as an interval that holds 8 runs in 10.")
+    done_hours: Hours | None = described("Hours from the start to `done`; null if unknown.")
+    needs: tuple[str, ...] = described("What a person must do now.")
     enrolled: Count = described("Devices enrolled.")
 
 
 class ReportFunnel(Document):
-    """How far devices have come, each number contained in the one before."""
+    """How far the devices have come; each number is part of the one before."""
 
     eligible: Count = described("Devices of the plan.")
     scheduled: Count = described("Devices in the collection.")
-    initiated: Count = described("Devices with an answer of any kind.")
+    initiated: Count = described("Devices that have enrolled or failed.")
     enrolled: Count = described("Devices that have enrolled.")
 
 
 class Exclusion(Document):
     """Devices that are not in the plan, for one reason."""
 
-    reason: str = described("The reason as it stands in the plan.")
-    devices: Count = described("How many there are.")
-    sentence: str = described("What it means.")
-    next_action: str = described("What a person does about it.")
+    reason: str = described("The reason as the plan states it.")
+    devices: Count = described("Number of devices.")
+    sentence: str = described("The reason in a sentence.")
+    next_action: str = described("What to do about it.")
 
 
 class ReportPeak(Document):
     """The busiest hour of a run."""
 
-    p50: Count = described("Enrollment attempts an hour that half of the runs do not pass.")
-    p90: Count = described("Enrollment attempts an hour that 9 runs in 10 do not pass.")
+    p50: Count = described("Enrollment attempts per hour that half of the runs do not exceed.")
+    p90: Count = described("Enrollment attempts per hour that 9 runs in 10 do not exceed.")
 
 
 class Baseline(Document):
-    """The native way, on the same draws."""
+    """Enrollment with mode All, on the same random draws."""
 
-    name: str = described("What it is.")
+    name: str = described("Its name.")
     eta_hours: HoursInterval = described("Hours until it is done.")
     peak_per_hour: ReportPeak | None = described("Enrollment attempts in the busiest hour.")
 
@@ -82,7 +82,7 @@ class ReportPhase(Document):
     """One phase and its devices by outcome."""
 
     name: str = described("The phase's name.")
-    source: str = described("Where its devices come from.")
+    source: str = described("The collection or filter that its devices come from.")
     devices: Count = described("Devices in it.")
     released: Count = described("Devices released.")
     enrolled: Count = described("Devices enrolled.")
@@ -97,39 +97,39 @@ class GateVerdict(Document):
 
     at: Instant = described("UTC instant.")
     phase: str = described("The phase's name.")
-    verdict: Verdict = described("What the gate said.")
-    sentence: str = described("Why.")
-    executed: Count = described("Devices with an outcome that decided; 0 where unknown.")
-    failed: Count = described("Failures among them; 0 where unknown.")
+    verdict: Verdict = described("The verdict.")
+    sentence: str = described("The reason.")
+    executed: Count = described("Devices whose outcome was counted; 0 if unknown.")
+    failed: Count = described("Failures among them; 0 if unknown.")
 
 
 class ReportFailure(Document):
     """Devices that failed with one code."""
 
     code: Code = described("The code.")
-    name: str = described('Its symbolic name; "" unknown.')
-    kind: FailureClass = described("What a retry can do about it.", "class")
-    devices: Count = described("How many there are.")
-    next_action: str = described("What a person does about it.")
+    name: str = described('Its symbolic name; "" if unknown.')
+    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
+    devices: Count = described("Number of devices.")
+    next_action: str = described("What to do about it.")
 
 
 class ReportFinding(Document):
-    """What one rule of preflight found."""
+    """The findings of one preflight rule."""
 
     rule: str = described("The rule's id.")
-    severity: Severity = described("What it means for the plan.")
-    devices: Count = described("How many it hits; 0 where it is about no device.")
-    sentence: str = described("What was found, of the first of them.")
-    next_action: str = described("What a person does about it.")
+    severity: Severity = described("Its effect on the plan.")
+    devices: Count = described("Number of devices; 0 if the finding is not about a device.")
+    sentence: str = described("The first finding, in a sentence.")
+    next_action: str = described("What to do about it.")
 
 
 class AuditRow(Document):
-    """Who decided, released, paused or took over what."""
+    """One entry: a decision, a release, a command, a change of the lease."""
 
     at: Instant = described("UTC instant: decisions by the directory's clock, commands by this machine's.")
-    who: str = described('Who; "" for the rollout itself.')
-    what: str = described("What.")
-    why: str = described('Why; "" where nobody said.')
+    who: str = described('The person or executor; "" for the rollout itself.')
+    what: str = described("What happened.")
+    why: str = described('The reason; "" if none was given.')
 
 
 class Report(Document):
@@ -141,37 +141,39 @@ class Report(Document):
     digest: Digest = described("The plan's digest.")
     state: str = described("The rollout's state, or planned for a plan alone.")
     created: Instant = described("UTC instant at which the report was made.")
-    as_of: Instant = described("UTC instant of the last look, by the directory's clock.")
-    zone: str = described("IANA zone of the times that are written for people.")
+    as_of: Instant = described("UTC instant of the last observation, by the directory's clock.")
+    zone: str = described("IANA zone of the times in sentences.")
     devices: Count = described("Devices of the inventory.")
     released: Count = described("Devices released so far.")
-    final: ReportFinal = described("Devices by what became of them, or what the simulation expects.")
-    standing: ReportAssessment = described("The first screen.")
-    funnel: ReportFunnel = described("How far devices have come.")
+    final: ReportFinal = described("Devices by outcome, or what the simulation expects.")
+    standing: ReportAssessment = described("The assessment on the first screen.")
+    funnel: ReportFunnel = described("How far the devices have come.")
     excluded: dict[str, Count] = described("Devices that are not in the plan, by reason.")
-    exclusions: tuple[Exclusion, ...] = described("The same in words, the largest first.")
+    exclusions: tuple[Exclusion, ...] = described("The same with sentences, the largest first.")
     expected: ForecastSummary | None = described(
         "The latest forecast; null before the first and after the end."
     )
-    on_plan: str = described('How it stands against the simulation of its plan; "" unknown.')
-    runs: Count | None = described("Replications of the simulation; null where there is none.")
-    seed: Count | None = described("Its seed; null where there is none.")
+    on_plan: str = described('Comparison with the simulation of its plan, in a sentence; "" if unknown.')
+    runs: Count | None = described("Runs of the simulation; null without one.")
+    seed: Count | None = described("Seed of the simulation; null without one.")
     eta_hours: HoursInterval | None = described("Hours until it is done, as simulated; null without one.")
     enrolled_90_hours: HoursInterval | None = described(
-        "Hours until 90 % are enrolled, as simulated; null unknown."
+        "Hours until 90 % are enrolled, as simulated; null if unknown."
     )
-    eta: InstantInterval | None = described("The same as UTC instants.")
+    eta: InstantInterval | None = described("`eta_hours` as UTC instants.")
     halt_chance: Share | None = described("Share of the simulated runs that a gate halts.")
     peak_per_hour: ReportPeak | None = described("Enrollment attempts in the busiest hour, as simulated.")
-    baseline: Baseline | None = described("The native way, as simulated; null without a simulation.")
+    baseline: Baseline | None = described(
+        "Enrollment with mode All, as simulated; null without a simulation."
+    )
     phases: tuple[ReportPhase, ...] = described("The phases in order.")
-    gates: tuple[GateVerdict, ...] = described("What the gates said, change by change.")
+    gates: tuple[GateVerdict, ...] = described("The verdicts of the gates, one per change.")
     failures: tuple[ReportFailure, ...] = described("Failures by code, the most frequent first.")
     findings: tuple[ReportFinding, ...] = described("Preflight's findings by rule.")
-    human_steps: tuple[HumanStep, ...] = described("What people do, in order.")
-    batches: Count = described("Batches released.")
-    decisions: Count = described("Decisions.")
-    audit: tuple[AuditRow, ...] = described("Who decided what and why.")
+    human_steps: tuple[HumanStep, ...] = described("Manual steps, in order.")
+    batches: Count = described("Number of batches released.")
+    decisions: Count = described("Number of decisions.")
+    audit: tuple[AuditRow, ...] = described("The audit: who decided what, and why.")
     written: tuple[str, ...] = described("Paths of the files that were written.")
 
 
