@@ -1,55 +1,53 @@
-"""Which rollout is meant, and whether another one is in the way."""
+"""Which rollout is meant, and whether another rollout is in the way."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from rollout.errors import RefusedError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.store import Database, StoredPlan, StoredRollout
+from rollout.store import Database, StoredPlan, StoredRollout
 
 
 def under_way(database: Database) -> Sequence[StoredRollout]:
-    """Give the rollouts that have begun and are neither final nor told to end, the oldest first."""
+    """Give the rollouts that have started and are neither final nor being aborted, the oldest first."""
     return [
-        one
-        for one in database.rollouts()
-        if one.state is not None and not one.state.is_final and not database.reader(one.id).commands().aborted
+        known
+        for known in database.rollouts()
+        if known.state is not None
+        and not known.state.is_final
+        and not database.reader(known.id).commands().aborted
     ]
 
 
 def to_command(database: Database, key: str | None) -> StoredRollout:
-    """Give the rollout that a command is for: the named one, else the one under way, else the latest.
+    """Give the rollout that a command is for: the named one, else the active one, else the latest.
 
-    Raise `UsageError` if nobody named one of several.
+    Raise `UsageError` if several are active and none is named.
     """
     if key is not None:
         return database.rollout(key)
-    several = under_way(database)
-    if len(several) > 1:
-        names = ", ".join(f"{one.id} ({database.plan(one.plan_id).plan.name})" for one in several)
+    active = under_way(database)
+    if len(active) > 1:
+        names = ", ".join(f"{known.id} ({database.plan(known.plan_id).plan.name})" for known in active)
         raise UsageError(
-            f"expected the rollout that is meant, found {len(several)} under way: {names}",
-            f"name it, as in 'rollout pause {several[-1].id}'",
+            f"{len(active)} rollouts are active: {names}",
+            f"name the one you mean, as in 'rollout pause {active[-1].id}'",
         )
-    return several[0] if several else database.rollout(None)
+    return active[0] if active else database.rollout(None)
 
 
-def check_alone(database: Database, stored: StoredPlan, directory: str) -> None:
-    """Raise `RefusedError` if a plan would begin while another one fills or empties the same collection.
+def require_no_other_rollout(database: Database, stored: StoredPlan, directory: str) -> None:
+    """Raise `RefusedError` if a plan would start while another one changes the same collection.
 
-    Two executors of two plans would add up what each paces, and neither gate would see the other's devices.
+    The paces of two plans would add up, and neither gate would see the other plan's devices.
     """
-    for one in under_way(database):
-        if one.plan_id == stored.id:
+    for known in under_way(database):
+        if known.plan_id == stored.id:
             return
-        other = database.plan(one.plan_id).plan
-        if one.directory == directory and other.collection == stored.plan.collection:
+        other = database.plan(known.plan_id).plan
+        if known.directory == directory and other.collection == stored.plan.collection:
             raise RefusedError(
-                f"{one.id} of {one.plan_id} is under way with collection '{other.collection}': expected it finished "
-                f"or aborted before {stored.id} begins; nothing was sent",
-                f"go on with it: rollout run {one.plan_id}; or end it: rollout abort {one.id}",
+                f"{known.id} of {known.plan_id} is active with collection '{other.collection}'; it must finish or be "
+                f"aborted before {stored.id} starts; nothing was sent",
+                f"resume it: rollout run {known.plan_id}; or end it: rollout abort {known.id}",
             )

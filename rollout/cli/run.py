@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rollout.api.choosing import check_alone
+from rollout.api.choosing import require_no_other_rollout
 from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
@@ -99,7 +99,7 @@ def run(
     database = open_db(db)
     stored = database.plan(digest or database.latest_plan())
     known = same_as_begun(database, stored.id, directory, seed)
-    check_alone(database, stored, directory)
+    require_no_other_rollout(database, stored, directory)
     if directory != directories.EMBEDDED:
         directories.check_allowed(stored, directory, speed)
         if dry_run:
