@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.exports": GROUND,
     "rollout.directory": {*GROUND, "toml", "loop.ports"},
     "rollout.store": {*GROUND, "files", "loop.ports"},
-    "rollout.report": {*GROUND, "files"},
+    "rollout.report": {*GROUND, "files", "documents"},  # report.json is the document of `report --json`
     "rollout.documents": {*GROUND, "workloads"},  # the enumerations of co-management are part of documents
     "rollout.api": {
         *GROUND,
@@ -75,17 +75,12 @@ SIM_ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS: dict[str, set[str]] = {}
 """Module -> modules that it imports against the rules; each is to be mended, none may be added."""
 
-VERB_EXCEPTIONS: dict[str, set[str]] = {
-    "rollout.cli.approve": {"rollout.cli.control"},
-    "rollout.cli.client": {"rollout.cli.workloads"},
-    "rollout.cli.run": {"rollout.cli.status"},
-    "rollout.cli.status": {"rollout.cli.withdraw", "rollout.cli.workloads"},
-}
+VERB_EXCEPTIONS: dict[str, set[str]] = {}
 """Command -> commands that it imports; each is to be mended, by moving what is shared below, none may be added."""
 
 NO_VERBS = {
     f"rollout.cli.{one}"
-    for one in ("__main__", "app", "options", "preview", "streams", "terminal", "watching")
+    for one in ("__main__", "app", "options", "preview", "printing", "streams", "terminal", "watching")
 }
 """Modules of `cli` that are no command; commands may import them."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rollout.api.report_facts import facts_of_plan
 from rollout.api.scenarios import scenario_of, world_of_plan
 from rollout.api.stored_simulation import stored_form
 from rollout.documents import simulating as documents
+from rollout.report import ReportFacts
 from rollout.store import Database
 from rollout.text import span
+from sim.planning import Planned
 from sim.scenario import TUNED_ONLY, Scenario, Targets
 from sim.simulation import Simulation, simulate
 
@@ -96,3 +100,23 @@ def simulate_plan(
         simulation,
         (scenario or scenario_of(world.stored)).targets,
     )
+
+
+def facts_of(
+    planned: Planned, simulation: Simulation | None = None, created: int | None = None
+) -> ReportFacts:
+    """Give what a report shows of a plan and, if there is one, of its simulation.
+
+    `pictures_of` turns it into pictures by name, `write_report` into a folder with a page, pictures and tables.
+
+    created : Unix seconds, now by default. Raise `ValueError` if the simulation is of another plan.
+    """
+    if simulation is not None and simulation.digest != planned.plan.digest:
+        raise ValueError(
+            f"expected a simulation of plan {planned.plan.digest[:12]}, found one of {simulation.digest[:12]}"
+        )
+    stored = (
+        stored_form(simulation, document_of(simulation), planned.model) if simulation is not None else None
+    )
+    moment = int(time.time()) if created is None else created
+    return facts_of_plan(planned.plan, planned.findings, stored, moment)

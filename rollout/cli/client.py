@@ -84,7 +84,7 @@ def _sentences(story: Story) -> list[str]:
     if story.enrolled_at is not None:
         out.append(f"enrolled: {iso(story.enrolled_at)}")
     if story.flags is not None:
-        from rollout.cli.workloads import flag_lines
+        from rollout.api.workloads import flag_lines
 
         found = decode(str(story.flags), story.cap)
         out += flag_lines(found)

@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from pydantic import TypeAdapter
 
-from rollout.documents import comanagement, executing, planning, reporting, simulating, sizing
+from rollout.documents import comanagement, executing, forecast, planning, reporting, simulating, sizing
 from rollout.documents.base import Document, ErrorDocument, PlainSchema
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,11 +24,11 @@ DOCUMENTS: dict[str, tuple[type[Document], ...]] = {
     "tune": (sizing.Tuning,),
     "capacity": (sizing.Capacity,),
     "calibrate": (simulating.Calibration,),
-    "forecast": (simulating.Forecast,),
+    "forecast": (forecast.RolloutForecast,),
     "gate": (simulating.GateCheck,),
     "approve": (planning.Approval, executing.Command),
-    "run": (executing.Status, executing.DryRun, executing.DryRunOutside),
-    "status": (executing.Status, executing.DeviceStatus),
+    "run": (executing.StatusDocument, executing.DryRun, executing.DryRunOutside),
+    "status": (executing.StatusDocument, executing.DeviceStatus),
     "pause": (executing.Command,),
     "resume": (executing.Command,),
     "abort": (executing.Command,),
@@ -36,7 +36,7 @@ DOCUMENTS: dict[str, tuple[type[Document], ...]] = {
     "withdraw": (executing.Withdrawal,),
     "report": (reporting.Report, reporting.Audit),
     "enrollment": (
-        comanagement.Standing,
+        comanagement.Enrollment,
         comanagement.Changes,
         comanagement.ChangeCounted,
         comanagement.Unenrolled,

@@ -115,17 +115,6 @@ class CountInterval(Document):
     p90: Count = described("Devices that 9 runs in 10 do not exceed.")
 
 
-class Expected(Document):
-    """A forecast of a running rollout, from its latest observation."""
-
-    as_of: Instant = described("UTC instant of the observation from which it was simulated.")
-    done: InstantInterval = described("When every device has an outcome or is given up.")
-    enrolled_90: InstantInterval = described("When 90 % of the planned devices are enrolled.")
-    failed: CountInterval = described("Devices that will have failed at the end.")
-    halt_chance: Share = described("Share of the continuations that a gate halts.")
-    calibrated: bool = described("Whether the assumptions were fitted to this rollout first.")
-
-
 class HumanStep(Document):
     """A manual step in a console."""
 

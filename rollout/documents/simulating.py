@@ -10,7 +10,6 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Final,
     Hours,
     HoursInterval,
@@ -73,26 +72,6 @@ class Demo(Document):
     eta_hours: HoursInterval = described("Hours until it is done, as simulated before it started.")
     report: str = described("Path of the page.")
     seconds: Annotated[float, Field(ge=0)] = described("Wall-clock seconds that the whole job took.")
-
-
-class Eta(Expected):
-    """A forecast, and how it was made."""
-
-    runs: Count = described("Continuations simulated.")
-    failed_surely: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = described(
-        "Least and most devices that will have failed at the end, by counts alone: an anytime-valid interval of 95 %."
-    )
-    matched: Share = described("Share of the released devices whose outcome so far fits the assumptions.")
-
-
-class Forecast(Document):
-    """When a running rollout will be done."""
-
-    rollout: str = described("The rollout's id.")
-    eta: Eta | None = described("The forecast; null for a rollout that has ended.")
-    on_plan: str = described(
-        "Whether it is on plan, compared with the simulation of its plan, in a sentence."
-    )
 
 
 class Estimate(Document):

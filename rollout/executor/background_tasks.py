@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from rollout.api import stored_forecast
+from rollout.documents.forecast import ForecastSummary, RolloutForecast
 from rollout.executor.background import Beside, Chore
 from rollout.executor.logs import tell
 from rollout.executor.reporter import Channels
@@ -68,15 +68,13 @@ class Chores:
         self._journal.save_outcomes(self._directory.outcomes())
 
     def _keep_forecast(self, printed: str) -> None:
-        told = json.loads(printed)
-        if told["eta"] is None:
+        result = RolloutForecast.model_validate_json(printed)
+        if result.eta is None:
             return
-        text = stored_forecast.text_of(told["eta"])
-        expected = stored_forecast.of_text(text)
-        if expected is None:
-            return
-        self._journal.session(expected.as_of, stored_forecast.KIND, text)
+        forecast = result.eta.forecast
+        self._journal.session(forecast.as_of, stored_forecast.KIND, stored_forecast.text_of(forecast))
         if not self._channels.quiet:
-            when = stored_forecast.interval(expected.through, self._plan.zone)
-            facts = {"event": "forecast", **stored_forecast.document(expected), "on_plan": told["on_plan"]}
-            tell(f"forecast: 90 % enrolled {when}; {told['on_plan']}", facts)
+            when = stored_forecast.interval(forecast.enrolled_90, self._plan.zone)
+            summary = ForecastSummary.of(forecast).model_dump(mode="json")
+            facts = {"event": "forecast", **summary, "on_plan": result.on_plan}
+            tell(f"forecast: 90 % enrolled {when}; {result.on_plan}", facts)

@@ -9,11 +9,11 @@ from pathlib import Path
 from rollout.api.databases import open_db
 from rollout.api.exclusions import worded
 from rollout.api.planning import PlanResult, plan_scenario
-from rollout.api.report_facts import gather
+from rollout.api.report_facts import gather_report
 from rollout.api.scenarios import read_scenario
 from rollout.api.simulation import simulate_plan
-from rollout.api.status import Looks
-from rollout.documents.base import Final, HoursInterval
+from rollout.api.status import read_status
+from rollout.documents.base import HoursInterval
 from rollout.documents.simulating import Demo
 from rollout.executor.display import NoBar, OpenBar, to_stderr
 from rollout.executor.session import Ways, execute
@@ -21,7 +21,6 @@ from rollout.files import make_folder
 from rollout.report import write_report
 from rollout.store import Database
 from rollout.text import number, span
-from rollout.values import Outcome
 
 REASONS = 3
 """Reasons for exclusion that are shown."""
@@ -66,11 +65,11 @@ def run_demo(
     rollout_id = database.start_rollout(planned.id, "embedded", seed, "max", int(time.time()))
     ended = execute(database, planned.id, rollout_id, Ways(seed=seed, open_bar=show_bar, note=note))
     say(_line("run", f"{rollout_id} {ended.state.value}: {ended.reason}"))
-    final = _final(database, rollout_id)
+    final = read_status(database, rollout_id).document.final
     devices = {name.replace("_", " "): count for name, count in final}
     terms = " + ".join(f"{number(count)} {name}" for name, count in devices.items())
     say(_line("sum", f"{terms} = {number(sum(devices.values()))}"))
-    written = write_report(gather(database, planned.id, rollout_id, int(time.time())), out)
+    written = write_report(gather_report(database, rollout_id), out)
     pictures = ", ".join(path.name for path in written if path.suffix == ".png")
     say(_line("report", f"{out / 'report.html'}; pictures: {pictures}"))
     return Demo(
@@ -110,14 +109,3 @@ def _plan_lines(database: Database, planned: PlanResult) -> list[str]:
         *(_line("", f"{number(row.count)}: {worded(row)}") for row in excluded[:REASONS]),
         _line("plan", f"{planned.id}: {phases}; digest {plan.digest[:12]}"),
     ]
-
-
-def _final(database: Database, rollout_id: str) -> Final:
-    now = Looks(database, rollout_id).look()
-    counts = {
-        outcome.name.lower(): int(now.totals[outcome])
-        for outcome in Outcome
-        if outcome is not Outcome.PENDING
-    }
-    pending = now.plan.planned - sum(counts.values())
-    return Final(**counts, pending=pending, excluded=len(now.plan) - now.plan.planned)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rollout.report.assessment import Assessment, assess
 from rollout.report.facts import (
     FINAL,
     LEVELS,
@@ -14,20 +15,18 @@ from rollout.report.facts import (
     AuditRow,
     Bands,
     ExcludedRow,
-    Expected,
     FailureRow,
     FindingRow,
-    Forecast,
     Funnel,
     GateTrack,
     JudgementRow,
     Load,
+    PlanSimulation,
     ReportFacts,
     Track,
     Tuning,
 )
-from rollout.report.figures import json_report
-from rollout.report.standing import Standing, standing_of
+from rollout.report.figures import json_report, report_document
 from rollout.report.text import text_report
 from rollout.values.progress import Tone
 
@@ -38,24 +37,24 @@ __all__ = [
     "FINAL",
     "LEVELS",
     "PLANNED",
+    "Assessment",
     "AuditRow",
     "Bands",
     "ExcludedRow",
-    "Expected",
     "FailureRow",
     "FindingRow",
-    "Forecast",
     "Funnel",
     "GateTrack",
     "JudgementRow",
     "Load",
+    "PlanSimulation",
     "ReportFacts",
-    "Standing",
     "Tone",
     "Track",
     "Tuning",
+    "assess",
     "json_report",
-    "standing_of",
+    "report_document",
     "text_report",
     "write_report",
 ]

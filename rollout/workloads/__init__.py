@@ -13,7 +13,7 @@ from rollout.workloads.enrollment import (
     Transition,
     transition,
 )
-from rollout.workloads.flags import FORCED_SINCE, MARKERS, Flags, decode
+from rollout.workloads.flags import FORCED_SINCE, MARKERS, WorkloadFlags, decode
 from rollout.workloads.sliders import (
     AUTOPATCH,
     COMANAGED_BIT,
@@ -28,7 +28,7 @@ from rollout.workloads.sliders import (
     outside_superset,
     workloads_of,
 )
-from rollout.workloads.states import ClientState, Standing, Status, Step, count_states, read_state
+from rollout.workloads.states import ClientState, EnrollmentStatus, FleetState, Step, count_states, read_state
 from rollout.workloads.way_back import UNENROLL_ORDER, Leave, Unenrolled, judge_unenroll, way_back
 
 __all__ = [
@@ -43,17 +43,17 @@ __all__ = [
     "WORKLOADS",
     "Authority",
     "ClientState",
-    "Flags",
+    "EnrollmentStatus",
+    "FleetState",
     "Groups",
     "Leave",
     "Mode",
     "Slider",
-    "Standing",
-    "Status",
     "Step",
     "Transition",
     "Unenrolled",
     "Workload",
+    "WorkloadFlags",
     "authorities",
     "authority",
     "breaks_superset",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rollout.workloads.flags import DISK_ENCRYPTION_BIT, FORCED_SINCE, Flags
+from rollout.workloads.flags import DISK_ENCRYPTION_BIT, FORCED_SINCE, WorkloadFlags
 from rollout.workloads.sliders import WORKLOADS, Slider
 
 
@@ -20,7 +20,9 @@ class Authority(StrEnum):
     UNKNOWN = "unknown"
 
 
-def authority(workload: str, comanaged: int, flags: Flags, site_version: int | None = None) -> Authority:
+def authority(
+    workload: str, comanaged: int, flags: WorkloadFlags, site_version: int | None = None
+) -> Authority:
     """Say who manages a workload by what a device's records say.
 
     comanaged : 1 yes, 0 no, -1 unknown. site_version : such as 2403, None unknown.
@@ -42,7 +44,9 @@ def authority(workload: str, comanaged: int, flags: Flags, site_version: int | N
     return Authority.INTUNE if moved else Authority.CONFIGMGR
 
 
-def authorities(comanaged: int, flags: Flags, site_version: int | None = None) -> dict[str, Authority]:
+def authorities(
+    comanaged: int, flags: WorkloadFlags, site_version: int | None = None
+) -> dict[str, Authority]:
     """Give the authority of each workload, by name; arguments as in `authority`."""
     return {name: authority(name, comanaged, flags, site_version) for name in WORKLOADS}
 

@@ -29,7 +29,7 @@ _NOTHING = ("", "null", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Flags:
+class WorkloadFlags:
     """What a client's flags say.
 
     raw : as found. value : as a number, None if it is none. cap : the client's own, None unknown.
@@ -71,7 +71,7 @@ class Flags:
         return () if self.value is None or self.cap is None else _bits(self.value & ~self.cap)
 
 
-def decode(raw: object, cap: int | None = None) -> Flags:
+def decode(raw: object, cap: int | None = None) -> WorkloadFlags:
     """Read MDMWorkloads, which the site keeps as a text: "8193", NULL, or anything.
 
     cap : the client's "max capabilities". Raise `ValueError` for a cap below 0.
@@ -80,12 +80,12 @@ def decode(raw: object, cap: int | None = None) -> Flags:
         raise ValueError(f"expected a cap of at least 0, found {cap}")
     text = "" if raw is None else str(raw).strip()
     if text.casefold() in _NOTHING:
-        return Flags(text, None, cap, "the site has no flags of this device (NULL)")
+        return WorkloadFlags(text, None, cap, "the site has no flags of this device (NULL)")
     if not (text.isascii() and text.isdigit()):
-        return Flags(text, None, cap, f"expected a whole number, found '{text[:40]}'")
+        return WorkloadFlags(text, None, cap, f"expected a whole number, found '{text[:40]}'")
     if len(text) > 19 or int(text) > _MAX:
-        return Flags(text, None, cap, f"expected a 64-bit number, found '{text[:40]}'")
-    return Flags(text, int(text), cap)
+        return WorkloadFlags(text, None, cap, f"expected a 64-bit number, found '{text[:40]}'")
+    return WorkloadFlags(text, int(text), cap)
 
 
 def _bits(value: int) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from rollout.values.failures import Failure, explain, parse_code
 from rollout.workloads.authority import Authority, authorities
-from rollout.workloads.flags import Flags, decode
+from rollout.workloads.flags import WorkloadFlags, decode
 from rollout.workloads.sliders import WORKLOADS
 
 COLUMNS = (
@@ -28,7 +28,7 @@ COLUMNS = (
 REQUIRED = COLUMNS[:4]
 
 
-class Status(StrEnum):
+class EnrollmentStatus(StrEnum):
     """The dashboard's status of one client."""
 
     SUCCESS = "Success"
@@ -49,12 +49,12 @@ class Step(StrEnum):
 
 
 _STEPS = {
-    Status.SUCCESS: Step.ENROLLED,
-    Status.FAILURE: Step.INITIATED,
-    Status.PENDING: Step.INITIATED,
-    Status.ENROLLING: Step.SCHEDULED,
-    Status.NOT_BEGUN: Step.ELIGIBLE,
-    Status.UNKNOWN: Step.ELIGIBLE,
+    EnrollmentStatus.SUCCESS: Step.ENROLLED,
+    EnrollmentStatus.FAILURE: Step.INITIATED,
+    EnrollmentStatus.PENDING: Step.INITIATED,
+    EnrollmentStatus.ENROLLING: Step.SCHEDULED,
+    EnrollmentStatus.NOT_BEGUN: Step.ELIGIBLE,
+    EnrollmentStatus.UNKNOWN: Step.ELIGIBLE,
 }
 
 
@@ -64,11 +64,11 @@ class ClientState:
 
     resource_id: str
     name: str
-    status: Status
+    status: EnrollmentStatus
     step: Step
     join: str
     comanaged: int
-    flags: Flags
+    flags: WorkloadFlags
     failure: Failure | None = None
 
     def authorities(self, site_version: int | None = None) -> dict[str, Authority]:
@@ -86,7 +86,7 @@ def read_state(row: Mapping[str, str]) -> ClientState:
     enrolled, policy, provisioned = flag("MDMEnrolled"), flag("ComgmtPolicyPresent"), flag("MDMProvisioned")
     comanaged = 0 if 0 in (enrolled, policy) else 1 if enrolled == policy == 1 else -1
     status = _status(comanaged, enrolled, provisioned, flag)
-    step = Step.INITIATED if status is Status.ENROLLING and enrolled == 1 else _STEPS[status]
+    step = Step.INITIATED if status is EnrollmentStatus.ENROLLING and enrolled == 1 else _STEPS[status]
     return ClientState(
         resource_id=cells.get("resourceid", ""),
         name=cells.get("name", ""),
@@ -95,21 +95,23 @@ def read_state(row: Mapping[str, str]) -> ClientState:
         join="hybrid" if flag("HybridAADJoined") == 1 else "entra" if flag("AADJoined") == 1 else "unknown",
         comanaged=comanaged,
         flags=decode(cells.get("mdmworkloads") or None),
-        failure=_failure(cells.get("enrollmentstatuscode", "")) if status is Status.FAILURE else None,
+        failure=_failure(cells.get("enrollmentstatuscode", ""))
+        if status is EnrollmentStatus.FAILURE
+        else None,
     )
 
 
-def _status(comanaged: int, enrolled: int, provisioned: int, ask: Callable[[str], int]) -> Status:
+def _status(comanaged: int, enrolled: int, provisioned: int, ask: Callable[[str], int]) -> EnrollmentStatus:
     """ask : gives a column's flag by its name."""
     if comanaged == 1 and provisioned != 0:
-        return Status.SUCCESS
+        return EnrollmentStatus.SUCCESS
     if ask("EnrollmentFailed") == 1:
-        return Status.FAILURE
+        return EnrollmentStatus.FAILURE
     if ask("PendingLogon") == 1:
-        return Status.PENDING
+        return EnrollmentStatus.PENDING
     if ask("EnrollmentScheduled") == 1 or enrolled == 1:
-        return Status.ENROLLING
-    return Status.UNKNOWN if comanaged == -1 else Status.NOT_BEGUN
+        return EnrollmentStatus.ENROLLING
+    return EnrollmentStatus.UNKNOWN if comanaged == -1 else EnrollmentStatus.NOT_BEGUN
 
 
 def _flag(text: str) -> int:
@@ -128,15 +130,15 @@ def _failure(text: str) -> Failure | None:
 
 
 @dataclass(slots=True)
-class Standing:
-    """A fleet's standing, counted from its clients.
+class FleetState:
+    """A fleet's state, counted from its clients.
 
     status : (status, join) -> devices. funnel : step -> devices that have come at least so far.
     failures : code -> devices. authority : workload -> authority -> devices. unknown_bits : bit -> devices.
     """
 
     devices: int = 0
-    status: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    status: Counter[tuple[EnrollmentStatus, str]] = field(default_factory=Counter)
     funnel: Counter[Step] = field(default_factory=Counter)
     failures: Counter[int] = field(default_factory=Counter)
     authority: dict[str, Counter[Authority]] = field(
@@ -145,18 +147,18 @@ class Standing:
     unknown_bits: Counter[int] = field(default_factory=Counter)
 
 
-def count_states(states: Iterable[ClientState], site_version: int | None = None) -> Standing:
+def count_states(states: Iterable[ClientState], site_version: int | None = None) -> FleetState:
     """Count clients into the dashboard's tables."""
-    standing = Standing()
+    fleet = FleetState()
     order = list(Step)
     for state in states:
-        standing.devices += 1
-        standing.status[state.status, state.join] += 1
+        fleet.devices += 1
+        fleet.status[state.status, state.join] += 1
         for step in order[: order.index(state.step) + 1]:
-            standing.funnel[step] += 1
+            fleet.funnel[step] += 1
         if state.failure is not None:
-            standing.failures[state.failure.code] += 1
+            fleet.failures[state.failure.code] += 1
         for name, who in state.authorities(site_version).items():
-            standing.authority[name][who] += 1
-        standing.unknown_bits.update(state.flags.unknown_bits)
-    return standing
+            fleet.authority[name][who] += 1
+        fleet.unknown_bits.update(state.flags.unknown_bits)
+    return fleet

@@ -56,7 +56,7 @@ def is_refused(answer: Answer, code: int, *needles: str) -> bool:
 def test_a_command_for_one_of_two_rollouts_names_it(two_run: Cli, words: list[str]) -> None:
     """Nobody stops the wrong one: both are named, nothing is noted."""
     answer = two_run(*words)
-    assert is_refused(answer, 2, "2 rollouts are active: run-1 (quick), run-2 (second)", "rollout pause run-2")
+    assert is_refused(answer, 2, "found 2 under way: run-1 (quick), run-2 (second)", "rollout pause run-2")
     assert "by " not in two_run("report", "run-2", "--audit").out
 
 
@@ -79,7 +79,7 @@ def test_a_second_plan_waits_for_the_first(one_runs: Cli) -> None:
     Path("slower.toml").write_text(QUICK.replace('"8h"', '"9h"'))
     one_runs("plan", "slower.toml")
     answer = one_runs("run", "--speed", "max", "--once")
-    assert is_refused(answer, 4, "run-1 of plan-1 is active", "rollout run plan-1", "rollout abort run-1")
+    assert is_refused(answer, 4, "run-1 of plan-1 is under way", "rollout run plan-1", "rollout abort run-1")
     assert one_runs("status", "run-2").code == 2
     assert one_runs("run", "plan-1", "--speed", "max", "--once").code == 0
     one_runs("abort", "run-1")
@@ -90,7 +90,7 @@ def test_a_second_plan_waits_for_the_first(one_runs: Cli) -> None:
 def test_an_undo_waits_too(one_runs: Cli) -> None:
     """Nobody takes out while another one puts in."""
     one_runs("plan", "--undo", "run-1")
-    assert is_refused(one_runs("run", "--speed", "max"), 4, "run-1 of plan-1 is active")
+    assert is_refused(one_runs("run", "--speed", "max"), 4, "run-1 of plan-1 is under way")
 
 
 def test_an_unknown_id_names_those_that_are(one_runs: Cli) -> None:

@@ -13,7 +13,7 @@ import pytest
 from command_line import Cli
 
 from rollout.api import stored_forecast
-from rollout.api.status import Looks
+from rollout.api.status import read_status
 from rollout.cli.watching import line, view
 from rollout.executor import background_tasks
 from rollout.executor.background import Beside, Chore
@@ -46,10 +46,10 @@ def begun(cli: Cli) -> None:
 
 def test_a_kept_forecast_reads_as_it_was_written() -> None:
     """What `run` keeps in the journal is read back; what is no forecast is none."""
-    found = stored_forecast.of_text(stored_forecast.text_of(TOLD))
+    found = stored_forecast.of_text(json.dumps(TOLD))
     assert found is not None
-    assert stored_forecast.document(found)["done"] == TOLD["done"]
-    assert stored_forecast.document(found)["as_of"] == TOLD["as_of"]
+    assert json.loads(stored_forecast.text_of(found)) == TOLD
+    assert stored_forecast.of_text(stored_forecast.text_of(found)) == found
     assert stored_forecast.of_text("{}") is None
     assert stored_forecast.of_text("no JSON") is None
 
@@ -61,7 +61,7 @@ def test_status_and_report_show_the_kept_forecast_and_the_audit_does_not(cli: Cl
         open_database("rollout.db") as database,
         database.journal("run-1", owner="test:1", now=time.time) as journal,
     ):
-        journal.session(1, stored_forecast.KIND, stored_forecast.text_of(TOLD))
+        journal.session(1, stored_forecast.KIND, json.dumps(TOLD))
     status = cli("status", "--json").json
     assert status["eta"]["of"] == "forecast"
     assert status["forecast"]["enrolled_90"] == TOLD["enrolled_90"]
@@ -79,11 +79,11 @@ def test_the_view_fits_80_columns(cli: Cli) -> None:
     begun(cli)
     with open_database("rollout.db") as database:
         console = Console(width=80, record=True, file=Path("sink").open("w", encoding="utf-8"))  # noqa: SIM115
-        console.print(view(Looks(database, "run-1").look()))
+        console.print(view(read_status(database, "run-1")))
         console.file.close()
     text = console.export_text()
     assert max(len(one) for one in text.splitlines()) <= 80
-    for word in ("goal by now", "actual", "an hour", "last decisions", "on plan?"):
+    for word in ("goal by now", "actual", "per hour", "last decisions", "on plan?"):
         assert word in text
 
 
@@ -106,10 +106,10 @@ def test_ctrl_c_ends_the_watching_only(cli: Cli, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     begun(cli)
-    monkeypatch.setattr(watching.watch, "__defaults__", (stop,))
+    monkeypatch.setattr(watching.watch_status, "__defaults__", (stop,))
     answer = cli("status", "--watch")
     assert answer.code == 130
-    assert "the rollout goes on" in answer.err
+    assert "the rollout continues" in answer.err
 
 
 def test_watch_with_json_is_refused(cli: Cli) -> None:
@@ -122,7 +122,7 @@ def test_a_line_names_goal_and_actual(cli: Cli) -> None:
     """One line holds state, released with its goal, enrolled, rate and reason."""
     begun(cli)
     with open_database("rollout.db") as database:
-        text = line(Looks(database, "run-1").look())
+        text = line(read_status(database, "run-1"))
     assert "released" in text
     assert "(goal " in text
 
@@ -144,13 +144,13 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_begins(cli: Cli) -> 
 
 def test_a_disk_that_takes_no_last_report_stops_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning; the rollout is finished, exit 0."""
-    import rollout.report
+    from rollout.executor import running
 
     def refuse(*_any: object) -> None:
         raise OSError(28, "No space left on device")
 
     cli("simulate", "quick.toml", "--runs", "1", "--workers", "1")
-    monkeypatch.setattr(rollout.report, "write_report", refuse, raising=False)
+    monkeypatch.setattr(running, "write_report", refuse)
     answer = cli("run", "--speed", "max", "--report", "live")
     assert answer.code == 0
     assert answer.err.count("the last report was not written") == 1
@@ -202,7 +202,7 @@ def test_a_run_keeps_its_forecast(cli: Cli) -> None:
             plan = database.plan().plan
             some: Any = None
             made = background_tasks.Chores(plan, "run-1", journal, some, Channels(quiet=True))
-            made._keep_forecast(json.dumps({"eta": TOLD, "on_plan": "on plan"}))
+            made._keep_forecast(json.dumps({"rollout": "run-1", "eta": TOLD, "on_plan": "on plan"}))
         assert stored_forecast.latest(database.reader("run-1")) is not None
 
 
@@ -216,7 +216,7 @@ def test_a_finished_rollout_has_no_gate_that_holds(cli: Cli) -> None:
     assert "is finished" in said
     assert "HOLD" not in said
     with open_database("rollout.db") as database:
-        assert "gate" not in line(Looks(database, "run-1").look())
+        assert "gate" not in line(read_status(database, "run-1"))
 
 
 class Reports(threading.Thread):
@@ -287,9 +287,9 @@ def test_devices_that_are_not_sent_are_told_with_the_reason(
         ]
         monkeypatch.setattr(Told, "confirmed", lambda *_: 0)
         monkeypatch.setattr(Told, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")])
-        now = Looks(database, "run-1").look()
+        now = read_status(database, "run-1")
         assert now.unsent == count > 0
         assert now.unsent_because == f"still 429; since {instant(sent + 60, now.plan.zone)}"
         monkeypatch.undo()
-        now = Looks(database, "run-1").look()
+        now = read_status(database, "run-1")
         assert (now.unsent, now.unsent_because) == (0, "")

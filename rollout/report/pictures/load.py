@@ -32,7 +32,9 @@ class LoadCurve:
         """Take the arrays out of the facts; None where the load is not known."""
         if facts.load is None or not len(facts.load.at):
             return None
-        runs = "" if facts.forecast is None else f"{facts.forecast.runs} runs, seed {facts.forecast.seed}"
+        runs = (
+            "" if facts.simulation is None else f"{facts.simulation.runs} runs, seed {facts.simulation.seed}"
+        )
         return cls(facts.load, Stamp(facts.zone, facts.digest, runs))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:

@@ -53,7 +53,7 @@ class PhaseProgress:
     @classmethod
     def of(cls, facts: ReportFacts) -> PhaseProgress | None:
         """Take the lines out of the facts; None where there is neither run nor forecast, or no device."""
-        if not facts.points and not (facts.forecast and facts.forecast.by_phase):
+        if not facts.points and not (facts.simulation and facts.simulation.by_phase):
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])
         if not groups:
@@ -139,7 +139,7 @@ def _line(facts: ReportFacts, group: tuple[int, ...]) -> PhaseLine:
         sum(p.by_phase[i][Outcome.ENROLLED] for i in group if i < len(p.by_phase)) for p in facts.points
     ]
     actual = 100 * np.array(enrolled, dtype=np.float64) / whole
-    bands = facts.forecast.by_phase if facts.forecast else ()
+    bands = facts.simulation.by_phase if facts.simulation else ()
     # Quantiles of several phases do not add up to the quantile of their sum: a pooled line has no band.
     if len(group) > 1 or group[0] >= len(bands):
         none = np.array([], dtype=np.float64)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Versus:
-    """Two forecasts of the same fleet. peaks : highest hour of attempts (ours, native), None unknown."""
+    """Two simulations of the same fleet. peaks : highest hour of attempts (ours, native), None unknown."""
 
     ours: Bands
     native: Bands
@@ -27,14 +27,14 @@ class Versus:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> Versus | None:
-        """Take both forecasts; None where the native way was not simulated."""
-        forecast, load = facts.forecast, facts.load
-        if forecast is None or forecast.baseline is None:
+        """Take both simulations; None where the native way was not simulated."""
+        simulation, load = facts.simulation, facts.load
+        if simulation is None or simulation.baseline is None:
             return None
         peaks = None if load is None else (load.peak_p50, load.baseline_peak_p50)
-        stamp = Stamp(facts.zone, facts.digest, f"median and 90 % band of {forecast.runs} runs")
+        stamp = Stamp(facts.zone, facts.digest, f"median and 90 % band of {simulation.runs} runs")
         whole = facts.funnel.eligible
-        return cls(forecast.enrolled, forecast.baseline, forecast.baseline_name, whole, peaks, stamp)
+        return cls(simulation.enrolled, simulation.baseline, simulation.baseline_name, whole, peaks, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw ours solid, the native way dashed; give the axes."""

@@ -1,4 +1,4 @@
-"""How the rollout stands: is it going well, when will it be done, what needs a person.
+"""The assessment of a rollout: is it going well, when will it be done, what needs a person.
 
 One source for terminal, page and JSON: they print these values and compute none of their own.
 """
@@ -12,9 +12,10 @@ from datetime import tzinfo
 
 import numpy as np
 
-from rollout.report.facts import FINAL, PLANNED, Expected, Forecast, ReportFacts
+from rollout.report.facts import FINAL, PLANNED, PlanSimulation, ReportFacts
 from rollout.report.wording import LATER, capital, count, day, duration, moment, percent, when, zone_of
 from rollout.values import HOUR_S, ON_COURSE, Outcome, State, Verdict
+from rollout.values.forecast import Forecast
 from rollout.values.progress import Tone
 
 RISKY_HALT_CHANCE = 0.05
@@ -22,7 +23,7 @@ RISKY_HALT_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Assessment:
     """The three answers of the first screen.
 
     tone, headline, because : is it going well, and why. done, done_range : when, in the report's zone.
@@ -39,16 +40,16 @@ class Standing:
     done_hours: float | None = None
 
 
-def standing_of(facts: ReportFacts) -> Standing:
-    """Judge the rollout from its state, its last verdict and its place in the forecast's band."""
+def assess(facts: ReportFacts) -> Assessment:
+    """Judge the rollout by its state, its last verdict and its place in the simulation's band."""
     tone, headline, because = _health(facts)
     done, done_range = _done(facts)
     needs = tuple(capital(need) for need in facts.needs)
-    return Standing(tone, headline, because, done, done_range, needs, _done_hours(facts))
+    return Assessment(tone, headline, because, done, done_range, needs, _done_hours(facts))
 
 
 def enrolled_of(facts: ReportFacts) -> int:
-    """Give the devices enrolled by the last look (or, where nothing was run, in the median run)."""
+    """Give the devices enrolled by the last observation (or, where nothing was run, in the median run)."""
     return int(facts.final.get("enrolled", 0))
 
 
@@ -57,7 +58,7 @@ def released_of(facts: ReportFacts) -> int:
     return facts.decisions[-1].released if facts.decisions else 0
 
 
-def last_look(facts: ReportFacts) -> int:
+def last_observation(facts: ReportFacts) -> int:
     """Give the instant of the last observation, or the report's own."""
     return facts.points[-1].at if facts.points else facts.created
 
@@ -102,11 +103,11 @@ def _finished(facts: ReportFacts) -> tuple[Tone, str, str]:
 
 
 def _not_started(facts: ReportFacts) -> tuple[Tone, str, str]:
-    forecast = facts.forecast
-    if forecast is None:
-        return Tone.WATCH, "Planned, not simulated", "No forecast was made of this plan."
-    chance = f"A gate halted {percent(forecast.halt_chance, 1)} of {forecast.runs} simulated runs."
-    if forecast.halt_chance > RISKY_HALT_CHANCE:
+    simulation = facts.simulation
+    if simulation is None:
+        return Tone.WATCH, "Planned, not simulated", "This plan was not simulated."
+    chance = f"A gate halted {percent(simulation.halt_chance, 1)} of {simulation.runs} simulated runs."
+    if simulation.halt_chance > RISKY_HALT_CHANCE:
         return Tone.WATCH, "Planned, but the simulation is often halted", chance
     return Tone.GOOD, "Planned and simulated, not started", chance
 
@@ -115,75 +116,76 @@ def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
     verdict = facts.verdicts[-1].judgement if facts.verdicts else None
     if verdict is not None and verdict.verdict == Verdict.HALT:
         return Tone.BAD, "A gate says HALT", capital(verdict.sentence)
-    if facts.forecast is None or not facts.points:
-        return Tone.GOOD, "Running", capital(_last_reason(facts)) or "No forecast to compare with."
-    return _against(facts, facts.forecast)
+    if facts.simulation is None or not facts.points:
+        return Tone.GOOD, "Running", capital(_last_reason(facts)) or "No simulation to compare with."
+    return _against(facts, facts.simulation)
 
 
-def _against(facts: ReportFacts, forecast: Forecast) -> tuple[Tone, str, str]:
-    """Say where the enrolled devices lie in the forecast's outermost band."""
-    at = last_look(facts)
+def _against(facts: ReportFacts, simulation: PlanSimulation) -> tuple[Tone, str, str]:
+    """Say where the enrolled devices lie in the simulation's outermost band."""
+    at, bands = last_observation(facts), simulation.enrolled
     low, middle, high = (
-        float(np.interp(at, forecast.enrolled.at, forecast.enrolled.level(level)))
-        for level in (forecast.enrolled.levels[0], 0.5, forecast.enrolled.levels[-1])
+        float(np.interp(at, bands.at, bands.level(level)))
+        for level in (bands.levels[0], 0.5, bands.levels[-1])
     )
     now = sum(counts[Outcome.ENROLLED] for counts in facts.points[-1].by_phase)
-    against = f"{count(now)} devices are enrolled; the forecast for now was {count(low)} to {count(high)}."
+    against = (
+        f"{count(now)} devices are enrolled; the simulation expected {count(low)} to {count(high)} by now."
+    )
     slack = ON_COURSE * facts.funnel.eligible
     if now < low - slack:
-        return Tone.WATCH, f"Behind the forecast by {count(middle - now)} devices", against
+        return Tone.WATCH, f"Behind plan by {count(middle - now)} devices", against
     if now > high + slack:
-        return Tone.GOOD, f"Ahead of the forecast by {count(now - middle)} devices", against
+        return Tone.GOOD, f"Ahead of plan by {count(now - middle)} devices", against
     return Tone.GOOD, "On course", against
 
 
 def _done(facts: ReportFacts) -> tuple[str, str]:
     zone = zone_of(facts.zone)
     if facts.state == State.FINISHED:
-        end = facts.decisions[-1].at if facts.decisions else last_look(facts)
+        end = facts.decisions[-1].at if facts.decisions else last_observation(facts)
         return f"Done {when(end, zone)}", f"{duration((end - facts.plan.start) / HOUR_S)} after the start"
     if facts.state in (State.HALTED, State.ABORTED):
         return "Not under this plan", "Its state is final; a continuation needs a new plan."
-    if facts.expected is not None:
-        return _expected(facts, facts.expected)
-    forecast = facts.forecast
-    if forecast is None:
-        return "Unknown", "Simulate the plan to get a forecast."
-    p10, p50, p90 = (forecast.origin + hours * HOUR_S for hours in forecast.eta_hours)
+    if facts.forecast is not None:
+        return _forecast_end(facts.forecast, zone)
+    simulation = facts.simulation
+    if simulation is None:
+        return "Unknown", "Simulate the plan to find out."
+    p10, p50, p90 = (simulation.origin + hours * HOUR_S for hours in simulation.eta_hours)
     likely = _ends(p10, p90, zone, "runs")
-    if forecast.through_hours is not None:
-        through = tuple(forecast.origin + hours * HOUR_S for hours in forecast.through_hours)
-        likely = f"{_through(through, zone)}; {likely}"
+    if simulation.enrolled_90_hours is not None:
+        enrolled_90 = tuple(simulation.origin + hours * HOUR_S for hours in simulation.enrolled_90_hours)
+        likely = f"{_enrolled_90(enrolled_90, zone)}; {likely}"
     if math.isinf(p10):
         return (
             "Later than simulated",
             "Fewer than 1 in 10 runs was done when the simulated time ended.",
         )
     if facts.state in (State.HELD, State.PAUSED):
-        return f"{when(p50, zone)}, if it had gone on", f"{likely}; every hour of waiting is added"
+        return f"{when(p50, zone)}, had it not stopped", f"{likely}; every hour of waiting is added"
     return capital(when(p50, zone)).rstrip("."), likely
 
 
-def _through(instants: Iterable[float], zone: tzinfo) -> str:
+def _enrolled_90(instants: Iterable[float], zone: tzinfo) -> str:
     """Say when nine of ten are enrolled. instants : p10, p50, p90."""
     first, middle, last = (moment(at, zone) for at in instants)
     return f"90 % of the devices are enrolled {middle} ({first} to {last})"
 
 
-def _ends(p10: float, p90: float, zone: tzinfo, ways: str) -> str:
-    """Say between when `ways` (of what was simulated) end."""
+def _ends(p10: float, p90: float, zone: tzinfo, runs: str) -> str:
+    """Say between which instants `runs`, what was simulated, end."""
     if day(p10, zone) == day(p90, zone):
-        return f"nearly all {ways} end then: the last to be given up are those that stay silent"
-    return f"8 of 10 {ways} end between {moment(p10, zone)} and {moment(p90, zone)}"
+        return f"nearly all {runs} end then: the last devices to be given up are the silent ones"
+    return f"8 of 10 {runs} end between {moment(p10, zone)} and {moment(p90, zone)}"
 
 
-def _expected(facts: ReportFacts, expected: Expected) -> tuple[str, str]:
-    """Say when it will be done by the forecast from where it stood."""
-    zone = zone_of(facts.zone)
-    p10, p50, p90 = expected.done
+def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
+    """Say when it will be done by the latest forecast of the running rollout."""
+    p10, p50, p90 = forecast.done
     text = (
-        f"{_through(expected.through, zone)}; {_ends(p10, p90, zone, 'ways on')}. "
-        f"Forecast from where it stood {moment(expected.as_of, zone)}"
+        f"{_enrolled_90(forecast.enrolled_90, zone)}; {_ends(p10, p90, zone, 'continuations')}. "
+        f"Forecast from its state on {moment(forecast.as_of, zone)}"
     )
     return (LATER.capitalize() if math.isinf(p50) else when(p50, zone)), text
 
@@ -192,10 +194,10 @@ def _done_hours(facts: ReportFacts) -> float | None:
     """Give the hours that `done` names."""
     if facts.state in (State.FINISHED, State.HALTED, State.ABORTED):
         return None
-    if facts.expected is not None:
-        hours = (facts.expected.done[1] - facts.plan.start) / HOUR_S
-    elif facts.forecast is not None:
-        hours = facts.forecast.eta_hours[1]
+    if facts.forecast is not None:
+        hours = (facts.forecast.done[1] - facts.plan.start) / HOUR_S
+    elif facts.simulation is not None:
+        hours = facts.simulation.eta_hours[1]
     else:
         return None
     return round(float(hours), 3) if math.isfinite(hours) else None
