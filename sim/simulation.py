@@ -23,6 +23,7 @@ from rollout.values import (
     Plan,
     State,
 )
+from rollout.values.bands import Bands
 from sim.clients.draws import Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.engines.port import EngineRun
@@ -55,14 +56,6 @@ class RunResult:
     attempts: LongArray
     failed_codes: dict[int, int]
     decisions: tuple[DecisionRow, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bands:
-    """Quantiles over runs. values : (quantiles, hours)."""
-
-    quantiles: tuple[float, ...]
-    values: NDArray[np.float64]
 
 
 Quantiles = Mapping[str, float | None]
@@ -99,6 +92,11 @@ class Simulation:
     baseline: tuple[RunResult, ...]
 
     @property
+    def first_hour(self) -> int:
+        """Unix seconds at which the clock hour begins in which the plan starts."""
+        return self.start // HOUR_S * HOUR_S
+
+    @property
     def figures(self) -> KeyFigures:
         """Key figures of the plan."""
         return _figures(self.runs)
@@ -109,17 +107,20 @@ class Simulation:
         return _figures(self.baseline)
 
     def enrolled_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrolled devices by hour as quantiles over the runs."""
-        return _bands([run.enrolled for run in (self.baseline if baseline else self.runs)], hold=True)
+        """Give the enrolled devices at the end of each hour as quantiles over the runs."""
+        runs = self.baseline if baseline else self.runs
+        return _bands([run.enrolled for run in runs], self.first_hour + HOUR_S, hold=True)
 
     def phase_bands(self) -> tuple[Bands, ...]:
-        """Give the enrolled devices of each phase by hour, as quantiles over the runs."""
+        """Give the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
         phases = range(len(self.runs[0].by_phase))
-        return tuple(_bands([run.by_phase[index] for run in self.runs], hold=True) for index in phases)
+        end = self.first_hour + HOUR_S
+        return tuple(_bands([run.by_phase[index] for run in self.runs], end, hold=True) for index in phases)
 
     def load_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrollment attempts by hour as quantiles over the runs."""
-        return _bands([run.attempts for run in (self.baseline if baseline else self.runs)], hold=False)
+        """Give the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
+        runs = self.baseline if baseline else self.runs
+        return _bands([run.attempts for run in runs], self.first_hour, hold=False)
 
     @property
     def typical(self) -> RunResult:
@@ -318,12 +319,16 @@ def _trim(series: LongArray) -> LongArray:
     return np.array(series[: used[-1] + 1 if len(used) else 1], dtype=np.int64)
 
 
-def _bands(series: Sequence[LongArray], *, hold: bool) -> Bands:
-    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero."""
+def _bands(series: Sequence[LongArray], first: int, *, hold: bool) -> Bands:
+    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero.
+
+    first : Unix seconds that the first column is of.
+    """
     hours = max((len(run) for run in series), default=1)
     table = np.zeros((len(series), hours))
     for index, run in enumerate(series):
         table[index, : len(run)] = run
         if hold and len(run):
             table[index, len(run) :] = run[-1]
-    return Bands(QUANTILES, np.quantile(table, QUANTILES, axis=0))
+    at = np.asarray(first + np.arange(hours) * HOUR_S, dtype=np.int64)
+    return Bands(at, QUANTILES, np.quantile(table, QUANTILES, axis=0))

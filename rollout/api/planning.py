@@ -51,7 +51,7 @@ class PlanResult:
             plan=self.id,
             digest=plan.digest,
             devices=plan.planned,
-            excluded=plan.excluded_by_reason(),
+            excluded=dict(plan.excluded_by_reason()),
             phases=tuple(documents.PlannedPhase.build(phase, devices=len(phase)) for phase in plan.phases),
             batches=tuple(
                 documents.PlannedBatch(at=iso(at), phase=plan.phases[phase].name, count=count)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from rollout.api import stored_forecast
 from rollout.api.exclusions import rows_of
 from rollout.api.status import on_plan
+from rollout.api.stored_simulation import StoredSimulation, latest_simulation
 from rollout.documents import reporting as documents
 from rollout.errors import DatabaseError
 from rollout.gates import boundary, groups_of
@@ -19,23 +19,18 @@ from rollout.planning import nominal_batches
 from rollout.report.facts import (
     PLANNED,
     AuditRow,
-    Bands,
     FailureRow,
     FindingRow,
     Funnel,
     GateTrack,
-    Load,
-    PlanSimulation,
     ReportFacts,
     Track,
 )
 from rollout.store import Database, JournalReader
 from rollout.text import iso
 from rollout.values import (
-    HOUR_S,
     UNKNOWN,
     Finding,
-    LongArray,
     Outcome,
     Plan,
     Progress,
@@ -61,15 +56,15 @@ def gather_report(database: Database, target: str | None = None, created: int | 
     if target is None or target.startswith("run-"):
         rollout = database.rollout(target)
     stored = database.plan(rollout.plan_id if rollout else target)
-    simulation = database.simulations(stored.id)
+    simulation = latest_simulation(database, stored.id)
     facts = facts_of_plan(stored.plan, database.findings(stored.inventory_id), simulation, moment)
     return _executed(facts, database, rollout.id, simulation) if rollout else facts
 
 
 def facts_of_plan(
-    plan: Plan, findings: Sequence[Finding], simulation: dict[str, Any] | None, created: int
+    plan: Plan, findings: Sequence[Finding], simulation: StoredSimulation | None, created: int
 ) -> ReportFacts:
-    """Give the facts of a plan before its execution. simulation : its simulation as it is stored, None without one."""
+    """Give the facts of a plan before its execution. simulation : the plan's, None without one."""
     final = _final(plan, None, (), simulation)
     return ReportFacts(
         title=plan.name,
@@ -83,8 +78,8 @@ def facts_of_plan(
         planned=_planned(plan),
         decisions=(),
         points=(),
-        simulation=_simulation(simulation) if simulation else None,
-        load=_load(simulation) if simulation else None,
+        simulation=simulation.plan if simulation else None,
+        load=simulation.load if simulation else None,
         gates=(),
         failures=_failures(_codes(None, simulation)),
         findings=_findings(findings),
@@ -95,7 +90,7 @@ def facts_of_plan(
 
 
 def _executed(
-    facts: ReportFacts, database: Database, rollout_id: str, simulation: dict[str, Any] | None
+    facts: ReportFacts, database: Database, rollout_id: str, simulation: StoredSimulation | None
 ) -> ReportFacts:
     """Add what a rollout's journal says."""
     plan, reader = facts.plan, database.reader(rollout_id)
@@ -126,11 +121,14 @@ def _forecast(reader: JournalReader, progress: Progress | None) -> Forecast | No
 
 
 def _final(
-    plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint], simulation: dict[str, Any] | None
+    plan: Plan,
+    progress: Progress | None,
+    points: Sequence[ProgressPoint],
+    simulation: StoredSimulation | None,
 ) -> dict[str, int]:
     excluded = len(plan) - plan.planned
     if progress is None:
-        final = dict(simulation["summary"]["final"]) if simulation else {"pending": 0, "excluded": excluded}
+        final = dict(simulation.plan.final) if simulation else {"pending": 0, "excluded": excluded}
         final["not_released"] = plan.planned - sum(n for name, n in final.items() if name != "excluded")
         return final
     totals = np.sum(points[-1].by_phase, axis=0) if points else np.zeros(len(Outcome), dtype=int)
@@ -178,69 +176,13 @@ def _planned(plan: Plan) -> Track:
     return Track(at, np.cumsum([0, *(batch[2] for batch in batches)]).astype(np.int64))
 
 
-def _grid(simulation: dict[str, Any], hours: int, *, ends: bool) -> LongArray:
-    """Instants of the hours since the start: their ends for counts, their beginnings for loads."""
-    return np.asarray(simulation["start"] + (np.arange(hours) + int(ends)) * HOUR_S, dtype=np.int64)
-
-
-def _bands(simulation: dict[str, Any], part: dict[str, Any]) -> Bands:
-    values = np.asarray(part["values"], dtype=np.float64)
-    return Bands(_grid(simulation, values.shape[1], ends=True), tuple(part["quantiles"]), values)
-
-
-def _hours(hours: dict[str, Any]) -> tuple[float, float, float]:
-    p10, p50, p90 = (INF if hours[name] is None else float(hours[name]) for name in ("p10", "p50", "p90"))
-    return p10, p50, p90
-
-
-def _simulation(simulation: dict[str, Any]) -> PlanSimulation:
-    summary = simulation["summary"]
-    return PlanSimulation(
-        enrolled=_bands(simulation, simulation["enrolled"]),
-        origin=simulation["start"],
-        eta_hours=_hours(summary["eta_hours"]),
-        runs=summary["runs"],
-        seed=summary["seed"],
-        halt_chance=summary["halt_chance"],
-        final=summary["final"],
-        by_phase=tuple(_bands(simulation, part) for part in simulation["by_phase"]),
-        done_means="every device has an outcome, or was silent for its time",
-        baseline=_bands(simulation, simulation["baseline_enrolled"]),
-        baseline_eta_hours=_hours(summary["baseline"]["eta_hours"]),
-        # A simulation that was stored by an earlier version does not have it.
-        enrolled_90_hours=_hours(summary["enrolled_90_hours"]) if "enrolled_90_hours" in summary else None,
-    )
-
-
-def _load(simulation: dict[str, Any]) -> Load:
-    ours, base = _bands(simulation, simulation["load"]), _bands(simulation, simulation["baseline_load"])
-    hours = max(len(ours.at), len(base.at))
-    summary = simulation["summary"]
-    peak, base_peak = summary["peak_per_hour"], summary["baseline"]["peak_per_hour"]
-    return Load(
-        at=_grid(simulation, hours, ends=False),
-        p50=_padded(ours.level(0.5), hours),
-        p90=_padded(ours.level(0.9), hours),
-        capacity=np.full(hours, float(simulation["capacity_per_hour"])),
-        peak_p50=peak["p50"],
-        peak_p90=peak["p90"],
-        baseline=_padded(base.level(0.5), hours),
-        baseline_peak_p50=base_peak["p50"],
-        baseline_peak_p90=base_peak["p90"],
-    )
-
-
-def _padded(series: Any, hours: int) -> Any:
-    return np.concatenate([series, np.zeros(hours - len(series))])
-
-
-def _codes(reader: JournalReader | None, simulation: dict[str, Any] | None) -> dict[int, int]:
+def _codes(reader: JournalReader | None, simulation: StoredSimulation | None) -> dict[int, int]:
     if reader is not None:
         outcomes = reader.outcomes()
         failed = outcomes.code[outcomes.outcome == Outcome.FAILED]
         codes, counts = np.unique(failed, return_counts=True)
         return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
-    return {int(code): count for code, count in simulation["failed_codes"].items()} if simulation else {}
+    return dict(simulation.failed_codes) if simulation else {}
 
 
 def _failures(codes: dict[int, int]) -> tuple[FailureRow, ...]:

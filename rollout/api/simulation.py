@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rollout.api.report_facts import facts_of_plan
 from rollout.api.scenarios import scenario_of, world_of_plan
-from rollout.api.stored_simulation import stored_form
+from rollout.api.stored_simulation import DONE_MEANS, StoredSimulation, load_of, or_infinite
 from rollout.documents import simulating as documents
-from rollout.report import ReportFacts
+from rollout.report.facts import PlanSimulation, ReportFacts
 from rollout.store import Database
 from rollout.text import span
+from rollout.values.bands import Bands
+from sim.model import Model
 from sim.planning import Planned
 from sim.scenario import TUNED_ONLY, Scenario, Targets
 from sim.simulation import Simulation, simulate
@@ -115,8 +118,55 @@ def facts_of(
         raise ValueError(
             f"expected a simulation of plan {planned.plan.digest[:12]}, found one of {simulation.digest[:12]}"
         )
-    stored = (
-        stored_form(simulation, document_of(simulation), planned.model) if simulation is not None else None
-    )
     moment = int(time.time()) if created is None else created
-    return facts_of_plan(planned.plan, planned.findings, stored, moment)
+    expected = None if simulation is None else _expected(simulation, planned.model)
+    return facts_of_plan(planned.plan, planned.findings, expected, moment)
+
+
+def _expected(simulation: Simulation, model: Model) -> StoredSimulation:
+    """Give a simulation as reports and status have it, without a database in between."""
+    figures, native = simulation.figures, simulation.baseline_figures
+    plan = PlanSimulation(
+        enrolled=simulation.enrolled_bands(),
+        origin=simulation.first_hour,
+        eta_hours=or_infinite(figures.eta_hours),
+        runs=len(simulation.runs),
+        seed=simulation.seed,
+        halt_chance=figures.halt_chance,
+        final=figures.final,
+        by_phase=simulation.phase_bands(),
+        done_means=DONE_MEANS,
+        baseline=simulation.enrolled_bands(baseline=True),
+        baseline_eta_hours=or_infinite(native.eta_hours),
+        enrolled_90_hours=or_infinite(figures.enrolled_90_hours),
+    )
+    load = load_of(
+        simulation.load_bands(),
+        simulation.load_bands(baseline=True),
+        figures.peak_per_hour,
+        native.peak_per_hour,
+        float(model.service.capacity_per_minute * 60),
+    )
+    return StoredSimulation(plan, load, simulation.typical.failed_codes)
+
+
+def stored_form(simulation: Simulation, document: documents.Simulation, model: Model) -> dict[str, Any]:
+    """Give what the database keeps: the summary of `--json`, and bands by hour; see `read_stored`."""
+    typical = simulation.typical
+    return {
+        "summary": document.model_dump(mode="json"),
+        "start": simulation.first_hour,
+        "enrolled": _stored_bands(simulation.enrolled_bands()),
+        "baseline_enrolled": _stored_bands(simulation.enrolled_bands(baseline=True)),
+        "by_phase": [_stored_bands(phase) for phase in simulation.phase_bands()],
+        "load": _stored_bands(simulation.load_bands()),
+        "baseline_load": _stored_bands(simulation.load_bands(baseline=True)),
+        "capacity_per_hour": model.service.capacity_per_minute * 60,
+        "failed_codes": {str(code): count for code, count in sorted(typical.failed_codes.items())},
+        "state": typical.state.value,
+        "reason": typical.reason,
+    }
+
+
+def _stored_bands(bands: Bands) -> dict[str, Any]:
+    return {"quantiles": list(bands.levels), "values": bands.values.round(1).tolist()}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from rollout.api import stored_forecast
+from rollout.api.stored_simulation import latest_simulation
 from rollout.documents.base import Final
 from rollout.documents.executing import End, Goal, Lease, PerHour, StatusDocument
 from rollout.documents.forecast import ForecastSummary
 from rollout.planning import nominal_batches
+from rollout.report.facts import PlanSimulation
 from rollout.store import Database, LeaseInfo
 from rollout.text import instant, iso, span
 from rollout.values import (
@@ -130,7 +131,8 @@ class StatusReader:
         stored = database.plan(known.plan_id)
         self._database, self._known, self._plan = database, known, stored.plan
         self._reader = database.reader(known.id)
-        self._simulation = database.simulations(known.plan_id)
+        simulation = latest_simulation(database, known.plan_id)
+        self._simulation = None if simulation is None else simulation.plan
         self._goal = _goal(stored.plan)
         self._is_fresh = True
 
@@ -194,10 +196,8 @@ class StatusReader:
     def _goal_enrolled(self, points: Sequence[ProgressPoint]) -> int | None:
         if self._simulation is None or not points:
             return None
-        bands = self._simulation["enrolled"]
-        values = np.asarray(bands["values"][bands["quantiles"].index(0.5)])
-        ends = self._simulation["start"] + (np.arange(len(values)) + 1) * HOUR_S
-        return round(float(np.interp(points[-1].at, ends, values, left=0.0)))
+        enrolled = self._simulation.enrolled
+        return round(float(np.interp(points[-1].at, enrolled.at, enrolled.level(0.5), left=0.0)))
 
     def _on_plan(self, points: Sequence[ProgressPoint]) -> str:
         if not points:
@@ -218,12 +218,10 @@ class StatusReader:
             return End(at=p50, p10=p10, p90=p90, hours=hours, of="forecast")
         if self._simulation is None:
             return None
-        after = self._simulation["summary"]["eta_hours"]
-        p10, p50, p90 = (
-            None if after[name] is None else iso(start + int(after[name] * HOUR_S))
-            for name in ("p10", "p50", "p90")
-        )
-        return End(at=p50, p10=p10, p90=p90, hours=after["p50"], of="simulation")
+        after = self._simulation.eta_hours
+        p10, p50, p90 = (iso(start + int(each * HOUR_S)) if math.isfinite(each) else None for each in after)
+        hours = after[1] if math.isfinite(after[1]) else None
+        return End(at=p50, p10=p10, p90=p90, hours=hours, of="simulation")
 
 
 def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint]) -> int:
@@ -285,26 +283,25 @@ def on_plan(database: Database, rollout: str) -> str:
     if not points:
         return "nothing was observed yet"
     enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
-    return compare_with_plan(database.simulations(known.plan_id), points[-1].at, enrolled)
+    simulation = latest_simulation(database, known.plan_id)
+    return compare_with_plan(None if simulation is None else simulation.plan, points[-1].at, enrolled)
 
 
-def compare_with_plan(simulation: Mapping[str, Any] | None, at: int, enrolled: int) -> str:
+def compare_with_plan(simulation: PlanSimulation | None, at: int, enrolled: int) -> str:
     """Say whether the enrolled devices lie within the outermost band of the plan's simulation, or nearly so.
 
-    simulation : as it is stored (`start`, `enrolled` with quantiles and values by hour, `summary`), None if there is
-    none. at : Unix seconds at which `enrolled` devices were counted.
+    simulation : the plan's, None if there is none. at : Unix seconds at which `enrolled` devices were counted.
     """
     if simulation is None:
         return "no simulation of this plan to compare with; 'rollout simulate' makes one"
-    bands = simulation["enrolled"]
-    levels, values = list(bands["quantiles"]), np.asarray(bands["values"])
-    hour = min(max(0, (at - simulation["start"]) // HOUR_S - 1), values.shape[1] - 1)
-    low, middle, high = (values[row, hour] for row in (0, levels.index(0.5), -1))
-    final = simulation["summary"]["final"]
+    bands = simulation.enrolled
+    hour = min(max(0, (at - simulation.origin) // HOUR_S - 1), len(bands.at) - 1)
+    low, middle, high = bands.values[0, hour], bands.level(0.5)[hour], bands.values[-1, hour]
+    final = simulation.final
     slack = ON_COURSE * (sum(final.values()) - final["excluded"])
     band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
     if low - slack <= enrolled <= high + slack:
         return f"on plan: {band} enrolled"
-    planned_hour = int(np.searchsorted(values[levels.index(0.5)], enrolled))
+    planned_hour = int(np.searchsorted(bands.level(0.5), enrolled))
     apart = span(float(abs(hour - planned_hour)))
     return f"{'behind' if enrolled < low else 'ahead of'} plan by {apart}: {band} enrolled"

@@ -37,9 +37,6 @@ def described(text: str, key: str | None = None) -> Any:
     return Field(description=text, alias=key)
 
 
-told = described
-
-
 class PlainSchema(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 

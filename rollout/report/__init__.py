@@ -13,7 +13,6 @@ from rollout.report.facts import (
     LEVELS,
     PLANNED,
     AuditRow,
-    Bands,
     ExcludedRow,
     FailureRow,
     FindingRow,
@@ -32,6 +31,8 @@ from rollout.values.progress import Tone
 
 if TYPE_CHECKING:
     from rollout.report.writing import write_report as write_report
+
+from rollout.values.bands import Bands
 
 __all__ = [
     "FINAL",

@@ -22,10 +22,10 @@ from rollout.values import (
     Severity,
     Verdict,
 )
+from rollout.values.bands import AnyCounts, Bands
 from rollout.values.forecast import Forecast
 
 FloatArray = NDArray[np.float64]
-AnyCounts = NDArray[np.int64] | NDArray[np.float64]
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """The usual quantile levels of a forecast."""
@@ -43,31 +43,6 @@ class Track:
 
     at: LongArray
     count: AnyCounts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bands:
-    """Quantiles over many simulated runs.
-
-    at : (t,) int64 Unix seconds. levels : q increasing quantile levels in (0, 1), 0.5 among them.
-    values : (q, t), what the level says at that instant.
-    """
-
-    at: LongArray
-    levels: tuple[float, ...]
-    values: AnyCounts
-
-    def __post_init__(self) -> None:
-        if self.values.shape != (len(self.levels), len(self.at)):
-            raise ValueError(f"values: expected {(len(self.levels), len(self.at))}, got {self.values.shape}")
-        if 0.5 not in self.levels:
-            raise ValueError(f"levels: expected 0.5 among them, got {self.levels}")
-
-    def level(self, level: float) -> AnyCounts:
-        """Give the quantile nearest to `level`, shape (t,)."""
-        nearest = min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - level))
-        row: AnyCounts = self.values[nearest]
-        return row
 
 
 @dataclass(frozen=True, slots=True, eq=False)

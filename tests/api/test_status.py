@@ -5,16 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from rollout.api.status import compare_with_plan
+from rollout.report.facts import PlanSimulation
 from rollout.values import HOUR_S
+from rollout.values.bands import Bands
 
 START = 1_799_650_800
 
 
 def test_the_comparison_says_behind_and_ahead_by_how_much() -> None:
     """Against a band of 10 devices an hour: inside, three hours behind, four ahead; no simulation, no verdict."""
-    hours = np.arange(1, 21) * 10.0
-    bands = {"quantiles": [0.1, 0.5, 0.9], "values": [list(hours - 5), list(hours), list(hours + 5)]}
-    simulation = {"start": START, "enrolled": bands, "summary": {"final": {"enrolled": 1000, "excluded": 40}}}
+    hours = np.arange(1, 21)
+    devices = hours * 10.0
+    values = np.stack([devices - 5, devices, devices + 5])
+    simulation = PlanSimulation(
+        enrolled=Bands(START + hours * HOUR_S, (0.1, 0.5, 0.9), values),
+        origin=START,
+        eta_hours=(20.0, 20.0, 20.0),
+        runs=1,
+        seed=1,
+        final={"enrolled": 1000, "excluded": 40},
+    )
     now = START + 10 * HOUR_S
 
     def verdict(enrolled: int) -> str:

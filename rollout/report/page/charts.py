@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, Bands, FloatArray
+from rollout.report.facts import FloatArray
 from rollout.report.pictures.displays import Display
 from rollout.report.pictures.forecast import ForecastFan
 from rollout.report.pictures.gates import COUNTED, GateTimeline, rates_of
@@ -18,6 +18,7 @@ from rollout.report.pictures.load import LoadCurve
 from rollout.report.pictures.phases import PhaseProgress
 from rollout.report.pictures.versus import Versus
 from rollout.values import LongArray
+from rollout.values.bands import AnyCounts, Bands
 
 MOST_POINTS = 1500
 """Observed points kept in a chart; a screen shows no more. The last one is always among them."""

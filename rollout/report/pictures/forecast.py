@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, Bands, PlanSimulation, ReportFacts, Track
+from rollout.report.facts import PlanSimulation, ReportFacts, Track
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import count, day, when, zone_of
 from rollout.values import HOUR_S, LongArray, Outcome
+from rollout.values.bands import AnyCounts, Bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

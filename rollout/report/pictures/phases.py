@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, FloatArray, ReportFacts
+from rollout.report.facts import FloatArray, ReportFacts
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import brief, count, percent
 from rollout.values import LongArray, Outcome
+from rollout.values.bands import AnyCounts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

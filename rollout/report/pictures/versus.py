@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rollout.report.facts import Bands, ReportFacts
+from rollout.report.facts import ReportFacts
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import brief, count
+from rollout.values.bands import Bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
