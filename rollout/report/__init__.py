@@ -5,8 +5,6 @@ Everything here draws or words what `ReportFacts` holds; nothing here reads a jo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rollout.report.assessment import Assessment, assess
 from rollout.report.facts import (
     FINAL,
@@ -27,12 +25,9 @@ from rollout.report.facts import (
 )
 from rollout.report.figures import json_report, report_document
 from rollout.report.text import text_report
-from rollout.values.progress import Tone
-
-if TYPE_CHECKING:
-    from rollout.report.writing import write_report as write_report
-
+from rollout.report.writing import write_report
 from rollout.values.bands import Bands
+from rollout.values.progress import Tone
 
 __all__ = [
     "FINAL",
@@ -59,12 +54,3 @@ __all__ = [
     "text_report",
     "write_report",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the writer only when it is asked for: it brings the template engine with it."""
-    if name == "write_report":
-        from rollout.report.writing import write_report
-
-        return write_report
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -75,10 +75,10 @@ class PlanSimulation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """Enrollment attempts an hour that reach the service.
+    """Enrollment attempts per hour that reach the service.
 
     at : (h,) int64, start of each hour. p50, p90 : (h,) quantiles over runs. capacity : (h,) what the
-    service takes an hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
+    service takes per hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
     peak_p50, peak_p90 : highest hour of a run, as quantiles over runs.
     """
 
@@ -110,7 +110,7 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateTrack:
-    """What one gate saw, look by look.
+    """What one gate saw, observation by observation.
 
     at : (k,) int64. seen : (k,) devices that the gate counts: executed ones, and pending ones as
     successes. failed : (k,) failures among them. halt_at : (k,) fewest failures that would have meant
@@ -159,7 +159,7 @@ class FindingRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Somebody did something: Unix seconds, who, what, why."""
+    """An entry of the audit: Unix seconds, person or executor, what happened, the reason."""
 
     at: int
     who: str
@@ -169,9 +169,9 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """The plans that a tuning compared: (k,) hours until 90 % are enrolled, (k,) peak attempts an hour.
+    """The plans that a tuning compared: (k,) hours until 90 % are enrolled, (k,) peak attempts per hour.
 
-    on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one a plan, or empty.
+    on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one per plan, or empty.
     without_end : further plans that were tried and were refused or never reach 90 %.
     """
 

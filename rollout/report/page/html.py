@@ -16,6 +16,9 @@ import re
 from importlib import resources
 from typing import Any
 
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
 from rollout.report.assessment import assess, last_observation
 from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
@@ -53,9 +56,6 @@ SECTIONS = (
 
 def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) -> str:
     """Give the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     pictures = pictures_of(facts) if pictures is None else pictures
     charts = charts_of(pictures)
     scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
@@ -174,7 +174,7 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
 
 
 def _excluded(facts: ReportFacts) -> list[ExcludedRow]:
-    """Give who is not in the plan; where nobody worded it, by the plan's short reasons."""
+    """Give the excluded devices by reason; by the plan's short reasons where there are no sentences."""
     if facts.excluded:
         return list(facts.excluded)
     counts = facts.plan.excluded_by_reason()

@@ -131,7 +131,7 @@ class ForecastFan:
             self._label_actual(ax, theme)
 
     def _label_actual(self, ax: Axes, theme: Theme) -> None:
-        """Write beside the end of the actual line, inside the plot also at its edges."""
+        """Write next to the end of the actual line, inside the plot also at its edges."""
         x, y = float(self.actual_at[-1]), float(self.actual[-1])
         left, right = ax.get_xlim()
         late, low = x > left + 0.88 * (right - left), y < 0.05 * self.whole

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST = 6
-"""Lines that can be told apart; more phases are drawn as one line a kind: the largest, and the others."""
+"""Lines that can be distinguished; more phases are drawn as one line per kind: the largest, and the others."""
 
 REACH = 15.0
 """A name may stand so many percent above or below the height that is its own."""
@@ -67,7 +67,7 @@ class PhaseProgress:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one line style a phase; give the axes."""
+        """Draw one line style per phase; give the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="Progress by phase", y="enrolled, % of the phase")
         colours = (theme.ours, theme.other, theme.good, theme.limit, theme.bad, theme.muted)
@@ -113,7 +113,7 @@ class PhaseProgress:
 
 
 def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
-    """Give where a line climbs most within REACH of a height: beside a plateau the name would lie on the line."""
+    """Give where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)

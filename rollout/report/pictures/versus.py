@@ -60,7 +60,7 @@ class Versus:
             )
             ax.plot(bands.at, middle, color=colour, linewidth=2.2, linestyle=dash)
             index = min(int((middle < goal * self.whole).sum()), len(middle) - 1)
-            text = name if peak is None else f"{name}\npeak {count(peak)} attempts an hour"
+            text = name if peak is None else f"{name}\npeak {count(peak)} attempts per hour"
             style.label(
                 ax, float(bands.at[index]), float(middle[index]), text, colour, offset=offset, va="top"
             )
@@ -75,5 +75,5 @@ class Versus:
         """Say in words what the picture shows."""
         text = f"Enrolled devices over time under this plan and under {self.native_name}."
         if self.peaks is not None:
-            text += f" Peak attempts an hour: {count(self.peaks[0])} against {count(self.peaks[1])}."
+            text += f" Peak attempts per hour: {count(self.peaks[0])} against {count(self.peaks[1])}."
         return text
