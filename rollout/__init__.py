@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from rollout.executor.demo import run_demo as run_demo
     from rollout.executor.running import RunResult as RunResult
     from rollout.executor.running import run_rollout as run_rollout
-    from rollout.executor.session import Ways as Ways
+    from rollout.executor.session import RunOptions as RunOptions
     from rollout.executor.withdrawal import withdraw_devices as withdraw_devices
     from rollout.policy import Policy as Policy
     from rollout.report import ReportFacts as ReportFacts
@@ -115,7 +115,7 @@ _HOME: Final = {
     "Status": "rollout.api.status",
     "StatusReader": "rollout.api.status",
     "TuningResult": "rollout.api.tuning",
-    "Ways": "rollout.executor.session",
+    "RunOptions": "rollout.executor.session",
     "abort": "rollout.api.control",
     "approve_gate": "rollout.api.control",
     "approve_plan": "rollout.api.control",

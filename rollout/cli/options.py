@@ -20,7 +20,7 @@ Settings = Annotated[
     typer.Option(
         "--settings",
         metavar="FILE",
-        help="TOML with [directory.adminservice] or [directory.graph]; no secrets in it.",
+        help="Settings of real directories: TOML with [directory.NAME] sections, no secrets.",
     ),
 ]
 

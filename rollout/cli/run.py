@@ -12,12 +12,13 @@ from rollout.api.status import read_status
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
+from rollout.directory.registry import BACKENDS
 from rollout.errors import HaltedError, HeldError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import LogFormat, set_up
 from rollout.executor.reporter import Channels
 from rollout.executor.running import RunResult, check_channels, prepare_run, run_rollout
-from rollout.executor.session import Ways
+from rollout.executor.session import RunOptions
 from rollout.text import instant, number, visible
 from rollout.values import Progress, State
 
@@ -27,7 +28,10 @@ def run(
         str | None, typer.Argument(help="Plan id or digest (default: the latest plan).")
     ] = None,
     directory: Annotated[
-        str, typer.Option(help="Directory: embedded (simulated), adminservice or graph.")
+        str,
+        typer.Option(
+            help=f"Directory to change: {directories.EMBEDDED} (simulated), {' or '.join(BACKENDS)}."
+        ),
     ] = directories.EMBEDDED,
     settings: Settings = directories.DEFAULT_SETTINGS,
     speed: Annotated[
@@ -89,7 +93,7 @@ def run(
     Example: rollout run --speed max --report report/
     """
     channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
-    ways = Ways(
+    options = RunOptions(
         directory,
         settings,
         speed=parse_speed(speed),
@@ -103,14 +107,14 @@ def run(
     check_channels(channels)
     database = open_db(db)
     if dry_run:
-        stored, known_seed = prepare_run(database, digest, directory, seed, ways.speed)
+        stored, known_seed = prepare_run(database, digest, directory, seed, options.speed)
         if directory == directories.EMBEDDED:
             preview(database, stored.id, known_seed, as_json=as_json)
         else:
             preview_real(database, stored.id, directory, settings, as_json=as_json)
         return
     set_up(log_format, verbose, note)
-    result = run_rollout(database, digest, ways, seed=seed)
+    result = run_rollout(database, digest, options, seed=seed)
     if result.report is not None:
         say(f"report: {result.report}", as_json=as_json)
     if as_json:

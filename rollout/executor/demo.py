@@ -16,7 +16,7 @@ from rollout.api.status import read_status
 from rollout.documents.base import HoursInterval
 from rollout.documents.simulating import Demo
 from rollout.executor.display import NoBar, OpenBar, to_stderr
-from rollout.executor.session import Ways, execute
+from rollout.executor.session import RunOptions, execute
 from rollout.files import make_folder
 from rollout.report import write_report
 from rollout.store import Database
@@ -63,7 +63,7 @@ def run_demo(
     )
     database.approve(planned.id, "demo", int(time.time()))
     rollout_id = database.start_rollout(planned.id, "embedded", seed, "max", int(time.time()))
-    ended = execute(database, planned.id, rollout_id, Ways(seed=seed, open_bar=show_bar, note=note))
+    ended = execute(database, planned.id, rollout_id, RunOptions(seed=seed, open_bar=show_bar, note=note))
     say(_line("run", f"{rollout_id} {ended.state.value}: {ended.reason}"))
     final = read_status(database, rollout_id).document.final
     devices = {name.replace("_", " "): count for name, count in final}

@@ -11,10 +11,10 @@ from rollout.api.control import require_no_other_rollout
 from rollout.api.report_facts import gather_report
 from rollout.errors import RefusedError, UsageError
 from rollout.executor import directories
-from rollout.executor.logs import tell
+from rollout.executor.logs import log_event
 from rollout.executor.notify import Notice
 from rollout.executor.reporter import Channels
-from rollout.executor.session import Ways, execute
+from rollout.executor.session import RunOptions, execute
 from rollout.files import make_folder
 from rollout.planning.change import OUTSIDE_WINDOWS
 from rollout.report import write_report
@@ -33,7 +33,7 @@ class RunResult:
 
 
 def run_rollout(
-    database: Database, plan: str | None = None, ways: Ways | None = None, *, seed: int | None = None
+    database: Database, plan: str | None = None, options: RunOptions | None = None, *, seed: int | None = None
 ) -> RunResult:
     """Carry out a plan, the latest by default; a rollout that has started is resumed.
 
@@ -42,7 +42,7 @@ def run_rollout(
     Raise `UsageError` or `RefusedError` before anything is sent if the plan may not be carried out so, `LeaseError`
     if another executor has the lease, `KeyboardInterrupt` if a signal asked for the end; the journal is whole then.
     """
-    chosen = ways or Ways()
+    chosen = options or RunOptions()
     check_channels(chosen.channels)
     stored, known_seed = prepare_run(database, plan, chosen.directory, seed, chosen.speed)
     chosen = replace(chosen, seed=known_seed)
@@ -91,7 +91,7 @@ def _last_report(database: Database, rollout: str, folder: Path) -> Path | None:
     try:
         write_report(gather_report(database, rollout), folder)
     except (UsageError, OSError) as error:
-        tell(f"the last report was not written: {error}", level=logging.WARNING)
+        log_event(f"the last report was not written: {error}", level=logging.WARNING)
         return None
     return folder / "report.html"
 

@@ -16,7 +16,7 @@ from rollout.errors import LeaseError, OutsideError, RefusedError
 from rollout.executor import directories
 from rollout.executor.clock import LivelyTime
 from rollout.executor.display import to_stderr
-from rollout.executor.session import BEAT_S, embedded, lived_until, owner
+from rollout.executor.session import BEAT_S, owner
 from rollout.loop.decide import begin
 from rollout.loop.ports import Directory
 from rollout.loop.undo import still_ours, take_out, to_withdraw
@@ -166,8 +166,8 @@ def _opened(
     setting = world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
-        now = max((reader.progress() or begin(setting.stored.plan)).at, lived_until(reader))
-        yield embedded(setting, known.seed, database.membership_log(known.id)), now
+        now = max((reader.progress() or begin(setting.stored.plan)).at, directories.lived_until(reader))
+        yield directories.simulated(setting, known.seed, database.membership_log(known.id)), now
         return
     with directories.opened(database, setting, known.directory, settings, known.id, lively) as real:
         for sentence in real.notes:

@@ -15,7 +15,6 @@ from emulators.people import FIRST_RESOURCE, Prompt
 from emulators.web import Fault, Reply
 from opened import Setting, fleet_plan, rows, site
 
-from rollout.directory.checking import checks
 from rollout.directory.configmgr.requests import MACHINE_POLICY, delete_rule, notify
 from rollout.directory.http.concurrency import NAME
 from rollout.directory.outcomes import comanagement_state, instant_of
@@ -292,7 +291,7 @@ def test_who_only_looks_asks_for_no_evaluation() -> None:
     it.emulator.faults.append(Fault("RequestRefresh", reply=Reply(201, {"ReturnValue": 0})))
     it.directory.apply(0, rows(0, 1), it.now)
     it.time.pass_(1801)
-    it.directory.only_look()
+    it.directory.set_read_only()
     before = len(it.emulator.writes())
     it.directory.observe(it.now)
     assert len(it.emulator.writes()) == before
@@ -731,14 +730,14 @@ def test_the_doctor_reads_only_and_finds_what_is_wrong() -> None:
     """Each check is a sentence; a wrong clock, a missing right and a dead host are named."""
     it = site(bare=True)
     it.emulator.target.rights = 1
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["site"].ok
     assert not found["collection"].ok
     assert "may not change" in found["collection"].sentence
     assert not it.emulator.writes()
     it = site(bare=True)
     it.emulator.faults.append(Fault(".", times=99, drop=True))
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert not found["site"].ok
 
 

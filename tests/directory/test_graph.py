@@ -14,10 +14,12 @@ from emulators.graph import GROUP, Grouped, Quota
 from emulators.people import Prompt, guid
 from emulators.web import FakeTime, Fault, Reply, TeamTime
 from faults.wires import LINK
-from opened import SITE_URL, Setting, Token, rows, site, tenant
+from opened import SITE_URL, Setting, Token, network_of, rows, site, tenant
 
-from rollout.directory.checking import checks
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.graph import requests as ask
+from rollout.directory.graph.opening import open_tenant
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import batch_answers
 from rollout.directory.http.concurrency import NAME
 from rollout.directory.http.credentials import ANEW
@@ -25,7 +27,7 @@ from rollout.directory.http.pace import Pace
 from rollout.directory.http.pace import Quota as OurQuota
 from rollout.directory.opening import open_directory
 from rollout.directory.outcomes import failure_code, is_comanaged
-from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError, RefusedError, UsageError
 from rollout.executor.clock import LivelyTime
 from rollout.loop.undo import UndoDirectory
@@ -105,12 +107,9 @@ def test_a_group_that_copies_a_collection_is_refused() -> None:
 
     from emulators.web import in_process
 
-    settings = DirectorySettings(
-        graph=it.directory.settings, adminservice=AdminServiceSettings(hosts=(SITE_URL,), auth="none")
-    )
-    directory = open_directory(
-        "graph", settings, it.plan, it.fleet, clock=it.time, http=in_process(Both()), credential=Token()
-    )
+    sections = {"adminservice": AdminServiceSettings(hosts=(SITE_URL,), auth="none")}
+    opening = Opening(it.plan, it.fleet, sections, clock=it.time)
+    directory = open_tenant(it.directory.settings, opening, network_of(in_process(Both())))
     with pytest.raises(RefusedError, match="is a copy of collection P0100010"):
         directory.prepare(it.plan)
 
@@ -776,10 +775,10 @@ def test_the_estimate_follows_the_windows_of_the_quota() -> None:
 def test_a_missing_extra_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without httpx2: what to install."""
     it = tenant(bare=True)
-    settings = DirectorySettings(graph=it.directory.settings)
+    opening = Opening(it.plan, it.fleet, {"graph": it.directory.settings})
     monkeypatch.setattr("rollout.directory.opening.find_spec", lambda _name: None)
     with pytest.raises(UsageError) as caught:
-        open_directory("graph", settings, it.plan, it.fleet)
+        open_directory("graph", opening)
     assert caught.value.hint == "pip install 'rollout[graph]'"
 
 
@@ -798,19 +797,20 @@ def test_the_optional_packages_are_not_imported_before_they_are_needed() -> None
 def test_a_missing_secret_names_its_variable() -> None:
     """Secrets come from the environment only."""
     it = tenant(bare=True)
-    settings = DirectorySettings(graph=GraphSettings(tenant_id="t", client_id="c"))
+    settings = {"graph": GraphSettings(tenant_id="t", client_id="c")}
     with pytest.raises(UsageError, match="ROLLOUT_GRAPH_CLIENT_SECRET"):
-        open_directory("graph", settings, it.plan, it.fleet, environ={})
+        open_directory("graph", Opening(it.plan, it.fleet, settings, environ={}))
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("nowhere", "expected one of"), ("adminservice", "expected this section")]
+    ("name", "says"),
+    [("nowhere", "expected one of"), ("adminservice", r"no section \[directory.adminservice\]")],
 )
 def test_an_unknown_or_unconfigured_directory_is_a_usage_error(name: str, says: str) -> None:
     """The name and the section."""
     it = tenant(bare=True)
     with pytest.raises(UsageError, match=says):
-        open_directory(name, DirectorySettings(graph=it.directory.settings), it.plan, it.fleet)
+        open_directory(name, Opening(it.plan, it.fleet, {"graph": it.directory.settings}))
 
 
 # Doctor.
@@ -840,7 +840,7 @@ def test_the_doctor_reads_the_rights_that_the_token_names(roles: list[str], ok: 
     token = token_with(roles=roles)
     it = tenant(bare=True, token=token)
     it.emulator.tokens = set(token.tokens)
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["permissions"].ok is ok
     assert found["tenant"].ok
     assert not it.emulator.writes()
@@ -862,7 +862,7 @@ def test_the_doctor_says_what_intune_suggests_if_it_is_asked_to(answer: Any, say
     """As Microsoft's client expects it and as its examples show it; no answer is a note, no failure."""
     it = tenant(bare=True, suggested_limit=True)
     it.emulator.suggested = answer
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["suggested limit"].ok
     assert says in found["suggested limit"].sentence
     assert not it.emulator.writes()
@@ -873,9 +873,9 @@ def test_a_tenant_that_knows_no_suggestion_is_as_healthy() -> None:
     for status in (403, 404):
         it = tenant(bare=True, suggested_limit=True)
         it.emulator.faults.append(Fault("getSuggestedEnrollmentLimit", reply=error(status)))
-        found = {one.name: one for one in checks(it.directory)}
+        found = {one.name: one for one in it.directory.checks()}
         assert found["suggested limit"].ok
         assert f"answered {status}" in found["suggested limit"].sentence
     it = tenant(bare=True)
-    assert "suggested limit" not in {one.name for one in checks(it.directory)}
+    assert "suggested limit" not in {one.name for one in it.directory.checks()}
     assert not [asked for asked in it.emulator.asked if "beta" in asked.path]

@@ -1,4 +1,4 @@
-"""A rollout watched: the view, its lines, the forecast kept in the journal, and the chores beside the loop."""
+"""A rollout watched: the view, its lines, the forecast kept in the journal, and the background tasks of the loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollout.api import stored_forecast
 from rollout.api.status import read_status
 from rollout.cli.watching import line, view
 from rollout.executor import background_tasks
-from rollout.executor.background import Beside, Chore
+from rollout.executor.background import BackgroundProcess, BackgroundTask
 from rollout.store import open_database
 from rollout.store.journal.reader import Told
 from rollout.text import instant
@@ -156,36 +156,40 @@ def test_a_disk_that_takes_no_last_report_stops_nothing(cli: Cli, monkeypatch: p
     assert answer.err.count("the last report was not written") == 1
 
 
-def work_off(beside: Beside, position: object, seconds: float = 30.0) -> None:
+def work_off(process: BackgroundProcess, position: object, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and beside._running is None:
-        beside.look(lambda: position)  # type: ignore[arg-type, return-value]
-    while time.monotonic() < end and beside._running is not None:
-        beside.look(lambda: position)  # type: ignore[arg-type, return-value]
+    while time.monotonic() < end and process._running is None:
+        process.update(lambda: position)  # type: ignore[arg-type, return-value]
+    while time.monotonic() < end and process._running is not None:
+        process.update(lambda: position)  # type: ignore[arg-type, return-value]
         time.sleep(0.02)
 
 
-def test_a_chore_runs_once_a_position_and_hands_over_what_it_printed(tmp_path: Path) -> None:
+def test_a_task_runs_once_a_position_and_hands_over_what_it_printed(tmp_path: Path) -> None:
     """What it printed arrives; the same journal position is not worked on again."""
     got: list[str] = []
-    beside = Beside(Chore("x", ("--version",), 0.0, take=got.append), str(tmp_path / "a.db"))
-    work_off(beside, 1)
+    process = BackgroundProcess(
+        BackgroundTask("x", ("--version",), 0.0, take=got.append), str(tmp_path / "a.db")
+    )
+    work_off(process, 1)
     assert got[0].startswith("rollout ")
-    beside._due = 0.0
-    beside.look(lambda: 1)
-    assert beside._running is None
+    process._due = 0.0
+    process.update(lambda: 1)
+    assert process._running is None
 
 
-def test_a_chore_that_fails_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_fails_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says why; a second failure says nothing more."""
     from rollout.executor import background as module
 
     said: list[str] = []
-    monkeypatch.setattr(module, "tell", lambda text, **_: said.append(text))
-    beside = Beside(Chore("the report was not refreshed", ("fly",), 0.0), str(tmp_path / "a.db"))
+    monkeypatch.setattr(module, "log_event", lambda text, **_: said.append(text))
+    process = BackgroundProcess(
+        BackgroundTask("the report was not refreshed", ("fly",), 0.0), str(tmp_path / "a.db")
+    )
     for position in (1, 2):
-        beside._due = 0.0
-        work_off(beside, position)
+        process._due = 0.0
+        work_off(process, position)
     assert len(said) == 1
     assert "unknown verb 'fly'" in said[0]
 
@@ -201,7 +205,7 @@ def test_a_run_keeps_its_forecast(cli: Cli) -> None:
         with database.journal("run-1", owner="test:1", now=time.time) as journal:
             plan = database.plan().plan
             some: Any = None
-            made = background_tasks.Chores(plan, "run-1", journal, some, Channels(quiet=True))
+            made = background_tasks.BackgroundTasks(plan, "run-1", journal, some, Channels(quiet=True))
             made._keep_forecast(json.dumps({"rollout": "run-1", "eta": TOLD, "on_plan": "on plan"}))
         assert stored_forecast.latest(database.reader("run-1")) is not None
 
@@ -248,7 +252,7 @@ def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: 
     monkeypatch.setattr(background_tasks, "REPORT_S", 1.0)
     monkeypatch.setattr(background_tasks, "FORECAST_S", 1.0)
     monkeypatch.setattr(background_tasks, "FORECAST_FIRST_S", 0.0)
-    monkeypatch.setattr("rollout.executor.background.REST", 0.2)
+    monkeypatch.setattr("rollout.executor.background.PAUSE_FACTOR", 0.2)
     cli("simulate", "quick.toml", "--runs", "2", "--workers", "1", "--decisions", "simulated.jsonl")
     reports = Reports(Path("live/report.json"))
     reports.start()

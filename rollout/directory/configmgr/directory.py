@@ -1,4 +1,4 @@
-"""ConfigMgr's AdminService as a directory (`rollout.loop.ports.Directory`): devices become members one rule each.
+"""ConfigMgr's AdminService as a `RealDirectory`: each device becomes a member by a rule of its own.
 
 A membership is *accepted* when its direct rule exists, *visible* once the site has evaluated the collection,
 *effective* when the device shows its state. Only visible members are counted.
@@ -15,12 +15,14 @@ import numpy as np
 from rollout.directory.configmgr import requests as ask
 from rollout.directory.configmgr import site_checks
 from rollout.directory.configmgr.membership_rules import MembershipRules
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import Collection, Site
+from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.paging import field_of
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import AnswerError
 from rollout.directory.outcomes import comanagement_state
-from rollout.directory.settings import AdminServiceSettings
+from rollout.directory.port import Check, Opening
 from rollout.directory.tally import Tally
 from rollout.errors import OutsideError, RefusedError
 from rollout.values import (
@@ -28,7 +30,6 @@ from rollout.values import (
     Batch,
     BoolArray,
     DeviceOutcomes,
-    Fleet,
     IntArray,
     LongArray,
     Observation,
@@ -50,29 +51,16 @@ NOBODY: IntArray = np.empty(0, dtype=np.int32)
 
 
 class AdminServiceDirectory:
-    """The directory over one site and one collection.
+    """The directory over one site and one collection."""
 
-    fleet : the plan's inventory, row by row. workload_bit : of the workload that the plan moves, 0 = enroll.
-    superset : id or name of the auto-enrollment collection in which a workload's devices must be, "" = none.
-    identity : the site code of the first contact, "" = this is it.
-    """
-
-    def __init__(
-        self,
-        site: Site,
-        settings: AdminServiceSettings,
-        plan: Plan,
-        fleet: Fleet,
-        *,
-        workload_bit: int = 0,
-        superset: str = "",
-        identity: str = "",
-    ) -> None:
+    def __init__(self, site: Site, settings: AdminServiceSettings, opening: Opening) -> None:
+        plan = opening.plan
         self.site = site
         self.settings = settings
         self.notes: list[str] = []
-        self._plan, self._fleet = plan, fleet
-        self._workload_bit, self._superset, self._expected = workload_bit, superset, identity
+        self._plan, self._fleet = plan, opening.fleet
+        self._workload_bit, self._superset = opening.workload_bit, opening.superset
+        self._expected = opening.identity
         self._undoes = plan.is_undo
         self._target: Collection | None = None
         self._tally = Tally(plan)
@@ -82,7 +70,7 @@ class AdminServiceDirectory:
         self._owed = False
         # The session before may have died before it asked for an evaluation: the first look asks where one waits.
         self._refreshed_at, self._changed_at = -math.inf, 0.0
-        self._clock = site.transport.clock
+        self._clock = opening.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
         # Who was visible, and who had a state, at the last look: that they are missing now is confirmed first.
         self._seen, self._told = self._mask(()), self._mask(())
@@ -213,6 +201,20 @@ class AdminServiceDirectory:
             self._target = self.site.find(self.settings.collection or self._plan.collection)
         return self._target
 
+    def checks(self) -> list[Check]:
+        """Check the site, the collection and our rights on it, the clocks, and the quota."""
+        return [
+            Check.ask("site", lambda: f"site {self.identity()} answers"),
+            Check.ask("collection", self._checked_collection),
+            *transport_checks(self.site.transport),
+        ]
+
+    def _checked_collection(self) -> str:
+        target = self.target()
+        site_checks.check_collection(target, self.settings)
+        rights = "we may change it" if target.rights >= 0 else "its rights are not shown"
+        return f"{target} is limited by {target.limited_to or 'nothing'}; {rights}"
+
     def plan_requests(self, rows: IntArray) -> list[Call]:
         """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows` now, and the evaluation.
 
@@ -235,8 +237,8 @@ class AdminServiceDirectory:
         """Give the site's clock, Unix seconds; None before its first answer."""
         return self.site.transport.server_now()
 
-    def only_look(self) -> None:
-        """From now on nothing that changes anything goes out."""
+    def set_read_only(self) -> None:
+        """Refuse every write from now on."""
         self.site.transport.reads_only = True
 
     def close(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import DEVICE_COLLECTION, MODIFY, Collection, Site, Target
 from rollout.directory.http.paging import Row, field_of
 from rollout.directory.http.transport import AnswerError
-from rollout.directory.settings import AdminServiceSettings
 from rollout.errors import RefusedError
 
 ALL_SYSTEMS = "SMS00001"

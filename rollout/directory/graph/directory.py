@@ -1,4 +1,4 @@
-"""Microsoft Graph as a directory (`rollout.loop.ports.Directory`): devices become members of one Entra group.
+"""Microsoft Graph as a `RealDirectory`: devices become members of one Entra group.
 
 Accepted and visible are the same here. Enrollment is Intune's own record of the device; a failed enrollment is an
 event of Intune's. What fails before it reaches Intune is not seen: such a device times out.
@@ -13,18 +13,19 @@ import numpy as np
 
 from rollout.directory.graph import requests as ask
 from rollout.directory.graph.group_links import GroupLinks
-from rollout.directory.graph.rights import held_rights, missing_rights
+from rollout.directory.graph.rights import held_rights, missing_rights, rights_check
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import Group, Tenant
+from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.requests import Call
-from rollout.directory.settings import GraphSettings
+from rollout.directory.port import Check, Opening
 from rollout.directory.tally import Tally
-from rollout.errors import OutsideError, RefusedError
+from rollout.errors import OutsideError, RefusedError, RolloutError
 from rollout.values import (
     Applied,
     Batch,
     BoolArray,
     DeviceOutcomes,
-    Fleet,
     IntArray,
     Observation,
     Plan,
@@ -49,24 +50,21 @@ NOBODY: IntArray = np.empty(0, dtype=np.int32)
 class GraphDirectory:
     """The directory over one tenant and one group.
 
-    fleet : the plan's inventory, row by row. identity : the tenant of the first contact, "" = this is it.
-    copied : gives the collections that are copied into a group, by the group's id; None = nobody to ask.
+    copied : gives the collections that are copied into a group, by the group's id; None = no site to ask.
     """
 
     def __init__(
         self,
         tenant: Tenant,
         settings: GraphSettings,
-        plan: Plan,
-        fleet: Fleet,
-        *,
-        identity: str = "",
-        copied: Callable[[], dict[str, tuple[str, ...]]] | None = None,
+        opening: Opening,
+        copied: Callable[[], dict[str, tuple[str, ...]]] | None,
     ) -> None:
+        plan, fleet = opening.plan, opening.fleet
         self.tenant = tenant
         self.settings = settings
         self.notes: list[str] = []
-        self._plan, self._fleet, self._expected, self._copied = plan, fleet, identity, copied
+        self._plan, self._fleet, self._expected, self._copied = plan, fleet, opening.identity, copied
         self._undoes = plan.is_undo
         self._group: Group | None = None
         self._known_links: GroupLinks | None = None
@@ -193,6 +191,29 @@ class GraphDirectory:
             self._group = self.tenant.find(self.settings.group or self._plan.collection)
         return self._group
 
+    def checks(self) -> list[Check]:
+        """Check the tenant, the group, our rights, the clocks, and the quota."""
+        checks = [
+            Check.ask("tenant", lambda: f"tenant {self.identity()} answers"),
+            Check.ask("group", self._checked_group),
+            rights_check(self.tenant.transport),
+        ]
+        if self.settings.suggested_limit:
+            checks.append(self._suggested_limit())
+        return [*checks, *transport_checks(self.tenant.transport)]
+
+    def _checked_group(self) -> str:
+        group = self.target()
+        if obstacle := group.obstacle():
+            raise RolloutError(f"group {group} {obstacle}")
+        return f"group {group} has assigned members"
+
+    def _suggested_limit(self) -> Check:
+        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is no failure."""
+        name = "suggested limit"
+        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments a day")
+        return check if check.ok else Check(name, True, f"Intune does not say: {check.sentence}")
+
     def plan_requests(self, rows: IntArray) -> list[Call]:
         """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows`, if none is refused.
 
@@ -213,8 +234,8 @@ class GraphDirectory:
         """Give the tenant's clock, Unix seconds; None before its first answer."""
         return self.tenant.transport.server_now()
 
-    def only_look(self) -> None:
-        """From now on nothing that changes anything goes out."""
+    def set_read_only(self) -> None:
+        """Refuse every write from now on."""
         self.tenant.transport.reads_only = True
 
     def close(self) -> None:

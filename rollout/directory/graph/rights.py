@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rollout.directory.http.credentials import Bearer
 from rollout.directory.http.transport import Transport
+from rollout.directory.port import Check
 
 NEEDED: Final = ("Device.Read.All", "GroupMember.ReadWrite.All", "DeviceManagementManagedDevices.Read.All")
 """Least application permissions to read; adding a device needs Device.ReadWrite.All besides."""
@@ -32,6 +33,17 @@ def missing_rights(held: set[str]) -> list[str]:
     """Give the rights that adding devices needs and that are not among `held`, nor a stronger one."""
     needed = (*NEEDED, "Device.ReadWrite.All")
     return [one for one in needed if one not in held and not STRONGER[one] & held]
+
+
+def rights_check(transport: Transport) -> Check:
+    """Check the rights that the token itself names. Whether the service grants more is not known."""
+    held = held_rights(transport)
+    if not held:
+        return Check("permissions", True, "the token does not show its rights")
+    missing = missing_rights(held)
+    if missing:
+        return Check("permissions", False, f"the app lacks {', '.join(missing)}")
+    return Check("permissions", True, f"the app has {', '.join(sorted(held))}")
 
 
 def claims_of(token: str) -> dict[str, Any]:

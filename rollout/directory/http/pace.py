@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
+from rollout.directory.port import Time
 from rollout.errors import OutsideError
 
 SLACK_S: Final = 2.0
@@ -27,54 +27,6 @@ SHARED_S: Final = 30.0
 
 FLOOR: Final = 1 / 32
 """The least share of a quota to which throttling pushes us."""
-
-
-class Time(Protocol):
-    """The clocks that a transport uses; replaced in tests."""
-
-    def monotonic(self) -> float:
-        """Give seconds that never run back."""
-        ...
-
-    def wall(self) -> float:
-        """Give Unix seconds."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-    def held_s(self) -> float:
-        """Give the seconds for which nobody else may send: what is left of the lease; for ever without one."""
-        ...
-
-    def barred(self) -> str:
-        """Say why nothing may be sent at this moment (a closed window, a pause); "" if it may."""
-        ...
-
-
-class SystemTime:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        """Give seconds that never run back."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Give Unix seconds."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
-
-    def held_s(self) -> float:
-        """Without a lease: for ever."""
-        return math.inf
-
-    def barred(self) -> str:
-        """Nothing bars it."""
-        return ""
 
 
 class Quota:

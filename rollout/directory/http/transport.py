@@ -20,9 +20,10 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
 
-from rollout.directory.http.pace import LONG_S, Pace, Time
+from rollout.directory.http.pace import LONG_S, Pace
 from rollout.directory.http.requests import Call
 from rollout.directory.http.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
+from rollout.directory.port import Time
 from rollout.errors import OutsideError, RefusedError, UsageError
 
 log = logging.getLogger("rollout.directory")
