@@ -30,13 +30,13 @@ class ClientLogResult:
             stand=story.stand.name.lower(),
             sentence=story.stand.value,
             timer=story.due or None,
-            tries=[*story.tries],
+            tries=story.tries,
             enrolled_at=iso(story.enrolled_at) if story.enrolled_at is not None else None,
             code=failure and documents.LogCode.build(failure, code=failure.hex),
-            events=[
+            events=tuple(
                 documents.LogEvent(at=iso(event.at), kind=event.kind.value, text=event.text)
                 for event in story.events
-            ],
+            ),
         )
 
 
@@ -53,7 +53,7 @@ class ClientCommandResult:
             self.command,
             properties=dict(self.command.properties),
             parameters=dict(self.command.parameters),
-            problems=[documents.Problem.build(problem) for problem in self.command.problems],
+            problems=tuple(documents.Problem.build(problem) for problem in self.command.problems),
         )
 
 

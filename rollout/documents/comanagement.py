@@ -15,7 +15,7 @@ class Funnel(Document):
     """How far the devices have come; each number is part of the one before."""
 
     eligible: Count = described("Devices that may enroll.", "Eligible")
-    scheduled: Count = described("Devices that were described to.", "Scheduled")
+    scheduled: Count = described("Devices that are scheduled to enroll.", "Scheduled")
     initiated: Count = described("Devices that started to enroll.", "Enrollment initiated")
     enrolled: Count = described("Devices that have enrolled.", "Enrolled")
 

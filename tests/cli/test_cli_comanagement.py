@@ -359,7 +359,7 @@ def test_the_wizards_default_is_counted(cli: Cli) -> None:
     assert 40 < told.json["of_them_held_back"] < 80  # the stale ones: Configuration Manager would take them
     shown = cli("enrollment", "--from", "none", "--to", "all")
     assert shown.code == 4
-    assert "devices begin to enroll" in shown.out
+    assert "devices start enrolling" in shown.out
     assert cli("enrollment", "--from", "pilot", "--to", "pilot").code == 0
     assert cli("enrollment", "--from", "pilot").code == 2
 
