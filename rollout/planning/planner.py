@@ -1,4 +1,4 @@
-"""From inventory, findings and policy to a plan: who, in which order, how fast.
+"""From inventory, findings and policy to a plan: which devices, in which order, how fast.
 
 Deterministic in its arguments: the same inventory, policy and instant give the same digest.
 """
@@ -167,7 +167,7 @@ class _Draft:
     short: list[str] = field(default_factory=list)
 
     def members(self) -> tuple[list[Members], BoolArray]:
-        """Give the phases with their devices in order, the tail last, and who is in none, shape ``(n,)``."""
+        """Give the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
         wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
         if wishes[-1].name != TAIL:
             wishes.append(PhasePolicy(name=TAIL, devices=0))
@@ -208,7 +208,7 @@ def source_of(wish: PhasePolicy) -> str:
         return wish.source
     if wish.name == TAIL:
         return "newcomers and late arrivers"
-    parts = [f"{key} = {' or '.join(str(one) for one in wanted)}" for key, wanted in wish.where.items()]
+    parts = [f"{key} = {' or '.join(str(value) for value in wanted)}" for key, wanted in wish.where.items()]
     return ", ".join(parts) or "all eligible devices"
 
 
@@ -236,12 +236,12 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
 def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
     """Say where a soak is longer than was asked for: only mature batches prove anything."""
     return [
-        f"phase '{one.wish.name}' soaks for {format_duration(latency_s)} instead of "
-        f"{format_duration(one.wish.soak)}: its last batches are mature only then"
-        for index, one in enumerate(members)
-        if len(one.order)
-        and one.wish.ends is PhaseEnd.GATE
-        and one.wish.soak < latency_s
+        f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
+        f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
+        for index, devices in enumerate(members)
+        if len(devices.order)
+        and devices.wish.ends is PhaseEnd.GATE
+        and devices.wish.soak < latency_s
         and any(len(later.order) for later in members[index + 1 :])
     ]
 

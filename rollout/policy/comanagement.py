@@ -50,7 +50,7 @@ class Counterpart(Part):
 
 
 class PreflightPolicy(Part):
-    """How preflight looks at the inventory of a plan.
+    """How preflight checks the inventory of a plan.
 
     stale_days : days without sign-in after which a device is stale. off : rules switched off, each with a reason.
     """

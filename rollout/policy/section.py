@@ -87,7 +87,7 @@ def _days(value: object) -> object:
         raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
     out: set[int] = set()
     for word in words:
-        ends = [_weekday(one) for one in str(word).split("-")]
+        ends = [_weekday(name) for name in str(word).split("-")]
         if len(ends) > 2:
             raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
         first, last = ends[0], ends[-1]
@@ -106,7 +106,7 @@ def _hours(value: object) -> object:
     """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" goes over midnight."""
     ends = value.split("-") if isinstance(value, str) else ()
     try:
-        minutes = [_minutes(one.strip()) for one in ends]
+        minutes = [_minutes(end.strip()) for end in ends]
     except ValueError:
         minutes = []
     if len(minutes) != 2 or minutes[0] == minutes[1] or minutes[0] == 1440:
@@ -164,7 +164,7 @@ class FreezePolicy(Part):
 
     on: Annotated[
         tuple[Day, ...],
-        BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one),
+        BeforeValidator(lambda value: [value] if isinstance(value, dt.date) else value),
         Field(max_length=MAX_LIST),
     ] = ()
     from_: Day | None = Field(default=None, alias="from")
@@ -211,7 +211,7 @@ class FreezePolicy(Part):
             first = self.from_ or EARLIEST
             rule = self.rrule.strip().upper().removeprefix("RRULE:")
             return (Freeze(first, first, zone, self.reason, rule, self.days, *self._minutes()),)
-        spans = [(one, one) for one in self.on] if self.on else [(self.from_, self.to)]
+        spans = [(day, day) for day in self.on] if self.on else [(self.from_, self.to)]
         return tuple(
             Freeze(first, last, zone, self.reason, from_min=self._minutes()[0], to_min=self._minutes()[1])
             for first, last in spans
@@ -253,7 +253,7 @@ class GateRules(Part):
         """Give it as a value."""
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
-            thresholds=tuple(ThresholdGate(**one.model_dump()) for one in self.thresholds),
+            thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
             no_progress_s=self.no_progress,
             **self.model_dump(exclude={"evidence", "thresholds", "no_progress"}),
         )
@@ -293,7 +293,7 @@ class PhasePolicy(Part):
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
     """Give what a `where` selects by, whatever the order and the case that it is written in."""
     return frozenset(
-        (column, frozenset(one.casefold() if isinstance(one, str) else one for one in wanted))
+        (column, frozenset(value.casefold() if isinstance(value, str) else value for value in wanted))
         for column, wanted in where.items()
     )
 
@@ -311,7 +311,7 @@ def _check_shares(phases: Sequence[PhasePolicy]) -> None:
 
 
 class Policy(CoManagement):
-    """The [rollout] section: what to do, to whom, how fast, when not, judged how."""
+    """The [rollout] section: the action, its devices, pace, windows and gates."""
 
     name: str = Field(min_length=1)
     action: Literal["enroll", "workload"] = "enroll"
@@ -353,7 +353,7 @@ class Policy(CoManagement):
             raise ValueError("'collection' (the staging collection) for a workload")
         if self.counterparts and self.action != "workload":
             raise ValueError("'counterparts' with action = \"workload\" only")
-        waves = [(one.lasts or HOUR_S) for one in self.windows if one.at is not None]
+        waves = [(window.lasts or HOUR_S) for window in self.windows if window.at is not None]
         if waves and (len(waves) < len(self.windows) or len(set(waves)) > 1):
             raise ValueError("windows that all have 'at' (waves) and the same 'lasts', or none with 'at'")
         names = [phase.name for phase in self.phases]

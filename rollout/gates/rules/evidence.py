@@ -46,7 +46,7 @@ _DEFAULT = EvidenceGate()
 Probability = Annotated[float, Field(ge=RATE_MIN, le=1 - RATE_MIN, allow_inf_nan=False)]
 """A failure rate that is neither impossible nor certain."""
 Chance = Annotated[float, Field(ge=CHANCE_MIN, lt=1, allow_inf_nan=False)]
-"""A chance of being wrong that somebody accepts."""
+"""An accepted chance of being wrong."""
 Prior = Annotated[float, Field(ge=PRIOR_MIN, le=PRIOR_MAX, allow_inf_nan=False)]
 
 

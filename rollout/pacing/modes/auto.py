@@ -18,7 +18,7 @@ window grows with the number of clients and that 100,000 take several days. This
 """
 
 UTILISATION: Final = 0.5
-"""Share of the service's capacity that `auto` uses; the rest is for retries and for everybody else."""
+"""Share of the service's capacity that `auto` uses; the rest is for retries and for other clients."""
 
 SHORTEST_S: Final = 4 * HOUR_S
 """`auto` never goes faster than this: a fault must have time to show."""
@@ -48,7 +48,7 @@ class Auto(Mode):
 
 
 def auto_duration_s(size: int, service_per_hour: float | None = None) -> int:
-    """Give the seconds over which `size` devices go when nobody says how fast, a whole number of hours.
+    """Give the seconds over which `size` devices go if the policy states no pace, a whole number of hours.
 
     size / (service_per_hour * UTILISATION), at least SHORTEST_S; 100,000 devices take 100 h by default.
     """
