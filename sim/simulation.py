@@ -214,7 +214,9 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
 
 def final_counts(plan: Plan, outcome: NDArray[np.int8]) -> dict[str, int]:
     """Give devices by what became of them; the numbers sum to the fleet."""
-    counts = {one.name.lower(): int((outcome == one).sum()) for one in Outcome if one is not Outcome.PENDING}
+    counts = {
+        item.name.lower(): int((outcome == item).sum()) for item in Outcome if item is not Outcome.PENDING
+    }
     return {
         **counts,
         "pending": plan.planned - sum(counts.values()),

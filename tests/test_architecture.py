@@ -80,8 +80,8 @@ VERB_EXCEPTIONS: dict[str, set[str]] = {}
 """Command -> commands that it imports; each is to be mended, by moving what is shared below, none may be added."""
 
 NO_VERBS = {
-    f"rollout.cli.{one}"
-    for one in ("__main__", "app", "options", "preview", "printing", "streams", "terminal", "watching")
+    f"rollout.cli.{name}"
+    for name in ("__main__", "app", "options", "preview", "printing", "streams", "terminal", "watching")
 }
 """Modules of `cli` that are no command; commands may import them."""
 
@@ -121,7 +121,7 @@ def imports_of(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
             names = [f"{module}.{alias.name}" for alias in node.names]
-            found |= {one if one in MODULES else module for one in names}
+            found |= {name if name in MODULES else module for name in names}
     return found & set(MODULES)
 
 
@@ -150,12 +150,12 @@ def has_rule(module: str) -> bool:
     return part_of(module) not in ("", "cli", "__main__")
 
 
-@pytest.mark.parametrize("module", [one for one in MODULES if has_rule(one)])
+@pytest.mark.parametrize("module", [module for module in MODULES if has_rule(module)])
 def test_a_module_imports_only_what_its_part_may(module: str) -> None:
     """Imports inside functions and for type checking count as well."""
     own = f"{module.split('.')[0]}.{part_of(module)}"
     assert own in ALLOWED or own in SIM_ALLOWED, f"{module} has no rule; give it one"
-    wrong = {one for one in imports_of(MODULES[module]) if not is_allowed(module, one)}
+    wrong = {item for item in imports_of(MODULES[module]) if not is_allowed(module, item)}
     assert wrong == EXCEPTIONS.get(module, set())
 
 
@@ -164,16 +164,16 @@ def is_command_line(module: str) -> bool:
     return module == "rollout.cli" or module.startswith("rollout.cli.")
 
 
-@pytest.mark.parametrize("module", [one for one in MODULES if not is_command_line(one)])
+@pytest.mark.parametrize("module", [module for module in MODULES if not is_command_line(module)])
 def test_nothing_imports_the_command_line(module: str) -> None:
     """Only `python -m rollout` does."""
     if module != "rollout.__main__":
-        assert [one for one in imports_of(MODULES[module]) if is_command_line(one)] == []
+        assert [item for item in imports_of(MODULES[module]) if is_command_line(item)] == []
 
 
 def test_commands_do_not_import_commands() -> None:
     """What two of them need lies below them."""
-    verbs = {one for one in MODULES if one.startswith("rollout.cli.")} - NO_VERBS
+    verbs = {module for module in MODULES if module.startswith("rollout.cli.")} - NO_VERBS
     assert len(verbs) > 15
     found = {verb: imports_of(MODULES[verb]) & verbs for verb in verbs}
     assert {verb: others for verb, others in found.items() if others} == VERB_EXCEPTIONS
@@ -193,7 +193,7 @@ def circles(arrows: dict[str, set[str]]) -> list[set[str]]:
         reach[start] = seen
     found: list[set[str]] = []
     for start in arrows:
-        group = {one for one in reach[start] if start in reach.get(one, ())}
+        group = {item for item in reach[start] if start in reach.get(item, ())}
         if group and group not in found:
             found.append(group)
     return found
@@ -206,8 +206,8 @@ def test_no_modules_import_each_other() -> None:
 
 def test_the_rules_themselves_have_no_circle() -> None:
     """Packages stand in layers."""
-    assert circles({name: {f"rollout.{one}" for one in rule} for name, rule in ALLOWED.items()}) == []
-    assert circles({name: {f"sim.{one}" for one in rule} for name, rule in SIM_ALLOWED.items()}) == []
+    assert circles({name: {f"rollout.{item}" for item in rule} for name, rule in ALLOWED.items()}) == []
+    assert circles({name: {f"sim.{item}" for item in rule} for name, rule in SIM_ALLOWED.items()}) == []
 
 
 def test_a_circle_is_found() -> None:
@@ -278,7 +278,9 @@ def unnamed_encodings(path: Path) -> list[int]:
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         keys = {key.arg: key.value for key in node.keywords}
         given = [*node.args, *keys.values()]
-        modes = {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+        modes = {
+            item.value for item in given if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        }
         of = getattr(getattr(node.func, "value", None), "id", "")
         opens = name in ("open", "fdopen", "NamedTemporaryFile") and not modes & WRITES_BYTES
         opens &= (of, name) not in NO_TEXT

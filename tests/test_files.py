@@ -44,7 +44,7 @@ def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(tmp_path: Path) -> 
     write_file(old, b"after")
     assert (mode(new), mode(old)) == (0o600, 0o640)
     assert old.read_bytes() == b"after"
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["new.csv", "old.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "old.csv"]
 
 
 @ONLY_POSIX
@@ -100,7 +100,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="No space left") as caught:
         write_file(path, "after")
     assert caught.value.filename == str(path)
-    assert [one.read_text() for one in tmp_path.iterdir()] == ["before"]
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
 @ONLY_POSIX
@@ -170,9 +170,9 @@ def test_the_database_and_what_lies_beside_it_is_private(tmp_path: Path) -> None
             connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("INSERT INTO t VALUES (1)")
-            beside = [one for one in tmp_path.iterdir() if one.name.startswith("rollout.db-")]
+            beside = [path for path in tmp_path.iterdir() if path.name.startswith("rollout.db-")]
             assert beside
-            assert {mode(one) for one in beside} == {wanted}
+            assert {mode(item) for item in beside} == {wanted}
         connection.close()
         access = Access(str(path))
         backup = back_up(access, f"test{wanted}")

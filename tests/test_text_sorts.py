@@ -106,7 +106,7 @@ def text_sorts(source: str) -> Iterator[str]:
             owner, name = node.func.value, node.func.attr
             is_numpy = isinstance(owner, ast.Name) and owner.id in ("np", "numpy") and name in SORTS
             sorted_ = [*node.args] if is_numpy else [owner] if name in METHODS else []
-            if any(_holds_text(one, texts) for one in sorted_):
+            if any(_holds_text(item, texts) for item in sorted_):
                 found[node.lineno] = f"line {node.lineno}: {ast.unparse(node)}"
     yield from found.values()
 

@@ -37,8 +37,8 @@ def _run(arguments: Sequence[str]) -> int:
         from rollout.cli.terminal import begin
 
         begin()
-        for one in arguments:
-            require_text(one, "argument")
+        for argument in arguments:
+            require_text(argument, "argument")
         code = run_app(arguments)
         flush()
     except RolloutError as error:

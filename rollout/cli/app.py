@@ -146,7 +146,7 @@ def _root(
 
 def run_app(arguments: Sequence[str]) -> int:
     """Run one command. Raise `UsageError` for a wrong verb, option or argument."""
-    verb = next((one for one in arguments if not one.startswith("-")), None)
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     if verb is not None and verb not in VERBS and not arguments[0].startswith("-"):
         near = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean 'rollout {near[0]}'?" if near else f"verbs: {', '.join(VERBS)}"

@@ -79,7 +79,7 @@ class RolloutForecast(Document):
 
 
 def _instants(at: tuple[float, float, float]) -> InstantInterval:
-    p10, p50, p90 = (iso(one) if math.isfinite(one) else None for one in at)
+    p10, p50, p90 = (iso(item) if math.isfinite(item) else None for item in at)
     return InstantInterval(p10=p10, p50=p50, p90=p90)
 
 

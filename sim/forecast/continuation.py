@@ -110,12 +110,12 @@ def forecast_of(
     return Forecast(
         as_of=snapshot.progress.at,
         runs=runs,
-        done=_instants([one.done for one in futures]),
-        enrolled_90=_instants([one.enrolled_90 for one in futures]),
-        failed=_counts([one.failed for one in futures]),
+        done=_instants([future.done for future in futures]),
+        enrolled_90=_instants([future.enrolled_90 for future in futures]),
+        failed=_counts([future.failed for future in futures]),
         failed_surely=finite_fleet_interval(failed, executed, max(plan.planned, executed)),
-        halt_chance=sum(one.halted for one in futures) / runs,
-        matched=round(float(np.mean([one.matched for one in futures])), 4),
+        halt_chance=sum(future.halted for future in futures) / runs,
+        matched=round(float(np.mean([future.matched for future in futures])), 4),
         calibrated=calibration is not None,
     )
 
@@ -251,10 +251,12 @@ def _released(snapshot: JournalSnapshot) -> tuple[IntArray, LongArray]:
     """Give the members with the instant of their release, in the order of release."""
     rows = [
         np.empty(0, dtype=np.int32),
-        *(one for at, _, one in snapshot.applied if at < snapshot.known_until),
+        *(item for at, _, item in snapshot.applied if at < snapshot.known_until),
     ]
     times = [
-        np.full(len(one), at, dtype=np.int64) for at, _, one in snapshot.applied if at < snapshot.known_until
+        np.full(len(item), at, dtype=np.int64)
+        for at, _, item in snapshot.applied
+        if at < snapshot.known_until
     ]
     return np.concatenate(rows).astype(np.int32), np.concatenate([np.empty(0, dtype=np.int64), *times])
 

@@ -30,7 +30,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 def test_a_pattern_gives_its_files_in_order() -> None:
     """Folders are no files; names before and after keep their places."""
-    assert [str(one) for one in expand(["c.txt", "[ab].csv", "x.csv"], "--from")] == [
+    assert [str(item) for item in expand(["c.txt", "[ab].csv", "x.csv"], "--from")] == [
         "c.txt",
         "a.csv",
         "b.csv",

@@ -21,18 +21,18 @@ from rollout.cli.app import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES: list[ModuleType] = [rollout, sim]
-NAMES = [(one.__name__, name) for one in PACKAGES for name in one.__all__ if name[0] != "_"]
+NAMES = [(package.__name__, name) for package in PACKAGES for name in package.__all__ if name[0] != "_"]
 
 
 def typed_names(package: ModuleType) -> dict[str, str]:
     """What a type checker sees: name -> module."""
     tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
-    block = next(one for one in tree.body if isinstance(one, ast.If))
-    found = [one for one in block.body if isinstance(one, ast.ImportFrom)]
-    return {alias.asname or alias.name: str(one.module) for one in found for alias in one.names}
+    block = next(item for item in tree.body if isinstance(item, ast.If))
+    found = [item for item in block.body if isinstance(item, ast.ImportFrom)]
+    return {alias.asname or alias.name: str(item.module) for item in found for alias in item.names}
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda item: item.__name__)
 def test_a_type_checker_sees_the_same_names(package: ModuleType) -> None:
     """What is imported on demand is declared, from the same module; `dir` and tab completion show it."""
     assert typed_names(package) == package._HOME
@@ -54,7 +54,9 @@ def test_a_public_name_is_typed_and_told(package: str, name: str) -> None:
     )
     if inspect.isfunction(thing):
         signature = inspect.signature(thing)
-        kinds = [one.annotation for one in signature.parameters.values()] + [signature.return_annotation]
+        kinds = [parameter.annotation for parameter in signature.parameters.values()] + [
+            signature.return_annotation
+        ]
         assert inspect.Signature.empty not in kinds
 
 

@@ -52,7 +52,7 @@ def areas(ours: list[Score], luck: list[Score]) -> list[float]:
 def closed(first: int, last: int) -> None:
     """Print a row per seed, then medians and worst."""
     head = ("seed", "far", "near", "deadline: peak", "hours", "luck's peak", "both: hours", "peak", "luck's")
-    print("".join(f"{one:>15}" for one in head))
+    print("".join(f"{item:>15}" for item in head))
     rows = []
     for seed in range(first, last + 1):
         rows.append([*_front(seed), *_deadline(seed), *_both(seed)])
@@ -63,7 +63,7 @@ def closed(first: int, last: int) -> None:
 
 
 def _print(name: object, row: list[float]) -> None:
-    cells = [f"{one:15.4f}" for one in row[:2]] + [f"{one:+15.2%}" for one in row[2:]]
+    cells = [f"{item:15.4f}" for item in row[:2]] + [f"{item:+15.2%}" for item in row[2:]]
     print(f"{name!s:>15}" + "".join(cells), flush=True)
 
 
@@ -71,14 +71,14 @@ def _front(seed: int) -> list[float]:
     planted, work = Planted(seed), job(seed=seed)
     tried = tune(work, Effort(100, runs=1), planted, look_around=False).tried
     assert planted.asked == len(tried) <= 100
-    return areas([one.score for one in tried], by_luck(planted, work.space, 1000, seed))
+    return areas([item.score for item in tried], by_luck(planted, work.space, 1000, seed))
 
 
 def _deadline(seed: int) -> list[float]:
     planted, work = Planted(seed), job(Targets(finish_within_h=100), seed=seed)
     found = tune(work, Effort(240, runs=1), planted, look_around=False)
     assert planted.asked == len(found.tried) <= 240
-    luck = [one.peak for one in by_luck(planted, work.space, 10_000, seed) if one.hours <= 100]
+    luck = [item.peak for item in by_luck(planted, work.space, 10_000, seed) if item.hours <= 100]
     best, chosen = 1e4 / 76, found.choice.score
     return [chosen.peak / best - 1, chosen.hours / 100 - 1, min(luck) / best - 1]
 
@@ -92,7 +92,7 @@ def _both(seed: int) -> list[float]:
     return [
         chosen.hours / 100 - 1,
         chosen.peak / 1000 - 1,
-        min(max(one.hours / 100, one.peak / 1000) for one in luck) - 1,
+        min(max(item.hours / 100, item.peak / 1000) for item in luck) - 1,
     ]
 
 
@@ -118,10 +118,10 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
             lucky = time.monotonic() - begun
             other_job = job_of(read, plan, fleet, seed=OTHER_DRAWS + seed, least=len(fleet.fleet))
             again = [_again(other_job, tried, hands) for tried in (found.tried, luck)]
-        both = [[one.score for one in tried] for tried in (found.tried, luck)]
+        both = [[item.score for item in tried] for tried in (found.tried, luck)]
         far, near = areas(*both)
         far_again, near_again = areas(*again)
-        runs = [sum(one.runs for one in scores) for scores in both]
+        runs = [sum(score.runs for score in scores) for scores in both]
         print(
             f"{seed:4}  {far:.4f}  {near:.4f}  {far_again:9.4f}  {near_again:.4f}  {len(found.tried):11}  {runs[0]:4}  "
             f"{took:7.0f}  {len(luck):13}  "
@@ -132,7 +132,7 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
 
 def _again(work: Job, tried: Sequence[Tried], hands: Workers) -> list[Score]:
     """Score the front of what was tried with other draws, on the whole fleet."""
-    front = [one.candidate for one in front_of(tried, Targets())]
+    front = [item.candidate for item in front_of(tried, Targets())]
     return score_all(Evaluate(work), front, [], hands, OTHER_RUNS)
 
 

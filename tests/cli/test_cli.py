@@ -12,7 +12,7 @@ from rollout.cli.app import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 EXPORTS = [
-    str(ROOT / "scenarios" / "data" / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")
+    str(ROOT / "scenarios" / "data" / f"{name}-devices.csv") for name in ("intune", "entra", "configmgr")
 ]
 
 
@@ -271,7 +271,7 @@ def test_a_wrong_input_is_one_clear_line(cli: Cli, case: str) -> None:
     arguments, code, needle = WRONG[case]
     answer = cli(*arguments)
     assert answer.code == code
-    assert [one.name for one in Path.cwd().iterdir()] == ["quick.toml"], "something was left behind"
+    assert [path.name for path in Path.cwd().iterdir()] == ["quick.toml"], "something was left behind"
     assert needle in answer.err
     assert answer.err.startswith("rollout: ")
     assert len(answer.err.splitlines()) <= 2

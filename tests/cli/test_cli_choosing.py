@@ -37,7 +37,7 @@ def _two_run(one_runs: Cli) -> Cli:
 def is_refused(answer: Answer, code: int, *needles: str) -> bool:
     return (
         answer.code == code
-        and all(one in answer.err for one in needles)
+        and all(needle in answer.err for needle in needles)
         and len(answer.err.splitlines()) == 2
         and not answer.out
     )

@@ -16,7 +16,7 @@ from sim.fleet.population import Problems
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "scenarios" / "data"
 LOG, STATES = DATA / "CoManagementHandler.log", DATA / "comanagement-states.txt"
-EXPORTS = [str(DATA / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")]
+EXPORTS = [str(DATA / f"{name}-devices.csv") for name in ("intune", "entra", "configmgr")]
 
 PROBLEMS = tuple(Problems.model_fields)
 
@@ -47,7 +47,7 @@ SEEN = '[rollout.counterparts.{}]\npolicy = "Baseline"\nby = "Kim"\non = 2025-11
 
 
 def move(workload: str = "compliance", more: str = "", confirmed: tuple[str, ...] = ("compliance",)) -> str:
-    counterparts = "".join(SEEN.format(one) for one in confirmed)
+    counterparts = "".join(SEEN.format(item) for item in confirmed)
     return (
         MOVE.replace("@workload@", workload).replace("@more@", more).replace("@counterparts@", counterparts)
     )
@@ -136,11 +136,11 @@ def test_a_workload_moves_from_plan_to_report(cli: Cli) -> None:
     assert cli("run", "--speed", "max", "--json").json["state"] == "finished"
     funnel = cli("enrollment", "--json").json
     assert funnel["funnel"]["Eligible"] == plan.json["devices"] == funnel["devices"]
-    assert sum(one["devices"] for one in funnel["status"]) == funnel["devices"]
+    assert sum(item["devices"] for item in funnel["status"]) == funnel["devices"]
     undo = cli("plan", "--undo", "run-1", "--json").json
     assert undo["devices"] == funnel["funnel"]["Scheduled"]
-    assert any("What stays" in one for one in undo["warnings"])
-    assert any("Configuration Manager can manage" in one["title"] for one in undo["human_steps"])
+    assert any("What stays" in item for item in undo["warnings"])
+    assert any("Configuration Manager can manage" in item["title"] for item in undo["human_steps"])
 
 
 def test_the_scenario_in_the_repository_plans(cli: Cli) -> None:
@@ -225,7 +225,7 @@ def test_the_plan_says_what_differs_in_a_cloud(
     assert portal in steps
     assert "choose the environment Azure" in steps
     public = planned(cli, enroll('cloud = "public"')).json
-    assert not any("tenant attach" in one or "clients must reach" in one for one in public["warnings"])
+    assert not any("tenant attach" in item or "clients must reach" in item for item in public["warnings"])
     assert "environment" not in json.dumps(public["human_steps"])
 
 
@@ -233,7 +233,7 @@ def test_the_gov_scenario_is_one(cli: Cli) -> None:
     """scenarios/gov.toml names its cloud."""
     text = (ROOT / "scenarios" / "gov.toml").read_text(encoding="utf-8")
     made = planned(cli, text.replace("40_000", "1_000")).json
-    assert any("tenant attach is not available" in one for one in made["warnings"])
+    assert any("tenant attach is not available" in item for item in made["warnings"])
 
 
 # Who manages what.
@@ -265,7 +265,15 @@ def test_workloads_are_shown_with_what_they_need(cli: Cli) -> None:
     shown = cli("workloads").out
     assert "update rings" in shown
     assert "tattooed" in shown
-    assert [one["bit"] for one in cli("workloads", "--json").json["workloads"]] == [2, 4, 8, 16, 32, 64, 128]
+    assert [item["bit"] for item in cli("workloads", "--json").json["workloads"]] == [
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+    ]
 
 
 def test_the_sites_export_tells_authority_and_funnel(cli: Cli) -> None:
@@ -279,7 +287,7 @@ def test_the_sites_export_tells_authority_and_funnel(cli: Cli) -> None:
     assert cli("workloads", STATES, "--device", "nobody").code == 2
     funnel = cli("enrollment", STATES, "--json").json
     assert funnel["funnel"] == {"Eligible": 31, "Scheduled": 28, "Enrollment initiated": 25, "Enrolled": 20}
-    assert {one["name"] for one in funnel["failures"]} == {
+    assert {item["name"] for item in funnel["failures"]} == {
         "USERLICENSE", "MDM_NOT_CONFIGURED", "PLATFORM_NOT_SUPPORTED"}  # fmt: skip
     assert "Pending user sign in" in cli("enrollment", STATES).out
 
@@ -374,7 +382,7 @@ def test_the_wizards_default_is_counted(cli: Cli) -> None:
 
 def test_all_is_fine_once_the_last_device_is_in(cli: Cli) -> None:
     """After the rollout only failed members are left, and All enrolls nobody new; after its undo it would."""
-    healthy = "[fleet.problems]\n" + "".join(f"{one} = 0.0\n" for one in PROBLEMS)
+    healthy = "[fleet.problems]\n" + "".join(f"{problem} = 0.0\n" for problem in PROBLEMS)
     assert planned(cli, enroll().replace("[model]", healthy + "[model]")).code == 0
     assert cli("enrollment", "--from", "pilot", "--to", "all", "--json").code == 4
     assert cli("run", "--speed", "max").code == 0
@@ -456,7 +464,9 @@ def test_preflight_writes_the_worklist_and_fails_on_request(cli: Cli) -> None:
 
 def test_a_clean_fleet_does_not_fail(cli: Cli) -> None:
     """Only what a person must check is left, and that is no failure."""
-    clean = "problems = { " + ", ".join(f"{one} = 0.0" for one in PROBLEMS) + " }\nnever_signed_in = 0.0"
+    clean = (
+        "problems = { " + ", ".join(f"{problem} = 0.0" for problem in PROBLEMS) + " }\nnever_signed_in = 0.0"
+    )
     Path("it.toml").write_text(enroll().replace("[fleet]", f"[fleet]\n{clean}"), encoding="utf-8")
     cli("inventory", "--from", "scenario", "it.toml")
     assert cli("preflight", "--fail-on", "warn").code == 0
@@ -468,7 +478,7 @@ def test_a_rule_is_switched_off_with_a_reason_here_and_in_the_scenario(cli: Cli)
     before = cli("preflight", "--json").json["counts"]
     told = cli("preflight", "--off", "E6=We enable them first", "--json").json
     assert before["E6"] == 1
-    (finding,) = [one for one in told["findings"] if one["rule"] == "E6"]
+    (finding,) = [item for item in told["findings"] if item["rule"] == "E6"]
     assert "We enable them first" in finding["sentence"]
     assert cli("preflight", "--off", "E6").code == 2
     assert cli("preflight", "--off", "E99=x").code == 2
@@ -489,7 +499,7 @@ def guide() -> list[list[str]]:
     """The commands of the README's section on co-management, as words."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.split("## From enabling co-management to the last workload", 1)[1].split("\n## ", 1)[0]
-    return [shlex.split(one.replace("\n", " ")) for one in re.findall(r"`(rollout [^`]+)`", section)]
+    return [shlex.split(match.replace("\n", " ")) for match in re.findall(r"`(rollout [^`]+)`", section)]
 
 
 def test_the_guide_names_only_commands_that_exist(cli: Cli) -> None:

@@ -43,7 +43,7 @@ def test_a_person_signs_in_and_the_doctor_looks(
     capsys.readouterr()
     assert main(["doctor", "--directory", "adminservice", "--json"]) == 0
     told = capsys.readouterr()
-    checks = {one["name"]: one for one in json.loads(told.out)["checks"]}
+    checks = {load["name"]: load for load in json.loads(told.out)["checks"]}
     assert "site P01 answers" in str(checks)
     assert f"with the code {CODE}" in told.err
     assert [form["grant_type"].rpartition(":")[2] for form in site.tokens.asked] == ["device_code"] * 3
@@ -54,7 +54,7 @@ def test_a_person_signs_in_and_the_doctor_looks(
 def test_there_and_back_through_a_gateway(site: Bench) -> None:
     """Dry run, run, status, undo: everybody is in, once, then out; the hours' tokens are renewed without a person."""
     shown = json.loads(site.run("--dry-run", "--json"))
-    assert [one["method"] for one in shown["requests"]] == ["POST"] * 6  # five rules and an evaluation
+    assert [item["method"] for item in shown["requests"]] == ["POST"] * 6  # five rules and an evaluation
     assert site.writes() == 0
     assert "is finished" in site.run()
     assert site.members() == list(range(CLIENTS))
@@ -116,7 +116,7 @@ def test_each_cloud_signs_in_at_its_own_place(
 def test_the_authority_is_for_this_machine_only(site: Bench) -> None:
     """Another host: exit 2. A cloud is chosen by its name."""
     own = Path("directory.toml").read_text()
-    lines = [one for one in own.splitlines() if not one.startswith("authority")]
+    lines = [line for line in own.splitlines() if not line.startswith("authority")]
     Path("directory.toml").write_text("\n".join([*lines, 'authority = "https://login.example.com"']))
     assert "for emulators on this machine" in site.call("run", "--directory", "adminservice", code=2)
     assert site.tokens.asked == []

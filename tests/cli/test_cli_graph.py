@@ -99,8 +99,8 @@ def test_root_and_authority_are_for_this_machine_only(tenant: Bench) -> None:
     own = Path("directory.toml").read_text()
     for key in ("root", "authority"):
         lines = [
-            one if one.split(" ")[0] != key else f'{key} = "https://graph.example.com"'
-            for one in own.splitlines()
+            line if line.split(" ")[0] != key else f'{key} = "https://graph.example.com"'
+            for line in own.splitlines()
         ]
         Path("directory.toml").write_text("\n".join(lines))
         assert "for emulators on this machine" in tenant.call("run", "--directory", "graph", code=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 from command_line import QUICK, Cli
 
 DATA = Path(__file__).parent.parent.parent / "scenarios" / "data"
-EXPORTS = [str(DATA / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")]
+EXPORTS = [str(DATA / f"{name}-devices.csv") for name in ("intune", "entra", "configmgr")]
 TAKE = ("inventory", "--from", *EXPORTS, "--taken", "2026-11-24")
 MAKE_UP = ("simulate", "quick.toml", "--runs", "1", "--workers", "1")
 SIMULATE = ("simulate", "--runs", "1", "--workers", "1")
@@ -82,7 +82,9 @@ def test_a_start_in_the_past_is_said_at_planning_and_at_the_approval(cli: Cli) -
     text = QUICK.replace("[rollout]\n", "[rollout]\nstart = 2024-11-25T08:00:00+01:00\n")
     Path("late.toml").write_text(text, encoding="utf-8")
     cli(*TAKE)
-    (planned,) = [one for one in cli("plan", "late.toml", "--json").json["warnings"] if "in the past" in one]
+    (planned,) = [
+        json for json in cli("plan", "late.toml", "--json").json["warnings"] if "in the past" in json
+    ]
     (approved,) = cli("approve", "--by", "Kim", "--json").json["warnings"]
     assert "the start lies" in planned
     assert "days in the past: releases begin as soon as" in approved

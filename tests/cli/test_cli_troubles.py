@@ -61,7 +61,7 @@ class Wire:
         emulator = self._it.emulator
         if self._it.kind == "graph":
             adds = asked.method == "PATCH" or "/members/$ref" in str(asked.body)
-            return [emulator.objects[one] for one in LINK.findall(str(asked.body)) if adds]
+            return [emulator.objects[match] for match in LINK.findall(str(asked.body)) if adds]
         rule = asked.body.get("collectionRule") if asked.path.endswith("AddMembershipRule") else None
         return [emulator.row_of[rule["ResourceID"]]] if rule else []
 
@@ -101,7 +101,7 @@ def take_away(it: Bench, row: int) -> None:
 def told(kind: str) -> list[str]:
     """Give the journal's session rows of a kind: unanswered or unreadable."""
     with open_database("rollout.db") as database:
-        return [text for _, one, text in database.reader("run-1").sessions() if one == kind]
+        return [text for _, item, text in database.reader("run-1").sessions() if item == kind]
 
 
 def final(it: Bench) -> dict[str, int]:
@@ -141,7 +141,7 @@ def test_one_bad_id_is_rejected_alone(it: Bench, wire: Wire) -> None:
     finishes(it, enrolled=CLIENTS - 1, rejected=1)
     assert wire.writes.count(404) == 1
     with open_database("rollout.db") as database:
-        reasons = [why for _, _, one in database.reader("run-1").applied() for why in one.reasons]
+        reasons = [why for _, _, item in database.reader("run-1").applied() for why in item.reasons]
     assert len(reasons) == 1
     assert "404" in reasons[0]
 
@@ -203,7 +203,9 @@ def test_half_of_a_page_changes_nothing_in_the_end(it: Bench, wire: Wire) -> Non
     assert it.members() == sorted(wire.rows) == list(range(CLIENTS))
     assert it.emulator.faults[0].times == 0
     short = [
-        one for one in told("unreadable") if re.search(r"short (list: 30 of 60|answer: \d+ rows of \d+)", one)
+        item
+        for item in told("unreadable")
+        if re.search(r"short (list: 30 of 60|answer: \d+ rows of \d+)", item)
     ]
     assert len(short) == len(told("unreadable")) >= 4
     assert {row.reason for row in decisions("run-1") if row.state is State.HELD} <= {UNREADABLE}

@@ -144,7 +144,7 @@ def test_who_cannot_be_withdrawn_stays_and_why(cli: Cli) -> None:
     ) == (4, True)
     assert cli("withdraw", "no-such-device").code == 2
     mixed = cli("withdraw", last, *released(0), "--json")
-    assert [one["result"] for one in mixed.json["devices"]] == ["not_released", "withdrawn"]
+    assert [json["result"] for json in mixed.json["devices"]] == ["not_released", "withdrawn"]
     cli("abort")
     cli(*RUN)
     cli("plan", "--undo", "run-1")

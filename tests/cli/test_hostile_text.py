@@ -261,12 +261,12 @@ def test_a_world_of_hostile_names_through_every_verb() -> None:
     twice("demo", "--clients", "60", "--runs", "1", "--out", "demo")
     twice("schema")
     twice("abort", "--reason", markup, "--by", markup)
-    assert {one.arguments[0] for one in asked_of} == set(VERBS)
+    assert {item.arguments[0] for item in asked_of} == set(VERBS)
     own = {"hostile.toml", "entra.csv", "intune.csv", "configmgr.csv", "m.prom"}
-    files = [one for one in Path().rglob("*") if one.is_file() and one.name not in own]
-    for one in files:
-        check_file(one)
-    assert {one.suffix for one in files} >= {
+    files = [path for path in Path().rglob("*") if path.is_file() and path.name not in own]
+    for path in files:
+        check_file(path)
+    assert {path.suffix for path in files} >= {
         ".csv",
         ".html",
         ".ics",
@@ -295,8 +295,8 @@ def test_what_an_older_database_holds_is_made_visible() -> None:
         asked(*verb, "--json")
         if verb == ("status",):
             visible_in(found, r"a\x1b[31mb", r"PC\u202egpj.exe", r"one\nrollout: forged", NAMES[0])
-    for one in Path("old").iterdir():
-        check_file(one)
+    for path in Path("old").iterdir():
+        check_file(path)
 
 
 HEADERS = {"entra": ENTRA_HEADER, "configmgr": CONFIGMGR_HEADER, "intune": INTUNE_HEADER}
@@ -323,12 +323,17 @@ def test_every_field_of_an_export(kind: str, tmp_path: Path) -> None:
                 refusals.append((field, error.message))
                 continue
             taken += 1
-            names = [*map(str, kept.names), *(level for one in kept.factors.values() for level in one.levels)]
+            names = [
+                *map(str, kept.names),
+                *(level for factor in kept.factors.values() for level in factor.levels),
+            ]
             assert [name for name in names if steering(name) or "\n" in name] == []
     assert taken > len(HEADERS[kind])
     assert len(refusals) > 2 * len(REFUSED)
     assert [
-        one for one in refusals if steering(one[1]) or "\n" in one[1] or normalise(one[0]) not in known
+        refusal
+        for refusal in refusals
+        if steering(refusal[1]) or "\n" in refusal[1] or normalise(refusal[0]) not in known
     ] == []
 
 
@@ -407,13 +412,13 @@ def test_every_text_that_a_verb_takes(
             asked(verb, *SMALLEST[verb], *given)
             if verb not in SLOW:
                 asked(verb, *SMALLEST[verb], "--json", *given)
-        for one in Path().rglob("*"):
+        for path in Path().rglob("*"):
             if (
-                one.is_file()
-                and one.suffix in (".html", ".json", ".txt", ".toml")
-                and one.name != "hostile.toml"
+                path.is_file()
+                and path.suffix in (".html", ".json", ".txt", ".toml")
+                and path.name != "hostile.toml"
             ):
-                check_file(one)
+                check_file(path)
         monkeypatch.chdir(tmp_path)
         shutil.rmtree(here)
 

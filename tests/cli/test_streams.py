@@ -94,8 +94,8 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="there")
 def _there(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the world, so that no test meets what another one did."""
-    for one in ("quick.toml", "rollout.db", "ready.db", "open.db"):
-        shutil.copy(world / one, tmp_path / one)
+    for name in ("quick.toml", "rollout.db", "ready.db", "open.db"):
+        shutil.copy(world / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -131,7 +131,7 @@ def into_files(arguments: tuple[str, ...], page: str) -> tuple[int, str, str]:
 def call_all(calls: dict[str, list[tuple[str, ...]]], page: str) -> int:
     """Run verbs under a code page; give how many calls there were."""
     done = 0
-    for arguments in (one for several in calls.values() for one in several):
+    for arguments in (item for several in calls.values() for item in several):
         code, out, err = into_files(arguments, page)
         assert code in (0, 2, 4), f"{arguments}: {code} {err}"
         assert "Traceback" not in out + err
@@ -241,7 +241,7 @@ def started(*arguments: str, page: str = "", **how: Any) -> subprocess.Completed
 
 
 @pytest.mark.parametrize(
-    "page", [*(pytest.param(one, marks=SLOW) for one in PAGES if one != "cp437"), "cp437"]
+    "page", [*(pytest.param(page, marks=SLOW) for page in PAGES if page != "cp437"), "cp437"]
 )
 @pytest.mark.usefixtures("there")
 def test_a_real_process_under_each_code_page(page: str) -> None:
@@ -316,7 +316,7 @@ def wait_after(callback: Any) -> None:
 def test_an_interrupt_in_a_callback_of_c_is_raised_after_it() -> None:
     """Python would print its frames and forget it; other faults of callbacks are told as ever."""
     told: list[str] = []
-    before, sys.unraisablehook = sys.unraisablehook, lambda one: told.append(one.exc_type.__name__)
+    before, sys.unraisablehook = sys.unraisablehook, lambda item: told.append(item.exc_type.__name__)
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int)
     def callback(what: int) -> None:

@@ -111,10 +111,10 @@ def play(kind: Kind, world: World) -> tuple[EngineRun, list[LongArray]]:
 
 
 def differences(
-    one: tuple[EngineRun, list[LongArray]], other: tuple[EngineRun, list[LongArray]]
+    item: tuple[EngineRun, list[LongArray]], other: tuple[EngineRun, list[LongArray]]
 ) -> list[str]:
     """Name everything in which two played worlds differ."""
-    (a, seen_a), (b, seen_b) = one, other
+    (a, seen_a), (b, seen_b) = item, other
     pairs: dict[str, tuple[Any, Any]] = {
         name: (getattr(a, name), getattr(b, name)) for name in ("outcome", "outcome_at", "code")
     }
@@ -192,7 +192,7 @@ def test_a_mutant_is_caught(
     worlds = [tied(World(seed, variant=variant, n=600)) for seed, variant in ((0, 1), (1, 4))]
     honest = [play(Engine, world) for world in worlds]
     mutate(monkeypatch)
-    found = [differences(one, play(Oracle, world)) for one, world in zip(honest, worlds, strict=True)]
+    found = [differences(item, play(Oracle, world)) for item, world in zip(honest, worlds, strict=True)]
     assert any(found)
 
 

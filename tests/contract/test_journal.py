@@ -54,8 +54,8 @@ def told(journal: Journal) -> dict[str, Any]:
     """Everything that a journal says, comparable."""
     return {
         "progress": journal.progress(),
-        "batches": [plain(one) for one in journal.batches()],
-        "confirmed": [journal.confirmed(one.number) for one in journal.batches()],
+        "batches": [plain(batch) for batch in journal.batches()],
+        "confirmed": [journal.confirmed(batch.number) for batch in journal.batches()],
         "decisions": list(journal.decisions()),
         "points": list(journal.points()),
         "commands": journal.commands(),
@@ -95,7 +95,7 @@ def test_an_intended_batch_is_unconfirmed(journal: Journal) -> None:
     """A batch comes back with its rows in release order, and nobody in it is confirmed."""
     batch = build.batch(0)
     journal.intend(build.progress(0, 1), build.row(0, batch), batch, build.point(0))
-    assert [plain(one) for one in journal.batches()] == [plain(batch)]
+    assert [plain(batch) for batch in journal.batches()] == [plain(batch)]
     assert journal.confirmed(0) == 0
 
 
@@ -227,7 +227,7 @@ def test_a_reopened_journal_says_the_same(kind: str, tmp_path: Path) -> None:
 
     with open_database(place) as database:
         reader = database.reader("run-1")
-        assert [plain(one) for one in reader.batches()] == before["batches"]
+        assert [plain(batch) for batch in reader.batches()] == before["batches"]
         assert [reader.confirmed(0), reader.confirmed(1)] == before["confirmed"]
         assert (reader.progress(), list(reader.decisions())) == (before["progress"], before["decisions"])
         with database.journal("run-1", owner="b", now=Wall()) as journal:

@@ -80,7 +80,7 @@ def test_a_wrong_date_header_opens_nothing_early(
         steps = drive(opened.plan, journal, opened.directory, MONDAY + 2 * DAY_S, permit=permit)
         pump(steps, clock.wait_until)
         rows = [(row.at, row.state, row.phase, row.count) for row in journal.decisions()]
-        return rows, [one.getMessage() for one in caplog.records if "clock" in one.getMessage()]
+        return rows, [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
 
     truth, nothing = rolled(0.0)
     rows, said = rolled(days * DAY_S)

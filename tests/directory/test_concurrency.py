@@ -12,10 +12,10 @@ from rollout.directory.http.concurrency import map_concurrently
 
 def test_answers_come_in_the_order_of_the_items() -> None:
     """However long each call takes; and of nothing comes nothing."""
-    assert map_concurrently(lambda one: (time.sleep(one % 3 / 500), one * 2)[1], range(40), 8) == list(
+    assert map_concurrently(lambda item: (time.sleep(item % 3 / 500), item * 2)[1], range(40), 8) == list(
         range(0, 80, 2)
     )
-    assert map_concurrently(lambda one: one, [], 8) == []
+    assert map_concurrently(lambda item: item, [], 8) == []
 
 
 def test_never_more_at_once_than_said() -> None:
@@ -38,9 +38,9 @@ def test_what_a_call_raises_is_raised_and_no_further_call_is_made() -> None:
     """The error comes out at once, also while others hang; calls that had not begun are not made."""
     begun, go_on = [], threading.Event()
 
-    def call(one: int) -> None:
-        begun.append(one)
-        if one == 1:
+    def call(number: int) -> None:
+        begun.append(number)
+        if number == 1:
             raise KeyError("one")
         go_on.wait(10)
 
@@ -64,8 +64,8 @@ def test_whoever_waits_looks_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> No
         if looks[0] == 3:
             raise KeyboardInterrupt
 
-    def call(one: int) -> None:
-        begun.append(one)
+    def call(number: int) -> None:
+        begun.append(number)
         go_on.wait(10)
 
     with pytest.raises(KeyboardInterrupt):

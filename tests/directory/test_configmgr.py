@@ -460,8 +460,8 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
     it.directory.site.transport.pace.hold(1.0)
     with pytest.raises(KeyboardInterrupt):
         it.directory.apply(0, np.arange(60, dtype=np.int32), it.now)
-    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
-        one.join(5)
+    for item in [item for item in threading.enumerate() if item.name == THREAD_NAME]:
+        item.join(5)
     assert looks[0] == 8
     assert not it.emulator.writes()
 
@@ -562,7 +562,7 @@ def test_dates_that_mean_never_are_none() -> None:
     """1970 and 1980 are how the provider says never."""
     assert instant_of("2027-01-11T00:00:00Z") == MONDAY
     assert instant_of("2027-01-11T00:00:00.1234567Z") == MONDAY
-    assert [instant_of(one) for one in ("1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", None, "soon")] == [
+    assert [instant_of(item) for item in ("1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", None, "soon")] == [
         -1
     ] * 4
 
@@ -673,7 +673,7 @@ def test_new_members_that_are_always_left_out_are_found_in_the_end() -> None:
 
 def without(reply: Reply, *numbers: int) -> Reply:
     """Leave devices out of an answer."""
-    hidden = {FIRST_RESOURCE + one for one in numbers}
+    hidden = {FIRST_RESOURCE + number for number in numbers}
     value = [row for row in reply.data["value"] if row["ResourceID"] not in hidden]
     return replace(reply, data=reply.data | {"value": value})
 
@@ -734,14 +734,14 @@ def test_the_doctor_reads_only_and_finds_what_is_wrong() -> None:
     """Each check is a sentence; a wrong clock, a missing right and a dead host are named."""
     it = site(bare=True)
     it.emulator.target.rights = 1
-    found = {one.name: one for one in it.directory.checks()}
+    found = {check.name: check for check in it.directory.checks()}
     assert found["site"].ok
     assert not found["collection"].ok
     assert "may not change" in found["collection"].sentence
     assert not it.emulator.writes()
     it = site(bare=True)
     it.emulator.faults.append(Fault(".", times=99, drop=True))
-    found = {one.name: one for one in it.directory.checks()}
+    found = {check.name: check for check in it.directory.checks()}
     assert not found["site"].ok
 
 

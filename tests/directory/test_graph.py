@@ -472,7 +472,7 @@ def everybody(it: Setting) -> Any:
 def sent_to(it: Setting) -> list[int]:
     """Give the rows of all additions that came in, in order."""
     links = [LINK.findall(str(body)) for _, _, body in it.emulator.writes()]
-    return [it.emulator.objects[one] for some in links for one in some]
+    return [it.emulator.objects[item] for some in links for item in some]
 
 
 def test_five_writes_at_once_take_a_fifth_of_the_time() -> None:
@@ -490,7 +490,7 @@ def test_trouble_ends_all_that_is_under_way_and_names_whom_it_never_reached() ->
     it.emulator.faults.append(Fault("PATCH", skip=2, lose=True))
     with pytest.raises(OutsideError, match="may have happened") as failed:
         it.directory.apply(0, everybody(it), it.now)
-    assert not [one for one in threading.enumerate() if one.name == THREAD_NAME]
+    assert not [item for item in threading.enumerate() if item.name == THREAD_NAME]
     arrived = sent_to(it)
     assert 60 <= len(arrived) <= 180
     assert sorted({*arrived, *failed.value.never_sent}) == list(range(200))
@@ -547,8 +547,8 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         it.directory.apply(0, everybody(it), it.now)
     sent = len(it.emulator.writes())
-    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
-        one.join(5)
+    for item in [item for item in threading.enumerate() if item.name == THREAD_NAME]:
+        item.join(5)
     assert looks[0] == 8
     assert len(it.emulator.writes()) == sent == 1
 
@@ -558,7 +558,7 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
 
 def asked_since(it: Setting) -> int:
     """Give how many requests came in, items of batches apart, since the last time."""
-    many = sum(len(one.body["requests"]) if "$batch" in one.path else 1 for one in it.emulator.asked)
+    many = sum(len(asked.body["requests"]) if "$batch" in asked.path else 1 for asked in it.emulator.asked)
     it.emulator.asked.clear()
     return many
 
@@ -647,8 +647,8 @@ def test_the_lease_is_kept_alive_while_a_look_waits(monkeypatch: pytest.MonkeyPa
     it.directory.tenant.transport.pace.hold(1.0)
     with pytest.raises(KeyboardInterrupt):
         it.directory.members(everybody(it))
-    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
-        one.join(5)
+    for item in [item for item in threading.enumerate() if item.name == THREAD_NAME]:
+        item.join(5)
     assert looks[0] == 8
 
 
@@ -656,8 +656,8 @@ def pestered(it: Setting, seed: int) -> None:
     """Let a fifth of the writes meet one trouble or another."""
     draw = random.Random(seed)
     kinds = [{"lose": True}, {"drop": True}, {"reply": error(409)}]
-    kinds += [{"reply": error(one, Retry_After="2")} for one in (429, 503)]
-    kinds += [{"after": lambda _reply, status=one: error(status)} for one in (429, 500, 504)]
+    kinds += [{"reply": error(item, Retry_After="2")} for item in (429, 503)]
+    kinds += [{"after": lambda _reply, status=item: error(status)} for item in (429, 500, 504)]
     for _ in range(12):
         it.emulator.faults.append(Fault("PATCH|POST .*batch", skip=draw.randrange(40), **draw.choice(kinds)))
     it.emulator.gone = {it.emulator.object_of[row] for row in draw.sample(range(400), draw.randrange(4))}
@@ -669,7 +669,7 @@ def test_whatever_goes_wrong_at_once_everybody_is_in_once(seed: int) -> None:
     departed alone are rejected, and whom a failure claims never to have sent was never sent."""
     it = crowd(400)
     pestered(it, seed)
-    gone = sorted(it.emulator.objects[one] for one in it.emulator.gone)
+    gone = sorted(it.emulator.objects[gone] for gone in it.emulator.gone)
     rejected: list[int] = []
     for _ in range(60):
         inside = it.directory.members(everybody(it)).tolist()
@@ -840,7 +840,7 @@ def test_the_doctor_reads_the_rights_that_the_token_names(roles: list[str], ok: 
     token = token_with(roles=roles)
     it = tenant(bare=True, token=token)
     it.emulator.tokens = set(token.tokens)
-    found = {one.name: one for one in it.directory.checks()}
+    found = {check.name: check for check in it.directory.checks()}
     assert found["permissions"].ok is ok
     assert found["tenant"].ok
     assert not it.emulator.writes()
@@ -862,7 +862,7 @@ def test_the_doctor_says_what_intune_suggests_if_it_is_asked_to(answer: Any, say
     """As Microsoft's client expects it and as its examples show it; no answer is a note, no failure."""
     it = tenant(bare=True, suggested_limit=True)
     it.emulator.suggested = answer
-    found = {one.name: one for one in it.directory.checks()}
+    found = {check.name: check for check in it.directory.checks()}
     assert found["suggested limit"].ok
     assert says in found["suggested limit"].sentence
     assert not it.emulator.writes()
@@ -873,9 +873,9 @@ def test_a_tenant_that_knows_no_suggestion_is_as_healthy() -> None:
     for status in (403, 404):
         it = tenant(bare=True, suggested_limit=True)
         it.emulator.faults.append(Fault("getSuggestedEnrollmentLimit", reply=error(status)))
-        found = {one.name: one for one in it.directory.checks()}
+        found = {check.name: check for check in it.directory.checks()}
         assert found["suggested limit"].ok
         assert f"answered {status}" in found["suggested limit"].sentence
     it = tenant(bare=True)
-    assert "suggested limit" not in {one.name for one in it.directory.checks()}
+    assert "suggested limit" not in {check.name for check in it.directory.checks()}
     assert not [asked for asked in it.emulator.asked if "beta" in asked.path]

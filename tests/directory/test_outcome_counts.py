@@ -12,7 +12,7 @@ from rollout.values import NOT_RELEASED, Batch, Outcome
 
 N = 12
 PLAN = make_plan(sizes=(N, 0, 0), straggler_after_s=1000, strata=3)
-masks = st.lists(st.booleans(), min_size=N, max_size=N).map(lambda one: np.array(one, dtype=np.bool_))
+masks = st.lists(st.booleans(), min_size=N, max_size=N).map(lambda item: np.array(item, dtype=np.bool_))
 looks = st.lists(st.tuples(st.integers(1, 900), masks, masks, masks), min_size=1, max_size=6)
 batches = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 500)), min_size=N, max_size=N)
 NOBODY = np.empty(0, dtype=np.int32)
@@ -63,12 +63,12 @@ def test_counts_are_those_of_plain_counting(
     outcome = tally.outcomes().outcome
     for number in range(counted.counts.shape[0]):
         for stratum in range(3):
-            for one in Outcome:
+            for item in Outcome:
                 rows = [
                     r for r in range(N)
-                    if outcome[r] == one and where[r][0] == number and PLAN.strata.codes[r] == stratum
+                    if outcome[r] == item and where[r][0] == number and PLAN.strata.codes[r] == stratum
                 ]  # fmt: skip
-                assert counted.counts[number, stratum, one] == len(rows)
+                assert counted.counts[number, stratum, item] == len(rows)
     assert counted.failed_codes == {int(code[r]): 1 for r in range(N) if outcome[r] == Outcome.FAILED}
 
 

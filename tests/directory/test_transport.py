@@ -289,7 +289,7 @@ def test_a_redirect_to_another_host_is_refused() -> None:
     http, seen = served(httpx2.Response(302, headers={"Location": "https://login.evil.example/x"}))
     with pytest.raises(OutsideError, match="refused to follow a redirect"):
         transport(http).read(READ)
-    assert [str(one.url.host) for one in seen] == ["cm.example"]
+    assert [str(item.url.host) for item in seen] == ["cm.example"]
 
 
 def test_a_redirect_on_the_host_is_followed_for_reads_only() -> None:
@@ -345,9 +345,9 @@ def test_a_quota_is_never_exceeded_in_any_window(units: list[int], limit: int) -
     clock, quota = FakeTime(), Quota(limit, 10)
     pace = Pace(clock, writes=quota)
     spent: list[tuple[float, int]] = []
-    for one in units:
-        with pace.turn(reads=False, units=one):
-            spent.append((clock.monotonic(), one))
+    for unit in units:
+        with pace.turn(reads=False, units=unit):
+            spent.append((clock.monotonic(), unit))
     for at, _ in spent:
         assert sum(n for t, n in spent if at <= t < at + 10) <= limit
 

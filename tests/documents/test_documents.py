@@ -73,7 +73,7 @@ def resolved(root: Any, node: Any) -> Any:
 def branches(root: Any, node: Any) -> list[Any]:
     """Give the forms that a node may have, without null."""
     node = resolved(root, node)
-    forms = [form for one in node.get("anyOf", ()) for form in branches(root, one)]
+    forms = [form for item in node.get("anyOf", ()) for form in branches(root, item)]
     return forms if "anyOf" in node else [node] * (node.get("type") != "null")
 
 
@@ -106,13 +106,15 @@ Trail = tuple[str | int, ...]
 def places(root: Any, node: Any, value: Any, path: str = "") -> Iterator[tuple[Trail, str, bool]]:
     """Give (trail, path, needed) of every key in a document: as `fields` names it, needed if it may not be left out."""
     fits = [
-        one for one in branches(root, node) if Draft202012Validator({**root, **_bare(one)}).is_valid(value)
+        branch
+        for branch in branches(root, node)
+        if Draft202012Validator({**root, **_bare(branch)}).is_valid(value)
     ]
     if not fits:
         return
     form = fits[0]
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, one in inside:
+    for name, item in inside:
         if isinstance(value, list):
             here, sub, needed = f"{path}[]", form["items"], False
         elif name in form.get("properties", {}):
@@ -123,7 +125,7 @@ def places(root: Any, node: Any, value: Any, path: str = "") -> Iterator[tuple[T
         if isinstance(value, dict):
             yield (name,), here, needed
         if isinstance(sub, dict):
-            yield from (((name, *trail), *rest) for trail, *rest in places(root, sub, one, here))
+            yield from (((name, *trail), *rest) for trail, *rest in places(root, sub, item, here))
 
 
 def _bare(node: Any) -> dict[str, Any]:
@@ -133,18 +135,18 @@ def _bare(node: Any) -> dict[str, Any]:
 def cut(value: Any) -> Any:
     """Give a document with at most two entries in each list: what holds for two holds for all."""
     if isinstance(value, dict):
-        return {name: cut(one) for name, one in value.items()}
-    return [cut(one) for one in value[:2]] if isinstance(value, list) else value
+        return {name: cut(item) for name, item in value.items()}
+    return [cut(item) for item in value[:2]] if isinstance(value, list) else value
 
 
 def form_of(verb: str, document: Any) -> str:
     """Name the form that a document has."""
     schema = schemas()[verb]
-    names = [one["$ref"].removeprefix("#/$defs/") for one in schema["anyOf"]]
+    names = [item["$ref"].removeprefix("#/$defs/") for item in schema["anyOf"]]
     fits = [
-        one
-        for one in names
-        if Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{one}"}]}).is_valid(document)
+        name
+        for name in names
+        if Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{name}"}]}).is_valid(document)
     ]
     assert len(fits) == 1, f"{verb}: {fits}"
     return fits[0]
@@ -161,23 +163,23 @@ def offers_json() -> list[str]:
 def test_every_verb_with_json_has_a_schema_and_was_asked(world: World) -> None:
     """Verbs, schemas and the cases of this file are the same ones."""
     assert len(offers_json()) > 20
-    assert set(offers_json()) == set(DOCUMENTS) == {one.verb for one in world.printed}
+    assert set(offers_json()) == set(DOCUMENTS) == {printed.verb for printed in world.printed}
 
 
 def test_every_printed_document_fits_its_schema(world: World) -> None:
     """One document on stdout, whatever the exit code; by our models and by jsonschema."""
-    for one in world.printed:
-        errors = sorted(checker(one.verb).iter_errors(one.document), key=str)
-        assert not errors, f"{one.name}: {errors[0].message[:600]}"
-        adapter_of_(one.verb).validate_json(one.out)
+    for printed in world.printed:
+        errors = sorted(checker(printed.verb).iter_errors(printed.document), key=str)
+        assert not errors, f"{printed.name}: {errors[0].message[:600]}"
+        adapter_of_(printed.verb).validate_json(printed.out)
 
 
 def test_every_form_and_every_key_was_printed(world: World) -> None:
     """No schema speaks of what is never there."""
     seen: dict[str, set[str]] = {}
-    for one in world.printed:
-        schema, name = schemas()[one.verb], form_of(one.verb, one.document)
-        found = places(schema, {"$ref": f"#/$defs/{name}"}, cut(one.document))
+    for printed in world.printed:
+        schema, name = schemas()[printed.verb], form_of(printed.verb, printed.document)
+        found = places(schema, {"$ref": f"#/$defs/{name}"}, cut(printed.document))
         seen.setdefault(name, set()).update(path for _, path, _ in found)
     keys = keys_of_documents()
     assert set(seen) == set(keys)
@@ -270,8 +272,8 @@ def test_a_document_of_another_kind_is_refused(world: World, case: str) -> None:
 def one_a_form(world: World) -> list[tuple[str, Any]]:
     """Give (verb, document) of the largest printed document of each form, its lists cut short."""
     largest: dict[str, tuple[str, Any]] = {}
-    for one in sorted(world.printed, key=lambda one: len(one.out)):
-        largest[form_of(one.verb, one.document)] = one.verb, cut(one.document)
+    for printed in sorted(world.printed, key=lambda printed: len(printed.out)):
+        largest[form_of(printed.verb, printed.document)] = printed.verb, cut(printed.document)
     return list(largest.values())
 
 
@@ -286,20 +288,20 @@ def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Give (path, text) of every text in a document."""
     if isinstance(value, str):
         yield path, value
-    for name, one in value.items() if isinstance(value, dict) else ():
-        yield from texts(one, f"{path}.{name}")
-    for one in value if isinstance(value, list) else ():
-        yield from texts(one, f"{path}[]")
+    for name, item in value.items() if isinstance(value, dict) else ():
+        yield from texts(item, f"{path}.{name}")
+    for item in value if isinstance(value, list) else ():
+        yield from texts(item, f"{path}[]")
 
 
 def test_times_are_utc_and_numbers_are_numbers(world: World) -> None:
     """No text of any document is a number, but flags as they were found; whatever begins as an instant is UTC."""
-    for one in world.printed:
-        for path, text in texts(one.document):
+    for printed in world.printed:
+        for path, text in texts(printed.document):
             if not path.endswith(".found"):
-                assert not re.fullmatch(r"[-+]?\d+(\.\d+)?", text), f"{one.name} {path}: {text}"
+                assert not re.fullmatch(r"[-+]?\d+(\.\d+)?", text), f"{printed.name} {path}: {text}"
             if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d", text):
-                assert re.match(INSTANT, text), f"{one.name} {path}: {text}"
+                assert re.match(INSTANT, text), f"{printed.name} {path}: {text}"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -82,7 +82,7 @@ def test_the_view_fits_80_columns(cli: Cli) -> None:
         console.print(view(read_status(database, "run-1")))
         console.file.close()
     text = console.export_text()
-    assert max(len(one) for one in text.splitlines()) <= 80
+    assert max(len(item) for item in text.splitlines()) <= 80
     for word in ("goal by now", "actual", "per hour", "last decisions", "on plan?"):
         assert word in text
 
@@ -267,10 +267,10 @@ def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: 
     assert len(kept) >= 2
     assert "forecast: 90 % enrolled" in answer.err
     assert reports.broken == 0
-    looks = [one["as_of"] for one in reports.seen]
+    looks = [seen["as_of"] for seen in reports.seen]
     assert len(set(looks)) >= 3
     assert looks == sorted(looks)
-    assert any(one["expected"] for one in reports.seen)
+    assert any(seen["expected"] for seen in reports.seen)
     assert reports.seen[-1]["state"] == "finished"
     assert decisions == [json.loads(line) for line in Path("simulated.jsonl").read_text().splitlines()]
 

@@ -97,7 +97,7 @@ def test_a_run_writes_its_metrics(cli: Cli) -> None:
     assert final.code == 2  # no such folder
     Path("m").mkdir()
     final = cli("run", "--speed", "max", "--metrics", "m/rollout.prom", "--json").json
-    assert [one.name for one in Path("m").iterdir()] == ["rollout.prom"]
+    assert [path.name for path in Path("m").iterdir()] == ["rollout.prom"]
     metrics = dict(
         line.rsplit(" ", 1) for line in Path("m/rollout.prom").read_text().splitlines() if line[0] != "#"
     )
@@ -333,8 +333,8 @@ def test_planted_secrets_appear_nowhere(
     key.write_text(f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n")
     settings.write_text(GRAPH_SETTINGS)
     Path("wrong.toml").write_text(GRAPH_SETTINGS + f'password = "{CANARY}"\n')
-    for one in (key, Path("wrong.toml")):
-        watch.may_hold(one)
+    for item in (key, Path("wrong.toml")):
+        watch.may_hold(item)
     cli("approve", "--by", "Kim")
     graph = ("run", "--directory", "graph", "--dry-run", "-vv", "--settings")
     said = [
@@ -415,7 +415,7 @@ def test_the_search_finds_a_secret_wherever_it_is_told(
     watch.forget(Path.cwd())
     assert {"stdout", "log"} <= set(found)
     for place in ("rollout.db", "rollout.db: entry.body", "rollout.db: plan.body", "metrics.prom"):
-        assert any(one.endswith(place) for one in found), place
+        assert any(item.endswith(place) for item in found), place
 
 
 def test_a_secret_in_a_row_of_a_server_is_found() -> None:
@@ -452,8 +452,8 @@ def test_the_password_of_a_server_appears_nowhere(cli: Cli, monkeypatch: pytest.
     said = [cli(verb, "--db", url) for verb in ("status", "doctor")]
     said += [cli("run", "--speed", "max", "--once", "--db", url), cli("report", "--audit", "--db", url)]
     said += [cli("status", "--db", url.replace(password, "wrong" + password), "-vv")]
-    for one in opened:
-        one.close()
+    for item in opened:
+        item.close()
     for answer in said:
         assert password not in answer.out + answer.err
     with open_database(url) as database:

@@ -69,7 +69,7 @@ def skip_the_gate_when_late(patch: pytest.MonkeyPatch) -> None:
 
     def hasty(plan: Plan, progress: Progress, seen: Seen) -> Decision:
         if seen.now - progress.at > 2 * plan.look_s:
-            phases = [replace(one, gate=replace(one.gate, dry_run=True)) for one in plan.phases]
+            phases = [replace(phase, gate=replace(phase.gate, dry_run=True)) for phase in plan.phases]
             plan = replace(plan, phases=tuple(phases))
         return decide(plan, progress, seen)
 
@@ -102,7 +102,9 @@ def skipped_gates() -> list[str]:
         chances = Late(place)
         plan = plain_plan()
         case = Case(plan, quiet_world(plan, chances, fails=(0, 1, 2)), chances, horizon_s=6 * DAY_S)
-        found += [one for one in complaints(case.run()) if one.startswith("no_gate_is_skipped")]
+        found += [
+            complaint for complaint in complaints(case.run()) if complaint.startswith("no_gate_is_skipped")
+        ]
     return found
 
 
@@ -162,7 +164,7 @@ def test_without_the_epoch_the_overtaken_executor_is_caught(
     }
     monkeypatch.setattr(lease, "_ADVANCE", update(lease.LEASE).where(where, before).values(**values))
     monkeypatch.setattr(SqlJournal, "_mine", lambda _self, _info: None)
-    found = (one for complaint in stalls(tmp_path) for one in complaint)
-    caught = next((one for one in found if one.startswith(("only_the_holder_acts", "it crashed"))), "")
+    found = (item for complaint in stalls(tmp_path) for item in complaint)
+    caught = next((item for item in found if item.startswith(("only_the_holder_acts", "it crashed"))), "")
     print(f"\n{caught}")
     assert caught

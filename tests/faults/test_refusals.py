@@ -50,9 +50,9 @@ def replace_inventory() -> None:
         database.add_inventory(Inventory(make_fleet(39), 0, ()))
     columns = ("digest", "taken", "accepted", "rejected", "body", "seal")
     with raw(DATABASE) as connection:
-        for one in columns:
+        for column in columns:
             connection.execute(
-                f"UPDATE inventory SET {one} = (SELECT {one} FROM inventory WHERE id = 2) WHERE id = 1"
+                f"UPDATE inventory SET {column} = (SELECT {column} FROM inventory WHERE id = 2) WHERE id = 1"
             )
         connection.execute("DELETE FROM inventory WHERE id = 2")
 

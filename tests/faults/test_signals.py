@@ -40,7 +40,7 @@ def python_s() -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("name", [SIGNALS[0], *(pytest.param(one, marks=SLOW) for one in SIGNALS[1:])])
+@pytest.mark.parametrize("name", [SIGNALS[0], *(pytest.param(item, marks=SLOW) for item in SIGNALS[1:])])
 def test_a_signal_ends_it_in_order(name: str, tmp_path: Path) -> None:
     """Within 5 s, exit 130, the lease given back; what was decided stays."""
     place = str(tmp_path / "a.db")

@@ -116,8 +116,8 @@ def troubled(kind: str, names: list[str], every: int) -> int:
             assert complaints(it) == [], where
             assert it.world.is_member.all(), where
             assert decided(it) == decided(record), where
-            assert [one.rows.tolist() for one in it.journal.batches()] == [
-                one.rows.tolist() for one in record.journal.batches()
+            assert [batch.rows.tolist() for batch in it.journal.batches()] == [
+                batch.rows.tolist() for batch in record.journal.batches()
             ], where
             cases += 1
     return cases
@@ -214,4 +214,4 @@ def test_no_write_outlives_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "held_s", lambda _self: float("inf"))
     found = stalled()
     print(f"\n{found[:1]}")
-    assert any("without the lease" in one for one in found)
+    assert any("without the lease" in item for item in found)

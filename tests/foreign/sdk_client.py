@@ -40,11 +40,11 @@ async def main(root: str, group: str, token: str, device: str) -> dict[str, Any]
     # A list over all its pages, by the SDK's own next links.
     query = DevicesRequestBuilder.DevicesRequestBuilderGetQueryParameters(select=["id", "deviceId"], top=7)
     page = await client.devices.get(RequestConfiguration(query_parameters=query))
-    devices = [(one.id, one.device_id) for one in page.value]
+    devices = [(value.id, value.device_id) for value in page.value]
     pages = 1
     while page.odata_next_link:
         page = await client.devices.with_url(page.odata_next_link).get()
-        devices += [(one.id, one.device_id) for one in page.value]
+        devices += [(value.id, value.device_id) for value in page.value]
         pages += 1
     out["devices"], out["pages"] = devices, pages
 
@@ -58,17 +58,19 @@ async def main(root: str, group: str, token: str, device: str) -> dict[str, Any]
         await members.ref.post(ReferenceCreate(odata_id=f"{root}/directoryObjects/{device}"))
     except ODataError as error:
         out["again"] = [error.response_status_code, error.error.code, error.error.message]
-    links = [f"{root}/directoryObjects/{one}" for one, _ in devices[10:12]]
+    links = [f"{root}/directoryObjects/{item}" for item, _ in devices[10:12]]
     bound = Group(additional_data={"members@odata.bind": links})
     await client.groups.by_group_id(group).patch(bound)
-    out["members"] = [one.id for one in (await members.get()).value]
+    out["members"] = [value.id for value in (await members.get()).value]
     await members.by_directory_object_id(device).ref.delete()
-    out["left"] = [one.id for one in (await members.get()).value]
+    out["left"] = [value.id for value in (await members.get()).value]
 
     managed = await client.device_management.managed_devices.get()
-    out["managed"] = [[one.azure_a_d_device_id, str(one.management_agent.value)] for one in managed.value]
+    out["managed"] = [
+        [value.azure_a_d_device_id, str(value.management_agent.value)] for value in managed.value
+    ]
     events = await client.device_management.troubleshooting_events.get()
-    out["failures"] = [[one.odata_type, one.device_id, one.failure_reason] for one in events.value]
+    out["failures"] = [[value.odata_type, value.device_id, value.failure_reason] for value in events.value]
     try:
         await client.groups.by_group_id("00000000-0000-0000-0000-000000000000").get()
     except ODataError as error:

@@ -62,7 +62,7 @@ def _told(emulator: Graph) -> dict[str, Any]:
 
 def test_the_sdk_reads_all_pages_through_a_429(emulator: Graph, told: dict[str, Any]) -> None:
     """Forty devices in pages of seven; one page was throttled."""
-    assert [one for one, _ in told["devices"]] == emulator.object_of
+    assert [item for item, _ in told["devices"]] == emulator.object_of
     assert [device for _, device in told["devices"]] == emulator.fleet.ids.tolist()
     assert told["pages"] == 6
     assert all(fault.times == 0 for fault in emulator.faults)

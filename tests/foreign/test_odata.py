@@ -80,7 +80,7 @@ class Judge:
 
         declared = edm.get_entity_type(FullQualifiedName(namespace, name))
         self.store.set_entities(
-            entity_set, [self.deserializer.entity(edm, declared, json.dumps(one)) for one in entities]
+            entity_set, [self.deserializer.entity(edm, declared, json.dumps(entity)) for entity in entities]
         )
 
     def answer(
@@ -132,12 +132,12 @@ def _site_judge() -> Judge:
     judge.put(
         "SMS_FullCollectionMembership",
         "AdminService.SMS_FullCollectionMembership",
-        [{"CollectionID": TARGET, "ResourceID": int(one), "Name": "x"} for one in fleet.resource_ids],
+        [{"CollectionID": TARGET, "ResourceID": int(item), "Name": "x"} for item in fleet.resource_ids],
     )
     judge.put(
         "SMS_Client_ComanagementState",
         "AdminService.SMS_Client_ComanagementState",
-        [{"ResourceID": int(one), "MDMEnrolled": True} for one in fleet.resource_ids[:30]],
+        [{"ResourceID": int(item), "MDMEnrolled": True} for item in fleet.resource_ids[:30]],
     )
     return judge
 
@@ -218,11 +218,13 @@ def _graph_judge() -> Judge:
     judge = Judge("graph-v1.csdl", GRAPH)
     it = tenant(bare=True)
     devices = [
-        {"id": one, "deviceId": str(it.fleet.ids[row]), "displayName": "x", "alternativeSecurityIds": []}
-        for one, row in it.emulator.objects.items()
+        {"id": key, "deviceId": str(it.fleet.ids[row]), "displayName": "x", "alternativeSecurityIds": []}
+        for key, row in it.emulator.objects.items()
     ]
     judge.put("devices", "microsoft.graph.device", devices)
-    judge.put("directoryObjects", "microsoft.graph.directoryObject", [{"id": one["id"]} for one in devices])
+    judge.put(
+        "directoryObjects", "microsoft.graph.directoryObject", [{"id": device["id"]} for device in devices]
+    )
     judge.put(
         "groups", "microsoft.graph.group", [{"id": GROUP, "displayName": "Auto", "securityEnabled": True}]
     )
@@ -244,9 +246,9 @@ def test_every_request_to_graph_is_understood(graph_judge: Judge) -> None:
         path = urlsplit(url).path
         if path.endswith("$batch"):
             for item in body["requests"]:
-                assert any(one in item["url"] for one in DIALECT)
+                assert any(entry in item["url"] for entry in DIALECT)
             continue
-        if any(one in path for one in DIALECT) or (method == "DELETE" and path.endswith("/$ref")):
+        if any(item in path for item in DIALECT) or (method == "DELETE" and path.endswith("/$ref")):
             continue  # DELETE …/members/{id}/$ref: the server knows only members/$ref?$id=
         status, answer = graph_judge.answer(method, url, _with_keys(body), headers)
         assert 200 <= status < 300, f"{method} {url} {body}: {status} {answer!r}"
@@ -293,7 +295,7 @@ def _with_keys(body: Any) -> Any:
 
     out = dict(body)
     if "members@odata.bind" in out:
-        out["members@odata.bind"] = [keyed(one) for one in out["members@odata.bind"]]
+        out["members@odata.bind"] = [keyed(item) for item in out["members@odata.bind"]]
     if "@odata.id" in out:
         out["@odata.id"] = keyed(out["@odata.id"])
     return out

@@ -80,11 +80,11 @@ class Minutes:
 @cache
 def minutes(zone: str, start: int, until: int) -> Minutes:
     at = np.arange(start, until, 60)
-    shown = [dt.datetime.fromtimestamp(one, ZoneInfo(zone)) for one in at.tolist()]
+    shown = [dt.datetime.fromtimestamp(item, ZoneInfo(zone)) for item in at.tolist()]
     return Minutes(
         at,
-        np.array([one.hour * 60 + one.minute for one in shown]),
-        np.array([one.toordinal() for one in shown]),
+        np.array([item.hour * 60 + item.minute for item in shown]),
+        np.array([item.toordinal() for item in shown]),
     )
 
 
@@ -205,9 +205,9 @@ def test_a_freeze_of_hours() -> None:
     start = instant("2027-01-25T00:00+01:00")
     calendar = resolve([], [lunch, night], start, start + 2 * DAY_S)
     shut = [
-        int(one) - start
+        int(item) - start
         for pair in zip(calendar.closes[:-1], calendar.opens[1:], strict=True)
-        for one in pair
+        for item in pair
     ]
     assert shut == [12 * 3600, 14 * 3600, 22 * 3600, 26 * 3600]
     assert "12:00-14:00" in str(lunch)
@@ -333,10 +333,14 @@ def test_active_time_is_counted_second_by_second(
         for first, last in zip(calendar.opens.tolist(), calendar.closes.tolist(), strict=True)
         for second in range(first, last)
     }
-    assert cal.active_between(calendar, since, until) == sum(since <= one < until for one in open_seconds)
+    assert cal.active_between(calendar, since, until) == sum(
+        since <= second < until for second in open_seconds
+    )
     assert cal.is_open(calendar, since) == (since in open_seconds)
-    assert cal.next_open(calendar, since) == min((one for one in open_seconds if one >= since), default=None)
-    later = sorted(one for one in open_seconds if one >= since)
+    assert cal.next_open(calendar, since) == min(
+        (second for second in open_seconds if second >= since), default=None
+    )
+    later = sorted(second for second in open_seconds if second >= since)
     expected = since if active == 0 else later[active - 1] + 1 if len(later) >= active else None
     assert cal.instant_after(calendar, since, active) == expected
 
@@ -362,7 +366,11 @@ def changes(zone: str, year: int) -> list[int]:
     """Noons of the days of a year on which a zone's clock is changed, found by asking at each noon."""
     noons = [instant(f"{year}-01-01T12:00") + day * DAY_S for day in range(365)]
     offsets = [dt.datetime.fromtimestamp(at, ZoneInfo(zone)).utcoffset() for at in noons]
-    return [at for at, one, before in zip(noons[1:], offsets[1:], offsets[:-1], strict=True) if one != before]
+    return [
+        at
+        for at, offset, before in zip(noons[1:], offsets[1:], offsets[:-1], strict=True)
+        if offset != before
+    ]
 
 
 def compare_with_the_walk(trials: int, seed: int) -> int:
@@ -408,7 +416,7 @@ def _any_wave(rng: np.random.Generator, zone: str) -> Window:
 def _any_hours(rng: np.random.Generator, zone: str, start: int) -> Freeze:
     days = _any_freeze(rng, zone, start)
     first, last = (
-        int(one) for one in rng.choice([0, 30, 90, 120, 150, 720, 840, 1410, 1440], 2, replace=False)
+        int(item) for item in rng.choice([0, 30, 90, 120, 150, 720, 840, 1410, 1440], 2, replace=False)
     )
     return Freeze(days.first, days.last, zone, from_min=first % 1440, to_min=last)
 
@@ -416,7 +424,7 @@ def _any_hours(rng: np.random.Generator, zone: str, start: int) -> Freeze:
 def _any_window(rng: np.random.Generator, zone: str) -> Window:
     days = tuple(np.flatnonzero(rng.random(7) < 0.6).tolist()) or (0,)
     first, last = (
-        int(one) for one in rng.choice([0, 30, 60, 90, 120, 150, 180, 210, 480, 1020, 1380, 1410], 2)
+        int(item) for item in rng.choice([0, 30, 60, 90, 120, 150, 180, 210, 480, 1020, 1380, 1410], 2)
     )
     return Window(days, first, last, zone)
 

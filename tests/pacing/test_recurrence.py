@@ -55,7 +55,7 @@ def means(rule: dict[str, str], first: dt.date, day: dt.date) -> bool:
     ):
         return False
     if "BYDAY" in rule:
-        return any(is_weekday(rule, one, day, length) for one in rule["BYDAY"].split(","))
+        return any(is_weekday(rule, part, day, length) for part in rule["BYDAY"].split(","))
     if "BYMONTHDAY" in rule or rule["FREQ"] == "DAILY":
         return True
     if rule["FREQ"] == "WEEKLY":
@@ -64,16 +64,16 @@ def means(rule: dict[str, str], first: dt.date, day: dt.date) -> bool:
     return day.day == first.day and is_month
 
 
-def is_weekday(rule: dict[str, str], one: str, day: dt.date, length: int) -> bool:
-    if NAMES[day.weekday()] != one[-2:]:
+def is_weekday(rule: dict[str, str], text: str, day: dt.date, length: int) -> bool:
+    if NAMES[day.weekday()] != text[-2:]:
         return False
-    if len(one) == 2:
+    if len(text) == 2:
         return True
     if rule["FREQ"] == "MONTHLY" or "BYMONTH" in rule:
         place, left = day.day, length - day.day
     else:
         place, left = day.timetuple().tm_yday, (dt.date(day.year, 12, 31) - day).days
-    return int(one[:-2]) in ((place - 1) // 7 + 1, -(left // 7) - 1)
+    return int(text[:-2]) in ((place - 1) // 7 + 1, -(left // 7) - 1)
 
 
 def any_rule(rng: random.Random) -> dict[str, str]:
@@ -85,13 +85,13 @@ def any_rule(rng: random.Random) -> dict[str, str]:
     elif rng.random() < 0.4:
         rule["UNTIL"] = f"{dt.date(2025, 1, 1) + rng.randint(0, 1500) * DAY:%Y%m%d}"
     if rng.random() < 0.4:
-        rule["BYMONTH"] = ",".join(str(one) for one in sorted(rng.sample(range(1, 13), 3)))
+        rule["BYMONTH"] = ",".join(str(item) for item in sorted(rng.sample(range(1, 13), 3)))
     if rule["FREQ"] != "WEEKLY" and rng.random() < 0.4:
         rule["BYMONTHDAY"] = rng.choice(["1", "25", "-1", "13,-3", "29,30,31", "1,2,3,4,5,6,7"])
     if rng.random() < 0.5:
         counted = rule["FREQ"] in ("MONTHLY", "YEARLY") and rng.random() < 0.6
         numbers = ["2", "-1", "5", "+1"] if counted else [""]
-        rule["BYDAY"] = ",".join(rng.choice(numbers) + one for one in rng.sample(NAMES, rng.randint(1, 3)))
+        rule["BYDAY"] = ",".join(rng.choice(numbers) + item for item in rng.sample(NAMES, rng.randint(1, 3)))
     return rule
 
 
@@ -113,9 +113,9 @@ def test_the_last_of_a_rule_of_positions_and_weeks() -> None:
     last = rule_days(
         "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", EARLIEST, dt.date(2027, 1, 1), dt.date(2027, 3, 31)
     )
-    assert [str(one) for one in last] == ["2027-01-29", "2027-02-26", "2027-03-31"]
+    assert [str(item) for item in last] == ["2027-01-29", "2027-02-26", "2027-03-31"]
     week = rule_days("FREQ=YEARLY;BYWEEKNO=1;BYDAY=MO", EARLIEST, dt.date(2024, 12, 1), dt.date(2025, 2, 1))
-    assert [str(one) for one in week] == ["2024-12-30"]
+    assert [str(item) for item in week] == ["2024-12-30"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_rule_pasted_from_a_calendar(text: str) -> None:
     """With its name, in small letters, with a last semicolon or line break."""
     freeze = freezes(text)
     days = rule_days(freeze.rrule, freeze.first, dt.date(2027, 1, 1), dt.date(2027, 2, 28))
-    assert [str(one) for one in days] == ["2027-01-12", "2027-02-09"]
+    assert [str(day) for day in days] == ["2027-01-12", "2027-02-09"]
 
 
 def test_a_freeze_over_new_year_that_began_last_year() -> None:

@@ -130,7 +130,7 @@ def test_newcomers_are_checked_like_everybody() -> None:
     """A blocked newcomer leaves with its rule; known devices keep their reasons."""
     plan, inventory, policy = planned(60)
     newer = later(inventory, without=0, reimaged=0, newcomers=4)
-    rows = [row for row, one in enumerate(newer.fleet.ids.tolist()) if one.startswith("new")]
+    rows = [row for row, item in enumerate(newer.fleet.ids.tolist()) if item.startswith("new")]
     findings = [Finding("E6", Severity.BLOCK, rows[0], "s", "a")]
     changed = take_in(plan, inventory, newer, findings, policy)
     assert changed.plan.excluded_by_reason() == {"E6": 1}
@@ -165,15 +165,15 @@ def test_continue_keeps_phases_and_never_releases_twice() -> None:
     released = np.concatenate([plan.phases[0].order, plan.phases[1].order[:1000]])
     newer = later(inventory, without=50, reimaged=20, newcomers=30)
     again = continue_plan(plan, released, newer, [], policy, mature_after_s=None, created=TAKEN)
-    before = {one: int(plan.phase_of[row]) for row, one in enumerate(plan.ids.tolist())}
+    before = {item: int(plan.phase_of[row]) for row, item in enumerate(plan.ids.tolist())}
     out = set(plan.ids[released].tolist())
     tail = len(again.phases) - 1
-    for row, one in enumerate(again.ids.tolist()):
-        if one in out:
+    for row, item in enumerate(again.ids.tolist()):
+        if item in out:
             assert again.phase_of[row] == -1
             assert again.exclusion_reasons[again.excluded[row] - 1] == RELEASED_BEFORE
         else:
-            assert again.phase_of[row] == before.get(one, tail)
+            assert again.phase_of[row] == before.get(item, tail)
     assert len(again.phases[tail]) == 50
     assert again.continues == plan.digest
     assert again.start > TAKEN

@@ -26,7 +26,7 @@ def test_a_planned_device_learns_phase_place_batch_and_draw() -> None:
     rank = same.tolist().index(row) + 1
     site = inventory.fleet.factors["site"][row]
     assert f"Among the {len(same)} of site {site}, model unknown it is number {rank}" in text
-    number = next(n for n, one in enumerate(nominal_releases(plan), 1) if row in one.rows.tolist())
+    number = next(n for n, release in enumerate(nominal_releases(plan), 1) if row in release.rows.tolist())
     assert f"in batch {number}, at 2027-" in text
     assert "(Asia/Tokyo)" in text
     assert explain(plan, str(plan.ids[row])).startswith(str(plan.ids[row]))

@@ -139,7 +139,7 @@ def test_a_wave_is_an_event_at_its_time() -> None:
 def test_folding_loses_nothing(line: str) -> None:
     """No line is longer than 75 octets, no character is cut, and unfolding gives the line back."""
     raw = folded(line)
-    assert all(len(one.encode()) <= 75 for one in raw.split("\r\n"))
+    assert all(len(part.encode()) <= 75 for part in raw.split("\r\n"))
     assert raw.removesuffix("\r\n").replace("\r\n ", "") == line
 
 

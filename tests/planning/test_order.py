@@ -25,38 +25,40 @@ def ids_of(n: int) -> list[str]:
 def audited(salt: str, column: dict[str, tuple[str, ...]]) -> list[str]:
     """The recipe of the module's docstring, as an auditor would type it."""
     place, numbers = {}, {}
-    for one in column:
-        digest = hashlib.blake2b(f"{salt}\n{one}".encode()).digest()
-        numbers[one] = struct.unpack(">8Q", digest)
-        place[one] = numbers[one][0] / 2**64
+    for item in column:
+        digest = hashlib.blake2b(f"{salt}\n{item}".encode()).digest()
+        numbers[item] = struct.unpack(">8Q", digest)
+        place[item] = numbers[item][0] / 2**64
     for depth in range(len(next(iter(column.values()), ())), 0, -1):
         groups = collections.defaultdict(list)
-        for one in sorted(column, key=lambda one: (place[one], one)):
-            groups[column[one][:depth]].append(one)
+        for item in sorted(column, key=lambda item: (place[item], item)):
+            groups[column[item][:depth]].append(item)
         for group in groups.values():
-            for rank, one in enumerate(group):
-                place[one] = (rank + (numbers[one][depth] >> 11) / 2**53) / len(group)
-    return sorted(column, key=lambda one: (place[one], one))
+            for rank, item in enumerate(group):
+                place[item] = (rank + (numbers[item][depth] >> 11) / 2**53) / len(group)
+    return sorted(column, key=lambda item: (place[item], item))
 
 
 def by_hand(salt: str, ids: list[str], columns: list[IntArray]) -> list[str]:
     """A third way: for each stratum by itself, with exact fractions, and no array in sight."""
     from fractions import Fraction
 
-    def number(one: str, which: int) -> int:
-        digest = hashlib.blake2b(salt.encode() + b"\n" + one.encode()).hexdigest()
+    def number(text: str, which: int) -> int:
+        digest = hashlib.blake2b(salt.encode() + b"\n" + text.encode()).hexdigest()
         return int(digest[16 * which : 16 * which + 16], 16)
 
-    place = {one: Fraction(number(one, 0), 2**64) for one in ids}
+    place = {item: Fraction(number(item, 0), 2**64) for item in ids}
     for depth in reversed(range(1, len(columns) + 1)):
-        stratum = {one: tuple(int(column[row]) for column in columns[:depth]) for row, one in enumerate(ids)}
+        stratum = {
+            item: tuple(int(column[row]) for column in columns[:depth]) for row, item in enumerate(ids)
+        }
         fresh = {}
-        for one in ids:
-            mine = [other for other in ids if stratum[other] == stratum[one]]
-            rank = sum((place[other], other) < (place[one], one) for other in mine)
-            fresh[one] = (rank + Fraction(number(one, depth) // 2048, 2**53)) / len(mine)
+        for item in ids:
+            mine = [other for other in ids if stratum[other] == stratum[item]]
+            rank = sum((place[other], other) < (place[item], item) for other in mine)
+            fresh[item] = (rank + Fraction(number(item, depth) // 2048, 2**53)) / len(mine)
         place = fresh
-    return sorted(ids, key=lambda one: (place[one], one))
+    return sorted(ids, key=lambda item: (place[item], item))
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
@@ -67,7 +69,7 @@ def test_two_independent_recipes_give_the_same_order(n: int, depth: int, salt: s
     ids = [f"ö{number}" if number % 3 else f"id{number}" for number in range(n)]
     columns = [rng.integers(0, 4, n).astype(np.int32) for _ in range(depth)]
     drawn = [ids[row] for row in draw_order(texts(ids), salt, columns)]
-    strata = {one: tuple(str(column[row]) for column in columns) for row, one in enumerate(ids)}
+    strata = {item: tuple(str(column[row]) for column in columns) for row, item in enumerate(ids)}
     assert drawn == audited(salt, strata)
     assert drawn == by_hand(salt, ids, columns)
 
@@ -93,12 +95,12 @@ def test_an_auditor_repeats_the_phases_of_a_plan() -> None:
     plan = plan_of(inventory, phases=phases, salt="public")
     fleet = inventory.fleet
     column = {
-        one: (fleet.factors["site"][row], fleet.factors["model"][row])
-        for row, one in enumerate(plan.ids.tolist())
+        item: (fleet.factors["site"][row], fleet.factors["model"][row])
+        for row, item in enumerate(plan.ids.tolist())
     }
-    pilot = audited("public", {one: value for one, value in column.items() if value[0] == "Berlin"})[:30]
+    pilot = audited("public", {key: value for key, value in column.items() if value[0] == "Berlin"})[:30]
     assert plan.ids[plan.phases[0].order].tolist() == pilot
-    rest = audited("public", {one: value for one, value in column.items() if one not in pilot})
+    rest = audited("public", {key: value for key, value in column.items() if key not in pilot})
     assert plan.ids[plan.phases[1].order].tolist() == rest
 
 

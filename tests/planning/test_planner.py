@@ -287,7 +287,7 @@ def test_the_calendar_of_the_plan_is_the_union_of_its_zones() -> None:
     ]
     assert any("10 devices have no known time zone" in warning for warning in plan.warnings)
     for at in range(plan.start, plan.start + 7 * DAY_S, 1800):
-        assert is_open(plan.calendar, at) == any(is_open(one, at) for one in plan.zone_calendars)
+        assert is_open(plan.calendar, at) == any(is_open(calendar, at) for calendar in plan.zone_calendars)
 
 
 def test_budgets_hold_back_who_promises_no_pace() -> None:
@@ -476,11 +476,11 @@ def test_everybody_is_accounted_for(
     assert sorted(orders.tolist()) == np.flatnonzero(plan.excluded == 0).tolist()
     assert plan.planned + sum(plan.excluded_by_reason().values()) == n
     releases = nominal_releases(plan)
-    assert sorted(np.concatenate([one.rows for one in releases] or [orders]).tolist()) == sorted(
+    assert sorted(np.concatenate([release.rows for release in releases] or [orders]).tolist()) == sorted(
         orders.tolist()
     )
-    assert [one.at for one in releases] == sorted(one.at for one in releases)
-    assert all(is_open(plan.calendar, one.at) and one.at >= plan.start for one in releases)
+    assert [release.at for release in releases] == sorted(release.at for release in releases)
+    assert all(is_open(plan.calendar, release.at) and release.at >= plan.start for release in releases)
 
 
 def test_columns_of_the_customers_own_can_be_used() -> None:
@@ -530,8 +530,8 @@ def test_a_freeze_that_catches_nothing_is_told() -> None:
 def test_why_a_freeze_catches_nothing(freeze: dict[str, Any], why: str) -> None:
     """Later than two years on, later in the year, over, never; the last one freezes Monday 11 January in Berlin."""
     plan = plan_of(make_inventory(60), zone="Europe/Berlin", start=dt.datetime(2027, 1, 11), freezes=[freeze])
-    told = [one for one in plan.warnings if one.startswith("the freeze ")]
-    assert [why in one for one in told] == [True] * bool(why)
+    told = [warning for warning in plan.warnings if warning.startswith("the freeze ")]
+    assert [why in item for item in told] == [True] * bool(why)
     first = nominal_batches(plan)[0][0]
     assert (first >= instant("2027-01-12T00:00+01:00")) is not bool(why)
 
@@ -564,7 +564,7 @@ def test_the_zones_whose_clocks_skip_a_window_are_named() -> None:
         windows=[{"from": "02:00", "to": "03:00", "zone": "device"}],
         phases=[{"name": "all", "pacing": {"mode": "batches", "batches": 8, "every": "1h"}}],
     )
-    told = [one for one in plan.warnings if one.startswith("no window")]
+    told = [warning for warning in plan.warnings if warning.startswith("no window")]
     assert len(told) == 1
     assert "2027-03-28 for devices in Europe/Berlin, Europe/Paris (" in told[0]
 
@@ -609,11 +609,11 @@ def test_a_wave_releases_once_a_day_at_its_time(lasts: str) -> None:
     pilot = {"soak": "2d"}
     spring = batches_in_berlin(dt.datetime(2027, 3, 26, 14), windows=waves, pilot=pilot)
     assert spring[:2] == ["27 02:00", "28 03:00"]
-    assert [one[3:] for one in spring[3:]] == ["02:00"] * 3
+    assert [item[3:] for item in spring[3:]] == ["02:00"] * 3
     autumn = batches_in_berlin(dt.datetime(2027, 10, 29, 14), windows=waves, pilot=pilot)
     assert autumn[:2] == ["30 02:00", "31 02:00"]
     for days in (spring, autumn):
-        assert len({one[:2] for one in days}) == 6
+        assert len({day[:2] for day in days}) == 6
 
 
 def test_a_wave_keeps_its_time_wherever_a_phase_begins() -> None:
@@ -630,8 +630,8 @@ def test_waves_on_weekdays_and_beside_freezes_of_hours() -> None:
     assert weekend == ["16 02:00", "17 02:00", "23 02:00", "24 02:00", "30 02:00", "31 02:00"]
     cut = {"rrule": "FREQ=DAILY", "hours": "02:20-02:30"}
     days = batches_in_berlin(dt.datetime(2027, 1, 11), windows=[{"at": "02:00"}], freezes=[cut])
-    assert [one[3:] for one in days] == ["02:00"] * 6
-    assert len({one[:2] for one in days}) == 6
+    assert [day[3:] for day in days] == ["02:00"] * 6
+    assert len({day[:2] for day in days}) == 6
 
 
 def test_waves_by_each_devices_own_clock() -> None:

@@ -280,7 +280,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("arguments", OPTIONS, ids=lambda one: " ".join(one)[:60])
+@pytest.mark.parametrize("arguments", OPTIONS, ids=lambda item: " ".join(item)[:60])
 def test_an_absurd_option_is_refused_in_a_line(cli: Cli, arguments: tuple[str, ...]) -> None:
     if arguments[0] in ("preflight", "run"):
         cli("inventory", "--from", "scenario", "quick.toml")

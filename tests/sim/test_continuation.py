@@ -89,7 +89,7 @@ def test_a_rollout_that_has_ended_has_no_eta_and_a_paused_one_goes_on() -> None:
         progress=replace(snapshot.progress, state=State.PAUSED),
         commands=Commands(paused=True),
     )
-    found, going = (forecast_of(plan, fleet, MODEL, one, runs=2) for one in (paused, snapshot))
+    found, going = (forecast_of(plan, fleet, MODEL, item, runs=2) for item in (paused, snapshot))
     assert found is not None
     assert going is not None
     assert found.done == going.done
@@ -105,7 +105,7 @@ def test_calibration_moves_the_eta_towards_the_truth() -> None:
         MODEL,
         worlds=(150, 150),
     )
-    naive, told = (forecast_of(plan, fleet, MODEL, snapshot, one, runs=8) for one in (None, fitted))
+    naive, told = (forecast_of(plan, fleet, MODEL, snapshot, item, runs=8) for item in (None, fitted))
     assert naive is not None
     assert told is not None
     assert told.calibrated

@@ -313,4 +313,4 @@ def test_the_pictures_show_both_gates() -> None:
         assert "20 runs a rate, seed 1" in axes.get_title()
     line = given.get_lines()[0]
     np.testing.assert_allclose(line.get_xdata(), [0.5, 1, 3])
-    np.testing.assert_allclose(line.get_ydata(), [100 * one.halted for one in result.ours])
+    np.testing.assert_allclose(line.get_ydata(), [100 * our.halted for our in result.ours])

@@ -73,9 +73,9 @@ def test_nothing_on_the_front_is_beaten_and_everything_else_is() -> None:
     found = tune(job(), Effort(trials=16, runs=1), InProcess(), look_around=False)
     front = [found.tried[number].score for number in found.front]
     assert all(a.hours < b.hours and a.peak > b.peak for a, b in pairwise(front))
-    for one in found.tried:
-        if one.number not in found.front:
-            assert any(s.hours <= one.score.hours and s.peak <= one.score.peak for s in front)
+    for tried in found.tried:
+        if tried.number not in found.front:
+            assert any(s.hours <= tried.score.hours and s.peak <= tried.score.peak for s in front)
 
 
 def test_all_candidates_live_through_the_same_days() -> None:
@@ -102,7 +102,7 @@ def test_a_scaled_down_fleet_says_what_the_whole_one_says() -> None:
     whole, third = Evaluate(job(least=10**6)), Evaluate(job(least=400))
     assert third.job.factor < 0.4
     candidate = Candidate("duration", 30.0, 3600)
-    a, b = (one(Task(candidate, (0, 1, 2))).figures for one in (whole, third))
+    a, b = (item(Task(candidate, (0, 1, 2))).figures for item in (whole, third))
     assert np.mean([x.hours for x in b]) == pytest.approx(np.mean([x.hours for x in a]), rel=0.05)
     assert np.mean([x.peak for x in b]) == pytest.approx(np.mean([x.peak for x in a]), rel=0.25)
 
@@ -116,7 +116,7 @@ def test_a_refused_candidate_is_said_to_be_refused() -> None:
 def test_a_hopeless_candidate_is_run_once_only() -> None:
     """What its first run shows to be beaten by far in both objectives is not repeated."""
     found = tune(job(), Effort(trials=24, runs=2), InProcess(), look_around=False)
-    runs = [one.score.runs for one in found.tried if not one.score.refused]
+    runs = [tried.score.runs for tried in found.tried if not tried.score.refused]
     assert set(runs) == {1, 2}
     assert all(found.tried[number].score.runs == 2 for number in found.front)
 
@@ -126,8 +126,8 @@ def test_targets_decide_who_is_on_the_front_and_who_is_chosen() -> None:
     targets = Targets(finish_within_h=180)
     found = tune(job(targets), Effort(trials=16, runs=1), InProcess(), look_around=False)
     front = [found.tried[number].score for number in found.front]
-    assert all(one.done_p90 <= 180 for one in front)
-    assert found.choice.score.peak == min(one.peak for one in front)
+    assert all(item.done_p90 <= 180 for item in front)
+    assert found.choice.score.peak == min(item.peak for item in front)
     assert "180 h" in found.reason
 
 
@@ -136,7 +136,7 @@ def test_where_no_plan_keeps_the_targets_the_nearest_is_chosen_and_said_so() -> 
     tried = [Tried(0, AS_WRITTEN, score(50, 100)), Tried(1, Candidate("auto", 9.0), score(40, 200))]
     targets = Targets(finish_within_h=10)
     front = front_of(tried, targets)
-    assert [one.number for one in front] == [1]
+    assert [item.number for item in front] == [1]
     chosen, reason = choose(front, [], targets)
     assert chosen.number == 1
     assert "no plan meets all targets" in reason
@@ -151,9 +151,9 @@ def test_a_plan_that_keeps_the_target_under_every_assumption_is_preferred() -> N
     targets = Targets(finish_within_h=100)
     robust = [
         Robustness(
-            one.candidate, one.score, (Changed("random window", "5d", score(one.score.hours * 1.5, 1)),)
+            item.candidate, item.score, (Changed("random window", "5d", score(item.score.hours * 1.5, 1)),)
         )
-        for one in (fast, gentle)
+        for item in (fast, gentle)
     ]
     assert choose([fast, gentle], robust, targets)[0] is fast
     assert choose([fast, gentle], [], targets)[0] is gentle
@@ -166,8 +166,8 @@ def test_the_front_dominates_as_much_as_everything(points: list[tuple[float, flo
     tried = [Tried(index, AS_WRITTEN, score(*point)) for index, point in enumerate(points)]
     front = front_of(tried, Targets())
     reference = (1.1e3, 1.1e5)
-    every = hypervolume([one.score for one in tried], reference)
-    assert math.isclose(hypervolume([one.score for one in front], reference), every)
+    every = hypervolume([item.score for item in tried], reference)
+    assert math.isclose(hypervolume([item.score for item in front], reference), every)
     assert all(a.score.peak > b.score.peak for a, b in pairwise(front))
 
 
@@ -193,8 +193,8 @@ def test_assumptions_change_what_they_name_and_nothing_else() -> None:
     for _, _, changes in ASSUMPTIONS:
         assert assumed(model, changes) != model
     assert assumed(model, {"capacity": 0.5}).service.capacity_per_minute == 20
-    rates = [one.rate for one in assumed(model, {"failures": 3.0}).clients.failures]
-    assert rates == [pytest.approx(3 * one.rate) for one in model.clients.failures]
+    rates = [failure.rate for failure in assumed(model, {"failures": 3.0}).clients.failures]
+    assert rates == [pytest.approx(3 * failure.rate) for failure in model.clients.failures]
     assert scaled_model(model, 0.1).service.capacity_per_minute == 4
 
 
@@ -233,7 +233,7 @@ def check_front(seed: int) -> None:
     planted, told = Planted(seed), job(seed=seed)
     tried = tune(told, Effort(trials=100, runs=1), planted, look_around=False).tried
     assert planted.asked == 100
-    ours, luck = [one.score for one in tried], by_luck(planted, told.space, 1000, seed)
+    ours, luck = [item.score for item in tried], by_luck(planted, told.space, 1000, seed)
     for corner in corners(ours, luck).values():
         assert hypervolume(ours, corner) >= hypervolume(luck, corner)
 
@@ -243,7 +243,7 @@ def check_deadline(seed: int) -> None:
     planted, told = Planted(seed), job(Targets(finish_within_h=100), seed=seed)
     chosen = tune(told, Effort(trials=240, runs=1), planted, look_around=False).choice.score
     assert planted.asked == 240
-    within = [one.peak for one in by_luck(planted, told.space, 10_000, seed) if one.hours <= 100]
+    within = [item.peak for item in by_luck(planted, told.space, 10_000, seed) if item.hours <= 100]
     assert 98 <= chosen.hours <= 100
     assert 1e4 / 76 <= chosen.peak <= 1.02 * 1e4 / 76
     assert chosen.peak <= min(within)
@@ -292,19 +292,19 @@ def test_it_does_so_whatever_is_planted(check: Callable[[int], None], seed: int)
 class Flat(Planted):
     """Every candidate scores the same."""
 
-    def result(self, one: Candidate) -> Result:
+    def result(self, candidate: Candidate) -> Result:
         """Give the same figures whatever is asked."""
-        del one
+        del candidate
         return result(50, 100)
 
 
 def test_nothing_is_tried_twice_and_a_small_space_is_searched_to_its_end() -> None:
     """No candidate comes twice; where there are no more, the search ends before its trials do."""
     found = tune(job(), Effort(trials=120, runs=1), Planted(5), look_around=False)
-    assert len({one.candidate for one in found.tried}) == len(found.tried) == 120
+    assert len({tried.candidate for tried in found.tried}) == len(found.tried) == 120
     tiny = replace(job(), space=Space("all", 1000, "", 4.1, False))
     flat = tune(tiny, Effort(trials=2000, runs=1), Flat(6), look_around=False)
-    assert len({one.candidate for one in flat.tried}) == len(flat.tried) < 100
+    assert len({tried.candidate for tried in flat.tried}) == len(flat.tried) < 100
 
 
 def test_what_lies_between_two_of_the_same_score_is_not_tried() -> None:
@@ -315,7 +315,7 @@ def test_what_lies_between_two_of_the_same_score_is_not_tried() -> None:
     plateaus.add("auto", high, score(50, 100))
     plateaus.add("auto", out, score(50, 101))
     places = np.array([[0.2, 0.5], [0.2, 0.6], out, [0.2, 0.5]])
-    modes = np.array([MODES.index(one) for one in ("auto", "auto", "auto", "ramp")], dtype=np.int32)
+    modes = np.array([MODES.index(name) for name in ("auto", "auto", "auto", "ramp")], dtype=np.int32)
     assert plateaus.hold(modes, places).tolist() == [True, False, False, False]
 
 

@@ -34,7 +34,7 @@ from sim.simulation import world_of
 
 CLIENTS = 60
 SCOPE = "https://ConfigMgrService/user_impersonation"
-CLEAN = ", ".join(f"{one} = 0.0" for one in Problems.model_fields)
+CLEAN = ", ".join(f"{field} = 0.0" for field in Problems.model_fields)
 SCENARIO = f"""\
 [rollout]
 name = "test"
@@ -105,9 +105,9 @@ class Bench:
             members: list[int] = self.emulator.members()
             return members
         if self.kind == "graph":
-            return sorted(self.emulator.objects[one] for one in self.emulator.target.members)
+            return sorted(self.emulator.objects[member] for member in self.emulator.target.members)
         if self.kind == "adminservice":
-            return sorted(self.emulator.row_of[one] for one in self.emulator.target.rules)
+            return sorted(self.emulator.row_of[rule] for rule in self.emulator.target.rules)
         with open_database("rollout.db") as database:
             log = database.membership_log("run-1")
             return sorted(row for _, _, rows in log.load() for row in rows.tolist())

@@ -87,7 +87,7 @@ def make_plan(
         budgets=budgets or Budgets(),
         budget_codes=np.zeros(n, dtype=np.int32) if budget_codes is None else budget_codes,
         strata=Strata(
-            "model", (np.arange(n) % strata).astype(np.int32), tuple(f"M{one}" for one in range(strata))
+            "model", (np.arange(n) % strata).astype(np.int32), tuple(f"M{number}" for number in range(strata))
         ),
         excluded=np.zeros(n, dtype=np.int32),
         exclusion_reasons=(),

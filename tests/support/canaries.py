@@ -82,7 +82,7 @@ class Watch:
 
 def is_told(data: bytes) -> bool:
     """Say whether a canary is in there."""
-    return any(one.encode() in data for one in _NEEDLES)
+    return any(needle.encode() in data for needle in _NEEDLES)
 
 
 def in_file(path: Path) -> list[str]:
@@ -104,7 +104,7 @@ def in_database(path: Path) -> list[str]:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
             rows = connection.execute(f'SELECT * FROM "{table}"')
-            names = [one[0] for one in rows.description]
+            names = [description[0] for description in rows.description]
             for row in rows:
                 found += [
                     f"{path}: {table}.{name}" for name, value in zip(names, row, strict=True) if _holds(value)

@@ -33,20 +33,23 @@ class Planted:
         """Score candidates; the evaluator is passed over."""
         del function, progress
         self.asked += len(items)
-        return [self.result(one.candidate) for one in items]
+        return [self.result(item.candidate) for item in items]
 
-    def result(self, one: Candidate) -> Result:
+    def result(self, candidate: Candidate) -> Result:
         """Give hours and peak of a candidate."""
-        line = one.hours or 100.0
-        hours = 24 + line * (1 + 0.1 * abs(math.log(max(1, one.step_s) / self.step_s)))
-        return result(hours, 1e4 / line * self._waste(one))
+        line = candidate.hours or 100.0
+        hours = 24 + line * (1 + 0.1 * abs(math.log(max(1, candidate.step_s) / self.step_s)))
+        return result(hours, 1e4 / line * self._waste(candidate))
 
-    def _waste(self, one: Candidate) -> float:
-        if one.mode == "ramp":
-            off = 0.1 * math.log(one.slow / self.slow) ** 2 + 0.1 * math.log(one.factor / self.factor) ** 2
-            return 1 + off + 0.05 * math.log(one.rung / self.rung) ** 2
-        if one.mode == "auto":
-            return 1.1 + 0.2 * math.log((one.in_flight or 1.0) / self.in_flight) ** 2
+    def _waste(self, candidate: Candidate) -> float:
+        if candidate.mode == "ramp":
+            off = (
+                0.1 * math.log(candidate.slow / self.slow) ** 2
+                + 0.1 * math.log(candidate.factor / self.factor) ** 2
+            )
+            return 1 + off + 0.05 * math.log(candidate.rung / self.rung) ** 2
+        if candidate.mode == "auto":
+            return 1.1 + 0.2 * math.log((candidate.in_flight or 1.0) / self.in_flight) ** 2
         return 1.3
 
 
@@ -60,12 +63,12 @@ class Well(Planted):
         self._space, self._place = space, np.array(space.place(self.best))
         self._slopes = rng.uniform(0.5, 2.0, (2, len(self._place)))
 
-    def result(self, one: Candidate) -> Result:
+    def result(self, candidate: Candidate) -> Result:
         """Give hours and peak of a candidate."""
-        if not one.mode:
+        if not candidate.mode:
             return result(400, 4000)
-        apart = (np.array(self._space.place(one)) - self._place) ** 2
-        hours, peak = 1 + self._slopes @ apart + (one.mode != self.best.mode) * 0.5
+        apart = (np.array(self._space.place(candidate)) - self._place) ** 2
+        hours, peak = 1 + self._slopes @ apart + (candidate.mode != self.best.mode) * 0.5
         return result(100 * hours, 1000 * peak)
 
 
@@ -102,8 +105,8 @@ def by_luck(planted: Planted, space: Space, count: int, seed: int) -> list[Score
 
 def corners(*many: Sequence[Score]) -> dict[str, tuple[float, float]]:
     """Give where areas end, 5 % beyond: `far` the worst that came to an end, `near` the ends of the joint front."""
-    points = sorted((one.hours, one.peak) for scores in many for one in scores if one.hours < NEVER_H)
+    points = sorted((score.hours, score.peak) for scores in many for score in scores if score.hours < NEVER_H)
     far = (max(hours for hours, _ in points), max(peak for _, peak in points))
-    lowest = min(points, key=lambda one: (one[1], one[0]))
+    lowest = min(points, key=lambda point: (point[1], point[0]))
     near = (lowest[0], points[0][1])
     return {name: (1.05 * hours, 1.05 * peak) for name, (hours, peak) in (("far", far), ("near", near))}

@@ -70,7 +70,7 @@ def calling(capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
         terminal.out.cache_clear()
         terminal.err.cache_clear()
         capsys.readouterr()
-        code = main([str(one) for one in arguments])
+        code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 

@@ -18,7 +18,7 @@ from rollout.store import open_database
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "scenarios" / "data"
-EXPORTS = [str(DATA / f"{one}-devices.csv") for one in ("intune", "entra", "configmgr")]
+EXPORTS = [str(DATA / f"{name}-devices.csv") for name in ("intune", "entra", "configmgr")]
 STATES, LOG = str(DATA / "comanagement-states.txt"), str(DATA / "CoManagementHandler.log")
 SMALL = QUICK.replace("clients = 600", "clients = 240").replace("devices = 100", "devices = 80") + (
     '[model.clients.failure]\ncolumn = "os"\nlevel = "Windows"\nrate = 0.04\n'
@@ -76,7 +76,7 @@ class World:
 
     def of(self, name: str) -> Printed:
         """Give what one case printed."""
-        return next(one for one in self.printed if one.name == name)
+        return next(printed for printed in self.printed if printed.name == name)
 
 
 def made() -> World:
@@ -155,9 +155,9 @@ def _done(world: World) -> None:
     world.ask("standing", "enrollment")
     world.ask("change", "enrollment", "--from", "none", "--to", "pilot")
     world.ask("forbidden change", "enrollment", "--from", "pilot", "--to", "all", code=4)
-    for name, one in devices().items():
-        world.ask(f"device {name}", "status", "--device", one)
-        world.ask(f"workloads of device {name}", "workloads", "--device", one)
+    for name, item in devices().items():
+        world.ask(f"device {name}", "status", "--device", item)
+        world.ask(f"workloads of device {name}", "workloads", "--device", item)
     world.ask("doctor", "doctor")
     world.ask("undo", "plan", "--undo", "run-1")
 
@@ -166,7 +166,7 @@ def devices() -> dict[str, str]:
     """Give a device for each outcome there is, and one that is not in the plan."""
     with open_database("rollout.db") as database:
         plan, outcome = database.plan().plan, database.reader("run-1").outcomes().outcome
-    rows = {f"with outcome {one}": int((outcome == one).argmax()) for one in sorted(set(outcome.tolist()))}
+    rows = {f"with outcome {item}": int((outcome == item).argmax()) for item in sorted(set(outcome.tolist()))}
     rows["left out"] = int((plan.phase_of < 0).argmax())
     return {name: str(plan.ids[row]) for name, row in rows.items()}
 

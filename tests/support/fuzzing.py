@@ -335,7 +335,7 @@ def base(rng: random.Random) -> Document:
 def _fitting(field: FieldInfo) -> Sequence[object]:
     """Give values of the kind that a key takes, good ones and ones beyond its bounds."""
     text = repr(field)
-    literals = [one for one in _literals(field.annotation) if isinstance(one, str)]
+    literals = [literal for literal in _literals(field.annotation) if isinstance(literal, str)]
     if "_seconds" in text or "seconds_of" in text:
         return DURATIONS
     if "parse_share" in text or "_batches" in text:
@@ -356,7 +356,7 @@ def _literals(annotation: object) -> list[object]:
     inner = typing.get_args(annotation)
     if typing.get_origin(annotation) is Literal:
         return list(inner)
-    return [value for one in inner for value in _literals(one)]
+    return [value for item in inner for value in _literals(item)]
 
 
 def _places(
@@ -368,8 +368,8 @@ def _places(
         inner = models_within(field.annotation)
         if not inner:
             yield here, RULES if name == "rrule" else _fitting(field)
-        for one in inner:
-            yield from _places(one, here)
+        for item in inner:
+            yield from _places(item, here)
 
 
 PLACES: Final = [

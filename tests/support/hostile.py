@@ -94,12 +94,12 @@ def text_parameters(verb: str) -> Iterator[tuple[str, bool]]:
     hints = typing.get_type_hints(function, include_extras=True)
     for name in inspect.signature(function).parameters:
         kind, *more = typing.get_args(hints[name])
-        info = next(one for one in more if isinstance(one, (OptionInfo, ArgumentInfo)))
+        info = next(item for item in more if isinstance(item, (OptionInfo, ArgumentInfo)))
         kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-        is_list = any(typing.get_origin(one) is list for one in kinds)
+        is_list = any(typing.get_origin(kind) is list for kind in kinds)
         if not is_list and not {str, Path} & set(kinds):
             continue
-        declared = next((one for one in info.param_decls or () if one.startswith("--")), None)
+        declared = next((decl for decl in info.param_decls or () if decl.startswith("--")), None)
         is_option = isinstance(info, OptionInfo)
         yield (declared or f"--{name.replace('_', '-')}") if is_option else "", is_list
 
@@ -152,7 +152,7 @@ def check_calendar(text: str) -> None:
     assert (
         lines.count("BEGIN:VEVENT")
         == lines.count("END:VEVENT")
-        == sum(one.startswith("UID:") for one in lines)
+        == sum(line.startswith("UID:") for line in lines)
     )
     for line in lines:
         if line.startswith(("SUMMARY:", "DESCRIPTION:")):
@@ -173,7 +173,7 @@ def check_lines(text: str) -> None:
 
 def check_svg(text: str) -> None:
     root = ET.fromstring(text)  # what we wrote ourselves
-    assert not [one for one in root.iter() if one.tag.endswith("}script")]
+    assert not [item for item in root.iter() if item.tag.endswith("}script")]
 
 
 def check_plain(text: str) -> None:

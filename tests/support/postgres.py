@@ -119,8 +119,8 @@ def _start() -> str:
         user = _user()
         assert user is not None
         prefix = ["runuser", "-u", user, "--"]
-        for one in (folder, folder / "password"):
-            shutil.chown(one, user)
+        for item in (folder, folder / "password"):
+            shutil.chown(item, user)
     data, port = folder / "data", _free_port()
     subprocess.run(
         [

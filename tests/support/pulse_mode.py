@@ -29,7 +29,7 @@ class Pulse(Mode):
         while totals[-1] < size:
             totals.append(min(size, 2 * totals[-1] + self.devices))
         return staircase(
-            [number * self.rest for number in range(len(totals))], [parts_of(one, size) for one in totals]
+            [number * self.rest for number in range(len(totals))], [parts_of(total, size) for total in totals]
         )
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:

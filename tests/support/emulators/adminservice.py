@@ -57,11 +57,11 @@ class AdminService(Faulty):
         self.site_code = "P01"
         self.mode = "pilot"
         self.cloud_sync: list[dict[str, Any]] = []
-        self.row_of = {int(one): row for row, one in enumerate(fleet.resource_ids)}
+        self.row_of = {int(item): row for row, item in enumerate(fleet.resource_ids)}
         self.gone: set[int] = set()
         self.collections = {
-            one.id: one
-            for one in (
+            item.id: item
+            for item in (
                 Collected("SMS00001", "All Systems", "", built_in=True),
                 Collected(LIMIT, "All clients", "SMS00001", members=set(self.row_of)),
                 Collected(TARGET, "Intune Auto Enrollment"),
@@ -106,9 +106,9 @@ class AdminService(Faulty):
         for row in rows:
             METADATA.check(row, f"x.{name}", name)
         if fields:
-            rows = [{one: row[one] for one in fields.split(",") if one in row} for row in rows]
+            rows = [{part: row[part] for part in fields.split(",") if part in row} for row in rows]
             known = METADATA.properties(name)
-            if unknown := [one for one in fields.split(",") if one not in known]:
+            if unknown := [part for part in fields.split(",") if part not in known]:
                 return _error(400, f"no property {unknown[0]}")
         return Reply(200, {"@odata.context": f"{ROOT}/wmi/$metadata#{name}", "value": rows})
 
@@ -120,15 +120,20 @@ class AdminService(Faulty):
         if name == "SMS_Site":
             return [{"SiteCode": self.site_code, "SiteName": "Primary", "Version": "5.00.9128.1000"}]
         if name == "SMS_Collection":
-            return [self._collection(one) for one in self.collections.values()]
+            return [self._collection(collection) for collection in self.collections.values()]
         if name == "SMS_FullCollectionMembership":
             return [
-                {"CollectionID": one.id, "ResourceID": member, "Name": self._name(member), "IsDirect": True}
-                for one in self.collections.values()
-                for member in sorted(one.members)
+                {
+                    "CollectionID": collection.id,
+                    "ResourceID": member,
+                    "Name": self._name(member),
+                    "IsDirect": True,
+                }
+                for collection in self.collections.values()
+                for member in sorted(collection.members)
             ]
         if name == "SMS_R_System":
-            return [self._device(one) for one in self.row_of if one not in self.gone]
+            return [self._device(row_of) for row_of in self.row_of if row_of not in self.gone]
         if name == "SMS_Client_ComanagementState":
             return self._states()
         if name == "SMS_CoManagementSettings":
@@ -150,15 +155,15 @@ class AdminService(Faulty):
         METADATA.check(row, "x.SMS_Collection", key)
         return Reply(200, {"value": [row]})
 
-    def _collection(self, one: Collected) -> dict[str, Any]:
+    def _collection(self, collected: Collected) -> dict[str, Any]:
         return {
-            "CollectionID": one.id,
-            "Name": one.name,
-            "CollectionType": one.kind,
-            "MemberCount": len(one.members),
-            "LimitToCollectionID": one.limited_to,
+            "CollectionID": collected.id,
+            "Name": collected.name,
+            "CollectionType": collected.kind,
+            "MemberCount": len(collected.members),
+            "LimitToCollectionID": collected.limited_to,
             "LimitToCollectionName": "",
-            "IsBuiltIn": one.built_in,
+            "IsBuiltIn": collected.built_in,
         }
 
     def _name(self, resource: int) -> str:
@@ -249,16 +254,16 @@ class AdminService(Faulty):
             return _error(404, "ODataParameterReader.ReadAsync was called in the 'ResourceSet' state")
         return Reply(201, {"@odata.context": f"{ROOT}/wmi/$metadata#__PARAMETERS", "ReturnValue": 0})
 
-    def _add(self, one: Collected, rule: dict[str, Any]) -> Reply:
+    def _add(self, collected: Collected, rule: dict[str, Any]) -> Reply:
         resource = rule.get("ResourceID")
-        if rule.get("@odata.type") != "#AdminService.SMS_CollectionRuleDirect" or one.built_in:
+        if rule.get("@odata.type") != "#AdminService.SMS_CollectionRuleDirect" or collected.built_in:
             return _error(400, "not allowed")
         if resource not in self.row_of or resource in self.gone:
             return _error(404, f"no resource {resource}")
-        if resource in one.rules:
+        if resource in collected.rules:
             return _error(400, "the rule exists already")
-        one.rules[resource] = {k: v for k, v in rule.items() if k != "@odata.type"}
-        if one.id == TARGET and resource in self.collections[LIMIT].members:
+        collected.rules[resource] = {k: v for k, v in rule.items() if k != "@odata.type"}
+        if collected.id == TARGET and resource in self.collections[LIMIT].members:
             self.world.enter(self.row_of[resource], self.now())
         return Reply(201, {"@odata.context": f"{ROOT}/wmi/$metadata#__PARAMETERS", "ReturnValue": 0})
 
@@ -268,13 +273,13 @@ class AdminService(Faulty):
         return self.collections[collection].members
 
     def _evaluate(self) -> None:
-        for one in self.collections.values():
-            if one.due is not None and one.due <= self.now():
-                one.due = None
+        for collection in self.collections.values():
+            if collection.due is not None and collection.due <= self.now():
+                collection.due = None
                 allowed = set(self.row_of)
-                if one.limited_to in self.collections and one.limited_to != "SMS00001":
-                    allowed = self.collections[one.limited_to].members
-                one.members = (set(one.rules) & allowed) - self.gone
+                if collection.limited_to in self.collections and collection.limited_to != "SMS00001":
+                    allowed = self.collections[collection.limited_to].members
+                collection.members = (set(collection.rules) & allowed) - self.gone
 
 
 def _error(status: int, text: str) -> Reply:

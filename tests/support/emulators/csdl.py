@@ -37,11 +37,11 @@ class Metadata:
         self._types: dict[str, ET.Element] = {}
         self._actions: dict[str, ET.Element] = {}
         self._known: dict[str, dict[str, str]] = {}
-        for one in root.iter():
-            if one.tag in (f"{EDM}EntityType", f"{EDM}ComplexType", f"{EDM}EnumType"):
-                self._types[one.attrib["Name"]] = one
-            if one.tag == f"{EDM}Action":
-                self._actions.setdefault(one.attrib["Name"], one)
+        for item in root.iter():
+            if item.tag in (f"{EDM}EntityType", f"{EDM}ComplexType", f"{EDM}EnumType"):
+                self._types[item.attrib["Name"]] = item
+            if item.tag == f"{EDM}Action":
+                self._actions.setdefault(item.attrib["Name"], item)
 
     def properties(self, name: str) -> dict[str, str]:
         """Give the properties of a type and of those that it inherits from: name -> type."""
@@ -61,8 +61,8 @@ class Metadata:
         if kind.startswith("Collection("):
             if not isinstance(value, list):
                 raise ContractError(f"{where}: expected a list")
-            for one in value:
-                self.check(one, kind[11:-1], where)
+            for item in value:
+                self.check(item, kind[11:-1], where)
             return
         if kind in CHECKS:
             if not CHECKS[kind](value):
@@ -83,12 +83,12 @@ class Metadata:
         if actual != name and not self._is_kind_of(actual, name):
             raise ContractError(f"{where}: {actual} is no {name}")
         known = self.properties(actual)
-        for key, one in value.items():
+        for key, item in value.items():
             if "@odata." in key:
                 continue
             if key not in known:
                 raise ContractError(f"{where}: {actual} has no property {key}")
-            self.check(one, known[key], f"{where}/{key}")
+            self.check(item, known[key], f"{where}/{key}")
 
     def _is_kind_of(self, name: str, base: str) -> bool:
         parent = (

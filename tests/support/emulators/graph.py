@@ -69,7 +69,7 @@ class Made(Sequence[Any]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [self._make(one) for one in self._keys[place]]
+            return [self._make(key) for key in self._keys[place]]
         return self._make(self._keys[place])
 
 
@@ -84,7 +84,7 @@ class Graph(Faulty):
         super().__init__()
         self.fleet, self.world, self.now, self.page = fleet, world, now, page
         self.tokens = {TOKEN}
-        self.objects = {guid(f"object {one}"): row for row, one in enumerate(fleet.ids.tolist())}
+        self.objects = {guid(f"object {item}"): row for row, item in enumerate(fleet.ids.tolist())}
         self.object_of = list(self.objects)
         self.gone: set[str] = set()
         self.groups = {GROUP: Grouped(GROUP, "Intune Auto Enrollment")}
@@ -111,7 +111,7 @@ class Graph(Faulty):
 
     def is_write(self, asked: Asked) -> bool:
         if asked.path.endswith("/$batch"):
-            return any(self._changes(one["method"], one["url"]) for one in asked.body["requests"])
+            return any(self._changes(item["method"], item["url"]) for item in asked.body["requests"])
         return self._changes(asked.method, asked.path)
 
     @staticmethod
@@ -128,7 +128,7 @@ class Graph(Faulty):
 
     def _batch(self, asked: Asked, base: str) -> Reply:
         items = asked.body.get("requests", [])
-        if not 0 < len(items) <= 20 or len({str(one["id"]).lower() for one in items}) != len(items):
+        if not 0 < len(items) <= 20 or len({str(item["id"]).lower() for item in items}) != len(items):
             return _error(400, "Request_BadRequest", "the batch is malformed")
         answers = []
         for item in items:
@@ -183,10 +183,12 @@ class Graph(Faulty):
             case "GET", ["organization"]:
                 return Reply(200, {"value": [{"id": TENANT, "displayName": "Contoso"}]})
             case "GET", ["devices"]:
-                rows = (self._device(one) for one in self.objects if one not in self.gone)
+                rows = (self._device(item) for item in self.objects if item not in self.gone)
                 return self._list(asked, base, list(rows), "device")
             case "GET", ["groups"]:
-                return self._list(asked, base, [self._group(one) for one in self.groups.values()], "group")
+                return self._list(
+                    asked, base, [self._group(group) for group in self.groups.values()], "group"
+                )
             case "GET", ["groups", one] if one in self.groups:
                 return Reply(200, _selected(self._group(self.groups[one]), asked))
             case "GET", ["groups", one, "members"] if one in self.groups:
@@ -236,28 +238,28 @@ class Graph(Faulty):
             data["@odata.nextLink"] = f"{base}{asked.path}?{query}"
         return Reply(200, data)
 
-    def _device(self, one: str) -> dict[str, Any]:
-        row = self.objects[one]
+    def _device(self, text: str) -> dict[str, Any]:
+        row = self.objects[text]
         return {
             "@odata.type": "#microsoft.graph.device",
-            "id": one,
+            "id": text,
             "deviceId": str(self.fleet.ids[row]),
             "displayName": str(self.fleet.names[row]),
             "trustType": "ServerAd",
             "accountEnabled": True,
         }
 
-    def _group(self, one: Grouped) -> dict[str, Any]:
+    def _group(self, grouped: Grouped) -> dict[str, Any]:
         row = {
-            "id": one.id,
-            "displayName": one.name,
+            "id": grouped.id,
+            "displayName": grouped.name,
             "securityEnabled": True,
             "mailEnabled": False,
             "groupTypes": [],
             "isAssignableToRole": None,
             "onPremisesSyncEnabled": None,
             "membershipRule": None,
-        } | one.extra
+        } | grouped.extra
         METADATA.check(row, "graph.group", "group")
         return row
 
@@ -299,11 +301,11 @@ class Graph(Faulty):
             for row in np.flatnonzero(outcome == Outcome.FAILED).tolist()
         ]
 
-    def _check(self, one: str, body: Any) -> Reply:
+    def _check(self, text: str, body: Any) -> Reply:
         METADATA.check_body("checkMemberGroups", body)
-        if one not in self.objects or one in self.gone:
-            return _missing(one)
-        hits = [g for g in body["groupIds"] if g in self.groups and one in self.groups[g].members]
+        if text not in self.objects or text in self.gone:
+            return _missing(text)
+        hits = [g for g in body["groupIds"] if g in self.groups and text in self.groups[g].members]
         return Reply(200, {"value": hits})
 
     # Writing.
@@ -320,13 +322,13 @@ class Graph(Faulty):
         links = [self._linked(url, base) for url in body["members@odata.bind"]]
         if len(links) > 20:
             return _error(400, "Request_BadRequest", "A resource cannot contain more than 20 link changes.")
-        for one in links:
-            if one not in self.objects or one in self.gone:
-                return _missing(one)
-        if any(one in group.members for one in links):
+        for link in links:
+            if link not in self.objects or link in self.gone:
+                return _missing(link)
+        if any(link in group.members for link in links):
             return _already()
-        for one in links:
-            self._enter(group, one)
+        for link in links:
+            self._enter(group, link)
         return Reply(204)
 
     def _ref(self, group: Grouped, body: Any, base: str) -> Reply:
@@ -338,10 +340,10 @@ class Graph(Faulty):
         self._enter(group, one)
         return Reply(204)
 
-    def _enter(self, group: Grouped, one: str) -> None:
-        group.members[one] = None
+    def _enter(self, group: Grouped, text: str) -> None:
+        group.members[text] = None
         if group.id == GROUP:
-            self.world.enter(self.objects[one], self.now())
+            self.world.enter(self.objects[text], self.now())
 
 
 def _selected(row: dict[str, Any], asked: Asked) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class MachineTime:
             self._now += seconds
             if seconds >= 1:
                 self._now = math.floor(self._now)
-        for alarm in [one for one in self.alarms if one[0] <= self._now]:
+        for alarm in [alarm for alarm in self.alarms if alarm[0] <= self._now]:
             self.alarms.remove(alarm)
             alarm[1]()
 

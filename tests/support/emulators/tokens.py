@@ -75,7 +75,7 @@ class Tokens:
         claims = {"aud": form["client_id"], "iss": f"{base}/v2.0", "sub": "kim", "oid": "kim", "tid": TENANT}
         claims |= {"preferred_username": "kim@example.com", "iat": now, "exp": now + 3600}
         parts = ({"alg": "none"}, claims)
-        texts = [base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts]
+        texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
         return {"refresh_token": REFRESH, "scope": form.get("scope", ""), "id_token": ".".join([*texts, ""])}
 
 

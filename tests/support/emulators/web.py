@@ -259,7 +259,7 @@ class TeamTime(FakeTime):
             self.slept.append(seconds)
             while self._now < end:
                 if self._all_sleep():
-                    self._now = min(one for one in self._until.values() if one > self._now)
+                    self._now = min(_until for _until in self._until.values() if _until > self._now)
                     self._changed.notify_all()
                 else:
                     self._changed.wait(0.001)  # a thread that ends tells nobody
@@ -269,8 +269,8 @@ class TeamTime(FakeTime):
         raise AssertionError("time passes only where somebody sleeps")
 
     def _all_sleep(self) -> bool:
-        team = [one.ident for one in threading.enumerate() if one.name == THREAD_NAME]
-        return all(one is not None and self._until.get(one, 0.0) > self._now for one in team)
+        team = [item.ident for item in threading.enumerate() if item.name == THREAD_NAME]
+        return all(item is not None and self._until.get(item, 0.0) > self._now for item in team)
 
 
 def main() -> None:

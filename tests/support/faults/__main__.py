@@ -21,7 +21,7 @@ from faults.invariants import complaints
 
 def command(*words: object) -> str:
     """Give the line that runs a case again."""
-    return "PYTHONPATH=tests/support python -m faults " + " ".join(str(one) for one in words if one != "")
+    return "PYTHONPATH=tests/support python -m faults " + " ".join(str(word) for word in words if word != "")
 
 
 def case_of(seed: int, kind: str = "") -> Case:
@@ -37,14 +37,14 @@ def one_seed(seed: int, kind: str = "") -> tuple[list[str], Counter[str]]:
     """Run a seed; give the complaints and what went wrong in it."""
     case = case_of(seed, kind)
     found = complaints(case.run())
-    return [f"{one}   [{command('seed', seed, kind)}]" for one in found], case.chances.seen
+    return [f"{item}   [{command('seed', seed, kind)}]" for item in found], case.chances.seen
 
 
 def main() -> int:
     """Run what the arguments name; 1 if an invariant is broken."""
     what, words = sys.argv[1], sys.argv[2:]
     kind = words.pop() if words[-1].isalpha() else ""
-    numbers = [int(one) for one in words]
+    numbers = [int(word) for word in words]
     if what == "seeds":
         return many(*numbers, kind)
     case = case_of(numbers[0], kind) if what == "seed" else SCENARIOS[what](Kills(*numbers))
@@ -67,8 +67,8 @@ def many(first: int, last: int, kind: str = "") -> int:
     for seed in range(first, last):
         found, faults = one_seed(seed, kind)
         seen += faults
-        for one in found:
-            print(one, flush=True)
+        for item in found:
+            print(item, flush=True)
         bad += bool(found)
     print(f"{last - first} seeds, {bad} with violations, {time.perf_counter() - begun:.0f} s")
     print(f"{sum(seen.values())} faults: {dict(seen)}")

@@ -230,7 +230,7 @@ class Session:
             mine = [look for look in world.looks if look.session == self.epoch]
             record.intended_at.append((world.time.true, self.epoch, mine[-1] if mine else None))
             batches = self.journal.batches()
-            open_ones = sum(self.journal.confirmed(one.number) < len(one) for one in batches)
+            open_ones = sum(self.journal.confirmed(batch.number) < len(batch) for batch in batches)
             record.backlog.append(open_ones)
 
 

@@ -86,7 +86,7 @@ def aborted(chances: Chances, shelf: Shelf | None = None) -> Case:
 
     def asked(_now: int) -> Commands:
         journal: Journal = case.shelf.reader()
-        sent = sum(journal.confirmed(one.number) for one in journal.batches())
+        sent = sum(journal.confirmed(batch.number) for batch in journal.batches())
         return Commands(aborted=True, by="Kim") if sent >= 8 else Commands()
 
     case = Case(plan, quiet_world(plan, chances), chances, keep, again=True, asked=asked)

@@ -88,7 +88,7 @@ class Drawn(Chances):
         draw = self._draw
         worst = draw.choice((0.02, 0.1, 0.3, 0.6))
         self.rates = Rates(
-            call={one: draw.uniform(0, worst) for one in ("prepare", "members", "apply", "observe")},
+            call={name: draw.uniform(0, worst) for name in ("prepare", "members", "apply", "observe")},
             kill=draw.choice((0, 0.002, 0.01, 0.03)),
             stall=draw.choice((0, 0, 0.002, 0.01)),
             database=draw.choice((0, 0, 0.003, 0.02)),

@@ -19,10 +19,10 @@ def end_of(record: Record) -> tuple[Any, ...]:
         record.world.by.tolist(),
         list(journal.decisions()),
         [
-            (one.number, one.phase, one.at, one.rows.tolist(), one.adopted.tolist())
-            for one in journal.batches()
+            (batch.number, batch.phase, batch.at, batch.rows.tolist(), batch.adopted.tolist())
+            for batch in journal.batches()
         ],
-        [journal.confirmed(one.number) for one in journal.batches()],
+        [journal.confirmed(batch.number) for batch in journal.batches()],
         ours,
     )
 

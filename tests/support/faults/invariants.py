@@ -75,7 +75,7 @@ def _in_flight(record: Record) -> Complaints:
     for batch, look in _released_at(record):
         assert look.counts is not None
         known = int(look.counts[:, :, Outcome.ENROLLED :].sum())
-        before = sum(len(one) for one in record.journal.batches() if one.number < batch.number)
+        before = sum(len(item) for item in record.journal.batches() if item.number < batch.number)
         if before - known + len(batch) > budgets.in_flight:
             yield f"batch {batch.number}: {before - known + len(batch)} in flight of {budgets.in_flight}"
 
@@ -134,7 +134,7 @@ def _answers(record: Record, batches: dict[int, set[int]]) -> Complaints:
             *applied.adopted.tolist(),
             *applied.rejected.tolist(),
         ]
-        theirs = [int(one) for one in applied.accepted if int(one) not in world.sent_by_us]
+        theirs = [int(accepted) for accepted in applied.accepted if int(accepted) not in world.sent_by_us]
         # After a death nobody can know whether it was we who sent them.
         if theirs and record.sessions == 1:
             yield f"{len(theirs)} members were called ours that we never sent"
@@ -190,7 +190,9 @@ def no_gate_is_skipped(record: Record) -> Complaints:
     """9. A phase begins only after the one before was released, soaked and judged good by the counts of that look."""
     plan, journal = record.plan, record.journal
     for row, look in _begins(record):
-        before = [one for one in range(row.phase) if any(batch.phase == one for batch in journal.batches())]
+        before = [
+            number for number in range(row.phase) if any(batch.phase == number for batch in journal.batches())
+        ]
         if not before:
             continue
         phase = plan.phases[before[-1]]
@@ -248,7 +250,7 @@ INVARIANTS: Sequence[Callable[[Record], Complaints]] = (
 
 def complaints(record: Record) -> list[str]:
     """Everything that is not as it should be, each with the name of its invariant."""
-    return [f"{one.__name__}: {text}" for one in INVARIANTS for text in one(record)]
+    return [f"{invariant.__name__}: {text}" for invariant in INVARIANTS for text in invariant(record)]
 
 
 def _begins(record: Record):  # type: ignore[no-untyped-def]
@@ -287,7 +289,7 @@ def _verdict(record: Record, look, mine: list[Batch], now: int) -> Verdict:  # t
 
 
 def _counts(look, numbers: list[int]):  # type: ignore[no-untyped-def]
-    known = [one for one in numbers if one < len(look.counts)]
+    known = [number for number in numbers if number < len(look.counts)]
     return look.counts[known].sum(axis=0)
 
 
@@ -296,9 +298,9 @@ def _halts(record: Record, look, batch: Batch) -> bool:  # type: ignore[no-untyp
     if look.counts is None:
         return False
     mine = [
-        one.number
-        for one in record.journal.batches()
-        if one.phase == batch.phase and one.number < batch.number
+        item.number
+        for item in record.journal.batches()
+        if item.phase == batch.phase and item.number < batch.number
     ]
     verdict = judge(
         plan.phases[batch.phase].gate,

@@ -18,7 +18,9 @@ class Moment:
         self.point = point
         self._case = case
         owners = (case, case.record, case.world, case.world.time, case.shelf.memory)
-        self._kept = [(one, {name: _copy(value) for name, value in vars(one).items()}) for one in owners]
+        self._kept = [
+            (owner, {name: _copy(value) for name, value in vars(owner).items()}) for owner in owners
+        ]
 
     def return_to(self) -> None:
         """Let everything be as it was, and the executor be dead."""

@@ -46,7 +46,7 @@ class Time:
     def at(self, when: int, act: Callable[[], None]) -> None:
         """Let something happen at a true instant."""
         self.events.append((when, act))
-        self.events.sort(key=lambda one: one[0])
+        self.events.sort(key=lambda event: event[0])
 
     def sleep(self, seconds: float) -> None:
         """Let at least a second pass; what is due on the way happens."""

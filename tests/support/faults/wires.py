@@ -107,7 +107,7 @@ class WireWorld(World):
 
     def enter(self, rows: Sequence[int] | IntArray, who: int) -> None:
         """Others make rows members: in the emulator too."""
-        for row in [int(one) for one in rows if not self.is_member[one]]:
+        for row in [int(row) for row in rows if not self.is_member[row]]:
             if self.kind == "graph":
                 self.emulator.target.members[self.emulator.object_of[row]] = None
             else:
@@ -148,10 +148,10 @@ class WireWorld(World):
             )
             return [self.emulator.row_of[rule["ResourceID"]]] if rule else []
         if asked.path.endswith("/$batch"):
-            bodies = [one.get("body") for one in asked.body["requests"] if one["method"] == "POST"]
+            bodies = [item.get("body") for item in asked.body["requests"] if item["method"] == "POST"]
         else:
             bodies = [asked.body] if asked.method in ("POST", "PATCH") else []
-        return [self.emulator.objects[one] for body in bodies for one in LINK.findall(str(body))]
+        return [self.emulator.objects[match] for body in bodies for match in LINK.findall(str(body))]
 
 
 class WireTime:
