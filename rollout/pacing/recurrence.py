@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dateutil.rrule import rrulestr
+
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 EARLIEST = dt.date(1900, 1, 1)
@@ -192,6 +194,4 @@ def _later(day: dt.date, years: int) -> dt.date:
 
 
 def _library_rule(rule: str, first: dt.date) -> Any:
-    from dateutil.rrule import rrulestr
-
     return rrulestr(rule, dtstart=dt.datetime.combine(first, dt.time()))

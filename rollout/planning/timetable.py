@@ -119,7 +119,7 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
         elif not wave_s and every_s > longest:
             out.append(
                 f"{text}, and no window is open for longer than {format_duration(longest)}: a batch needs several "
-                'windows. For one batch per day at a fixed time, write at = "02:00" in the windows and leave out '
+                'windows. For one batch a day at a fixed time, write at = "02:00" in the windows and leave out '
                 "'from', 'to' and 'every'"
             )
     if wave_s and (

@@ -17,12 +17,14 @@ from rollout.loop.drive import drive, pump
 from rollout.planning.planner import make_plan
 from rollout.policy import Policy
 from rollout.values import HOUR_S, Inventory, Outcome, Plan, State, ceil_of
+from sim.assumptions import assumed
 from sim.clients.draws import traits_of
 from sim.fleet.scaling import scaled_model, scaled_policy
 from sim.model import Model
 from sim.scenario import Targets
 from sim.simulation import world_of
 from sim.tuning.candidates import Candidate, Space, policy_of
+from sim.tuning.exposure import exposed_p90
 from sim.world.directory import SimClock
 from sim.world.journal import MemoryJournal
 
@@ -156,9 +158,6 @@ class Evaluate:
     job: Job
 
     def __call__(self, task: Task) -> Result:
-        from sim.assumptions import assumed
-        from sim.tuning.exposure import exposed_p90
-
         job = self.job
         try:
             plan = job.plan(task.candidate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot, log
 
 import numpy as np
 
@@ -72,7 +73,6 @@ def choose(front: Sequence[Tried], robust: Sequence[Robustness], targets: Target
 
 def _knee(front: Sequence[Tried]) -> Tried:
     """The point nearest to the best of both, each on a scale from the front's best to its worst, in ratios."""
-    from math import hypot, log
 
     def place(values: Sequence[float], value: float) -> float:
         low, high = log(max(min(values), 1e-9)), log(max(max(values), 1e-9))
