@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rollout.api.client import ClientLogResult, check_client_command, read_client_log
+from rollout.api.workloads import flag_lines
 from rollout.cli.options import Json, Verbose
 from rollout.cli.terminal import emit, say, table
 from rollout.client import ClientCommand, Story
@@ -84,8 +85,6 @@ def _sentences(story: Story) -> list[str]:
     if story.enrolled_at is not None:
         out.append(f"enrolled: {iso(story.enrolled_at)}")
     if story.flags is not None:
-        from rollout.api.workloads import flag_lines
-
         found = decode(str(story.flags), story.cap)
         out += flag_lines(found)
         titles = [WORKLOADS[name].title for name in found.at_intune]
