@@ -21,8 +21,8 @@ from rollout.directory.graph import requests as ask
 from rollout.directory.graph.opening import open_tenant
 from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import batch_answers
-from rollout.directory.http.concurrency import NAME
-from rollout.directory.http.credentials import ANEW
+from rollout.directory.http.concurrency import THREAD_NAME
+from rollout.directory.http.credentials import ALWAYS_TRUE_CLAIMS
 from rollout.directory.http.pace import Pace
 from rollout.directory.http.pace import Quota as OurQuota
 from rollout.directory.opening import open_directory
@@ -74,13 +74,13 @@ def test_two_groups_of_a_name_are_refused() -> None:
     """Names need not be unique: an id decides."""
     it = tenant(bare=True, group="")
     it.emulator.groups[guid("other")] = Grouped(guid("other"), "Intune Auto Enrollment")
-    refused(it, "found 2")
+    refused(it, "2 groups are named 'Intune Auto Enrollment'")
 
 
 def test_a_group_that_is_not_there_is_refused() -> None:
     """By id and by name."""
-    refused(tenant(bare=True, group=guid("nothing")), "the tenant has none")
-    refused(tenant(bare=True, group="Nothing"), "found none")
+    refused(tenant(bare=True, group=guid("nothing")), "does not exist")
+    refused(tenant(bare=True, group="Nothing"), "there is no group named")
 
 
 def test_the_wrong_tenant_is_refused() -> None:
@@ -133,7 +133,7 @@ def test_a_workload_is_refused() -> None:
     it = tenant(bare=True)
     plan = replace(it.plan, action="workload:compliance")
     it = tenant(bare=True, plan=plan)
-    refused(it, "moves a ConfigMgr collection")
+    refused(it, "needs a ConfigMgr collection, not a group")
 
 
 # Lists.
@@ -344,9 +344,9 @@ def test_a_deleted_group_is_not_an_empty_one() -> None:
             '{"access_token":{}}',
         ),
         ('Bearer claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ"', '{"access_token":{}}'),
-        ('Bearer claims="!"', ANEW),
-        ('Bearer claims="bm8gSlNPTg=="', ANEW),
-        ("", ANEW),
+        ('Bearer claims="!"', ALWAYS_TRUE_CLAIMS),
+        ('Bearer claims="bm8gSlNPTg=="', ALWAYS_TRUE_CLAIMS),
+        ("", ALWAYS_TRUE_CLAIMS),
     ],
 )
 def test_a_refused_token_is_asked_for_anew_and_not_from_the_cache(header: str, claims: str) -> None:
@@ -490,7 +490,7 @@ def test_trouble_ends_all_that_is_under_way_and_names_whom_it_never_reached() ->
     it.emulator.faults.append(Fault("PATCH", skip=2, lose=True))
     with pytest.raises(OutsideError, match="may have happened") as failed:
         it.directory.apply(0, everybody(it), it.now)
-    assert not [one for one in threading.enumerate() if one.name == NAME]
+    assert not [one for one in threading.enumerate() if one.name == THREAD_NAME]
     arrived = sent_to(it)
     assert 60 <= len(arrived) <= 180
     assert sorted({*arrived, *failed.value.never_sent}) == list(range(200))
@@ -534,7 +534,7 @@ def test_a_tenant_that_wants_one_write_at_a_time_gets_it() -> None:
 def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quota makes the threads wait; the main thread looks after lease and signals, and may end it for all."""
     monkeypatch.setattr("rollout.directory.http.pace.SLACK_S", 0.0)
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.02)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.02)
     clock, looks = LivelyTime(), [0]
     it = tenant(60, chunk=60, clock=clock, in_flight=3, writes=1, writes_window_s=1.5)
 
@@ -547,7 +547,7 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         it.directory.apply(0, everybody(it), it.now)
     sent = len(it.emulator.writes())
-    for one in [one for one in threading.enumerate() if one.name == NAME]:
+    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
         one.join(5)
     assert looks[0] == 8
     assert len(it.emulator.writes()) == sent == 1
@@ -633,7 +633,7 @@ def test_who_is_added_in_the_minute_after_the_look_is_found_by_the_write() -> No
 
 def test_the_lease_is_kept_alive_while_a_look_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches that wait for the tenant: the main thread looks after lease and signals."""
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.02)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.02)
     clock, looks = LivelyTime(), [0]
     it = tenant(60, clock=clock, in_flight=3)
     it.directory._size = 20_000
@@ -647,7 +647,7 @@ def test_the_lease_is_kept_alive_while_a_look_waits(monkeypatch: pytest.MonkeyPa
     it.directory.tenant.transport.pace.hold(1.0)
     with pytest.raises(KeyboardInterrupt):
         it.directory.members(everybody(it))
-    for one in [one for one in threading.enumerate() if one.name == NAME]:
+    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
         one.join(5)
     assert looks[0] == 8
 

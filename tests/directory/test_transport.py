@@ -592,6 +592,9 @@ def test_settings_are_read_and_frozen(tmp_path: Path) -> None:
         '[directory.graph]\ntenant_id = "t"\ncloud = "usgov"\n'
     )
     settings: Any = load_settings(path)
+    assert list(settings) == ["adminservice", "graph"]
+    assert isinstance(settings["adminservice"], AdminServiceSettings)
+    assert isinstance(settings["graph"], GraphSettings)
     assert settings["adminservice"].hosts == ("https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService",)
     assert AdminServiceSettings(hosts=("cm01.corp.example",)).hosts == (
         "https://cm01.corp.example/AdminService",

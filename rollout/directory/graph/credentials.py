@@ -20,13 +20,15 @@ def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Cre
     server = token_server(settings)
     kind = settings.credential
     if kind != "managed_identity" and not client:
-        raise UsageError(f'[directory.graph] client_id: needed with credential = "{kind}", found nothing')
+        raise UsageError(f'[directory.graph] client_id: required with credential = "{kind}"')
     if kind == "secret":
         secret = _secret(environ, CLIENT_SECRET_ENV)
         return identity.ClientSecretCredential(tenant, client, secret, **server)
     if kind == "certificate":
         if not settings.certificate_file:
-            raise UsageError("[directory.graph] certificate_file: expected a PEM or PFX file, found nothing")
+            raise UsageError(
+                '[directory.graph] certificate_file: required with credential = "certificate" (a PEM or PFX file)'
+            )
         password = environ.get(CERTIFICATE_PASSWORD_ENV)
         try:
             return identity.CertificateCredential(
@@ -46,5 +48,5 @@ def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Cre
 def _secret(environ: Mapping[str, str], name: str) -> str:
     secret = environ.get(name, "")
     if not secret:
-        raise UsageError(f"{name}: expected the secret in this environment variable, found nothing")
+        raise UsageError(f"{name} is not set: this environment variable holds the secret")
     return secret

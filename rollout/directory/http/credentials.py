@@ -1,4 +1,4 @@
-"""Who we are: bearer tokens from azure-identity, renewed in time and once more when they are refused."""
+"""Bearer tokens from azure-identity, renewed in time and once when they are refused."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("rollout.directory")
 
 EARLY_S: Final = 300.0
-"""A token is renewed so long before it ends."""
+"""Seconds before its end at which a token is renewed."""
 
-ANEW: Final = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-"""A claim that every token fulfills. Asked for claims, a credential does not give what it keeps in its cache: there
-the token that was refused lives on for an hour."""
+ALWAYS_TRUE_CLAIMS: Final = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+"""Claims that every token satisfies. With claims, a credential does not answer from its cache, where the token that was
+refused would live on for an hour."""
 
 
 class Credential(Protocol):
-    """Whatever gives tokens; azure-identity's classes do."""
+    """A source of tokens, such as azure-identity's classes."""
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """Give a token with `token` and `expires_on` (Unix seconds)."""
@@ -41,18 +41,18 @@ class Credential(Protocol):
 
 
 class Bearer(httpx2.Auth):
-    """Adds the token to each request; after a 401 it takes a fresh one and asks once more.
+    """Adds the token to each request; after a 401 it renews the token and sends once more.
 
-    That is safe for writes too: a request that was not let in has changed nothing.
-    secrets : texts that must not show up in an error, should a token server repeat what it was sent.
+    That is safe for writes too: a request that was rejected has changed nothing.
+    secrets : texts that must not appear in an error, should a token server repeat what it was sent.
     """
 
     def __init__(
         self, credential: Credential, scope: str, clock: Time, secrets: tuple[str, ...] = ()
     ) -> None:
-        # It writes failures with the server's whole answer; ours come without secrets.
+        # azure logs the server's whole answer; our errors contain no secrets.
         logging.getLogger("azure").setLevel(logging.CRITICAL)
-        self._secrets = tuple(one for one in secrets if one)
+        self._secrets = tuple(filter(None, secrets))
         self._credential = credential
         self._scope = scope
         self._clock = clock
@@ -64,12 +64,12 @@ class Bearer(httpx2.Auth):
         return f"Bearer(scope={self._scope!r}, token=********)"
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Send with a token; once more with a fresh one if it is refused."""
+        """Send with a token; once more with a renewed token if it is refused."""
         token = self._fresh("")
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == 401:
-            claims = _challenge(response.headers.get("www-authenticate", "")) or ANEW
+            claims = _challenge(response.headers.get("www-authenticate", "")) or ALWAYS_TRUE_CLAIMS
             request.headers["Authorization"] = f"Bearer {self._fresh(token, claims)}"
             yield request
 
@@ -94,7 +94,7 @@ class Bearer(httpx2.Auth):
 
 
 def _challenge(header: str) -> str:
-    """Read the claims that a service asks of the next token (continuous access evaluation), "" if it asks none."""
+    """Read the claims that a service requires of the next token (continuous access evaluation), "" for none."""
     match = re.search(r'claims="([A-Za-z0-9+/_=-]+)"', header)
     if match is None:
         return ""

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from csv_directory.settings import CsvSettings
+from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.port import Check, Opening, RealDirectory
-from rollout.directory.tally import Tally
 from rollout.errors import OutsideError, RefusedError
 from rollout.values import Applied, Batch, BoolArray, DeviceOutcomes, IntArray, Observation, Plan, Quiet
 
@@ -47,7 +47,7 @@ class CsvDirectory:
         self.notes: list[str] = []
         self._folder, self._opening, self._plan = folder, opening, opening.plan
         self._row_of = {device: row for row, device in enumerate(opening.fleet.ids.tolist())}
-        self._counts = Tally(opening.plan)
+        self._counts = OutcomeCounts(opening.plan)
         self._is_read_only = False
 
     def prepare(self, plan: Plan) -> None:
@@ -82,7 +82,7 @@ class CsvDirectory:
         for device, state, number in self._lines("outcomes.csv"):
             row = self._row_of[device]
             enrolled[row], failed[row], code[row] = state == "enrolled", state == "failed", int(number)
-        return self._counts.look(at, self._inside(), enrolled, failed, code)
+        return self._counts.observe(at, self._inside(), enrolled, failed, code)
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         return again

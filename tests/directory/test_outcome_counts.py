@@ -7,7 +7,7 @@ from building import MONDAY, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.directory.tally import Tally
+from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.values import NOT_RELEASED, Batch, Outcome
 
 N = 12
@@ -42,7 +42,7 @@ def test_counts_are_those_of_plain_counting(
     rejected: np.ndarray,
 ) -> None:  # fmt: skip
     """Any batches, any history of looks: each device has the outcome that a person would give it."""
-    tally = Tally(PLAN)
+    tally = OutcomeCounts(PLAN)
     begun = {number: MONDAY + min(t for n, t in where if n == number) for number, _ in where}
     for number in range(4):
         rows = np.array(
@@ -55,7 +55,7 @@ def test_counts_are_those_of_plain_counting(
     for wait, visible, enrolled, failed in seen:
         at += wait
         history.append((at, visible, enrolled, failed))
-        counted = tally.look(at, visible, enrolled, failed, code)
+        counted = tally.observe(at, visible, enrolled, failed, code)
     for row in range(N):
         past = [(t, bool(v[row]), bool(e[row]), bool(f[row])) for t, v, e, f in history]
         due = None if out[row] else begun[where[row][0]]
@@ -75,7 +75,7 @@ def test_counts_are_those_of_plain_counting(
 def test_nothing_released_counts_nothing() -> None:
     """Before the first batch there is no row of counts."""
     nobody = np.zeros(N, dtype=np.bool_)
-    seen = Tally(PLAN).look(MONDAY, nobody, nobody, nobody, np.zeros(N, dtype=np.int64))
+    seen = OutcomeCounts(PLAN).observe(MONDAY, nobody, nobody, nobody, np.zeros(N, dtype=np.int64))
     assert seen.counts.shape == (0, 3, 5)
     assert seen.failed_codes == {}
 
@@ -83,8 +83,8 @@ def test_nothing_released_counts_nothing() -> None:
 def test_stragglers_are_timed_from_the_batchs_first_instant() -> None:
     """A chunk that was sent late, after lost answers, does not begin its batch anew: a resumed session agrees."""
     nobody, everybody = np.zeros(N, dtype=np.bool_), np.ones(N, dtype=np.bool_)
-    tally = Tally(PLAN)
+    tally = OutcomeCounts(PLAN)
     tally.enter(np.array([0, 1], dtype=np.int32), 0, MONDAY)
     tally.enter(np.array([2], dtype=np.int32), 0, MONDAY + 900)
-    seen = tally.look(MONDAY + 1001, everybody, nobody, nobody, np.zeros(N, dtype=np.int64))
+    seen = tally.observe(MONDAY + 1001, everybody, nobody, nobody, np.zeros(N, dtype=np.int64))
     assert seen.counts.sum(axis=(0, 1)).tolist() == [0, 0, 0, 0, 3]

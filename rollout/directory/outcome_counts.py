@@ -1,4 +1,4 @@
-"""What becomes of each released device, and the counts that the loop sees."""
+"""The outcome of each released device, and the counts that the loop observes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rollout.values import (
 )
 
 
-class Tally:
-    """Outcomes of the released devices of one plan, over the looks of one session.
+class OutcomeCounts:
+    """Outcomes of the released devices of one plan, over the observations of one session.
 
-    A device is counted once it is a visible member, or once the directory refused it; and also without being one if
-    we took it out ourselves: `withdrawn`, (n,) bool.
+    A device is counted once it is a visible member, or once the directory refused it; and also if we took it out
+    ourselves: `withdrawn`, (n,) bool.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -41,28 +41,28 @@ class Tally:
 
     @property
     def released(self) -> BoolArray:
-        """(n,) bool: the devices of all batches so far, half-sent ones included."""
+        """(n,) bool: the devices of all batches so far, half-sent batches included."""
         return np.asarray(self._batch >= 0, dtype=np.bool_)
 
     @property
     def enrolled(self) -> BoolArray:
-        """(n,) bool: enrolled at the last look."""
+        """(n,) bool: enrolled at the last observation."""
         return np.asarray(self._outcome == Outcome.ENROLLED, dtype=np.bool_)
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Take up the batches of earlier sessions."""
+        """Restore the batches of earlier sessions."""
         for batch in batches:
             self.enter(batch.rows, batch.number, batch.at)
 
     def enter(self, rows: IntArray, batch: int, at: int) -> None:
-        """Count `rows` to a batch. Its first instant is the one from which its stragglers are timed."""
+        """Add `rows` to a batch. Its stragglers are timed from its first instant."""
         self._batch[rows] = batch
         self._batch_at.setdefault(batch, at)
 
-    def look(
+    def observe(
         self, at: int, visible: BoolArray, enrolled: BoolArray, failed: BoolArray, code: LongArray
     ) -> Observation:
-        """Count what is seen at `at`.
+        """Count what the directory shows at `at`.
 
         visible, enrolled, failed : (n,) bool, code : (n,) int64 HRESULT, 0 unknown. Enrolled wins over failed.
         A device that never showed an outcome is TIMED_OUT past `straggler_after_s`; it may still enroll.
@@ -76,7 +76,7 @@ class Tally:
         self._heard |= counted & (failed | enrolled)
         late = self._since() + self._plan.straggler_after_s < at
         outcome[(outcome == Outcome.PENDING) & ~self._heard & late] = Outcome.TIMED_OUT
-        # Whom a person took out again is silent too, and must not fill a budget for ever.
+        # A device that a person took out is silent too, and must not fill a budget for ever.
         outcome[released & ~visible & late] = Outcome.TIMED_OUT
         outcome[released & ~visible & self.rejected] = Outcome.REJECTED
         changed = outcome != self._outcome
@@ -104,5 +104,5 @@ class Tally:
         return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last look."""
+        """Give the state of each device at the last observation."""
         return DeviceOutcomes(self._outcome, self._at, self._code)
