@@ -294,7 +294,7 @@ def test_another_seed_or_directory_is_refused(cli: Cli) -> None:
     before = cli("status", "--json").json
     answer = cli("run", "--speed", "max", "--seed", "6")
     assert answer.code == 4
-    assert "begun with --seed 5, found --seed 6; nothing was sent" in answer.err
+    assert "started with --seed 5, not with --seed 6; nothing was sent" in answer.err
     assert cli("status", "--json").json == before
     with open_database("rollout.db") as database:
         database.start_rollout("plan-1", "elsewhere", 5, "1", 0)
@@ -370,13 +370,14 @@ confirmed_pilot_by = "Kim"
 
 CRASH = """
 import sys
-from rollout.cli import main, run
+from rollout.cli import main
+from rollout.executor import running
 from rollout.directory.configmgr.settings import PASSWORD_ENV
 import os
 def broken(*_arguments, **_options):
     secret = os.environ[PASSWORD_ENV]
     raise RuntimeError(f"a bug beside a secret of {len(secret)} letters")
-run.execute = broken
+running.execute = broken
 sys.exit(main(["run", "--speed", "max", "-vv"]))
 """
 

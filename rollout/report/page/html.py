@@ -16,9 +16,6 @@ import re
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
 from rollout.report.assessment import assess, last_observation
 from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
@@ -56,6 +53,10 @@ SECTIONS = (
 
 def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) -> str:
     """Give the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
+    # `status` imports the report's facts and must not wait for a template engine.
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
     pictures = pictures_of(facts) if pictures is None else pictures
     charts = charts_of(pictures)
     scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
