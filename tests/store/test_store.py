@@ -20,7 +20,7 @@ from postgres import fresh_database
 from rollout.errors import DatabaseError, RefusedError, UsageError
 from rollout.store import Database, open_database
 from rollout.store.connection.access import is_wal_safe
-from rollout.store.connection.database_errors import POSTGRES, SQLITE, UNEXPECTED, explanation_of
+from rollout.store.connection.database_errors import POSTGRES, SQLITE, UNEXPECTED, message_of
 from rollout.store.journal.outcomes import nothing_known
 from rollout.values import DeviceOutcomes, Finding, Outcome, Severity, State
 
@@ -285,7 +285,7 @@ def test_every_code_of_sqlite_has_words() -> None:
 
 def test_an_unknown_error_still_has_words() -> None:
     """All other errors of a driver get a general sentence."""
-    assert explanation_of(sqlite3.InterfaceError("odd")) == UNEXPECTED
+    assert message_of(sqlite3.InterfaceError("odd")) == UNEXPECTED
 
 
 def test_bound_values_never_show(path: Path) -> None:
