@@ -3,8 +3,7 @@
     <![LOG[text]LOG]!><time="06:02:40.123-060" date="11-24-2026" component="CoManagementHandler" … >
 
 The text may span several lines. The number after the time is the bias in minutes: UTC = local time + bias.
-Files are UTF-8 or UTF-16, with or without a byte order mark, and may be cut at both ends because the client rolls
-them over.
+Files are UTF-8 or UTF-16, with or without a mark, and may be cut at both ends because the client rolls them over.
 """
 
 from __future__ import annotations

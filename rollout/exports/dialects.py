@@ -59,7 +59,7 @@ class Dialect:
     fields: tuple[Field, ...]
 
 
-def normalise(header: str) -> str:
+def normalize(header: str) -> str:
     """Return a header in the form used for comparison, which ignores case, spaces and the old brand name."""
     text = " ".join(header.strip("\ufeff \t").split()).casefold()
     text = text.replace("azure active directory", "azure ad").replace("azuread", "azure ad")
@@ -143,7 +143,7 @@ def domain_of(address: str) -> str:
 
 
 def _field(key: str, value: Value, *names: str, required: bool = False, filled: bool = False) -> Field:
-    return Field(key, value, tuple(normalise(name) for name in names), required, filled)
+    return Field(key, value, tuple(normalize(name) for name in names), required, filled)
 
 
 def _level(
@@ -153,7 +153,7 @@ def _level(
     required: bool = False,
     before: Callable[[str], str] | None = None,
 ) -> Field:
-    normal = tuple(normalise(name) for name in names)
+    normal = tuple(normalize(name) for name in names)
     return Field(key, Value.LEVEL, normal, required, False, translate, before)
 
 

@@ -21,7 +21,7 @@ from rollout.exports.decoding import (
     refuse,
     shown,
 )
-from rollout.exports.dialects import DIALECTS, Dialect, Field, Kind, Value, normalise
+from rollout.exports.dialects import DIALECTS, Dialect, Field, Kind, Value, normalize
 from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray, texts_at
 
 CHUNK = 1_000
@@ -151,7 +151,7 @@ def _recognise(text: Text) -> _Header:
         line, row = int(lines[0]), rows[0]
         for dialect in DIALECTS:
             known = {name for expected in dialect.fields for name in expected.names}
-            score = sum(normalise(column) in known for column in row)
+            score = sum(normalize(column) in known for column in row)
             if best is None or score > best[0]:
                 best = (score, separator, dialect, line, row)
     if best is None:
@@ -169,7 +169,7 @@ def _recognise(text: Text) -> _Header:
 
 def _places(path: Path, dialect: Dialect, line: int, row: Sequence[str]) -> dict[str, int]:
     """Return the position of each field of the dialect in the header."""
-    normal = [normalise(column) for column in row]
+    normal = [normalize(column) for column in row]
     places: dict[str, int] = {}
     for known in dialect.fields:
         name = next((name for name in known.names if name in normal), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
+from operator import itemgetter
 
 from rollout.files import csv_text
 from rollout.preflight.check import STALE_DAYS, preflight
@@ -60,7 +61,7 @@ def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[Wor
             items.extend(
                 (str(inventory.fleet.names[finding.row]).casefold(), finding.row, step) for step in steps
             )
-    return tuple(item for _, _, item in sorted(items, key=lambda item: item[:2]))
+    return tuple(step for *_, step in sorted(items, key=itemgetter(0, 1)))
 
 
 def _steps(fleet: Fleet, found: Duplicates, rule: str, row: int, reason: str) -> Iterator[WorkItem]:

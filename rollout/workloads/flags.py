@@ -1,8 +1,7 @@
 """A client's workload flags: the text field MDMWorkloads, decoded bit by bit.
 
 Totals are never compared: a site may add bits that nobody has documented. NULL or text means unknown, neither "all"
-nor "none". A client supports only certain bits ("max capabilities 4095" in older logs) and ignores bits above that
-cap.
+nor "none". A client ignores the bits above its cap ("max capabilities 4095" in older logs).
 """
 
 from __future__ import annotations

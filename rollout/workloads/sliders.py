@@ -134,7 +134,7 @@ _ALL = (
     ),
 )
 
-WORKLOADS: Mapping[str, Workload] = MappingProxyType({item.name: item for item in _ALL})
+WORKLOADS: Mapping[str, Workload] = MappingProxyType({workload.name: workload for workload in _ALL})
 """All workloads by name, in the order of their bits."""
 
 AUTOPATCH = ("windows-update", "device-configuration", "office")

@@ -72,7 +72,7 @@ def test_withdraw_without_an_executor_takes_out_at_once(cli: Cli) -> None:
     assert told["withdrawn_at"] >= told["released_at"]
     audit = cli("report", "--audit").out
     assert "Kim  withdraw 2 devices: board" in audit
-    assert "withdrawal: 2 taken out" in audit
+    assert "withdrawal: 2 removed" in audit
     assert audit.count("withdraw 2 devices") == 1
     whole = cli(*RUN, "--json").json
     assert whole["state"] == "finished"

@@ -23,7 +23,7 @@ from rollout.cli import terminal
 from rollout.cli.app import VERBS
 from rollout.errors import UsageError
 from rollout.exports.decoding import ExportError
-from rollout.exports.dialects import DIALECTS, normalise
+from rollout.exports.dialects import DIALECTS, normalize
 from rollout.store import open_database
 from sim.scenario import parse_scenario
 
@@ -310,7 +310,7 @@ def test_every_field_of_an_export(kind: str, tmp_path: Path) -> None:
     for field in HEADERS[kind]:
         texts = (
             [*TAKEN.values(), *REFUSED.values(), "y" * 300]
-            if normalise(field) in known
+            if normalize(field) in known
             else [REFUSED["override"]]
         )
         for text in texts:
@@ -333,7 +333,7 @@ def test_every_field_of_an_export(kind: str, tmp_path: Path) -> None:
     assert [
         refusal
         for refusal in refusals
-        if steering(refusal[1]) or "\n" in refusal[1] or normalise(refusal[0]) not in known
+        if steering(refusal[1]) or "\n" in refusal[1] or normalize(refusal[0]) not in known
     ] == []
 
 

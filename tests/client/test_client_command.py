@@ -26,7 +26,7 @@ def test_the_consoles_command_is_fine() -> None:
 
 
 def test_documented_extras_are_fine() -> None:
-    """Parameters first, then properties: nothing to say."""
+    """Parameters first, then properties: no problem."""
     text = GOOD.replace("CCMHOSTNAME", f"/mp:https://{HOST} /NoCRLCheck CCMHOSTNAME")
     text = text.removesuffix('"') + (
         " AADCLIENTAPPID=aa28e7f1-b88a-43cd-a2e3-f88b257c863b AADRESOURCEURI=https://server SMSMP=mp.example.com"
@@ -37,7 +37,7 @@ def test_documented_extras_are_fine() -> None:
 
 @pytest.mark.parametrize("length", [1024, 1025])
 def test_more_than_1024_characters_fail(length: int) -> None:
-    """1,024 characters pass, one more does not."""
+    """1,024 characters pass, 1,025 do not."""
     text = with_more("SMSMPLIST=" + "m" * (length - len(GOOD) - 11))
     assert len(text) == length
     checked = check_command(text)
@@ -73,7 +73,7 @@ def test_more_than_1024_characters_fail(length: int) -> None:
     ],
 )
 def test_what_fails_is_named(text: str, needle: str) -> None:
-    """Each fault stops the command with a sentence of its own and an action."""
+    """Each fault stops the command, with its own sentence and action."""
     checked = check_command(text)
     assert not checked.usable
     problem = next(problem for problem in checked.problems if needle in problem.sentence)
@@ -94,7 +94,7 @@ def test_what_fails_is_named(text: str, needle: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_odd_is_named_but_may_be_meant(text: str, needle: str, action: str) -> None:
-    """Unknown names and unusual forms are said, and do not stop the command."""
+    """Unknown names and unusual forms are reported, and do not stop the command."""
     checked = check_command(text)
     assert checked.usable
     problem = next(problem for problem in checked.problems if needle in problem.sentence)
@@ -104,7 +104,7 @@ def test_what_is_odd_is_named_but_may_be_meant(text: str, needle: str, action: s
 @given(st.text(max_size=200))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_any_text_is_answered(text: str) -> None:
-    """Whatever is typed gets problems or none, never an exception; without the two properties it is unusable."""
+    """No text raises an exception; without the two properties, the command is unusable."""
     checked = check_command(text)
     assert checked.length == len(text.strip())
     if not checked.value("CCMHOSTNAME") or not checked.value("SMSSITECODE"):

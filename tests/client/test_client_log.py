@@ -27,7 +27,7 @@ def story_of(*texts: str) -> Story:
 
 
 def test_the_example_tells_one_devices_story() -> None:
-    """Out of scope, no MDM address, timer, a time-out, the second try, co-managed, compliance moved."""
+    """Out of scope, no MDM URL, timer, a timeout, the second attempt, co-managed, compliance moved."""
     log = read_log(EXAMPLE)
     story = read_story(log.entries)
     assert (log.broken, log.encoding) == (0, "utf-8")
@@ -57,7 +57,7 @@ def test_every_encoding_gives_the_same_story(encoding: str, tmp_path: Path) -> N
 
 
 def test_a_log_cut_at_both_ends_is_read() -> None:
-    """The client rolls its logs over: half a line at either end is passed over, and counted if it began."""
+    """The client rolls over its logs: half a line at either end is skipped, and counted if its start is there."""
     data = EXAMPLE.read_bytes().decode().encode("utf-16-le")
     log = parse_log(data[101:-40], "x")
     whole = read_log(EXAMPLE)
@@ -85,7 +85,7 @@ def test_a_text_may_run_over_lines() -> None:
     "data", [b"", b"no log at all", b"PK\x03\x04", b'<![LOG[x]LOG]!><time="x">', b"\xff\xfe"]
 )
 def test_what_is_no_log_is_refused_in_one_sentence(data: bytes) -> None:
-    """Exit 2 with what was expected, and where the log lies."""
+    """Exit 2 with what was expected, and where the log is."""
     with pytest.raises(UsageError, match="has no CMTrace lines") as caught:
         parse_log(data, "some.log")
     assert "CoManagementHandler.log" in caught.value.hint
@@ -131,14 +131,14 @@ FAIL = "MDM enrollment failed with error code {} 'text'. Will retry in 15 minute
     ],
 )  # fmt: skip
 def test_the_last_line_that_counts_decides(texts: tuple[str, ...], stage: Stage) -> None:
-    """Each known line moves the device; an enrolled one stays so when it leaves the collection."""
+    """Each known line changes the stage; an enrolled device stays enrolled when it leaves the collection."""
     story = story_of("Processing GET for assignment (x)", *texts)
     assert story.stage is stage
     assert story.next_action
 
 
 def test_a_failure_says_what_to_do() -> None:
-    """The next action is that of the code, whatever the number is written like."""
+    """The next action is that of the code, however it is written."""
     story = story_of(TRY.format(3), FAIL.format("0x80180018"))
     assert story.failure is not None
     assert story.next_action == story.failure.next_action
@@ -146,14 +146,14 @@ def test_a_failure_says_what_to_do() -> None:
 
 
 def test_flags_of_two_policies_are_joined() -> None:
-    """Without the merged value the two are joined bit by bit (inferred); the merged value counts more."""
+    """Without the merged value, the two are combined bit by bit (inferred); the merged value takes precedence."""
     assert story_of("Merging workload flags 1 with 66").flags == 67
-    told = story_of("New merged workloadflags value with co-management max capabilities '4095' is '65'")
-    assert (told.flags, told.cap) == (65, 4095)
+    story = story_of("New merged workloadflags value with co-management max capabilities '4095' is '65'")
+    assert (story.flags, story.cap) == (65, 4095)
 
 
 def test_the_logs_of_workloads_name_the_flags() -> None:
-    """ComplRelayAgent, CIAgent and WUAHandler say which flags they go by; of enrollment they say nothing."""
+    """ComplRelayAgent, CIAgent and WUAHandler log the flags that they use, and nothing about enrollment."""
     story = story_of("Verifying if workload 2 is enabled in workloadFlags 7", "Result of & operation is 2")
     assert story.flags == 7
     assert story.stage is Stage.NOTHING

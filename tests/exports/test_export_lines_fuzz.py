@@ -1,4 +1,4 @@
-"""Whatever stands in the lines of an export, it is imported, checked and planned, or refused in one line."""
+"""Whatever its lines contain, an export is imported, checked and planned, or refused in one line."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ MAKERS: Final = {"entra": entra_row, "configmgr": configmgr_row, "intune": intun
 
 
 def _file(kind: str, rng: random.Random, strange: int) -> bytes:
-    """Give an export of some rows, sorted by name, of which so many cells are strange."""
+    """Return an export of some rows, sorted by name, with this many strange cells."""
     header = list(HEADERS[kind])
     rows = [MAKERS[kind](number) for number in range(1, ROWS + 1)]
     for _ in range(strange):
@@ -116,7 +116,7 @@ def _file(kind: str, rng: random.Random, strange: int) -> bytes:
 
 
 def _through(folder: Path, rng: random.Random) -> str:
-    """Import one to three exports, look them over and plan them."""
+    """Import one to three exports, run preflight and plan."""
     paths = []
     for kind in rng.sample(sorted(HEADERS), rng.choice((1, 2, 2, 3))):
         path = folder / f"{kind}.csv"
@@ -143,7 +143,7 @@ def _try(folder: Path, seed: int, count: int) -> dict[str, int]:
 
 
 def test_strange_lines_are_planned_or_refused_in_a_line(tmp_path: Path) -> None:
-    """A hundred sets of exports; both answers occur."""
+    """A hundred sets of exports; both results occur."""
     counts = _try(tmp_path, 1, 100)
     assert counts["ok"] > 20
     assert counts["refused"] > 5

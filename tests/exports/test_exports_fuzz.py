@@ -1,4 +1,4 @@
-"""Whatever a file holds, reading it gives a fleet or a usage error."""
+"""Reading a file gives a fleet or a usage error, whatever it contains."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _only_usage_errors(content: bytes, **more: object) -> None:
 
 
 def _read_or_refuse(path: Path, **more: object) -> str:
-    """Give how many devices were read, or why none were; any other error goes through."""
+    """Return how many devices were read, or why none were; any other error is raised."""
     try:
         return f"{len(read(path, **more).fleet)} devices"
     except UsageError as error:
@@ -55,7 +55,7 @@ def _read_or_refuse(path: Path, **more: object) -> str:
 @given(st.binary(max_size=400))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
-    """Whatever a file holds, the answer is a fleet or a usage error."""
+    """Any bytes give a fleet or a usage error."""
     _only_usage_errors(content)
 
 
@@ -69,7 +69,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 def test_damaged_exports_are_read_or_refused(
     kind: str, cuts: list[tuple[int, int, bytes]], encoding: str, allow: bool
 ) -> None:
-    """Bytes cut out of a good export and others put in give a fleet or a usage error."""
+    """A good export with bytes removed and inserted gives a fleet or a usage error."""
     content = _text(kind).encode(encoding)
     for at, length, put in cuts:
         at %= len(content) + 1
@@ -85,7 +85,7 @@ def test_damaged_exports_are_read_or_refused(
 )
 @settings(max_examples=400, derandomize=True, deadline=None)
 def test_any_value_in_any_cell_is_read_or_refused(kind: str, place: int, value: str) -> None:
-    """One strange value in one cell of a good export gives a fleet or a usage error."""
+    """A strange value in a cell of a good export gives a fleet or a usage error."""
     header, rows = SAMPLE[kind]
     out = io.StringIO()
     writer = csv.DictWriter(out, header, restval="")

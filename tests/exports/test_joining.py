@@ -1,4 +1,4 @@
-"""Which records are one device, and whose word counts for which column."""
+"""Which records are the same device, and which system takes precedence for which column."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sim.fleet.population import FleetModel, generate
 
 
 def test_files_join_on_the_entra_id(tmp_path: Path) -> None:
-    """Three records with one Entra id are one device, whatever they are called."""
+    """Three records with the same Entra ID are one device, whatever their names."""
     taken = read(
         entra(tmp_path, [entra_row(1)]),
         intune(tmp_path, [intune_row(1, **{"Device name": "OTHER", "Serial number": "S1", "Model": "M"})]),
@@ -50,14 +50,14 @@ def test_files_join_on_the_entra_id(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["as drawn", *ORDERS])
 def test_the_order_of_files_does_not_matter(tmp_path: Path, order: str) -> None:
-    """The fleet is the same whichever export is named first, also where the exports are sorted by name."""
+    """The order of the exports does not change the fleet, even if they are sorted by name."""
     fleet = generate(FleetModel(clients=300), 3, TAKEN).fleet
     paths = write_exports(by_name(fleet, order) if order in ORDERS else fleet, tmp_path)
     assert read(*paths).fleet.digest == read(*reversed(paths)).fleet.digest
 
 
 def test_without_an_id_a_unique_serial_joins_then_a_unique_name(tmp_path: Path) -> None:
-    """The file's note says how many records were joined by what."""
+    """The file's note says how many records were joined by each kind of match."""
     taken = read(
         entra(tmp_path, [entra_row(1), entra_row(2)]),
         intune(tmp_path, [intune_row(1, **{"Serial number": "S1"})]),
@@ -82,7 +82,7 @@ def test_placeholder_serials_join_nothing(tmp_path: Path) -> None:
 
 
 def test_an_ambiguous_name_joins_nothing_and_says_so(tmp_path: Path) -> None:
-    """Two Entra records of a name: the ConfigMgr record stands alone, all three are marked."""
+    """With two Entra records of a name, the ConfigMgr record is not joined, and all three are marked."""
     rows = [entra_row(1, displayName="TWIN"), entra_row(2, displayName="twin"), entra_row(3)]
     taken = read(entra(tmp_path, rows), configmgr(tmp_path, [configmgr_row(5, Name="Twin")]))
     fleet = taken.fleet
@@ -94,7 +94,7 @@ def test_an_ambiguous_name_joins_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 def test_a_registered_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
-    """Dual state is no ambiguity: the ConfigMgr client is on the joined device."""
+    """Dual state is not ambiguous: the ConfigMgr client is on the joined device."""
     rows = [
         entra_row(1, displayName="DUAL", **{"joinType (trustType)": "Workplace"}),
         entra_row(2, displayName="DUAL"),
@@ -104,7 +104,7 @@ def test_a_registered_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> N
 
 
 def test_an_obsolete_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> None:
-    """The current ConfigMgr record joins, the obsolete one keeps a row of its own."""
+    """The current ConfigMgr record is joined, the obsolete record keeps its own row."""
     rows = [configmgr_row(5, Name="PC-1", IsObsolete="True"), configmgr_row(6, Name="PC-1")]
     fleet = read(entra(tmp_path, [entra_row(1)]), configmgr(tmp_path, rows)).fleet
     assert fleet.ids.tolist() == [guid(1), "cm:5"]
@@ -112,7 +112,7 @@ def test_an_obsolete_record_does_not_make_a_name_ambiguous(tmp_path: Path) -> No
 
 
 def test_two_records_with_one_entra_id_keep_the_better_one(tmp_path: Path) -> None:
-    """Of two Intune records the last to check in joins; of two ConfigMgr records the current one."""
+    """Of two Intune records, the last to check in is joined; of two ConfigMgr records, the current one."""
     first = intune_row(1, **{"Device ID": guid(91), "Last check-in": "2026-01-01", "Serial number": "OLD"})
     second = intune_row(1, **{"Device ID": guid(92), "Last check-in": "2026-02-01", "Serial number": "NEW"})
     rows = [configmgr_row(n, AADDeviceID=guid(1), IsObsolete=str(n == 9)) for n in (9, 8, 7)]
@@ -128,7 +128,7 @@ def test_two_records_with_one_entra_id_keep_the_better_one(tmp_path: Path) -> No
 
 
 def test_each_column_comes_from_the_system_that_knows_it_best(tmp_path: Path) -> None:
-    """ConfigMgr tells the OS and its build, Entra the join and the name, Intune the model; then the next one does."""
+    """ConfigMgr determines OS and build, Entra join and name, Intune the model; then the next system does."""
     old = {"operatingSystemVersion": "10.0.1.0", "model": "entra", "userNames": "a@entra.example"}
     rows = [entra_row(1, **old), entra_row(2, **old), entra_row(3, **old)]
     new = {
@@ -152,7 +152,7 @@ def test_each_column_comes_from_the_system_that_knows_it_best(tmp_path: Path) ->
 
 
 def test_records_that_entra_does_not_know_stay(tmp_path: Path) -> None:
-    """Nothing is lost: what joins nothing is a row of its own, and Entra said no to it."""
+    """Nothing is lost: a record without a match gets its own row, and is known not to be in Entra."""
     fleet = read(
         entra(tmp_path, [entra_row(1)]),
         intune(
@@ -167,7 +167,7 @@ def test_records_that_entra_does_not_know_stay(tmp_path: Path) -> None:
 
 
 def test_a_system_without_an_export_is_unknown_and_one_with_says_no(tmp_path: Path) -> None:
-    """Entra alone leaves the client unknown; beside Get-CMDevice a device without record has none."""
+    """With Entra alone the client is unknown; with Get-CMDevice, a device without a record has none."""
     alone = read(entra(tmp_path, [entra_row(1)])).fleet
     assert {name: int(alone.flags[name][0]) for name in ("entra", "client", "intune", "comanaged")} == {
         "entra": 1, "client": -1, "intune": -1, "comanaged": -1,
@@ -185,7 +185,7 @@ def test_pending_is_what_the_registration_says(tmp_path: Path) -> None:
 
 
 def test_halves_of_an_export_are_laid_together_and_must_not_overlap(tmp_path: Path) -> None:
-    """Two Entra files are one list; an id in both is refused with both places."""
+    """Two Entra files form one list; an ID in both is refused, and both places are named."""
     one, two = (
         entra(tmp_path, [entra_row(1)], "one.csv"),
         entra(tmp_path, [entra_row(2), entra_row(3)], "two.csv"),
@@ -198,7 +198,7 @@ def test_halves_of_an_export_are_laid_together_and_must_not_overlap(tmp_path: Pa
 
 
 def test_only_the_domain_of_a_user_is_kept(tmp_path: Path) -> None:
-    """No name of a person gets into the fleet."""
+    """No person's name gets into the fleet."""
     fleet = read(
         entra(tmp_path, [entra_row(1, userNames="kim@Example.com;lee@example.org", registeredOwners="Kim")])
     ).fleet
@@ -212,7 +212,7 @@ JOINS = ("ServerAd", "AzureAd", "Workplace")
 
 @st.composite
 def tenants(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, str]]]:
-    """Three exports over so few names, ids and serials that everything collides."""
+    """Draw three exports with so few names, IDs and serial numbers that everything collides."""
     small = st.integers(1, 4)
     count = st.integers(1, 6)
     first = [
@@ -252,7 +252,7 @@ def tenants(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[dict[str, str]]
 def test_no_record_is_lost_doubled_or_joined_by_chance(
     rows: tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, str]]], random: Random
 ) -> None:
-    """Every record is on exactly one row, ids are unique, and the order of lines changes nothing."""
+    """Every record has exactly one row, IDs are unique, and the order of lines does not matter."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 

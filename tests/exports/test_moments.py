@@ -1,4 +1,4 @@
-"""Dates and flags in the spellings of three consoles."""
+"""Dates and flags as three consoles write them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rollout.exports.moments import DateError, Dates, yes_no
     ],
 )  # fmt: skip
 def test_all_ways_to_write_a_moment_give_it(text: str) -> None:
-    """ISO with and without zone, .NET, en-US, German, Japanese and JSON dates are the same second."""
+    """ISO with and without zone, .NET, en-US, German, Japanese and JSON dates give the same second."""
     assert Dates().seconds(text) == 1_772_636_767
 
 
@@ -29,7 +29,7 @@ def test_all_ways_to_write_a_moment_give_it(text: str) -> None:
      "9999-12-31 23:59:59.0000000", "1/1/0001 12:00:00 AM", "01/01/1980 12:00:00 AM", "/Date(-62135596800000)/"],
 )  # fmt: skip
 def test_placeholders_are_unknown_times(text: str) -> None:
-    """What the systems write for 'never' is unknown, not long ago."""
+    """What the systems write for 'never' is unknown, not a date long ago."""
     assert Dates().seconds(text) == -1
 
 
@@ -47,13 +47,13 @@ def test_placeholders_are_unknown_times(text: str) -> None:
     ],
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
-    """A text that is no date is never turned into one."""
+    """A text that is not a date is never turned into a date."""
     with pytest.raises(DateError):
         Dates().seconds(text)
 
 
 def test_a_date_whose_order_is_not_known_is_refused() -> None:
-    """03/04/2026 without AM or PM could be either month: it is refused until a line settles it."""
+    """03/04/2026 without AM or PM could be either month: it is refused until a line shows the order."""
     dates = Dates()
     with pytest.raises(DateError, match="be confused"):
         dates.seconds("03/04/2026 10:00:00")
@@ -62,7 +62,7 @@ def test_a_date_whose_order_is_not_known_is_refused() -> None:
 
 
 def test_a_column_with_both_orders_is_refused() -> None:
-    """After a month-first date a day-first one contradicts it; nothing is guessed."""
+    """A day-first date after a month-first date is a contradiction; nothing is guessed."""
     dates = Dates()
     dates.seconds("3/4/2026 1:00:00 PM")
     with pytest.raises(DateError, match="the month first"):

@@ -25,7 +25,7 @@ from export_builders import (
 from fleet_files import CONFIGMGR_HEADER, ENTRA_HEADER, INTUNE_HEADER, ORDERS, by_name, write_exports
 
 from rollout.errors import UsageError
-from rollout.exports.dialects import join_of, mdm_of, normalise, os_of
+from rollout.exports.dialects import join_of, mdm_of, normalize, os_of
 from rollout.exports.reading import read_exports
 from sim.fleet.population import FleetModel, generate
 
@@ -37,7 +37,7 @@ from sim.fleet.population import FleetModel, generate
 def test_every_encoding_and_separator_gives_the_same_fleet(
     tmp_path: Path, encoding: str, separator: str
 ) -> None:
-    """An export is the same fleet however it was saved, also with separators and umlauts inside quotes."""
+    """An export gives the same fleet however it was saved, even with separators and umlauts inside quotes."""
     rows = [entra_row(1, displayName="Büro, PC; 7"), entra_row(2, model="Fünf\t5")]
     del rows[1]["model"]
     plain = read(entra(tmp_path, rows, "plain.csv"))
@@ -47,21 +47,21 @@ def test_every_encoding_and_separator_gives_the_same_fleet(
 
 
 def test_utf_16_with_a_mark_is_read_in_either_order(tmp_path: Path) -> None:
-    """Big-endian UTF-16 with its mark is recognised as little-endian is."""
+    """Big-endian UTF-16 with a byte order mark is recognized like little-endian."""
     path = entra(tmp_path, [entra_row(1)])
     path.write_bytes(b"\xfe\xff" + path.read_text().encode("utf-16-be"))
     assert len(read(path).fleet) == 1
 
 
 def test_preambles_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
-    """A #TYPE line, a sep= line and empty lines carry no device and no error."""
+    """A #TYPE line, a sep= line and empty lines are neither devices nor errors."""
     path = entra(tmp_path, [entra_row(1)], first="sep=,\r\n")
     path.write_text(path.read_text() + "\n\n")
     assert len(read(path).fleet) == 1
 
 
 def test_both_brand_names_and_both_header_styles_are_intune(tmp_path: Path) -> None:
-    """The Intune export is known by received and by requested names, with the old brand and the new."""
+    """The Intune export is recognized by received and requested names, with the old and the new brand."""
     received = read(intune(tmp_path, [intune_row(1)])).fleet
     old = tmp_path / "old.csv"
     old.write_text((tmp_path / "intune.csv").read_text().replace("Microsoft Entra", "Azure AD"))
@@ -91,7 +91,7 @@ def test_join_types_are_understood_in_all_spellings(text: str, join: str) -> Non
 
 
 def test_unknown_join_type_is_refused_not_guessed() -> None:
-    """A join type that we never saw is an error, not 'unknown'."""
+    """An unknown join type is an error, not the level 'unknown'."""
     with pytest.raises(ValueError, match="ServerAd"):
         join_of("QuantumJoined")
 
@@ -104,8 +104,8 @@ def test_unknown_join_type_is_refused_not_guessed() -> None:
         ("IPhone", "IPhone"), ("Windows Phone", "Windows Phone"), ("", ""),
     ],
 )  # fmt: skip
-def test_operating_systems_are_told_apart(text: str, os: str) -> None:
-    """A server is never taken for a client, nor a telephone."""
+def test_operating_systems_are_distinguished(text: str, os: str) -> None:
+    """Neither a server nor a phone is ever mistaken for a client."""
     assert os_of(text) == os
 
 
@@ -117,16 +117,16 @@ def test_mdm_names_are_ours_or_stay_as_they_are() -> None:
 
 
 def test_headers_are_compared_without_case_and_brand() -> None:
-    """Two spellings of a header normalise to one, two different headers do not."""
-    assert normalise("\ufeffAzure AD Device ID") == normalise("microsoft entra  device id")
-    assert normalise("Device ID") != normalise("DeviceId")
+    """Two spellings of a header have the same normal form, two different headers do not."""
+    assert normalize("\ufeffAzure AD Device ID") == normalize("microsoft entra  device id")
+    assert normalize("Device ID") != normalize("DeviceId")
 
 
 # All or nothing
 
 
 def test_a_duplicate_id_is_refused_with_both_lines(tmp_path: Path) -> None:
-    """The message names the second line and says where the id was first."""
+    """The message names the second line and says where the ID occurred first."""
     error = refused(entra(tmp_path, [entra_row(1), entra_row(2), entra_row(1)]))
     assert "entra.csv, line 4, column 'deviceId'" in error.message
     assert "first in line 2" in error.message
@@ -134,13 +134,13 @@ def test_a_duplicate_id_is_refused_with_both_lines(tmp_path: Path) -> None:
 
 
 def test_an_id_in_other_case_is_the_same_id(tmp_path: Path) -> None:
-    """Ids differ in case between systems, never in meaning."""
+    """The case of an ID differs between systems, its meaning does not."""
     error = refused(entra(tmp_path, [entra_row(171), entra_row(5, deviceId=guid(171).upper())]))
     assert "line 3" in error.message
 
 
 def test_a_bad_date_is_refused_with_its_place(tmp_path: Path) -> None:
-    """File, line, column, what was found and what was expected are in one line."""
+    """One line names file, line, column, what was found and what was expected."""
     error = refused(entra(tmp_path, [entra_row(1), entra_row(2, approximateLastSignInDateTime="soon")]))
     assert error.message == (
         "entra.csv, line 3, column 'approximateLastSignInDateTime': "
@@ -149,7 +149,7 @@ def test_a_bad_date_is_refused_with_its_place(tmp_path: Path) -> None:
 
 
 def test_several_bad_lines_show_the_first_and_count_the_rest(tmp_path: Path) -> None:
-    """The first bad line is shown in full; all are carried, in order, one a line."""
+    """The first bad line is shown in full; the error has all of them, in order."""
     rows = [entra_row(n, accountEnabled="maybe", deviceId="x" if n % 2 else guid(n)) for n in range(1, 6)]
     error = refused(entra(tmp_path, rows))
     assert "and 4 more; list them with --rejected FILE" in error.message
@@ -158,14 +158,14 @@ def test_several_bad_lines_show_the_first_and_count_the_rest(tmp_path: Path) -> 
 
 
 def test_the_kept_lines_are_capped_and_the_count_is_exact(tmp_path: Path) -> None:
-    """A file of nothing but bad lines keeps 10,000 of them and counts all."""
+    """Of a file with only bad lines, 10,000 are kept and all are counted."""
     error = refused(entra(tmp_path, (entra_row(n, accountEnabled="?") for n in range(12_345))))
     assert (len(error.rejected), error.count) == (10_000, 12_345)
     assert "12,344 more" in error.message
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
-    """A file without a required column says which one, as the console spells it."""
+    """The error about a missing required column names it as the console spells it."""
     path = tmp_path / "few.csv"
     path.write_text(
         "displayName,operatingSystem,deviceId,joinType (trustType),accountEnabled\nPC,Windows,x,ServerAd,True\n"
@@ -174,7 +174,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
 
 
 def test_a_column_twice_is_refused(tmp_path: Path) -> None:
-    """With two columns of a name, none can be trusted."""
+    """With two columns of the same name, neither can be trusted."""
     path = entra(tmp_path, [entra_row(1)])
     path.write_text(path.read_text().replace("systemLabels", "deviceId"))
     assert "2 times" in refused(path).message
@@ -192,7 +192,7 @@ def test_a_column_twice_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes, found: str) -> None:
-    """Each kind of file that is no export gets its own sentence."""
+    """Each kind of file that is not an export gets its own sentence."""
     path = tmp_path / "devices.csv"
     path.write_bytes(content)
     assert found in refused(path).message
@@ -228,7 +228,7 @@ def test_a_quote_in_the_first_row_is_blamed_on_its_line(tmp_path: Path) -> None:
 
 
 def test_a_nul_byte_is_refused_with_its_line(tmp_path: Path) -> None:
-    """A NUL in the middle is damage; its line and place are named."""
+    """A NUL in the middle means damage; its line and position are named."""
     path = entra(tmp_path, [entra_row(1), entra_row(2)])
     path.write_bytes(path.read_bytes().replace(b"PC-2", b"PC\0-2"))
     message = refused(path).message
@@ -237,7 +237,7 @@ def test_a_nul_byte_is_refused_with_its_line(tmp_path: Path) -> None:
 
 
 def test_wrong_encoding_is_refused_with_its_line_and_can_be_given(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 name their line; the right encoding reads them."""
+    """The error about invalid UTF-8 names the line; with the right encoding the file is read."""
     path = entra(tmp_path, [entra_row(1), entra_row(2, displayName="Büro")], encoding="cp1252")
     error = refused(path)
     assert "line 3" in error.message
@@ -247,7 +247,7 @@ def test_wrong_encoding_is_refused_with_its_line_and_can_be_given(tmp_path: Path
 
 @pytest.mark.parametrize("encoding", ["klingon", "rot13", "base64", "", "\0", "utf-16\n"])
 def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
-    """A word that is no text encoding is a usage error, not a traceback."""
+    """An unknown encoding is a usage error, not a traceback."""
     with pytest.raises(UsageError, match="encoding"):
         read(entra(tmp_path, [entra_row(1)]), encoding=encoding)
 
@@ -262,14 +262,14 @@ def test_a_ragged_row_is_refused_with_its_line(tmp_path: Path) -> None:
 
 
 def test_lines_are_counted_through_fields_that_span_lines(tmp_path: Path) -> None:
-    """A field in quotes may hold line ends of every kind; the lines after it keep their numbers."""
+    """A quoted field may contain line breaks of every kind; later lines keep their numbers."""
     rows = [entra_row(1, registeredOwners="a\nb\r\nc\rd"), entra_row(2), entra_row(3, accountEnabled="?")]
     path = entra(tmp_path, rows)
     assert [rejected.line for rejected in refused(path).rejected] == [7]
 
 
 def test_an_unclosed_quote_names_the_line_on_which_it_opens(tmp_path: Path) -> None:
-    """A quotation mark that is never closed is found where it opens, not at the file's end."""
+    """A quotation mark that is never closed is reported where it opens, not at the end of the file."""
     path = entra(tmp_path, [entra_row(1), entra_row(2), entra_row(3)])
     path.write_text(path.read_text().replace("PC-2", '"PC-2'))
     assert "line 3" in refused(path).message
@@ -285,12 +285,12 @@ def test_control_characters_and_overlong_names_are_refused(tmp_path: Path, bad: 
     "bad", ["", "PC-1", guid(1)[:-1], guid(1) + "\n" + guid(2), "0" * 8 + "-0000-0000-0000-" + "0" * 12]
 )
 def test_what_is_no_device_id_is_refused(tmp_path: Path, bad: str) -> None:
-    """An Entra record without a proper id cannot be told from others."""
+    """An Entra record without a valid ID cannot be distinguished from others."""
     assert "column 'deviceId'" in refused(entra(tmp_path, [entra_row(2), entra_row(1, deviceId=bad)])).message
 
 
 def test_shifted_ids_do_not_pass_the_fast_check(tmp_path: Path) -> None:
-    """Two ids whose lengths add up to two right ones are both refused."""
+    """Two IDs whose lengths add up to those of two valid IDs are both refused."""
     rows = [entra_row(1, deviceId=guid(1)[:-1]), entra_row(2, deviceId="0" + guid(2))]
     assert refused(entra(tmp_path, rows)).count == 2
 
@@ -302,7 +302,7 @@ def test_what_is_no_resource_id_is_refused(tmp_path: Path, bad: str) -> None:
 
 
 def test_bad_lines_can_be_left_out(tmp_path: Path) -> None:
-    """With `allow_rejected` the good lines are taken and the bad ones reported."""
+    """With `allow_rejected`, good lines are read and bad lines are reported."""
     rows = [entra_row(1), entra_row(2, accountEnabled="?"), entra_row(3), entra_row(1)]
     taken = read(entra(tmp_path, rows), allow_rejected=True)
     assert taken.fleet.ids.tolist() == [guid(1), guid(3)]
@@ -311,18 +311,18 @@ def test_bad_lines_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_nothing_but_bad_lines_is_refused_even_if_allowed(tmp_path: Path) -> None:
-    """An inventory of nobody is no inventory."""
+    """An inventory without devices is refused."""
     refused(entra(tmp_path, [entra_row(1, accountEnabled="?")]), allow_rejected=True)
 
 
 def test_progress_counts_rows_of_all_files(tmp_path: Path) -> None:
     """Progress only grows and ends at the number of rows read."""
-    told: list[int] = []
+    reported: list[int] = []
     first = entra(tmp_path, (entra_row(n) for n in range(1, 25_001)))
-    read(first, configmgr(tmp_path, [configmgr_row(1)]), progress=told.append)
-    assert told == sorted(told)
-    assert len(told) == 4
-    assert told[2:] == [25_000, 25_001]
+    read(first, configmgr(tmp_path, [configmgr_row(1)]), progress=reported.append)
+    assert reported == sorted(reported)
+    assert len(reported) == 4
+    assert reported[2:] == [25_000, 25_001]
 
 
 def test_no_files_are_a_usage_error() -> None:
@@ -358,7 +358,7 @@ def test_a_generated_fleet_survives_its_exports(tmp_path: Path, order: str) -> N
 
 @pytest.mark.slow
 def test_memory_per_row_is_bounded(tmp_path: Path) -> None:
-    """Reading 60,000 rows instead of 30,000 costs what their columns cost, not what their text does."""
+    """Reading 60,000 rows instead of 30,000 needs the memory of their columns, not of their text."""
     peaks = []
     for n in (30_000, 60_000):
         fleet = generate(FleetModel(clients=n), 1, TAKEN).fleet
@@ -372,7 +372,7 @@ def test_memory_per_row_is_bounded(tmp_path: Path) -> None:
 
 
 def test_the_example_exports_are_read_together() -> None:
-    """The three example files are one fleet; the note says how ConfigMgr's records were joined."""
+    """The three example files give one fleet; the note says how ConfigMgr's records were joined."""
     taken = read(*(DATA / f"{name}-devices.csv" for name in ("intune", "entra", "configmgr")))
     assert [rows for _, _, rows in taken.files] == [14, 99, 94]
     assert len(taken.fleet) == 104
@@ -381,7 +381,7 @@ def test_the_example_exports_are_read_together() -> None:
 
 
 def test_the_example_headers_are_those_of_the_consoles() -> None:
-    """The examples begin as the real exports do, in three encodings."""
+    """The examples begin like the real exports, in three encodings."""
     assert (DATA / "entra-devices.csv").read_text("utf-8").splitlines()[0] == ",".join(ENTRA_HEADER)
     assert (DATA / "intune-devices.csv").read_text("utf-8-sig").splitlines()[0] == ";".join(INTUNE_HEADER)
     second = (DATA / "configmgr-devices.csv").read_text("utf-16").splitlines()[1]

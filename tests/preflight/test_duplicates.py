@@ -23,7 +23,7 @@ CLEAN = Problems(**dict.fromkeys(Problems.model_fields, 0.0))
 
 
 def make_fleet(*devices: dict[str, object]) -> Inventory:
-    """Devices called PC unless said otherwise, hybrid, with the columns given."""
+    """Return hybrid devices with the given columns, named PC by default."""
     inventory = generate(FleetModel(clients=len(devices), problems=CLEAN, comanaged=0.0), 1, TAKEN)
     fleet = inventory.fleet
 
@@ -54,7 +54,7 @@ def fleet_of(*devices: dict[str, object]) -> Fleet:
 
 
 def test_dual_state_is_a_joined_and_a_registered_record_of_a_name() -> None:
-    """The names are compared without case; the records point to each other."""
+    """Names are compared ignoring case; the records refer to each other."""
     found = find_duplicates(fleet_of({"name": "Pc"}, {"name": "pC", "join": "registered"}, {"name": "other"}))
     assert (rows(found.dual_state), rows(found.registered)) == ([0], [1])
     assert found.other.tolist() == [1, 0, -1]
@@ -67,7 +67,7 @@ def test_registered_records_alone_are_no_duplicates() -> None:
 
 
 def test_of_twins_the_one_with_the_configmgr_record_is_kept() -> None:
-    """ConfigMgr's word counts more than a fresher stamp."""
+    """A ConfigMgr record counts more than a later sign-in."""
     found = find_duplicates(
         fleet_of({"last_sign_in": TAKEN}, {"resource_id": 5, "last_sign_in": TAKEN - 40 * DAY_S})
     )
@@ -83,7 +83,7 @@ def test_of_twins_without_configmgr_the_more_active_is_kept() -> None:
 
 
 def test_twins_without_any_difference_are_unclear() -> None:
-    """Nothing is guessed when both stamps are blank or equal."""
+    """Nothing is guessed if both sign-in dates are empty or equal."""
     for stamp in (-1, 500):
         blank = {"last_sign_in": stamp, "last_active": -1}
         found = find_duplicates(fleet_of(blank, blank))
@@ -92,7 +92,7 @@ def test_twins_without_any_difference_are_unclear() -> None:
 
 
 def test_different_serials_are_different_computers() -> None:
-    """Two computers of one name are a warning, not duplicates."""
+    """Two computers with the same name are a warning, not duplicates."""
     found = find_duplicates(fleet_of({"serial": "A"}, {"serial": "B"}))
     assert rows(found.same_name) == [0, 1]
     assert not found.is_extra.any()
@@ -104,7 +104,7 @@ def test_hybrid_and_entra_joined_records_of_a_name_are_no_twins() -> None:
 
 
 def test_of_configmgr_records_the_one_in_use_is_kept() -> None:
-    """The record that joined Entra is in use; among equals the newest is. Obsolete ones do not count."""
+    """The record that matches an Entra device is in use; among equals, the newest. Obsolete records do not count."""
     lone = {"entra": 0, "join": "unknown"}
     found = find_duplicates(fleet_of({"resource_id": 1}, {**lone, "resource_id": 2}))
     assert rows(found.configmgr_extra) == [1]
@@ -115,7 +115,7 @@ def test_of_configmgr_records_the_one_in_use_is_kept() -> None:
 
 
 def test_intune_records_of_a_serial_keep_the_last_to_check_in() -> None:
-    """Under other names too: the serial is the computer."""
+    """Different names do not matter: the serial number identifies the computer."""
     one = {"intune": 1, "serial": "S", "name": "A", "last_sync": 100}
     found = find_duplicates(fleet_of(one, {**one, "name": "B", "last_sync": 200}))
     assert rows(found.intune_extra) == [0]
@@ -123,7 +123,7 @@ def test_intune_records_of_a_serial_keep_the_last_to_check_in() -> None:
 
 
 def test_an_older_record_of_the_same_id_is_extra_unless_it_is_obsolete_anyway() -> None:
-    """Records that lost their Entra id to a better one of the same system point to it; one rule each."""
+    """Records that share their Entra ID with a better record of the same system refer to it; one rule each."""
     fleet = fleet_of(
         {"name": "A"},
         {"name": "B"},
@@ -173,13 +173,13 @@ def test_an_enrolled_record_is_retired_first() -> None:
 
 
 def test_unclear_twins_are_compared_not_deleted() -> None:
-    """Where nothing tells the records apart, a person looks."""
+    """If nothing distinguishes the records, a person must compare them."""
     blank = {"last_sign_in": -1, "last_active": -1}
     assert {item.action for item in worklist(make_fleet(blank, blank))} == {"compare"}
 
 
 def test_the_example_exports_give_a_list_for_each_kind() -> None:
-    """Duplicates, obsolete and stale records of the examples, by name; healthy devices are not in it."""
+    """It has the duplicate, obsolete and stale records of the examples, by name, and no healthy device."""
     inventory = read_exports(
         [DATA / f"{name}-devices.csv" for name in ("entra", "intune", "configmgr")], taken=TAKEN
     )
@@ -203,7 +203,7 @@ def test_the_example_exports_give_a_list_for_each_kind() -> None:
 
 
 def test_no_record_to_keep_is_ever_deleted() -> None:
-    """Over a drawn fleet, what one row keeps no other row disables or deletes."""
+    """In any fleet, a record that one row keeps is not disabled or deleted by another row."""
     model = FleetModel(clients=3000, problems=Problems(twins=0.1, dual_state=0.1, stale=0.1))
     items = worklist(generate(model, 3, TAKEN))
     kept = {item.identifier for item in items if item.action == "keep"}

@@ -1,4 +1,4 @@
-"""Made-up tenants, each with one thing in it: its rule fires on its own device and on no other."""
+"""Fixture tenants, each with a single fault: its rule hits the device with the fault and no other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Tenant:
-    """Three healthy devices, and PC-9 with other cells; a second record of it in Entra; a record in Intune."""
+    """Three healthy devices, and PC-9 with other values, a second record in Entra, or a record in Intune."""
 
     entra: Row = field(default_factory=dict)
     configmgr: Row = field(default_factory=dict)
@@ -52,7 +52,7 @@ def inventory_of(tenant: Tenant, folder: Path) -> Inventory:
 
 
 FOREIGN = {"OS": "iOS", "Device name": "a phone", "Microsoft Entra Device ID": ""}
-"""Intune's export is never empty: a phone stands in it, which is no Windows client (E2-os)."""
+"""Intune's export is never empty: it has a phone, which is not a Windows client (E2-os)."""
 
 OLD = "2026-01-05T00:00:00Z"
 SERVER = {"DeviceOS": "Microsoft Windows NT Advanced Server 10.0", "DeviceOSBuild": "10.0.20348.2700"}
@@ -87,7 +87,7 @@ TENANTS = {
 
 @pytest.mark.parametrize("name", TENANTS)
 def test_a_rule_fires_on_its_own_device_and_on_no_other(name: str, tmp_path: Path) -> None:
-    """The findings about devices are exactly those that are expected; the tenant's are always there, apart."""
+    """The findings about devices are exactly the expected ones; those about the tenant are always present."""
     tenant = TENANTS[name]
     inventory = inventory_of(tenant, tmp_path)
     findings = preflight(inventory)
@@ -104,14 +104,14 @@ def test_a_rule_fires_on_its_own_device_and_on_no_other(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", TENANTS)
 def test_only_the_case_leaves_the_plan(name: str, tmp_path: Path) -> None:
-    """The healthy ones stay, whoever is beside them."""
+    """Healthy devices stay in the plan, whatever the other device is."""
     inventory = inventory_of(TENANTS[name], tmp_path)
     blocked = {str(inventory.fleet.ids[row]) for row in exclusions(preflight(inventory))}
     assert blocked.isdisjoint({guid(number) for number in HEALTHY})
 
 
 def test_a_stale_hybrid_record_is_cleaned_up_on_premises_first(tmp_path: Path) -> None:
-    """Disable, wait, delete, in Active Directory; a blank stamp has no steps at all."""
+    """Disable, wait, delete, in Active Directory; an empty sign-in date has no steps at all."""
     steps = worklist(inventory_of(TENANTS["stale"], tmp_path))
     assert [(step.action, step.system.split(" (")[0]) for step in steps] == [
         ("disable", "Active Directory"),
@@ -132,7 +132,7 @@ def test_a_stale_hybrid_record_is_cleaned_up_on_premises_first(tmp_path: Path) -
     ],
 )
 def test_clouds_have_their_own_hosts_and_flags(name: str, attach: bool, graph: str) -> None:
-    """Only the public cloud (and GCC, which is in it) has nothing that differs; the others name their hosts."""
+    """Only the public cloud (and GCC, which is part of it) has no differences; the others name their hosts."""
     cloud = CLOUDS[name]
     assert cloud.tenant_attach is attach
     assert cloud.graph == f"https://{graph}"

@@ -1,4 +1,4 @@
-"""Who may not go, and why: each rule on its own device, unknown never held against one."""
+"""Preflight: each rule hits its own device, and an unknown value never counts against a device."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def examples() -> Inventory:
 
 
 def healthy(n: int = 5) -> Inventory:
-    """A fleet in which nothing is wrong."""
+    """Return a fleet without faults."""
     return generate(FleetModel(clients=n, problems=CLEAN, comanaged=0.0, never_signed_in=0.0), 1, TAKEN)
 
 
@@ -73,7 +73,7 @@ def changed(
     times: Mapping[str, int] | None = None,
     row: int | None = None,
 ) -> Inventory:
-    """The same fleet with other values in one row, or in all."""
+    """Return the fleet with other values in one row, or in all rows."""
     fleet = inventory.fleet
     rows = slice(None) if row is None else slice(row, row + 1)
     new_flags = {name: column.copy() for name, column in fleet.flags.items()}
@@ -95,11 +95,13 @@ def of_devices(findings: tuple[Finding, ...]) -> set[tuple[str, int]]:
 
 
 def named(inventory: Inventory, rule: str) -> set[str]:
-    return {str(inventory.fleet.names[item.row]) for item in preflight(inventory) if item.rule == rule}
+    return {
+        str(inventory.fleet.names[finding.row]) for finding in preflight(inventory) if finding.rule == rule
+    }
 
 
 def test_each_rule_fires_on_its_own_device_and_on_no_other() -> None:
-    """In the example exports every device rule has a case of its own."""
+    """The example exports have a case for every device rule."""
     findings = preflight(examples())
     hit: dict[str, set[str]] = {}
     for finding in findings:
@@ -110,14 +112,14 @@ def test_each_rule_fires_on_its_own_device_and_on_no_other() -> None:
 
 
 def test_healthy_variants_pass() -> None:
-    """ARM64, LTSC 2021, two users and a blank stamp are no reason to stay behind."""
+    """ARM64, LTSC 2021, two users and an empty sign-in date do not block a device."""
     inventory = examples()
     hit = {str(inventory.fleet.names[row]) for _, row in of_devices(preflight(inventory))}
     assert hit.isdisjoint({"CASE-ARM64", "CASE-LTSC2021", "CASE-TWOUSERS", "CASE-NOSTAMP"})
 
 
 def test_of_two_entra_twins_the_one_with_the_client_stays() -> None:
-    """D2 takes out the record without the ConfigMgr client."""
+    """D2 blocks the record without the ConfigMgr client."""
     inventory = examples()
     rows = [row for row in range(len(inventory.fleet)) if inventory.fleet.names[row] == "CASE-D2"]
     reasons = exclusions(preflight(inventory))
@@ -125,7 +127,7 @@ def test_of_two_entra_twins_the_one_with_the_client_stays() -> None:
 
 
 def test_a_clean_fleet_has_only_the_tenants_findings() -> None:
-    """Without problems only what a person must check is left."""
+    """Without problems, only the checks for a person remain."""
     findings = preflight(healthy())
     assert of_devices(findings) == set()
     assert counts(findings) == {rule.id: 1 for rule in TENANT_RULES}
@@ -178,7 +180,7 @@ def test_one_change_breaks_one_rule(rule: str, change: dict[str, dict[str, int]]
 def test_what_is_unknown_or_just_right_is_not_held_against_a_device(
     change: dict[str, dict[str, int]],
 ) -> None:
-    """Limits are inclusive, blank stamps are not stale, unknown is not no."""
+    """Limits are inclusive, empty dates are not stale, and unknown does not mean no."""
     assert of_devices(preflight(changed(healthy(), row=2, **change))) == set()  # type: ignore[arg-type]
 
 
@@ -195,8 +197,10 @@ def test_what_is_unknown_or_just_right_is_not_held_against_a_device(
     ],
 )
 def test_unknown_is_one_finding_with_its_count(rule: str, change: dict[str, dict[str, int]]) -> None:
-    """What the exports do not say is said once, not once a device."""
-    findings = [item for item in preflight(changed(healthy(50), **change)) if item.rule in DATA_RULES]  # type: ignore[arg-type]
+    """What the exports do not show is reported once, not once per device."""
+    findings = [
+        finding for finding in preflight(changed(healthy(50), **change)) if finding.rule in DATA_RULES
+    ]  # type: ignore[arg-type]
     assert [finding.rule for finding in findings] == [rule]
     assert findings[0].row == -1
     assert findings[0].detail["devices"] == "50"
@@ -204,7 +208,7 @@ def test_unknown_is_one_finding_with_its_count(rule: str, change: dict[str, dict
 
 
 def test_old_exports_are_pointed_out() -> None:
-    """If nobody signed in lately the exports are old, and everything would look stale."""
+    """If no device signed in recently, the exports are old, and every device would seem stale."""
     inventory = healthy()
     old = replace(inventory, taken=TAKEN + 60 * DAY_S)
     assert "M7" in counts(preflight(old))
@@ -241,15 +245,15 @@ def test_findings_come_by_rule_then_row_and_are_the_same_each_time() -> None:
 
 
 def test_every_finding_says_what_to_do() -> None:
-    """Sentence and next action are filled in, with no brace left over."""
-    for item in (*preflight(examples()), *preflight(generate(FleetModel(clients=3000), 4, TAKEN))):
-        assert item.sentence.endswith((".", "?"))
-        assert item.next_action
-        assert "{" not in item.sentence + item.next_action
+    """Sentence and next action are filled in, without a leftover brace."""
+    for finding in (*preflight(examples()), *preflight(generate(FleetModel(clients=3000), 4, TAKEN))):
+        assert finding.sentence.endswith((".", "?"))
+        assert finding.next_action
+        assert "{" not in finding.sentence + finding.next_action
 
 
 def test_braces_in_a_name_stay_what_they_are() -> None:
-    """A device called {os} is data, not a template."""
+    """A device named {os} is data, not a template."""
     inventory = changed(healthy(1), flags={"enabled": 0})
     names = np.array(["{os}{0}"], dtype=np.dtypes.StringDType())
     finding = preflight(replace(inventory, fleet=replace(inventory.fleet, names=names)))[0]
@@ -257,21 +261,21 @@ def test_braces_in_a_name_stay_what_they_are() -> None:
 
 
 def test_a_threshold_below_21_days_is_refused() -> None:
-    """The sign-in stamp is too coarse for less."""
+    """The sign-in date is too coarse for a lower threshold."""
     with pytest.raises(UsageError, match="at least 21, found 20"):
         preflight(healthy(), stale_days=20)
     assert preflight(healthy(), stale_days=21)
 
 
 def test_a_rule_can_be_switched_off_with_a_reason() -> None:
-    """Its findings go, one finding with reason and count takes their place."""
+    """A single finding with reason and count replaces its findings."""
     inventory = changed(healthy(), flags={"enabled": 0})
     findings = preflight(inventory, off={"E6": "We enable them the day before.", "E21": "No manual users."})
     assert exclusions(findings) == {}
-    told = {finding.rule: finding for finding in findings}
-    assert told["E6"].severity is Severity.INFO
-    assert "would apply to 5 devices. Reason: We enable them the day before." in told["E6"].sentence
-    assert "No manual users." in told["E21"].sentence
+    by_rule = {finding.rule: finding for finding in findings}
+    assert by_rule["E6"].severity is Severity.INFO
+    assert "would apply to 5 devices. Reason: We enable them the day before." in by_rule["E6"].sentence
+    assert "No manual users." in by_rule["E21"].sentence
 
 
 @pytest.mark.parametrize(("off", "what"), [({"E99": "why"}, "E99"), ({"E6": "  "}, "no reason")])
@@ -282,17 +286,17 @@ def test_a_rule_is_not_switched_off_by_mistake(off: dict[str, str], what: str) -
 
 
 def test_rule_ids_are_unique() -> None:
-    """An id names one rule."""
+    """Every ID belongs to a single rule."""
     assert len(set(rule_ids())) == len(rule_ids())
 
 
 def test_devices_that_need_a_gateway_are_counted_apart() -> None:
-    """Devices without client in Intune size the gateway; without any of them it is not needed."""
+    """Devices in Intune without a client determine the gateway's size; without any, none is needed."""
     assert "needed only for clients on the internet" in next(
-        item.sentence for item in preflight(healthy()) if item.rule == "E20"
+        finding.sentence for finding in preflight(healthy()) if finding.rule == "E20"
     )
     path_two = changed(healthy(50), flags={"client": 0, "intune": 1}, factors={"join": "entra"})
-    finding = next(item for item in preflight(path_two) if item.rule == "E20")
+    finding = next(finding for finding in preflight(path_two) if finding.rule == "E20")
     assert "without a ConfigMgr client: 50 (E1-path2)." in finding.sentence
     assert "1 A2_v2 or 1 A4_v2" in finding.next_action
 
@@ -308,7 +312,7 @@ def test_devices_that_need_a_gateway_are_counted_apart() -> None:
     ],
 )
 def test_gateways_are_sized_by_their_documented_capacity(clients: int, words: str) -> None:
-    """6,000 or 10,000 clients an instance, 16 instances a gateway."""
+    """6,000 or 10,000 clients per instance, 16 instances per gateway."""
     assert gateways_for(clients) == words
 
 
@@ -318,14 +322,14 @@ def test_gateways_are_sized_by_their_documented_capacity(clients: int, words: st
      ("10.0.0.0", -1), ("0.0.0.0", -1), ("10.0.٣", -1), ("10.0.999999999999", -1)],
 )  # fmt: skip
 def test_builds_are_read_from_versions(version: str, build: int) -> None:
-    """Anything that is no version is unknown; Windows 7 and 8 are older than all."""
+    """Anything but a version is unknown; Windows 7 and 8 are older than every build."""
     assert build_of(version) == build
 
 
 @given(st.integers(0, 10_000), st.integers(1, 400))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_a_device_with_a_problem_never_stays_silently(seed: int, n: int) -> None:
-    """Whatever fleet is drawn: who is blocked has a reason, and who is healthy has none."""
+    """In any fleet, every blocked device has a reason, and no healthy device has one."""
     model = FleetModel(clients=n, problems=Problems(**dict.fromkeys(Problems.model_fields, 0.06)))
     inventory = generate(model, seed, TAKEN)
     fleet: Fleet = inventory.fleet

@@ -1,4 +1,4 @@
-"""Two executors: one has the lease, the other changes nothing, also after a long stall."""
+"""Two executors: the holder of the lease writes, the other changes nothing, even after a long stall."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def take(database: Database, owner: str, wall: Wall) -> SqlJournal:
 
 
 def test_a_taken_lease_names_its_holder(database: Database, wall: Wall) -> None:
-    """The second executor is told who has the lease since when, and changes nothing."""
+    """The error names the holder and since when it holds the lease; nothing is changed."""
     take(database, "anna's server:11", wall)
     wall.at += 59
     with pytest.raises(
@@ -56,7 +56,7 @@ def test_a_taken_lease_names_its_holder(database: Database, wall: Wall) -> None:
 
 
 def test_a_released_lease_is_free_at_once(database: Database, wall: Wall) -> None:
-    """Whoever ends gives the lease back, and the next one need not wait."""
+    """An executor that ends releases the lease, and the next executor need not wait."""
     with take(database, "first", wall):
         pass
     second = take(database, "second", wall)
@@ -65,7 +65,7 @@ def test_a_released_lease_is_free_at_once(database: Database, wall: Wall) -> Non
 
 
 def test_a_lease_ends_by_itself(database: Database, wall: Wall) -> None:
-    """An executor that was not heard of for the lease's time is overtaken."""
+    """An executor that is silent for the duration of the lease loses it to another."""
     take(database, "first", wall)
     wall.at += 60
     take(database, "second", wall).check()
@@ -80,22 +80,24 @@ def outcomes() -> DeviceOutcomes:
 
 
 WRITES: dict[str, Callable[[SqlJournal], object]] = {
-    "intend": lambda item: item.intend(build.progress(1), build.row(1), None, build.point(1)),
-    "release": lambda item: item.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
-    "observe": lambda item: (item.observe(build.point(1)), item.heartbeat()),
-    "confirm": lambda item: item.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
-    "cancel": lambda item: item.cancel(0, AT, "why not"),
-    "session": lambda item: item.session(AT, "note", "text"),
-    "heartbeat": lambda item: item.heartbeat(),
-    "check": lambda item: item.check(),
-    "commands": lambda item: item.commands(),
-    "save_outcomes": lambda item: item.save_outcomes(outcomes()),
+    "intend": lambda journal: journal.intend(build.progress(1), build.row(1), None, build.point(1)),
+    "release": lambda journal: journal.intend(
+        build.progress(1, 2), build.row(1), build.batch(1), build.point(1)
+    ),
+    "observe": lambda journal: (journal.observe(build.point(1)), journal.heartbeat()),
+    "confirm": lambda journal: journal.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
+    "cancel": lambda journal: journal.cancel(0, AT, "why not"),
+    "session": lambda journal: journal.session(AT, "note", "text"),
+    "heartbeat": lambda journal: journal.heartbeat(),
+    "check": lambda journal: journal.check(),
+    "commands": lambda journal: journal.commands(),
+    "save_outcomes": lambda journal: journal.save_outcomes(outcomes()),
 }
 
 
 @pytest.mark.parametrize("name", WRITES)
 def test_an_old_holder_writes_nothing(tmp_path: Path, wall: Wall, name: str) -> None:
-    """After a stall past its lease, an executor that was overtaken gets an error and leaves no trace."""
+    """After a stall past its lease, an executor that lost it gets an error and leaves no trace."""
     with filled(tmp_path / "a.db") as database:
         stalled = take(database, "first", wall)
         batch = build.batch(0)
@@ -111,7 +113,7 @@ def test_an_old_holder_writes_nothing(tmp_path: Path, wall: Wall, name: str) -> 
 
 
 def contents(path: Path) -> list[str]:
-    """Everything in a database, as SQL."""
+    """Return everything in a database, as SQL."""
     import contextlib
     import sqlite3
 
@@ -120,7 +122,7 @@ def contents(path: Path) -> list[str]:
 
 
 def test_an_old_holder_writes_nothing_on_a_server(wall: Wall) -> None:
-    """The same on PostgreSQL, for all writes one after the other."""
+    """The same on PostgreSQL, for all writes in turn."""
     with filled(fresh_database()) as database:
         stalled = take(database, "first", wall)
         batch = build.batch(0)
@@ -138,7 +140,7 @@ def test_an_old_holder_writes_nothing_on_a_server(wall: Wall) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(WRITES) - {"check", "commands"}))
 def test_each_write_renews_the_lease(tmp_path: Path, wall: Wall, name: str) -> None:
-    """Whoever writes is alive: the lease is renewed by it."""
+    """Every write renews the lease."""
     with filled(tmp_path / "a.db") as database:
         journal = take(database, "first", wall)
         batch = build.batch(0)
@@ -149,7 +151,7 @@ def test_each_write_renews_the_lease(tmp_path: Path, wall: Wall, name: str) -> N
 
 
 def test_a_check_leaves_time_to_send(database: Database, wall: Wall) -> None:
-    """After a check nobody can take over for half the lease's time."""
+    """After a check, no executor can take over for half the lease's time."""
     journal = take(database, "first", wall)
     for _ in range(20):
         wall.at += 25
@@ -158,7 +160,7 @@ def test_a_check_leaves_time_to_send(database: Database, wall: Wall) -> None:
 
 
 def test_what_is_left_of_a_lease_is_known_without_asking(database: Database, wall: Wall) -> None:
-    """From the last renewal on, and nothing is left once it is over."""
+    """The time counts from the last renewal, and is used up when the lease is over."""
     journal = take(database, "first", wall)
     assert 59 <= journal.held_s() <= 60
     wall.at += 25
@@ -172,7 +174,7 @@ def test_what_is_left_of_a_lease_is_known_without_asking(database: Database, wal
 
 
 class Leased(FakeTime):
-    """Clocks under a lease of which `left` seconds are left."""
+    """Clocks while `left` seconds of a lease remain."""
 
     left = 12.0
 
@@ -181,7 +183,7 @@ class Leased(FakeTime):
 
 
 def test_a_write_gets_no_more_time_than_the_lease_has_left() -> None:
-    """Patience beyond the lease is cut; once it is over nothing goes out. Reading needs no lease."""
+    """Waiting is cut to the lease; once it is over, nothing is sent. Reading needs no lease."""
     asked: list[tuple[str, float, float]] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -211,7 +213,7 @@ def test_a_write_gets_no_more_time_than_the_lease_has_left() -> None:
 
 
 def test_an_overdue_holder_goes_on_if_nobody_came(database: Database, wall: Wall) -> None:
-    """A lease that ended is still its holder's until another one takes it."""
+    """An expired lease stays with its holder until another executor takes it."""
     journal = take(database, "first", wall)
     wall.at += 3600
     journal.check()
@@ -221,7 +223,7 @@ def test_an_overdue_holder_goes_on_if_nobody_came(database: Database, wall: Wall
 
 
 def test_a_person_may_take_the_lease_away(database: Database, wall: Wall) -> None:
-    """A lease that was taken away by hand is free, and its holder changes nothing any more."""
+    """A lease that a person released is free, and its former holder can no longer change anything."""
     journal = take(database, "first", wall)
     assert database.release_lease("run-1", "anna", AT)
     assert not database.release_lease("run-1", "anna", AT)
@@ -232,7 +234,7 @@ def test_a_person_may_take_the_lease_away(database: Database, wall: Wall) -> Non
 
 
 def test_commands_come_between_writes(database: Database, wall: Wall) -> None:
-    """A command of another process takes effect at the next look, and the holder's next write goes on after it."""
+    """A command of another process takes effect at the next read, and the holder's next write follows it."""
     journal = take(database, "first", wall)
     journal.session(AT, "note", "before")
     database.command("run-1", "pause", "anna", "help desk is full", AT)
@@ -276,7 +278,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(acts=ACTS)
 def test_only_the_last_taker_ever_writes(shared: Database, acts: list[tuple[int, str]]) -> None:
-    """However three executors stall and come back, a write succeeds only for the last who took the lease."""
+    """However three executors stall and return, only the one that took the lease last can write."""
     wall = Wall()
     run = shared.start_rollout("plan-1", str((len(shared.rollouts()), acts)), 1, "max", AT)
     holders: list[SqlJournal | None] = [None, None, None]
@@ -324,7 +326,7 @@ else:
 
 @pytest.mark.skipif(not mark_of_this_process(), reason="this system has no /proc to tell dead processes by")
 def test_a_killed_holder_need_not_be_waited_for(tmp_path: Path) -> None:
-    """On the same machine a killed executor's lease is taken at once, a living one's is not."""
+    """On the same machine, a killed executor's lease can be taken immediately, a living executor's cannot."""
     with filled(tmp_path / "a.db") as database:
         process = child(HOLDER, str(tmp_path / "a.db"), "600")
         wait_for(process, "ready")
@@ -338,7 +340,7 @@ def test_a_killed_holder_need_not_be_waited_for(tmp_path: Path) -> None:
 
 
 def test_marks_of_other_machines_say_nothing() -> None:
-    """A process is called dead only on the boot and in the namespace where it would be seen."""
+    """A process counts as dead only on the boot and in the namespace in which it would be visible."""
     mark = mark_of_this_process()
     assert not is_surely_dead(mark)
     assert not is_surely_dead("")
@@ -351,7 +353,7 @@ def test_marks_of_other_machines_say_nothing() -> None:
 
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_stopped_executor_writes_nothing_when_it_wakes(kind: str, tmp_path: Path) -> None:
-    """SIGSTOP past the lease, another takes over, SIGCONT: the first one writes nothing."""
+    """SIGSTOP past the lease, another executor takes over, SIGCONT: the first writes nothing."""
     place = place_of(kind, tmp_path)
     with filled(place) as database:
         process = child(HOLDER, place, "1")
@@ -400,7 +402,7 @@ def contend(place: str, each: int) -> None:
 
 @pytest.mark.parametrize("kind", PLACES)
 def test_contending_writers_lose_nothing(kind: str, tmp_path: Path) -> None:
-    """Two processes that write at once lose no row, and the chain holds."""
+    """Two processes that write at the same time lose no row, and the chain stays intact."""
     contend(place_of(kind, tmp_path), 100)
 
 
@@ -417,7 +419,7 @@ while True:
 
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_busy_executor_lets_commands_in(kind: str, tmp_path: Path) -> None:
-    """While an executor writes without a pause, a command of a person is in within moments, every time."""
+    """While an executor writes without pause, a person's command is always recorded within moments."""
     place = place_of(kind, tmp_path)
     with filled(place) as database:
         process = child(BUSY, place)
@@ -439,7 +441,7 @@ def test_a_thousand_contended_writes_lose_nothing(kind: str, tmp_path: Path) -> 
 
 
 def test_two_who_begin_at_once_get_one_rollout(tmp_path: Path) -> None:
-    """A plan and a directory have one rollout, whoever asks and however often."""
+    """There is one rollout per plan and directory, however often it is started and by which process."""
     with filled(tmp_path / "a.db") as one, open_database(str(tmp_path / "a.db")) as other:
         assert one.start_rollout("plan-1", "embedded", 1, "max", AT) == "run-1"
         assert other.start_rollout("plan-1", "embedded", 2, "1", AT + 9) == "run-1"

@@ -1,4 +1,4 @@
-"""A process that cannot be seen is not a dead one: /proc mounted with hidepid shows nobody else's processes."""
+"""An invisible process is not a dead process: /proc mounted with hidepid hides other users' processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 @pytest.fixture(autouse=True)
 def _hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A /proc that shows our own process only."""
+    """A /proc that shows only our own process."""
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     (tmp_path / "sys/kernel/random/boot_id").write_text(boot, encoding="ascii")

@@ -1,4 +1,4 @@
-"""By which clock a lease ends where executors are on several machines."""
+"""The clock that ends a lease when executors run on several machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVER = 1_800_000_000.0
 
 
 class Machine:
-    """A server and a machine whose clocks are apart: by ten hours, and by what a test sets."""
+    """A server and a machine whose clocks differ by ten hours and by what a test sets."""
 
     def __init__(self) -> None:
         self.passed, self.set_by, self.slept, self.asked = 0.0, -36_000.0, 0.0, 0
@@ -45,7 +45,7 @@ def _clock(machine: Machine) -> ServerTime:
 
 
 def test_the_servers_time_counts(machine: Machine, clock: ServerTime) -> None:
-    """A machine that is ten hours late knows the server's time, and carries it on without asking."""
+    """A machine that is ten hours slow knows the server's time, and extrapolates it without asking."""
     machine.passed = 40.0
     assert clock.now() == clock.carried() == SERVER + 40
     assert machine.asked == 1
@@ -53,7 +53,7 @@ def test_the_servers_time_counts(machine: Machine, clock: ServerTime) -> None:
 
 @pytest.mark.parametrize("jump", [-86_400.0, -60.0, 60.0, 86_400.0])
 def test_a_clock_that_was_set_is_noticed(machine: Machine, clock: ServerTime, jump: float) -> None:
-    """By the other one: the server is asked again."""
+    """The other clock reveals it: the server is asked again."""
     machine.passed += 5
     machine.set_by += jump
     assert clock.now() == SERVER + 5
@@ -61,7 +61,7 @@ def test_a_clock_that_was_set_is_noticed(machine: Machine, clock: ServerTime, ju
 
 
 def test_a_machine_that_slept_does_not_think_that_no_time_passed(machine: Machine, clock: ServerTime) -> None:
-    """Its steady clock stood still; without asking, the wall's passed time counts."""
+    """Its steady clock stopped; without asking, the time that passed on the wall clock counts."""
     machine.passed, machine.slept = 600.0, 590.0
     assert clock.carried() == SERVER + 600
     assert clock.now() == SERVER + 600
@@ -89,7 +89,7 @@ def test_a_database_tells_its_time(database: Database) -> None:
 def test_a_machine_that_is_an_hour_fast_takes_no_lease(
     database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the database is a server, its clock decides; a file is on one machine, whose clock it is."""
+    """With a database server, its clock decides; with a file, the clock of its machine."""
     database.journal("run-1", owner="first")
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)

@@ -1,4 +1,4 @@
-"""The database: what is refused, what survives, what is verified."""
+"""The database: what it refuses, what survives, what it verifies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from postgres import fresh_database
 from rollout.errors import DatabaseError, RefusedError, UsageError
 from rollout.store import Database, open_database
 from rollout.store.connection.access import is_wal_safe
-from rollout.store.connection.database_errors import POSTGRES, SQLITE, UNEXPECTED, explanation_of
+from rollout.store.connection.database_errors import POSTGRES, SQLITE, UNEXPECTED, message_of
 from rollout.store.journal.outcomes import nothing_known
 from rollout.values import DeviceOutcomes, Finding, Outcome, Severity, State
 
@@ -42,7 +42,7 @@ def _database(request: pytest.FixtureRequest, path: Path) -> Iterator[Database]:
 
 
 def test_a_missing_database_is_made_only_if_asked_for(path: Path) -> None:
-    """Without `create` nothing is made."""
+    """Without `create`, nothing is created."""
     assert "no rollout database at" in refused(path, create=False).message
     assert not path.exists()
     open_database(str(path)).close()
@@ -50,7 +50,7 @@ def test_a_missing_database_is_made_only_if_asked_for(path: Path) -> None:
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path, path: Path) -> None:
-    """A directory, a text, another program's database and a missing folder are named as what they are."""
+    """A directory, a text file, another program's database and a missing folder each get their own sentence."""
     assert "is a directory" in refused(tmp_path).message
     assert "the folder of database" in refused(tmp_path / "no" / "rollout.db").message
     path.write_text("Device ID,Device name\n")
@@ -62,14 +62,14 @@ def test_what_is_no_database_is_refused(tmp_path: Path, path: Path) -> None:
 
 
 def test_an_empty_file_becomes_a_database(path: Path) -> None:
-    """A file of no bytes is what a killed creation may leave."""
+    """An empty file may be left by a creation that was killed."""
     path.touch()
     with open_database(str(path)) as database:
         assert not database.has_plans()
 
 
 def test_an_unknown_kind_of_database_is_a_usage_error() -> None:
-    """A URL of another system or of no sense says what is supported, and shows no password."""
+    """The error about an unsupported or invalid URL says what is supported and shows no password."""
     for url in ("mysql://u:secret@h/d", "sqlite://", "postgresql+psycopg://u:secret@h:port/d"):
         with pytest.raises(UsageError) as caught:
             open_database(url)
@@ -85,7 +85,7 @@ def test_an_unreachable_server_is_one_line_without_the_password() -> None:
 
 
 def test_a_newer_database_is_refused(path: Path) -> None:
-    """A database of a later version is left alone."""
+    """A database of a later version is not changed."""
     filled(path).close()
     with raw(path) as connection:
         connection.execute("UPDATE rollout_schema SET version_num = 'rollout_9999'")
@@ -98,7 +98,7 @@ def test_a_newer_database_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["1a2b3c4d", "", "rollout_1"])
 def test_another_lineage_is_refused(path: Path, version: str) -> None:
-    """A version that this program never had is another program's."""
+    """A version that rollout never had belongs to another program."""
     filled(path).close()
     with raw(path) as connection:
         connection.execute("UPDATE rollout_schema SET version_num = ?", (version,))
@@ -109,8 +109,8 @@ def test_the_write_ahead_log_is_used_only_where_it_is_safe() -> None:
     """The WAL-reset bug was fixed in 3.51.3, 3.50.7 and 3.44.6."""
     safe = [(3, 51, 3), (3, 52, 0), (4, 0, 0), (3, 50, 7), (3, 50, 9), (3, 44, 6)]
     unsafe = [(3, 51, 2), (3, 51, 0), (3, 50, 6), (3, 44, 5), (3, 45, 9), (3, 40, 1), (3, 49, 99)]
-    assert all(is_wal_safe(item) for item in safe)
-    assert not any(is_wal_safe(item) for item in unsafe)
+    assert all(is_wal_safe(version) for version in safe)
+    assert not any(is_wal_safe(version) for version in unsafe)
 
 
 def test_transactions_are_durable_and_immediate(path: Path) -> None:
@@ -126,7 +126,7 @@ def test_transactions_are_durable_and_immediate(path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
 
 
-# What is kept
+# What is stored
 
 
 def test_values_come_back_as_they_were(database: Database) -> None:
@@ -156,7 +156,7 @@ def test_values_come_back_as_they_were(database: Database) -> None:
 
 
 def test_ids_are_found_by_name_prefix_or_default(database: Database) -> None:
-    """None is the latest; an unknown, short or ambiguous key says what exists."""
+    """None means the latest; the error about an unknown, short or ambiguous key names what exists."""
     inventory = make_inventory(100)
     digest = database.plan("plan-1").digest
     other = database.add_plan(plan_for(inventory, "other"), "inv-1")
@@ -179,7 +179,7 @@ def test_ids_are_found_by_name_prefix_or_default(database: Database) -> None:
 
 
 def test_an_ambiguous_digest_names_its_plans(database: Database) -> None:
-    """Two plans whose digests begin alike are both named."""
+    """Two plans whose digests start the same are both named."""
     from rollout.store.vault import PLAN
 
     inventory = make_inventory(100)
@@ -192,7 +192,7 @@ def test_an_ambiguous_digest_names_its_plans(database: Database) -> None:
 
 
 def test_an_empty_database_says_what_comes_first(path: Path) -> None:
-    """Where nothing exists the hint names the command that makes the first."""
+    """If nothing exists, the hint names the command that creates the first."""
     with open_database(str(path)) as database:
         for look, command in (
             (database.inventory, "rollout inventory"),
@@ -205,14 +205,14 @@ def test_an_empty_database_says_what_comes_first(path: Path) -> None:
 
 
 def test_a_plan_of_another_inventory_is_refused(database: Database) -> None:
-    """A plan is kept only with the inventory that it was made from."""
+    """A plan is stored only with the inventory that it was made from."""
     database.add_inventory(make_inventory(90))
     with pytest.raises(RefusedError, match="was made from inventory"):
         database.add_plan(plan_for(make_inventory(100), "other"), "inv-2")
 
 
 def test_outcomes_are_written_when_they_change(database: Database) -> None:
-    """Only changed devices are written, and the next executor knows what is written."""
+    """Only changed devices are written, and the next executor knows what was written."""
     with database.journal("run-1", owner="a", now=Wall()) as journal:
         known = nothing_known(100)
         assert journal.save_outcomes(known) == 0
@@ -229,7 +229,7 @@ def test_outcomes_are_written_when_they_change(database: Database) -> None:
 
 
 def test_the_directorys_memory_is_kept_in_order(database: Database) -> None:
-    """Additions come back in order with their instants, apart from the journal."""
+    """Additions are read in order with their instants, separately from the journal."""
     log = database.membership_log("run-1")
     added = [(AT, 0, [3, 1]), (AT + 5, 0, []), (AT + 9, 1, [7])]
     for at, batch, rows in added:
@@ -251,15 +251,15 @@ def test_a_rollout_tells_its_state(database: Database) -> None:
 
 
 def test_the_audit_says_who_did_what_and_why(database: Database) -> None:
-    """Leases, decisions, commands and errors are told in order, with their reasons."""
+    """Leases, decisions, commands and errors are listed in order, with their reasons."""
     with database.journal("run-1", owner="host:1", now=Wall()) as journal:
         batch = build.batch(0)
         journal.intend(build.progress(0, 1), build.row(0, batch), batch, build.point(0))
         database.command("run-1", "pause", "anna", "help desk is full", AT)
         journal.session(AT, "unreadable", "no answer")
         journal.cancel(0, AT, "halted")
-    told = [(who, what, why) for _, who, what, why in database.reader("run-1").audit()]
-    assert told == [
+    audit = [(who, what, why) for _, who, what, why in database.reader("run-1").audit()]
+    assert audit == [
         ("host:1", "lease taken", "epoch 1"),
         ("host:1", "released 4", "decision 0"),
         ("anna", "pause", "help desk is full"),
@@ -269,7 +269,7 @@ def test_the_audit_says_who_did_what_and_why(database: Database) -> None:
     ]
 
 
-# Words
+# Sentences
 
 
 def test_every_code_of_sqlite_has_words() -> None:
@@ -284,8 +284,8 @@ def test_every_code_of_sqlite_has_words() -> None:
 
 
 def test_an_unknown_error_still_has_words() -> None:
-    """Whatever else a driver raises is said in general words."""
-    assert explanation_of(sqlite3.InterfaceError("odd")) == UNEXPECTED
+    """All other errors of a driver get a general sentence."""
+    assert message_of(sqlite3.InterfaceError("odd")) == UNEXPECTED
 
 
 def test_bound_values_never_show(path: Path) -> None:
@@ -305,7 +305,7 @@ def test_bound_values_never_show(path: Path) -> None:
 
 
 def test_asking_for_help_loads_no_database() -> None:
-    """Importing the command line and the packages that verbs share costs no database."""
+    """Importing the command line and the API loads no database package."""
     code = (
         "import sys, json, rollout.cli.app, rollout.api;"
         "print(json.dumps([m for m in ('sqlmodel', 'sqlalchemy', 'alembic') if m in sys.modules]))"

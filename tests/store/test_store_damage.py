@@ -1,4 +1,4 @@
-"""Harm done to the database: a change, a flip, a cut, a full disk, a kill. Refused, or nothing is lost."""
+"""Damage to the database: a change, a bit flip, a cut, a full disk, a kill. Refused, or nothing is lost."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ BEGINNINGS = {
 
 @pytest.mark.parametrize("change", [*CHANGES, *BEGINNINGS])
 def test_a_changed_journal_is_refused(path: Path, change: str) -> None:
-    """Whatever is changed in the journal by hand, it is neither read nor continued, and doctor says where.
+    """A journal that was changed by hand is neither read nor continued, and doctor says where.
 
     What the rollout was begun with is refused as a plan that was changed is.
     """
@@ -111,7 +111,7 @@ SWAPS = {
 
 @pytest.mark.parametrize("swap", SWAPS)
 def test_a_changed_plan_is_refused(path: Path, swap: str) -> None:
-    """A plan, its inventory and its approval are what they were when they were stored, or nothing."""
+    """A plan, its inventory and its approval are either as they were stored, or refused."""
     with filled(path) as database:
         database.add_plan(plan_for(make_inventory(100), "other"), "inv-1")
         database.approve("plan-1", "anna", AT)
@@ -122,7 +122,7 @@ def test_a_changed_plan_is_refused(path: Path, swap: str) -> None:
 
 
 def test_each_byte_of_a_stored_plan_counts(path: Path) -> None:
-    """A plan edited by one byte, anywhere, is refused."""
+    """A plan in which any single byte was edited is refused."""
     filled(path).close()
     with raw(path) as connection:
         (body,) = connection.execute("SELECT body FROM plan").fetchone()
@@ -136,8 +136,8 @@ def test_each_byte_of_a_stored_plan_counts(path: Path) -> None:
                 database.plan()
 
 
-def told(path: Path) -> Any:
-    """Everything that execution builds upon."""
+def content_of(path: Path) -> Any:
+    """Return everything that execution relies on."""
     with open_database(str(path), create=False) as database:
         stored = database.plan()
         with database.journal("run-1", owner="b", now=Wall(AT + 999)) as journal:
@@ -150,12 +150,12 @@ def told(path: Path) -> Any:
 
 
 def harm(path: Path, times: int, seed: int) -> tuple[int, int]:
-    """Flip bytes and cut the end; give (refused, harmless). Fails if anything else is told."""
+    """Flip bytes and cut the end; return (refused, harmless) and fail at any other content."""
     played(path)
     whole, before = path.read_bytes(), None
     copy = path.with_name("copy.db")
     copy.write_bytes(whole)
-    before = told(copy)
+    before = content_of(copy)
     chance, refusals, harmless = random.Random(seed), 0, 0
     for number in range(times):
         bad = bytearray(whole)
@@ -165,7 +165,7 @@ def harm(path: Path, times: int, seed: int) -> tuple[int, int]:
             bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
         copy.write_bytes(bad)
         try:
-            after = told(copy)
+            after = content_of(copy)
         except RolloutError:
             refusals += 1
         else:
@@ -175,7 +175,7 @@ def harm(path: Path, times: int, seed: int) -> tuple[int, int]:
 
 
 def test_damaged_files_are_refused_or_harmless(path: Path) -> None:
-    """Bytes flipped anywhere, ends cut off: either an error of one line, or nothing that matters is changed."""
+    """With bytes flipped anywhere or the end cut off, there is either a one-line error or no relevant change."""
     refusals, harmless = harm(path, 24, seed=1)
     assert refusals + harmless == 24
     assert refusals >= 5
@@ -189,7 +189,7 @@ def test_many_damaged_files_are_refused_or_harmless(path: Path) -> None:
     assert refusals + harmless == 120
 
 
-# Trouble while writing
+# Faults while writing
 
 
 def fill(journal: SqlJournal) -> None:
@@ -198,7 +198,7 @@ def fill(journal: SqlJournal) -> None:
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_database_whole(path: Path) -> None:
-    """Where nothing fits any more the write fails whole, and goes on once there is room."""
+    """On a full disk the write fails as a whole, and succeeds once there is space."""
     with filled(path) as database:
         journal = database.journal("run-1", owner="a", now=Wall())
         with database._access.reading() as connection:
@@ -218,7 +218,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_database_whole(path: Path) -> No
 
 
 def test_a_locked_database_is_waited_for_then_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program that keeps the file locked is an error in words, after a while."""
+    """If another program keeps the file locked, there is a clear error after a while."""
     monkeypatch.setattr("rollout.store.connection.access.BUSY_S", 0.2)
     with filled(path) as database, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -231,7 +231,7 @@ def test_a_locked_database_is_waited_for_then_refused(path: Path, monkeypatch: p
 
 
 def test_a_stalled_process_on_a_server_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On PostgreSQL a lock that somebody keeps is an error in words, and a stalled transaction is ended."""
+    """On PostgreSQL, a lock that is not released is a clear error, and a stalled transaction is ended."""
     monkeypatch.setattr("rollout.store.connection.access.BUSY_S", 0.2)
     monkeypatch.setattr("rollout.store.connection.access.STALLED_S", 1.0)
     place = fresh_database()
@@ -242,7 +242,7 @@ def test_a_stalled_process_on_a_server_is_not_waited_for_forever(monkeypatch: py
 
 
 def stall(other: Database, database: Database) -> None:
-    """Keep the lease's lock in `other`, first shorter, then longer than it may be kept."""
+    """Hold the lease's lock in `other`, first shorter, then longer than is allowed."""
     with other._access.writing() as stalled:
         stalled.exec_driver_sql("SELECT * FROM lease FOR UPDATE")
         with pytest.raises(DatabaseError, match="locked"):
@@ -267,7 +267,7 @@ except DatabaseError as error:
 
 
 def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
-    """Where this user may not write, taking the lease already fails, and nothing is changed."""
+    """Without write access, even taking the lease fails, and nothing is changed."""
     folder = tmp_path / "read-only"
     folder.mkdir()
     path = folder / "rollout.db"
@@ -288,7 +288,7 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path: Path) -> None:
-    """Not even looking is allowed there: a `DatabaseError`, as for every other unusable file."""
+    """A folder without any access is a `DatabaseError`, like every other unusable file."""
     folder = tmp_path / "locked"
     folder.mkdir()
     for parent in (folder, *folder.parents):
@@ -318,7 +318,7 @@ for number in range(known, 100000):
 
 
 def kill_often(place: str, times: int, seed: int) -> None:
-    """SIGKILL a writer at random moments; what it said to have written is there, and the chain holds."""
+    """SIGKILL a writer at random moments; what it reported as written is there, and the chain is intact."""
     chance = random.Random(seed)
     with filled(place) as database:
         said = -1
@@ -340,7 +340,7 @@ def kill_often(place: str, times: int, seed: int) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows at once that the killed holder is gone")
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_killed_writer_loses_nothing(kind: str, path: Path) -> None:
-    """What an executor wrote before SIGKILL is there; what it was writing is there whole or not at all."""
+    """What an executor wrote before SIGKILL is there; a write under way is there completely or not at all."""
     kill_often(str(path) if kind == "sqlite" else fresh_database(), 3, seed=1)
 
 

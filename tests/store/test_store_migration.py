@@ -1,4 +1,4 @@
-"""From an older version of the database to the present one: backup, one transaction, nothing lost."""
+"""Migrate an older database to the current version: a backup, one transaction, nothing lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _path(tmp_path: Path) -> Path:
 
 
 def test_tables_and_migrations_agree(path: Path) -> None:
-    """What the migrations make is what the tables say, and HEAD is the newest of them."""
+    """The migrations create the tables as they are declared, and HEAD is the newest migration."""
     from alembic.autogenerate import compare_metadata
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -52,7 +52,7 @@ def upgrade():
 
 @pytest.fixture(name="newer")
 def _newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The program as a later version would be: one more migration. Gives the migration's file."""
+    """Turn the program into a later version with one more migration; return the migration's file."""
     package = tmp_path / "package"
     shutil.copytree(Path(migration_module.__file__).parent / "migrations", package / "migrations")
     monkeypatch.setattr(migration_module, "HEAD", "rollout_0002")
@@ -64,7 +64,7 @@ def _newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("newer")
 def test_an_older_database_is_backed_up_and_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backup is what was there before, whole; afterwards everything is still there."""
+    """The backup is a complete copy of the old database; afterwards everything is still there."""
     with monkeypatch.context() as older:
         older.setattr(migration_module, "HEAD", "rollout_0001")
         filled(path).close()
@@ -82,7 +82,7 @@ def test_an_older_database_is_backed_up_and_migrated(path: Path, monkeypatch: py
 
 
 def test_a_failed_migration_changes_nothing(path: Path, newer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migration is one transaction: whatever breaks in it, the database is the old one."""
+    """A migration is a single transaction: if any step fails, the database is unchanged."""
     with monkeypatch.context() as older:
         older.setattr(migration_module, "HEAD", "rollout_0001")
         filled(path).close()

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Durations as people write them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rollout.values.durations import format_duration, parse_duration
     ],
 )
 def test_units(text: str, seconds: int) -> None:
-    """Every unit, mixtures and fractions."""
+    """Every unit, combinations and fractions."""
     assert parse_duration(text) == seconds
 
 
@@ -36,11 +36,11 @@ def test_nonsense_is_refused(text: str) -> None:
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(st.integers(0, 10**8))
 def test_writing_and_reading_agree(seconds: int) -> None:
-    """What is written is read back."""
+    """A duration that was written is read back."""
     assert parse_duration(format_duration(seconds)) == seconds
 
 
 def test_no_negative_duration() -> None:
-    """A mistake of the caller."""
+    """A negative duration is the caller's mistake."""
     with pytest.raises(ValueError, match="at least 0"):
         format_duration(-1)

@@ -40,7 +40,7 @@ def test_enrolled_already_is_no_failure_to_retry() -> None:
 
 
 def test_throttling_is_transient() -> None:
-    """429 is answered by a lower pace, not by mending devices."""
+    """The answer to 429 is a lower pace, not a repair of devices."""
     assert explain(0x80180033).kind is FailureClass.TRANSIENT
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_code_is_refused(text: str) -> None:
 @given(st.integers(-(2**31), 2**32 - 1))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_signed_and_unsigned_agree(code: int) -> None:
-    """Any 32-bit number is explained, the same however it is signed, and comes back from its hex."""
+    """Any 32-bit number is explained in the same way, signed or unsigned, and can be read from its hex form."""
     known = explain(code)
     assert known == explain(code & 0xFFFFFFFF)
     assert parse_code(known.hex) == known.code

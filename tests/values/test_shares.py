@@ -38,7 +38,7 @@ def test_every_percentage_with_one_decimal_is_exact() -> None:
     [(1.1, 33, 3_000), (2.2, 33, 1_500), (4.4, 33, 750), (8.8, 33, 375), (64.4, 161, 250)],
 )
 def test_a_threshold_trips_at_its_percentage(percent: float, failed: int, executed: int) -> None:
-    """These are the percentage exactly; in binary floating point none of them tripped."""
+    """These match the percentage exactly; in binary floating point none of them tripped."""
     rule = ThresholdGate(percent, count=0, min_executed=0)
     assert trips(rule, failed, executed)
     assert not trips(rule, failed - 1, executed)
@@ -67,7 +67,7 @@ def test_a_rate_releases_its_share(percent: float, first: int) -> None:
 
 
 def test_rings_are_shares_of_the_plan() -> None:
-    """10, 30 and 60 percent cover everybody; of what is left each time, they leave a quarter, and that is said."""
+    """10, 30 and 60 percent cover all devices; taken of the rest each time they leave a quarter, which is reported."""
     rings = [{"name": f"ring {percent}", "percent": percent} for percent in (10, 30, 60)]
     plan = plan_of(make_inventory(1_000), phases=rings)
     assert [len(phase) for phase in plan.phases] == [100, 300, 600, 0]
@@ -105,7 +105,7 @@ def test_more_than_everything_is_refused() -> None:
 
 
 def test_a_phase_that_gets_less_than_its_share_is_named() -> None:
-    """60 % of all and then 60 % of one site: what the first takes is missing; a device by rounding is not."""
+    """60 % of all, then 60 % of a site: the first phase takes devices of the second; a rounding difference is fine."""
     inventory = make_inventory(1_000, site=["Berlin"] * 301 + ["Hamburg"] * 699)
     phases = [{"name": "all", "percent": 60}, {"name": "site", "percent": 60, "where": {"site": "Berlin"}}]
     plan = plan_of(inventory, phases=phases)
@@ -121,7 +121,7 @@ def test_a_phase_that_gets_less_than_its_share_is_named() -> None:
 
 
 def test_few_devices_go_in_the_first_batches() -> None:
-    """3 devices in 5 batches, 1 device in 4: the first one at once, empty batches last."""
+    """3 devices in 5 batches, 1 device in 4: the first immediately, empty batches last."""
     curve = equal_groups(3, 86_400)
     assert [released_by(curve, day * 86_400, 3) for day in range(5)] == [1, 2, 3, 3, 3]
     alone = spread(3 * 86_400, 86_400, 1)

@@ -20,7 +20,7 @@ MISSING = "3 % missing"
 
 
 def write_exports(folder: Path, count: int, order: str) -> int:
-    """Write an Entra and a ConfigMgr export in this order; give the number of devices that both list."""
+    """Write an Entra and a ConfigMgr export in this order; return the number of devices in both."""
     made = CASES / "records" / "make_sorted_exports.py"
     subprocess.run([sys.executable, str(made), str(count)], cwd=folder, check=True)
     for name in ("entra.csv", "configmgr.csv"):
@@ -31,7 +31,7 @@ def write_exports(folder: Path, count: int, order: str) -> int:
 
 
 def imported(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Import both exports in a process of its own, which a crash may end."""
+    """Import both exports in a separate process, in case it crashes."""
     return subprocess.run(
         [sys.executable, "-m", "rollout", "inventory", "--from", "entra.csv", "configmgr.csv"],
         cwd=folder,
@@ -108,7 +108,7 @@ def test_texts_are_numbered_in_order_of_first_appearance() -> None:
 
 
 def test_texts_are_chosen_and_written_by_rows_of_32_bits() -> None:
-    """NumPy 2.1 reads and writes nonsense where it gets such rows itself."""
+    """NumPy 2.1 reads and writes nonsense if it is given such rows directly."""
     column = texts([f"{number:08x}-1111-4222-8333-444455556666" for number in range(9)])
     rows = np.array([7, 0, 7], dtype=np.int32)
     assert texts_at(column, rows).tolist() == [column[7], column[0], column[7]]

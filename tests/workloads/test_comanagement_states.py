@@ -1,4 +1,4 @@
-"""What the site says of each client: status, funnel, authority; and its export in any dialect."""
+"""The site's status of each client: status, funnel, authority; and its export in any dialect."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ WAITING = {**ENROLLED, "MDMEnrolled": "0", "MDMProvisioned": "0"}
 def test_a_row_gives_one_status(
     row: dict[str, str], status: EnrollmentStatus, step: Step, comanaged: int
 ) -> None:
-    """Enrolled with the policy is success; then failed, pending, scheduled; what is missing is unknown."""
+    """Enrolled with the policy is success; then failed, pending, scheduled; a missing value is unknown."""
     state = read_state(row)
     assert (state.status, state.step, state.comanaged) == (status, step, comanaged)
 
 
 def test_a_failures_code_is_explained() -> None:
-    """Decimal codes of the site are the client's hexadecimal ones; nonsense has none."""
+    """The site's decimal codes are the client's hexadecimal codes; nonsense has no code."""
     failed = {**WAITING, "EnrollmentFailed": "1"}
     state = read_state({**failed, "EnrollmentStatusCode": "2149056536"})
     assert state.failure is not None
@@ -71,7 +71,7 @@ def test_the_example_counts_every_client_once() -> None:
     assert [standing.funnel[step] for step in Step] == [31, 28, 25, 20]
     assert standing.status[EnrollmentStatus.SUCCESS, "entra"] == 1
     assert standing.unknown_bits == {1 << 20: 1}
-    # The one without co-management's flags, and the two with NULL and text.
+    # The client without co-management's flags, and those with NULL and text.
     assert standing.authority["compliance"][Authority.UNKNOWN] == 3
     forced = count_states(map(read_state, read_comanagement(EXAMPLE, REQUIRED)), 2403)
     assert forced.authority["resource-access"][Authority.INTUNE] == 21
@@ -80,7 +80,7 @@ def test_the_example_counts_every_client_once() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_every_dialect_gives_the_same_rows(tmp_path: Path, encoding: str, separator: str) -> None:
-    """As the other exports: any separator and encoding, a #TYPE line before the header."""
+    """Like the other exports: any separator and encoding, a #TYPE line before the header."""
     text = EXAMPLE.read_text(encoding="utf-8-sig").replace(";", separator)
     path = tmp_path / "states.csv"
     path.write_bytes(("#TYPE Selected.Row\r\n" + text).encode(encoding))
@@ -107,7 +107,7 @@ def test_what_is_no_such_export_is_refused(tmp_path: Path, text: str, needle: st
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=8)))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_any_row_is_read(row: dict[str, str]) -> None:
-    """Whatever stands in the cells, there is one status and one authority a workload."""
+    """Whatever the cells contain, there is one status, and one authority per workload."""
     state = read_state(row)
     assert state.status in EnrollmentStatus
     assert len(state.authorities()) == 7

@@ -54,7 +54,7 @@ def test_each_workload_says_what_it_needs_and_leaves() -> None:
 
 
 def test_flags_are_tested_bit_by_bit() -> None:
-    """Totals that were seen: on and nothing switched, everything, compliance with client apps, one bit nobody knows."""
+    """Totals seen in practice: on with nothing moved, everything, compliance with client apps, an unknown bit."""
     assert workloads_of(8193) == ()
     assert workloads_of(12543) == tuple(WORKLOADS)
     assert workloads_of(67) == ("compliance", "client-apps")
@@ -94,7 +94,7 @@ def test_what_is_no_number_is_unknown_never_all_or_nothing(raw: object) -> None:
 
 
 def test_unknown_bits_are_shown_and_change_nothing() -> None:
-    """Bits that are in no table appear one by one."""
+    """Bits that no table lists appear individually."""
     flags = decode(str(8193 + (1 << 20) + (1 << 40)))
     assert flags.unknown_bits == (1 << 20, 1 << 40)
     assert authorities(1, flags) == authorities(1, decode("8193"))
@@ -112,7 +112,7 @@ def test_bits_above_the_clients_cap_have_no_effect() -> None:
 
 
 def test_authority_follows_enrollment_first() -> None:
-    """Not co-managed: Configuration Manager, whatever the flags; not known: unknown."""
+    """Not co-managed means Configuration Manager, whatever the flags; not known means unknown."""
     everything = decode("12543")
     assert set(authorities(0, everything).values()) == {CONFIGMGR}
     assert set(authorities(-1, everything).values()) == {UNKNOWN}
@@ -129,7 +129,7 @@ def test_resource_access_is_at_intune_since_2403() -> None:
 
 
 def test_half_of_endpoint_protection_is_unknown() -> None:
-    """Disk encryption alone (4096) is no documented state."""
+    """Disk encryption alone (4096) is not a documented state."""
     assert authority("endpoint-protection", 1, decode("4097")) is UNKNOWN
     assert authority("endpoint-protection", 1, decode("4129")) is INTUNE
 
@@ -142,11 +142,11 @@ def test_half_of_endpoint_protection_is_unknown() -> None:
 )
 @settings(max_examples=400, derandomize=True, deadline=None)
 def test_authority_is_total(raw: object, comanaged: int, version: int | None, cap: int | None) -> None:
-    """Every device and every workload has one of three answers; unknown flags of a co-managed one never give Intune."""
+    """Every device and workload has one of three authorities; unknown flags never give Intune."""
     flags = decode(raw, cap)
-    told = authorities(comanaged, flags, version)
-    assert tuple(told) == tuple(WORKLOADS)
-    for name, who in told.items():
+    by_workload = authorities(comanaged, flags, version)
+    assert tuple(by_workload) == tuple(WORKLOADS)
+    for name, who in by_workload.items():
         assert who in Authority
         if comanaged == 1 and flags.value is None and not (name == "resource-access" and version == 2403):
             assert who is UNKNOWN
@@ -166,14 +166,14 @@ def test_authority_is_total(raw: object, comanaged: int, version: int | None, ca
     ],
 )
 def test_pilot_intune_against_intune(slider: Slider, comanaged: int, staged: bool, who: Authority) -> None:
-    """Pilot Intune moves the staging collection, Intune everybody, and only who is enrolled."""
+    """Pilot Intune moves the staging collection, Intune every device, and only enrolled devices."""
     assert expected_authority(slider, comanaged=comanaged, staged=staged) is who
 
 
 def test_resource_access_moves_whatever_its_slider_says() -> None:
-    """It is no slider any more."""
-    told = expected_authority(Slider.CONFIGMGR, comanaged=1, staged=False, workload="resource-access")
-    assert told is INTUNE
+    """Its slider no longer has an effect."""
+    manager = expected_authority(Slider.CONFIGMGR, comanaged=1, staged=False, workload="resource-access")
+    assert manager is INTUNE
 
 
 def test_device_configuration_takes_others_along() -> None:
@@ -187,7 +187,7 @@ def test_device_configuration_takes_others_along() -> None:
 
 
 def test_a_counterpart_is_needed_for_all_that_moves() -> None:
-    """One confirmation of three is not enough."""
+    """A single confirmation of three is not enough."""
     confirmed = {"device-configuration", "endpoint-protection"}
     assert missing_counterparts("device-configuration", confirmed) == ("resource-access",)
     assert missing_counterparts("device-configuration", {*confirmed, "resource-access"}) == ()
@@ -195,9 +195,9 @@ def test_a_counterpart_is_needed_for_all_that_moves() -> None:
 
 
 def test_order_is_advice() -> None:
-    """Compliance first, Autopatch as a set, and what moves along; nothing once all is there."""
+    """Compliance first, Autopatch as a set, and what moves with it; nothing once all are at Intune."""
     assert order_advice("compliance", ()) == ()
-    assert any("compliance policies usually move first" in item for item in order_advice("office", ()))
+    assert any("compliance policies usually move first" in advice for advice in order_advice("office", ()))
     (autopatch,) = order_advice("windows-update", ("compliance",))
     assert "Device configuration and Office" in autopatch
     assert order_advice("office", ("compliance", "windows-update", "device-configuration")) == ()
@@ -208,14 +208,14 @@ def test_order_is_advice() -> None:
 
 
 def test_a_staging_collection_lies_within_auto_enrollment() -> None:
-    """Who is outside is named, and counted by workload."""
+    """Devices outside are named, and counted by workload."""
     assert outside_superset({"a", "b"}, ["b", "d", "c"]) == ("c", "d")
     assert outside_superset({"a", "b"}, ["a"]) == ()
     assert breaks_superset({"a"}, {"compliance": ["a"], "office": ["a", "b"]}) == {"office": 1}
 
 
 def test_the_way_back_names_what_stays_for_all_that_moved() -> None:
-    """Device configuration speaks of three workloads; a version and a tattoo are named."""
+    """Device configuration covers three workloads; a version and tattooed settings are named."""
     assert len(way_back("device-configuration")) == 3
     assert "tattooed" in way_back("device-configuration")[0]
     assert "keeps its version" in way_back("windows-update")[0]
@@ -224,7 +224,7 @@ def test_the_way_back_names_what_stays_for_all_that_moved() -> None:
 
 @pytest.mark.parametrize("steps", [permutation for n in range(4) for permutation in permutations(Leave, n)])
 def test_only_one_order_takes_a_device_out_for_good(steps: tuple[Leave, ...]) -> None:
-    """Leave the scope, see the policy, retire; every other order says what goes wrong."""
+    """Leave the scope, check the policy, retire; for every other order it says what goes wrong."""
     judged = judge_unenroll(steps)
     assert judged.out_for_good is (steps == UNENROLL_ORDER)
     assert bool(judged.sentences) is not judged.out_for_good
@@ -239,7 +239,7 @@ def test_retired_first_it_enrolls_again() -> None:
 def test_every_change_of_automatic_enrollment_is_in_the_table() -> None:
     """Nine pairs, each with a sentence and an action; the wizard's default is All."""
     assert set(TRANSITIONS) == set(product(Mode, Mode))
-    assert all(item.sentence and item.next_action for item in TRANSITIONS.values())
+    assert all(change.sentence and change.next_action for change in TRANSITIONS.values())
     assert WIZARD_DEFAULT is Mode.ALL
     assert not transition(Mode.NONE, WIZARD_DEFAULT).allowed
 
@@ -260,13 +260,13 @@ GROUPS = Groups(members=10, others=500, held=40, enrolled=7)
     ],
 )
 def test_a_change_hits_whom_it_says(before: Mode, after: Mode, begin: int, stop: int) -> None:
-    """Enrolled devices are never among them; those that preflight holds back are, at All."""
+    """Enrolled devices never count; those that preflight holds back do, at All."""
     change = transition(before, after)
     assert (change.enrolls(GROUPS), change.stops(GROUPS)) == (begin, stop)
 
 
 def test_all_fits_when_the_last_device_is_in() -> None:
-    """From Pilot to All: only where it enrolls nobody; without an inventory nobody knows."""
+    """Pilot to All is allowed only if it enrolls no device; without an inventory that is unknown."""
     change = transition(Mode.PILOT, Mode.ALL)
     assert not change.fits(GROUPS)
     assert not change.fits(None)

@@ -11,27 +11,21 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from rollout.errors import DatabaseError
 
-Explanation = tuple[str, str]
+Message = tuple[str, str]
 """What is wrong, and what to do about it."""
 
-DAMAGED: Explanation = ("is damaged", "restore a backup; 'rollout doctor' shows what can still be read")
-LOCKED: Explanation = ("is locked by another process", "wait until it ends, then run the same command again")
-FULL: Explanation = ("cannot grow: the disk is full", "free some space, then run the same command again")
-READ_ONLY: Explanation = ("cannot be written", "make the file and its folder writable for this user")
-UNOPENED: Explanation = (
-    "cannot be opened",
-    "check that file and folder exist and that this user may use them",
-)
-UNEXPECTED: Explanation = (
-    "returned an unexpected error",
-    "run the command again with -v and report the detail",
-)
-UNREACHED: Explanation = (
+DAMAGED: Message = ("is damaged", "restore a backup; 'rollout doctor' shows what can still be read")
+LOCKED: Message = ("is locked by another process", "wait until it ends, then run the same command again")
+FULL: Message = ("cannot grow: the disk is full", "free some space, then run the same command again")
+READ_ONLY: Message = ("cannot be written", "make the file and its folder writable for this user")
+UNOPENED: Message = ("cannot be opened", "check that the file exists and this user may open it")
+UNEXPECTED: Message = ("returned an unexpected error", "run the command again with -v and report the detail")
+UNREACHED: Message = (
     "cannot be reached",
     "check that the server is running, and its address, user and password",
 )
 
-SQLITE: Mapping[int, Explanation] = {
+SQLITE: Mapping[int, Message] = {
     1: UNEXPECTED,  # SQLITE_ERROR
     2: UNEXPECTED,  # INTERNAL
     3: READ_ONLY,  # PERM
@@ -41,10 +35,7 @@ SQLITE: Mapping[int, Explanation] = {
     7: ("is out of memory", "close other programs, then run the same command again"),
     8: READ_ONLY,  # READONLY
     9: ("was interrupted", "run the same command again"),
-    10: (
-        "cannot be read or written: the disk reports an error",
-        "check the disk, then run the same command again",
-    ),
+    10: ("cannot be read or written: the disk reports an error", "check the disk, then try again"),
     11: DAMAGED,  # CORRUPT
     12: UNEXPECTED,  # NOTFOUND
     13: FULL,  # FULL
@@ -64,7 +55,7 @@ SQLITE: Mapping[int, Explanation] = {
 }
 """Primary result code -> explanation; extended codes are looked up by their lowest byte."""
 
-POSTGRES: Mapping[str, Explanation] = {
+POSTGRES: Mapping[str, Message] = {
     "08": UNREACHED,
     "0A": UNEXPECTED,
     "22": UNEXPECTED,
@@ -77,16 +68,10 @@ POSTGRES: Mapping[str, Explanation] = {
     "3F": ("lacks its schema", "correct the user's search_path"),
     "40": LOCKED,
     "42": ("rejected a statement", "grant the user all privileges on this database"),
-    "53": (
-        "is out of resources on its server",
-        "free disk space, memory or connections there, then try again",
-    ),
+    "53": ("is out of resources on its server", "free disk, memory or connections there, then try again"),
     "54": ("cannot store a value of that size", "use a smaller inventory"),
     "55": LOCKED,
-    "57": (
-        "is shutting down, or canceled the statement",
-        "wait for the server, then run the same command again",
-    ),
+    "57": ("is shutting down, or canceled the statement", "wait for the server, then try again"),
     "58": ("cannot be read or written: its server's disk reports an error", "check the server's log"),
     "XX": DAMAGED,
 }
@@ -99,7 +84,7 @@ def translated(where: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        what, hint = explanation_of(error)
+        what, hint = message_of(error)
         raise DatabaseError(f"database {where} {what}{_detail(error)}", hint) from error
     except ModuleNotFoundError as error:
         raise DatabaseError(
@@ -116,7 +101,7 @@ def readable(what: str) -> Iterator[None]:
         raise DatabaseError(f"{what} {DAMAGED[0]}: {error}", DAMAGED[1]) from error
 
 
-def explanation_of(error: BaseException) -> Explanation:
+def message_of(error: BaseException) -> Message:
     """Return the explanation of an error: by its code, or by its class if it has none."""
     origin: Any = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(origin, "sqlite_errorcode", None)

@@ -35,9 +35,7 @@ class SqlMembershipLog:
             with readable(what):
                 addition = Kept(row.number, "add", row.at, 0, row.batch, "{}", bytes(row.packed), row.seal)
                 if row.number != number or seal_of(before, addition) != row.seal:
-                    raise DatabaseError(
-                        f"{what} was changed after it was written", "restore a backup of the database"
-                    )
+                    raise DatabaseError(f"{what} was changed after it was written", "restore a backup")
                 rows = unpack_whole(addition.packed)
             before = row.seal
             yield row.at, row.batch, rows

@@ -1,1 +1,1 @@
-"""The migrations, one a file, in order."""
+"""The migrations, one per file, in order."""
