@@ -1,16 +1,16 @@
-"""Everything that can go wrong, each with the exit code that a script sees.
+"""All errors, each with the exit code that a script sees.
 
 RolloutError (1)
 ├── UsageError (2)        a wrong argument, file or scenario
 ├── OutsideError (3)      the directory or the network cannot be reached
-├── RefusedError (4)      preflight, digest or feasibility says no
+├── RefusedError (4)      preflight, the digest or a feasibility check refuses
 ├── TargetMissedError (5) a simulation misses its [targets]
-├── HeldError (6)         held or paused: a person decides
+├── HeldError (6)         held or paused: a person must decide
 ├── LeaseError (7)        another executor holds the lease
-├── HaltedError (8)       a gate said HALT
-└── DatabaseError (9)     the journal's file cannot be used
+├── HaltedError (8)       a gate halted the rollout
+└── DatabaseError (9)     the database cannot be used
 
-A message says what was expected, what was found and where; ``hint`` says what to do.
+A message says what is wrong and where; ``hint`` says what to do about it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Exit(IntEnum):
 
 
 def one_line(text: str) -> str:
-    """Write the line breaks and control characters of a text as escapes: what is quoted may come from anywhere."""
+    """Return a text with line breaks and control characters escaped: quoted text may come from anywhere."""
     if text.isprintable():
         return text
     return "".join(
@@ -45,12 +45,12 @@ def one_line(text: str) -> str:
 
 
 def cut(word: str, width: int = 60) -> str:
-    """Shorten a key that somebody made up, so that it fits into a line."""
+    """Shorten a key from outside so that it fits on a line."""
     return word if len(word) <= width else word[: width - 3] + "..."
 
 
 def shown(value: object, width: int = 60) -> str:
-    """Write a value that was found so that it fits into a line, however long or deep it is."""
+    """Return a value as text that fits on a line, however long or deeply nested it is."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits; tables within tables
@@ -59,11 +59,11 @@ def shown(value: object, width: int = 60) -> str:
 
 
 class RolloutError(Exception):
-    """Base of all errors that a user sees as one line.
+    """Base of all errors; a user sees each as one line.
 
     Parameters
     ----------
-    message : what was expected, what was found, where.
+    message : what is wrong, and where.
     hint : what to do about it; may be empty.
     """
 
@@ -84,8 +84,8 @@ class UsageError(RolloutError):
 class OutsideError(RolloutError):
     """The directory or the network cannot be reached.
 
-    never_sent : of the rows of a `Directory.apply` or `withdraw` that failed, those that surely did not go out.
-    wait_s : seconds after which it makes sense to try again, where that is known; 0 = unknown.
+    never_sent : rows of a failed `Directory.apply` or `withdraw` that were certainly not sent.
+    wait_s : seconds after which it makes sense to try again; 0 if unknown.
     """
 
     exit_code = Exit.OUTSIDE
@@ -94,7 +94,7 @@ class OutsideError(RolloutError):
 
 
 class RefusedError(RolloutError):
-    """Preflight, digest or feasibility says no; nothing was sent."""
+    """Preflight, the digest or a feasibility check refuses; nothing was sent."""
 
     exit_code = Exit.REFUSED
 
@@ -106,24 +106,24 @@ class TargetMissedError(RolloutError):
 
 
 class HeldError(RolloutError):
-    """The rollout is held or paused and waits for a person."""
+    """The rollout is held or paused until a person decides."""
 
     exit_code = Exit.HELD
 
 
 class LeaseError(RolloutError):
-    """Another executor holds the lease; this one changes nothing."""
+    """Another executor holds the lease; this executor changes nothing."""
 
     exit_code = Exit.LEASE
 
 
 class HaltedError(RolloutError):
-    """A gate said HALT."""
+    """A gate halted the rollout."""
 
     exit_code = Exit.HALTED
 
 
 class DatabaseError(RolloutError):
-    """The journal's database cannot be used."""
+    """The database that holds the journal cannot be used."""
 
     exit_code = Exit.DATABASE

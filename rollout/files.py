@@ -1,4 +1,4 @@
-"""Files that we write: whole or not at all, for the owner alone, never through a symbolic link; and CSV."""
+"""Write files completely or not at all, readable by their owner only, never through a symbolic link; and CSV."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _FORMULA_WITHIN = re.compile(f"(;{_BLANKS})(?={_STARTS})")
 
 
 def write_file(path: Path, data: bytes | str, *, mode: int = PRIVATE_FILE) -> None:
-    """Write a file whole or not at all; text as UTF-8.
+    """Write a file completely or not at all; text as UTF-8.
 
-    It is written beside its place, then takes it. An existing file's mode is kept; a new one gets `mode`, with
-    `BY_UMASK` what the umask leaves. A symbolic link is refused: to follow it writes where nobody said, to replace
-    it destroys what somebody set up. Pipes and devices such as /dev/stdout are written to as they are.
+    The data goes to a temporary file in the same folder, which then replaces the target. An existing file keeps its
+    mode; a new file gets `mode` (`BY_UMASK`: what the umask allows). A symbolic link is refused: following it would
+    write to a place that was not named, replacing it would destroy someone's setup. Pipes and devices such as
+    /dev/stdout are written to directly.
 
     Raise `UsageError` for a link, `OSError` that names `path` if it cannot be written.
     """
@@ -41,7 +42,7 @@ def write_file(path: Path, data: bytes | str, *, mode: int = PRIVATE_FILE) -> No
             return
         if path.is_symlink():
             raise UsageError(
-                f"{path} is a symbolic link: it is neither followed nor replaced",
+                f"{path} is a symbolic link, which is neither followed nor replaced",
                 "name the file that it points to, or remove the link",
             )
         _replace(path, raw, mode)
@@ -61,23 +62,23 @@ def _is_stream(path: Path) -> bool:
 
 def _replace(path: Path, raw: bytes, mode: int) -> None:
     kept = _mode_of(path)
-    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
         shared = mode | _shared(path.parent) if mode == PRIVATE_FILE else mode
         if kept is not None or shared != mode:
-            beside.chmod(shared if kept is None else kept)
-        beside.replace(path)
+            temporary.chmod(shared if kept is None else kept)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         raise
 
 
 def _mode_of(path: Path) -> int | None:
-    """Give the permissions of an existing file, None if there is none."""
+    """Return the permissions of an existing file, None if there is none."""
     try:
         return stat.S_IMODE(path.lstat().st_mode) & 0o777
     except OSError:
@@ -85,7 +86,7 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _shared(folder: Path) -> int:
-    """Give the group's rights in a folder that passes its group on (setgid): it was set up to be shared."""
+    """Return the group's permissions on a setgid folder, which was set up to be shared; 0 for any other."""
     try:
         mode = folder.stat().st_mode
     except OSError:
@@ -94,9 +95,9 @@ def _shared(folder: Path) -> int:
 
 
 def create_private(path: Path, like: Path | None = None) -> None:
-    """Create an empty file, readable by its owner alone, or with the mode of the file `like`.
+    """Create an empty file, readable by its owner only, or with the mode of the file `like`.
 
-    Raise `OSError`, `FileExistsError` if something is there already.
+    Raise `OSError`; `FileExistsError` if `path` already exists.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
     wanted = _mode_of(like) if like is not None else None
@@ -106,29 +107,29 @@ def create_private(path: Path, like: Path | None = None) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, for their owner alone; existing ones stay as they are.
+    """Create a folder and its missing parents, for their owner only; existing folders stay as they are.
 
-    Raise `OSError`, also if something else than a folder is there.
+    Raise `OSError`, also if `path` is not a folder.
     """
     missing = [path]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
-    for one in reversed(missing):
-        shared = _shared(one.parent)
+    for folder in reversed(missing):
+        shared = _shared(folder.parent)
         try:
-            one.mkdir(PRIVATE_FOLDER)
+            folder.mkdir(PRIVATE_FOLDER)
         except FileExistsError:
-            if not one.is_dir():
+            if not folder.is_dir():
                 raise
         else:
             if shared:
-                one.chmod(PRIVATE_FOLDER | stat.S_ISGID | shared | (shared & 0o040) >> 2)
+                folder.chmod(PRIVATE_FOLDER | stat.S_ISGID | shared | (shared & 0o040) >> 2)
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]], *, mark: bool = False) -> str:
-    """Give a CSV table for a spreadsheet: commas, CRLF, one line a row. mark : begin with a byte order mark.
+    """Return a CSV table for spreadsheets: commas, CRLF, one line per row. mark : begin with a byte order mark.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front; control characters are escaped.
+    Text that a spreadsheet would run as a formula is prefixed with an apostrophe; control characters are escaped.
     """
     buffer = io.StringIO()
     buffer.write("\ufeff" if mark else "")
@@ -139,7 +140,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]], *, mark: boo
 
 
 def _cell(value: object) -> object:
-    """Disarm a text that would be a formula: at its start, or after a semicolon, which separates in many countries."""
+    """Disarm a formula at the start of a text or after a semicolon, which is the separator in many countries."""
     if value is None or isinstance(value, (int, float)):
         return value
     text = _FORMULA_WITHIN.sub(r"\1'", visible(str(value)))

@@ -1,4 +1,4 @@
-"""Reading TOML: whatever is wrong with a text, the answer is one line."""
+"""Read TOML; whatever is wrong with the text is reported in one line."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 from rollout.errors import UsageError
 
 DEEPEST = 32
-"""Tables within tables that a file may have: far more than any of ours has, far fewer than Python can walk."""
+"""Maximum nesting of tables: far deeper than any of our files, far less than Python can walk."""
 
 
 def parse_toml(text: str, source: str, hint: str = "") -> dict[str, Any]:
-    """Give the tables of a text in TOML.
+    """Return the tables of a TOML text.
 
     source : the file's name, for messages. Raise `UsageError` for anything that cannot be read: other text, a
-    number of thousands of digits, tables nested by the thousand.
+    number with thousands of digits, thousands of nested tables.
     """
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{source}: expected TOML, found: {error}", hint) from error
+        raise UsageError(f"{source} is not valid TOML: {error}", hint) from error
     except ValueError as error:
-        reason = "a number of more than 4,300 digits" if "digits" in str(error) else str(error)
-        raise UsageError(f"{source}: expected TOML, found: {reason}", hint) from error
+        reason = "a number has more than 4,300 digits" if "digits" in str(error) else str(error)
+        raise UsageError(f"{source} is not valid TOML: {reason}", hint) from error
     except RecursionError as error:
-        raise UsageError(f"{source}: expected TOML, found: brackets nested too deep", hint) from error
+        raise UsageError(f"{source} is not valid TOML: brackets are nested too deeply", hint) from error
     if _is_deeper_than(found, DEEPEST):
-        raise UsageError(f"{source}: expected tables at most {DEEPEST} deep, found more", hint)
+        raise UsageError(f"{source}: tables are nested more than {DEEPEST} levels deep", hint)
     return found
 
 
 def _is_deeper_than(found: object, most: int) -> bool:
-    """Whether tables and lists lie deeper in each other: a key of a thousand dots makes a thousand tables."""
+    """Return whether tables and lists are nested deeper: a key with a thousand dots makes a thousand tables."""
     level = [found]
     for _ in range(most + 1):
         level = [

@@ -1,4 +1,4 @@
-"""A pretend world that answers like the real one: client life, enrollment service, directory.
+"""A simulated world that answers like the real one: clients, enrollment service, directory.
 
 For scripts and notebooks: `load_scenario` → `plan_scenario` → `simulate` (see scenarios/example.py).
 """
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario as Scenario
     from sim.scenario import load_scenario as load_scenario
     from sim.scenario import parse_scenario as parse_scenario
-    from sim.simulation import Forecast as Forecast
+    from sim.simulation import KeyFigures as KeyFigures
     from sim.simulation import RunResult as RunResult
+    from sim.simulation import Simulation as Simulation
     from sim.simulation import simulate as simulate
 
 _HOME: Final = {
     "MADE_UP_AT": "sim.fleet",
-    "Forecast": "sim.simulation",
+    "KeyFigures": "sim.simulation",
     "Model": "sim.model",
     "Planned": "sim.planning",
     "RunResult": "sim.simulation",
     "Scenario": "sim.scenario",
+    "Simulation": "sim.simulation",
     "load_scenario": "sim.scenario",
     "parse_scenario": "sim.scenario",
     "plan_inventory": "sim.planning",
@@ -39,7 +41,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: the compiled engine takes its time."""
+    """Import a public name when it is asked for: the compiled engine takes a moment to load."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

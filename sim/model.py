@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share
+from rollout.fields import MAX_DEVICES, MAX_LIST, Share
 from rollout.values.durations import EXPECTED, FIRST_DAY, LAST_DAY, MAX_S, format_duration, parse_duration
 
 

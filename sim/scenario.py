@@ -15,9 +15,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollout.errors import UsageError, cut, shown
-from rollout.policy import Policy, load_policy, suggestion
-from rollout.policy.bounds import Count, Limit, Share
-from rollout.policy.mistakes import usage_error
+from rollout.fields import Count, Limit, Share
+from rollout.policy import Policy, load_policy
+from rollout.policy.mistakes import suggestion, usage_error
 from rollout.text import ALLOWED, not_plain
 from rollout.toml import parse_toml
 from rollout.values.durations import format_duration

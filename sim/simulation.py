@@ -1,12 +1,12 @@
 """Many runs of one plan: when it will be done, what it loads, how often a gate halts it.
 
-Each run is the executor's own loop over a pretend world; beside it the incumbent runs on the same
-draws: everybody targeted at once (automatic enrollment "All"), with only the client's random window.
+Each run is the executor's own loop over a simulated directory. The native way runs on the same draws for comparison:
+every device targeted at once (automatic enrollment "All"), with only the client's random window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from rollout.values import (
     Plan,
     State,
 )
+from rollout.values.bands import Bands
 from sim.clients.draws import Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.engines.port import EngineRun
@@ -40,7 +41,7 @@ class RunResult:
 
     eta_s : seconds from the start to the last outcome; -1 if the horizon came first.
     final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
-    enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same apart.
+    enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same for each phase.
     attempts : (hours,) enrollment attempts in each hour.
     """
 
@@ -57,16 +58,30 @@ class RunResult:
     decisions: tuple[DecisionRow, ...] = ()
 
 
+Quantiles = Mapping[str, float | None]
+"""Level -> figure that so many of the runs do not exceed, such as {"p10": …, "p50": …, "p90": …}; None is never."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigures:
+    """Key figures of many runs, in hours from the plan's start and in devices.
+
+    eta_hours : until every device has an outcome; p10, p50, p90. enrolled_90_hours : until 90 % of the planned
+    devices are enrolled; p10, p50, p90. enrolled_hours : median until 50, 90, 95 and 99 % are enrolled; p50, p90,
+    p95, p99. peak_per_hour : enrollment attempts in the busiest hour; p50, p90. halt_chance : share of the runs
+    that a gate halted. final : devices by outcome in the typical run, see `RunResult`.
+    """
+
+    eta_hours: Quantiles
+    enrolled_hours: Quantiles
+    enrolled_90_hours: Quantiles
+    peak_per_hour: Quantiles
+    halt_chance: float
+    final: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Bands:
-    """Quantiles over runs. values : (quantiles, hours)."""
-
-    quantiles: tuple[float, ...]
-    values: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
+class Simulation:
     """The runs of one plan and of its baseline, native mode All, on the same draws."""
 
     digest: str
@@ -76,29 +91,36 @@ class Forecast:
     runs: tuple[RunResult, ...]
     baseline: tuple[RunResult, ...]
 
-    def summary(self) -> dict[str, object]:
-        """Give the key figures, as `rollout simulate --json` prints them."""
-        return {
-            "digest": self.digest,
-            "seed": self.seed,
-            "runs": len(self.runs),
-            "devices": self.devices,
-            **_figures(self.runs),
-            "baseline": _figures(self.baseline),
-        }
+    @property
+    def first_hour(self) -> int:
+        """Unix seconds at which the clock hour begins in which the plan starts."""
+        return self.start // HOUR_S * HOUR_S
+
+    @property
+    def figures(self) -> KeyFigures:
+        """Key figures of the plan."""
+        return _figures(self.runs)
+
+    @property
+    def baseline_figures(self) -> KeyFigures:
+        """Key figures of the baseline."""
+        return _figures(self.baseline)
 
     def enrolled_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrolled devices by hour as quantiles over the runs."""
-        return _bands([run.enrolled for run in (self.baseline if baseline else self.runs)], hold=True)
+        """Give the enrolled devices at the end of each hour as quantiles over the runs."""
+        runs = self.baseline if baseline else self.runs
+        return _bands([run.enrolled for run in runs], self.first_hour + HOUR_S, hold=True)
 
     def phase_bands(self) -> tuple[Bands, ...]:
-        """Give the enrolled devices of each phase by hour, as quantiles over the runs."""
-        phases = range(len(self.runs[0].by_phase)) if self.runs else range(0)
-        return tuple(_bands([run.by_phase[index] for run in self.runs], hold=True) for index in phases)
+        """Give the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
+        phases = range(len(self.runs[0].by_phase))
+        end = self.first_hour + HOUR_S
+        return tuple(_bands([run.by_phase[index] for run in self.runs], end, hold=True) for index in phases)
 
     def load_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrollment attempts by hour as quantiles over the runs."""
-        return _bands([run.attempts for run in (self.baseline if baseline else self.runs)], hold=False)
+        """Give the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
+        runs = self.baseline if baseline else self.runs
+        return _bands([run.attempts for run in runs], self.first_hour, hold=False)
 
     @property
     def typical(self) -> RunResult:
@@ -116,7 +138,7 @@ def world_of(
     log: MembershipLog | None = None,
     skip_s: int = 0,
 ) -> SimulatedDirectory:
-    """Give the pretend world of one run: the same for `simulate` and for `run` on the embedded directory.
+    """Give the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
 
     skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
     """
@@ -168,7 +190,7 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
     world = world_of(plan, traits, model, seed=seed, replication=replication)
     rows = np.flatnonzero(plan.phase_of >= 0).astype(np.int32)
     world.apply(0, rows, plan.start)
-    # It is over as ours is: everybody has an outcome, or has had time enough for one.
+    # It ends as the plan's own run does: every device has an outcome, or has had time enough for one.
     last = plan.start + min(plan.straggler_after_s, model.horizon)
     now = plan.start
     while now < last and not (now > plan.start and world.engine.settled()):
@@ -210,16 +232,16 @@ def simulate(
     workers: int = 1,
     keep_decisions: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Forecast:
+) -> Simulation:
     """Run the plan and its baseline `runs` times. The result does not depend on `workers`.
 
     progress : called with the number of finished runs.
     """
-    # Chunks exist so that a person's command takes effect between them; here nobody commands.
+    # Chunks exist so that a person's command takes effect between them; a simulation has no commands.
     job = _Job(replace(plan, chunk=len(plan) + 1), traits_of(fleet, model), model, seed, keep_decisions)
     with workers_of(min(workers, runs)) as pool:
         pairs = pool.map(job, range(runs), progress or ignore_progress)
-    return Forecast(
+    return Simulation(
         digest=plan.digest,
         start=plan.start,
         seed=seed,
@@ -246,26 +268,22 @@ class _Job:
         )
 
 
-def _figures(runs: Sequence[RunResult]) -> dict[str, object]:
+def _figures(runs: Sequence[RunResult]) -> KeyFigures:
     etas = np.array([run.eta_s / HOUR_S if run.eta_s >= 0 else np.inf for run in runs])
     peaks = np.array([float(run.attempts.max(initial=0)) for run in runs])
-    halted = sum(run.state is State.HALTED for run in runs)
-    return {
-        "eta_hours": {f"p{q:.0f}": _quantile(etas, q) for q in (10, 50, 90)},
-        "peak_per_hour": {f"p{q:.0f}": _quantile(peaks, q) for q in (50, 90)},
-        "halt_chance": halted / len(runs) if runs else None,
-        "enrolled_hours": {
-            f"p{percent}": _quantile(_hours_to(runs, percent), 50) for percent in (50, 90, 95, 99)
-        },
-        "enrolled_90_hours": {f"p{q:.0f}": _quantile(_hours_to(runs, 90), q) for q in (10, 50, 90)},
-        "final": _typical(runs).final if runs else {},
-    }
+    hours = {percent: _hours_to(runs, percent) for percent in (50, 90, 95, 99)}
+    return KeyFigures(
+        eta_hours={f"p{level}": _quantile(etas, level) for level in (10, 50, 90)},
+        enrolled_hours={f"p{percent}": _quantile(each, 50) for percent, each in hours.items()},
+        enrolled_90_hours={f"p{level}": _quantile(hours[90], level) for level in (10, 50, 90)},
+        peak_per_hour={f"p{level}": _quantile(peaks, level) for level in (50, 90)},
+        halt_chance=sum(run.state is State.HALTED for run in runs) / len(runs),
+        final=_typical(runs).final,
+    )
 
 
 def _quantile(values: NDArray[np.float64], percent: float) -> float | None:
-    """The smallest value that `percent` of the runs do not pass; None if that run never ended."""
-    if not len(values):
-        return None
+    """The smallest value that `percent` of the runs do not exceed; None if that run never ended."""
     value = float(np.quantile(values, percent / 100, method="inverted_cdf"))
     return round(value, 3) if np.isfinite(value) else None
 
@@ -301,12 +319,16 @@ def _trim(series: LongArray) -> LongArray:
     return np.array(series[: used[-1] + 1 if len(used) else 1], dtype=np.int64)
 
 
-def _bands(series: Sequence[LongArray], *, hold: bool) -> Bands:
-    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero."""
-    hours = max((len(one) for one in series), default=1)
+def _bands(series: Sequence[LongArray], first: int, *, hold: bool) -> Bands:
+    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero.
+
+    first : Unix seconds that the first column is of.
+    """
+    hours = max((len(run) for run in series), default=1)
     table = np.zeros((len(series), hours))
-    for index, one in enumerate(series):
-        table[index, : len(one)] = one
-        if hold and len(one):
-            table[index, len(one) :] = one[-1]
-    return Bands(QUANTILES, np.quantile(table, QUANTILES, axis=0))
+    for index, run in enumerate(series):
+        table[index, : len(run)] = run
+        if hold and len(run):
+            table[index, len(run) :] = run[-1]
+    at = np.asarray(first + np.arange(hours) * HOUR_S, dtype=np.int64)
+    return Bands(at, QUANTILES, np.quantile(table, QUANTILES, axis=0))

@@ -1,54 +1,93 @@
-"""What a rollout's journal says about the assumptions it was planned with."""
+"""Calibration: the assumptions fitted to what the journal of a rollout says."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
-from rollout.api import workflow
+import tomli_w
+
+from rollout.api.scenarios import world_of_plan
+from rollout.documents import simulating as documents
+from rollout.errors import UsageError
+from rollout.files import write_file
+from rollout.store import Database
 from rollout.text import iso
 from rollout.toml import parse_toml
+from sim.forecast.calibration import Calibration, calibrate, model_document
+from sim.forecast.pilot import Pilot, known_until, pilot_of
+from sim.model import Model
+from sim.scenario import DEFAULT_TEXT, parse_scenario
+from sim.workers import workers_of
 
-if TYPE_CHECKING:
-    from rollout.store import Database
-    from sim.forecast.calibration import Calibration
-    from sim.forecast.pilot import Pilot
-    from sim.model import Model
+
+@dataclass(frozen=True, slots=True)
+class CalibrationResult:
+    """The fitted assumptions of a rollout. pilot : what its journal knows; file : the scenario that was written."""
+
+    rollout: str
+    pilot: Pilot
+    calibration: Calibration
+    file: Path
+
+    @property
+    def document(self) -> documents.Calibration:
+        """What `rollout calibrate --json` prints."""
+        return documents.Calibration.build(
+            self.calibration,
+            rollout=self.rollout,
+            as_of=iso(self.pilot.now),
+            estimates=dict(self.calibration.estimates),
+            file=str(self.file),
+        )
+
+
+def calibrate_rollout(
+    database: Database,
+    rollout: str | None = None,
+    *,
+    out: Path,
+    seed: int = 1,
+    workers: int = 1,
+    cluster: str = "",
+) -> CalibrationResult:
+    """Fit the model to a rollout's outcomes, and write its scenario with the fitted [model] to the file `out`.
+
+    rollout : the latest by default. Raise `UsageError` for one that has not started.
+    """
+    known, pilot, model = pilot_from(database, rollout)
+    with workers_of(workers, cluster) as pool:
+        calibration = calibrate(pilot, model, seed=seed, workers=pool)
+    write_file(out, calibrated_toml(database, known, pilot, calibration))
+    return CalibrationResult(known, pilot, calibration, out)
 
 
 def pilot_from(database: Database, rollout: str | None) -> tuple[str, Pilot, Model]:
     """Give a rollout's id, what its journal knows of its devices, and the model it was planned with."""
-    from rollout.errors import UsageError
-    from sim.forecast.pilot import known_until, pilot_of
-
     known = database.rollout(rollout)
-    world = workflow.world_of_plan(database, known.plan_id)
+    world = world_of_plan(database, known.plan_id)
     reader = database.reader(known.id)
     progress = reader.progress()
     if progress is None:
-        raise UsageError(f"expected a rollout that has begun, found {known.id} that has not", "rollout run")
+        raise UsageError(f"{known.id} has not started", "rollout run")
     outcomes = reader.outcomes()
     now = known_until(outcomes, progress.at)
     pilot = pilot_of(world.stored.plan, world.fleet, world.model, reader.batches(), outcomes, now)
     return known.id, pilot, world.model
 
 
-def calibrated_toml(database: Database, rollout: str, pilot: Pilot, found: Calibration) -> str:
+def calibrated_toml(database: Database, rollout: str, pilot: Pilot, calibration: Calibration) -> str:
     """Give the rollout's scenario with the fitted [model]; its first comment says where it comes from."""
-    import tomli_w
-
-    from sim.forecast.calibration import model_document
-    from sim.scenario import DEFAULT_TEXT, parse_scenario
-
     stored = database.plan(database.rollout(rollout).plan_id)
     changed = parse_toml(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
-    changed["model"] = model_document(found.model)
+    changed["model"] = model_document(calibration.model)
     about = (
-        f"Calibrated to {found.devices} devices of {rollout} as of {iso(pilot.now)}, with 90 % intervals: "
-        + "; ".join(one.sentence() for one in found.estimates.values())
+        f"Calibrated to {calibration.devices} devices of {rollout} as of {iso(pilot.now)}, with 90 % intervals: "
+        + "; ".join(estimate.sentence() for estimate in calibration.estimates.values())
         + ". All else in [model] is as it was assumed."
     )
     comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
     text = f"{comment}\n\n{tomli_w.dumps(changed)}"
-    parse_scenario(text, "calibrated.toml")  # what is written must be read again
+    parse_scenario(text, "calibrated.toml")  # what is written must be readable again
     return text

@@ -1,38 +1,222 @@
-"""The devices and the person that a command to a rollout names."""
+"""What people ask of a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
+
+A command is written into the journal, where the executor reads it before its next chunk.
+"""
 
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rollout.errors import UsageError
-from rollout.text import is_plain, visible
+import numpy as np
 
-if TYPE_CHECKING:
-    from rollout.store import Database
+from rollout.documents.executing import Command, CommandName
+from rollout.documents.planning import Approval
+from rollout.errors import RefusedError, UsageError
+from rollout.planning.change import OUTSIDE_WINDOWS
+from rollout.planning.planner import late_start
+from rollout.store import Database, StoredPlan, StoredRollout
+from rollout.text import instant, is_plain, iso, visible
+from rollout.values import Plan
 
 
-def find_devices(database: Database, inventory_id: str, devices: list[str]) -> tuple[int, ...]:
+def approve_plan(database: Database, plan: str | None = None, *, by: str) -> Approval:
+    """Approve a plan, given by id or digest, the latest by default. by : the person's name.
+
+    Raise `UsageError` for an empty name or an unknown plan.
+    """
+    require_name(by)
+    now = int(time.time())
+    stored = database.plan(plan or database.latest_plan())
+    database.approve(stored.id, by, now)
+    return Approval(
+        plan=stored.id,
+        digest=stored.digest,
+        approved_by=by,
+        approved_at=iso(now),
+        warnings=_warnings(database, stored, now),
+    )
+
+
+def require_name(by: str) -> None:
+    """Raise `UsageError` if nobody is named: an approval is a person's."""
+    if not by.strip():
+        raise UsageError("--by is required: the name of the person who approves", 'write --by "Your Name"')
+
+
+def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
+    """Give what a person should know of the plan now; a generated fleet has its own time."""
+    found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
+    if database.is_made_up(stored.inventory_id):
+        return (*found, "the fleet of this plan is made up")
+    late = late_start(stored.plan.start, now)
+    return (*found, late) if late else found
+
+
+def under_way(database: Database) -> list[StoredRollout]:
+    """Give the rollouts that have started and neither ended nor were told to end, the oldest first."""
+    return [
+        known
+        for known in database.rollouts()
+        if known.state is not None
+        and not known.state.is_final
+        and not database.reader(known.id).commands().aborted
+    ]
+
+
+def to_command(database: Database, key: str | None) -> StoredRollout:
+    """Give the rollout that a command is for: the named one, else the one under way, else the latest.
+
+    Raise `UsageError` if none of several was named.
+    """
+    if key is not None:
+        return database.rollout(key)
+    several = under_way(database)
+    if len(several) > 1:
+        names = ", ".join(f"{known.id} ({database.plan(known.plan_id).plan.name})" for known in several)
+        raise UsageError(
+            f"{len(several)} rollouts are under way: {names}",
+            f"name the one to command, as in 'rollout pause {several[-1].id}'",
+        )
+    return several[0] if several else database.rollout(None)
+
+
+def require_no_other_rollout(database: Database, stored: StoredPlan, directory: str) -> None:
+    """Raise `RefusedError` if a plan would start while another one fills or empties the same collection.
+
+    Two executors of two plans would add up what each paces, and neither gate would see the other's devices.
+    """
+    for known in under_way(database):
+        if known.plan_id == stored.id:
+            return
+        other = database.plan(known.plan_id).plan
+        if known.directory == directory and other.collection == stored.plan.collection:
+            raise RefusedError(
+                f"{known.id} of {known.plan_id} is under way with collection '{other.collection}'; {stored.id} cannot "
+                "start before it is finished or aborted; nothing was sent",
+                f"continue it: rollout run {known.plan_id}; or end it: rollout abort {known.id}",
+            )
+
+
+def pause(database: Database, rollout: str | None = None, *, by: str = "", reason: str = "") -> Command:
+    """Stop releasing new devices. Raise `RefusedError` for a rollout that has ended; see `to_command`."""
+    return _record(database, to_command(database, rollout), "pause", by=by, reason=reason)
+
+
+def resume(database: Database, rollout: str | None = None, *, by: str = "", reason: str = "") -> Command:
+    """Resume releasing after a pause. Raises as `pause` does."""
+    return _record(database, to_command(database, rollout), "resume", by=by, reason=reason)
+
+
+def abort(database: Database, rollout: str | None = None, *, by: str = "", reason: str = "") -> Command:
+    """End a rollout for good. Raises as `pause` does."""
+    return _record(database, to_command(database, rollout), "abort", by=by, reason=reason)
+
+
+def approve_gate(
+    database: Database, phase: str, rollout: str | None = None, *, by: str, reason: str = ""
+) -> Command:
+    """Approve the inconclusive gate of a phase. Raise `UsageError` for an unknown phase; else as `pause` does."""
+    known = to_command(database, rollout)
+    names = [each.name for each in database.plan(known.plan_id).plan.phases]
+    _refuse_if_final(database, known)
+    if phase not in names:
+        raise UsageError(f"--gate: expected a phase of the plan ({', '.join(names)}), found '{phase}'")
+    return _record(database, known, "approve-gate", by=by, reason=reason, phase=names.index(phase))
+
+
+@dataclass(frozen=True, slots=True)
+class ExclusionResult:
+    """Devices were excluded. too_late : device id -> a sentence, for devices that were released already."""
+
+    document: Command
+    too_late: dict[str, str]
+
+
+def exclude_devices(
+    database: Database,
+    devices: Sequence[str],
+    rollout: str | None = None,
+    *,
+    by: str = "",
+    reason: str = "",
+) -> ExclusionResult:
+    """Exclude devices, by id or name, that are not released yet; they never will be.
+
+    Raise `UsageError` for an unknown device, `RefusedError` if all of them were released already, or the rollout has
+    ended.
+    """
+    known = to_command(database, rollout)
+    stored = database.plan(known.plan_id)
+    rows = find_devices(database, stored.inventory_id, devices)
+    late = _released(database, known.id, stored.plan, rows)
+    if late and len(late) == len(set(rows)):
+        raise RefusedError(
+            f"{known.id}: no device was excluded: {'; '.join(late.values())}",
+            f"to take them out again: rollout withdraw {' '.join(devices)}",
+        )
+    waiting = tuple(row for row in rows if row not in late)
+    too_late = {str(stored.plan.ids[row]): sentence for row, sentence in late.items()}
+    command = _record(
+        database, known, "exclude", by=by, reason=reason, rows=waiting, released=tuple(too_late)
+    )
+    return ExclusionResult(command, too_late)
+
+
+def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:
+    """Give those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
+    wanted, late = set(rows), {}
+    for batch in database.reader(rollout).batches():
+        for row in wanted.intersection(batch.rows.tolist()):
+            late[row] = f"{plan.ids[row]} was released at {instant(batch.at, plan.zone)} and stays a member"
+    return {row: late[row] for row in rows if row in late}
+
+
+def _refuse_if_final(database: Database, known: StoredRollout) -> None:
+    progress = database.reader(known.id).progress()
+    if progress is not None and progress.state.is_final:
+        raise RefusedError(f"{known.id} is {progress.state.value}: commands are for rollouts that still run")
+
+
+def _record(
+    database: Database,
+    known: StoredRollout,
+    command: CommandName,
+    *,
+    by: str,
+    reason: str,
+    rows: tuple[int, ...] = (),
+    phase: int = -1,
+    released: tuple[str, ...] = (),
+) -> Command:
+    """Write a command into the journal. released : ids of named devices for which it comes too late."""
+    _refuse_if_final(database, known)
+    name = by or user()
+    database.command(known.id, command, by=name, reason=reason, at=int(time.time()), rows=rows, phase=phase)
+    return Command(rollout=known.id, command=command, by=name, devices=len(rows), released=released)
+
+
+def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) -> tuple[int, ...]:
     """Give the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
-    import numpy as np
-
     fleet = database.inventory(inventory_id).fleet
     rows = []
-    for one in devices:
+    for device in devices:
         # numpy refuses to compare with a lone surrogate, as an argument that is no UTF-8 becomes.
-        asked = one if is_plain(one) else ""
-        hits = np.flatnonzero((fleet.ids == asked.lower()) | (fleet.names == asked))
-        hits = hits if asked else hits[:0]
-        if len(hits) != 1:
-            found = "none" if not len(hits) else f"{len(hits)} devices with that name"
-            hint = "give the device id" if len(hits) else "ids and names stand in the inventory's exports"
-            raise UsageError(f"expected one device '{one}', found {found}", hint)
+        name = device if is_plain(device) else ""
+        hits = np.flatnonzero((fleet.ids == name.lower()) | (fleet.names == name))
+        hits = hits if name else hits[:0]
+        if not len(hits):
+            raise UsageError(f"no device '{device}'", "ids and names are listed in the inventory's exports")
+        if len(hits) > 1:
+            raise UsageError(f"{len(hits)} devices are named '{device}'", "give the device id")
         rows.append(int(hits[0]))
     return tuple(rows)
 
 
 def user() -> str:
-    """Give the name of whoever runs this process."""
+    """Give the name of the user who runs this process."""
     try:
         return visible(getpass.getuser())
     except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd

@@ -1,52 +1,71 @@
-"""When a running rollout ends, from where it stands now, and whether it is on plan."""
+"""The end of a running rollout, forecast from where it stands, and whether it keeps to its plan."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from rollout.api import workflow
+import numpy as np
+
+from rollout.api.calibration import pilot_from
+from rollout.api.scenarios import world_of_plan
+from rollout.api.status import on_plan
+from rollout.documents.forecast import ForecastDetails, RolloutForecast
 from rollout.errors import UsageError
-from rollout.text import span
-from rollout.values import Outcome
-
-if TYPE_CHECKING:
-    from rollout.store import Database
-    from sim.forecast.calibration import Calibration
-    from sim.forecast.continuation import Eta, Standing
-    from sim.workers import Workers
+from rollout.store import Database
+from rollout.values.forecast import Forecast
+from sim.forecast.calibration import Calibration, calibrate
+from sim.forecast.continuation import RUNS, JournalSnapshot, forecast_of
+from sim.forecast.pilot import known_until
+from sim.workers import Workers
 
 
-def eta_of_rollout(
+@dataclass(frozen=True, slots=True)
+class ForecastResult:
+    """A rollout's forecast, None if the rollout has ended.
+
+    zone : IANA zone of the plan. on_plan : a sentence, how the rollout stands against its plan's simulation.
+    """
+
+    rollout: str
+    zone: str
+    forecast: Forecast | None
+    on_plan: str
+
+    @property
+    def document(self) -> RolloutForecast:
+        """The document of `rollout forecast --json`."""
+        details = ForecastDetails.of(self.forecast) if self.forecast is not None else None
+        return RolloutForecast(rollout=self.rollout, eta=details, on_plan=self.on_plan)
+
+
+def forecast_rollout(
     database: Database,
-    rollout: str,
+    rollout: str | None = None,
     *,
     calibrated: bool = True,
-    runs: int = 20,
+    runs: int = RUNS,
     seed: int = 1,
     workers: Workers | None = None,
-) -> Eta | None:
-    """Give what is to be expected of a stored rollout; None if it has ended.
+) -> ForecastResult:
+    """Forecast the end of a stored rollout, the latest by default.
 
-    Too few released devices to calibrate leave the assumptions as they are. Raise a `UsageError` for a rollout
-    that has not begun.
+    calibrated : fit the assumptions to the rollout first; too few released devices leave them as they are.
+    runs : continuations to simulate. workers : processes that do it, none but this one by default.
+
+    Raise a `UsageError` for a rollout that has not started.
     """
-    from sim.forecast.continuation import eta_of
-
     known = database.rollout(rollout)
-    world = workflow.world_of_plan(database, known.plan_id)
-    standing = standing_of(database, known.id)
-    if standing.progress.state.is_final:
-        return None
-    fitted = _calibration(database, known.id, seed, workers) if calibrated else None
-    return eta_of(
-        world.stored.plan, world.fleet, world.model, standing, fitted, seed=seed, runs=runs, workers=workers
-    )
+    world = world_of_plan(database, known.plan_id)
+    snapshot = snapshot_of(database, known.id)
+    forecast = None
+    if not snapshot.progress.state.is_final:
+        fitted = _calibration(database, known.id, seed, workers) if calibrated else None
+        plan, fleet, model = world.stored.plan, world.fleet, world.model
+        forecast = forecast_of(plan, fleet, model, snapshot, fitted, seed=seed, runs=runs, workers=workers)
+    return ForecastResult(known.id, world.stored.plan.zone, forecast, on_plan(database, known.id))
 
 
 def _calibration(database: Database, rollout: str, seed: int, workers: Workers | None) -> Calibration | None:
-    from rollout.api.calibration import pilot_from
-    from sim.forecast.calibration import calibrate
-
     try:
         _, pilot, model = pilot_from(database, rollout)
     except UsageError:
@@ -54,20 +73,15 @@ def _calibration(database: Database, rollout: str, seed: int, workers: Workers |
     return calibrate(pilot, model, seed=seed, workers=workers)
 
 
-def standing_of(database: Database, rollout: str) -> Standing:
-    """Give where a stored rollout stands; raise a `UsageError` if it has not begun."""
-    import numpy as np
-
-    from sim.forecast.continuation import Standing
-    from sim.forecast.pilot import known_until
-
+def snapshot_of(database: Database, rollout: str) -> JournalSnapshot:
+    """Give what a stored rollout's journal says now; raise a `UsageError` if the rollout has not started."""
     reader = database.reader(rollout)
     progress = reader.progress()
     if progress is None:
-        raise UsageError(f"expected a rollout that has begun, found {rollout} that has not", "rollout run")
+        raise UsageError(f"{rollout} has not started", "rollout run")
     batches = tuple(reader.batches())
     outcomes = reader.outcomes()
-    return Standing(
+    return JournalSnapshot(
         progress=progress,
         batches=batches,
         confirmed=tuple(reader.confirmed(batch.number) for batch in batches),
@@ -75,19 +89,7 @@ def standing_of(database: Database, rollout: str) -> Standing:
         outcomes=outcomes,
         known_until=known_until(outcomes, progress.at),
         applied=tuple(
-            (at, batch, np.concatenate([told.accepted, told.adopted]).astype(np.int32))
-            for at, batch, told in reader.applied()
+            (at, batch, np.concatenate([applied.accepted, applied.adopted]).astype(np.int32))
+            for at, batch, applied in reader.applied()
         ),
     )
-
-
-def verdict_of(database: Database, rollout: str) -> str:
-    """Say whether a stored rollout is on plan, by the latest simulation of its plan."""
-    from sim.forecast.continuation import on_plan
-
-    known = database.rollout(rollout)
-    points = database.reader(rollout).points()
-    if not points:
-        return "nothing was observed yet"
-    enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
-    return on_plan(database.simulations(known.plan_id), points[-1].at, enrolled, span)

@@ -1,61 +1,71 @@
-"""Gather what a report shows: plan, journal, simulation and findings, as `rollout.report` wants them."""
+"""Gather what a report shows: plan, journal, simulation and findings, as `rollout.report` needs them; and the audit."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rollout.api import stored_forecast
 from rollout.api.exclusions import rows_of
+from rollout.api.status import on_plan
+from rollout.api.stored_simulation import StoredSimulation, latest_simulation
+from rollout.documents import reporting as documents
+from rollout.errors import DatabaseError
 from rollout.gates import boundary, groups_of
+from rollout.planning import nominal_batches
 from rollout.report.facts import (
     PLANNED,
     AuditRow,
-    Bands,
-    Expected,
     FailureRow,
     FindingRow,
-    Forecast,
     Funnel,
     GateTrack,
-    Load,
     ReportFacts,
     Track,
 )
+from rollout.store import Database, JournalReader
+from rollout.text import iso
 from rollout.values import (
-    HOUR_S,
     UNKNOWN,
     Finding,
-    LongArray,
     Outcome,
     Plan,
     Progress,
     ProgressPoint,
     State,
 )
-
-if TYPE_CHECKING:
-    from rollout.store import Database
+from rollout.values.failures import explain
+from rollout.values.forecast import Forecast
 
 INF = float("inf")
 
 
-def gather(database: Database, plan_key: str | None, rollout_id: str | None, created: int) -> ReportFacts:
-    """Give the facts of a rollout, or of a plan alone where `rollout_id` is None."""
-    stored = database.plan(plan_key)
-    told = database.simulations(stored.id)
-    facts = facts_of_plan(stored.plan, database.findings(stored.inventory_id), told, created)
-    return facts if rollout_id is None else _executed(facts, database, rollout_id, told)
+def gather_report(database: Database, target: str | None = None, created: int | None = None) -> ReportFacts:
+    """Give what a report shows of a rollout, or of a plan that was not run.
+
+    target : a rollout's id, a plan's id or digest; the latest rollout by default, or the latest plan without one.
+    created : Unix seconds, the present by default. Raise `UsageError` for an unknown target.
+    """
+    moment = int(time.time()) if created is None else created
+    if target is None and not database.has_rollouts():
+        target = database.latest_plan()
+    rollout = None
+    if target is None or target.startswith("run-"):
+        rollout = database.rollout(target)
+    stored = database.plan(rollout.plan_id if rollout else target)
+    simulation = latest_simulation(database, stored.id)
+    facts = facts_of_plan(stored.plan, database.findings(stored.inventory_id), simulation, moment)
+    return _executed(facts, database, rollout.id, simulation) if rollout else facts
 
 
 def facts_of_plan(
-    plan: Plan, findings: Sequence[Finding], told: dict[str, Any] | None, created: int
+    plan: Plan, findings: Sequence[Finding], simulation: StoredSimulation | None, created: int
 ) -> ReportFacts:
-    """Give the facts of a plan before its execution. told : its simulation as it is stored."""
-    final = _final(plan, None, (), told)
+    """Give the facts of a plan before its execution. simulation : the plan's, None without one."""
+    final = _final(plan, None, (), simulation)
     return ReportFacts(
         title=plan.name,
         digest=plan.digest,
@@ -68,10 +78,10 @@ def facts_of_plan(
         planned=_planned(plan),
         decisions=(),
         points=(),
-        forecast=_forecast(told) if told else None,
-        load=_load(told) if told else None,
+        simulation=simulation.plan if simulation else None,
+        load=simulation.load if simulation else None,
         gates=(),
-        failures=_failures(_codes(None, told)),
+        failures=_failures(_codes(None, simulation)),
         findings=_findings(findings),
         audit=(),
         needs=_needs(plan, None),
@@ -80,12 +90,12 @@ def facts_of_plan(
 
 
 def _executed(
-    facts: ReportFacts, database: Database, rollout_id: str, told: dict[str, Any] | None
+    facts: ReportFacts, database: Database, rollout_id: str, simulation: StoredSimulation | None
 ) -> ReportFacts:
     """Add what a rollout's journal says."""
     plan, reader = facts.plan, database.reader(rollout_id)
     progress, points = reader.progress(), tuple(reader.points())
-    final = _final(plan, progress, points, told)
+    final = _final(plan, progress, points, simulation)
     return replace(
         facts,
         state=progress.state.value if progress else PLANNED,
@@ -94,40 +104,35 @@ def _executed(
         decisions=tuple(reader.decisions()),
         points=points,
         gates=_gates(plan, points),
-        failures=_failures(_codes(reader, told)),
+        failures=_failures(_codes(reader, simulation)),
         audit=_audit(reader),
         needs=_needs(plan, progress),
         rollout=rollout_id,
-        expected=_expected(reader, progress),
-        on_plan=_on_plan(database, rollout_id, progress),
+        forecast=_forecast(reader, progress),
+        on_plan="" if progress is None or progress.state.is_final else on_plan(database, rollout_id),
     )
 
 
-def _expected(reader: Any, progress: Progress | None) -> Expected | None:
-    """The latest forecast, while there is something left to forecast."""
+def _forecast(reader: JournalReader, progress: Progress | None) -> Forecast | None:
+    """Give the latest forecast, while the rollout has not ended."""
     if progress is None or progress.state.is_final:
         return None
     return stored_forecast.latest(reader)
 
 
-def _on_plan(database: Database, rollout_id: str, progress: Progress | None) -> str:
-    if progress is None or progress.state.is_final:
-        return ""
-    from rollout.api.forecast import verdict_of
-
-    return verdict_of(database, rollout_id)
-
-
 def _final(
-    plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint], told: dict[str, Any] | None
+    plan: Plan,
+    progress: Progress | None,
+    points: Sequence[ProgressPoint],
+    simulation: StoredSimulation | None,
 ) -> dict[str, int]:
     excluded = len(plan) - plan.planned
     if progress is None:
-        final = dict(told["summary"]["final"]) if told else {"pending": 0, "excluded": excluded}
+        final = dict(simulation.plan.final) if simulation else {"pending": 0, "excluded": excluded}
         final["not_released"] = plan.planned - sum(n for name, n in final.items() if name != "excluded")
         return final
     totals = np.sum(points[-1].by_phase, axis=0) if points else np.zeros(len(Outcome), dtype=int)
-    counts = {one.name.lower(): int(totals[one]) for one in Outcome}
+    counts = {outcome.name.lower(): int(totals[outcome]) for outcome in Outcome}
     released = sum(progress.released)
     counts["pending"] = released - sum(n for name, n in counts.items() if name != "pending")
     return {**counts, "not_released": plan.planned - released, "excluded": excluded}
@@ -166,99 +171,37 @@ def _gates(plan: Plan, points: Sequence[ProgressPoint]) -> tuple[GateTrack, ...]
 
 
 def _planned(plan: Plan) -> Track:
-    from rollout.planning import nominal_batches
-
     batches = nominal_batches(plan)
-    at = np.array([plan.start, *(one[0] for one in batches)], dtype=np.int64)
-    return Track(at, np.cumsum([0, *(one[2] for one in batches)]).astype(np.int64))
+    at = np.array([plan.start, *(batch[0] for batch in batches)], dtype=np.int64)
+    return Track(at, np.cumsum([0, *(batch[2] for batch in batches)]).astype(np.int64))
 
 
-def _grid(told: dict[str, Any], hours: int, *, ends: bool) -> LongArray:
-    """Instants of the hours since the start: their ends for counts, their beginnings for loads."""
-    return np.asarray(told["start"] + (np.arange(hours) + int(ends)) * HOUR_S, dtype=np.int64)
-
-
-def _bands(told: dict[str, Any], part: dict[str, Any]) -> Bands:
-    values = np.asarray(part["values"], dtype=np.float64)
-    return Bands(_grid(told, values.shape[1], ends=True), tuple(part["quantiles"]), values)
-
-
-def _hours(hours: dict[str, Any]) -> tuple[float, float, float]:
-    p10, p50, p90 = (INF if hours[name] is None else float(hours[name]) for name in ("p10", "p50", "p90"))
-    return p10, p50, p90
-
-
-def _forecast(told: dict[str, Any]) -> Forecast:
-    summary = told["summary"]
-    return Forecast(
-        enrolled=_bands(told, told["enrolled"]),
-        origin=told["start"],
-        eta_hours=_hours(summary["eta_hours"]),
-        runs=summary["runs"],
-        seed=summary["seed"],
-        halt_chance=summary["halt_chance"],
-        final=summary["final"],
-        by_phase=tuple(_bands(told, one) for one in told["by_phase"]),
-        done_means="every device has an outcome, or was silent for its time",
-        baseline=_bands(told, told["baseline_enrolled"]),
-        baseline_eta_hours=_hours(summary["baseline"]["eta_hours"]),
-        # A simulation that was stored by an earlier version does not tell.
-        through_hours=_hours(summary["enrolled_90_hours"]) if "enrolled_90_hours" in summary else None,
-    )
-
-
-def _load(told: dict[str, Any]) -> Load:
-    ours, base = _bands(told, told["load"]), _bands(told, told["baseline_load"])
-    hours = max(len(ours.at), len(base.at))
-    summary = told["summary"]
-    peak, base_peak = summary["peak_per_hour"], summary["baseline"]["peak_per_hour"]
-    return Load(
-        at=_grid(told, hours, ends=False),
-        p50=_padded(ours.level(0.5), hours),
-        p90=_padded(ours.level(0.9), hours),
-        capacity=np.full(hours, float(told["capacity_per_hour"])),
-        peak_p50=peak["p50"],
-        peak_p90=peak["p90"],
-        baseline=_padded(base.level(0.5), hours),
-        baseline_peak_p50=base_peak["p50"],
-        baseline_peak_p90=base_peak["p90"],
-    )
-
-
-def _padded(series: Any, hours: int) -> Any:
-    return np.concatenate([series, np.zeros(hours - len(series))])
-
-
-def _codes(reader: Any, told: dict[str, Any] | None) -> dict[int, int]:
+def _codes(reader: JournalReader | None, simulation: StoredSimulation | None) -> dict[int, int]:
     if reader is not None:
         outcomes = reader.outcomes()
-        if outcomes is None:
-            return {}
         failed = outcomes.code[outcomes.outcome == Outcome.FAILED]
         codes, counts = np.unique(failed, return_counts=True)
         return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
-    return {int(code): count for code, count in told["failed_codes"].items()} if told else {}
+    return dict(simulation.failed_codes) if simulation else {}
 
 
 def _failures(codes: dict[int, int]) -> tuple[FailureRow, ...]:
-    from rollout.values.failures import explain
-
     rows = []
     for code, count in sorted(codes.items(), key=lambda item: -item[1]):
         known = explain(code)
-        rows.append(FailureRow(code, known.name, known.kind.value, count, known.next_action))
+        rows.append(FailureRow(code, known.name, known.kind, count, known.next_action))
     return tuple(rows)
 
 
 def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
     groups: dict[str, list[Finding]] = {}
-    for one in findings:
-        groups.setdefault(one.rule, []).append(one)
+    for finding in findings:
+        groups.setdefault(finding.rule, []).append(finding)
     return tuple(
         FindingRow(
             rule,
             members[0].severity,
-            sum(one.row != UNKNOWN for one in members),
+            sum(finding.row != UNKNOWN for finding in members),
             members[0].sentence,
             members[0].next_action,
         )
@@ -266,7 +209,7 @@ def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
     )
 
 
-def _audit(reader: Any) -> tuple[AuditRow, ...]:
+def _audit(reader: JournalReader) -> tuple[AuditRow, ...]:
     """What was decided and asked for; forecasts are neither."""
     return tuple(AuditRow(*row) for row in reader.audit() if row[2] != stored_forecast.KIND)
 
@@ -274,14 +217,34 @@ def _audit(reader: Any) -> tuple[AuditRow, ...]:
 def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
     """What needs a person now, in sentences."""
     if progress is None:
-        return tuple(f"{one.title}: {one.where}" for one in plan.human_steps if one.when == "before")
+        return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "before")
     if progress.state is State.HALTED:
-        return (f"A gate halted the rollout: {progress.reason}. Find the cause, then plan anew.",)
+        return (f"A gate halted the rollout: {progress.reason}. Find the cause, then make a new plan.",)
     if progress.state is State.HELD:
         name = plan.phases[progress.phase].name
         return (f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",)
     if progress.state is State.PAUSED:
         return (f"Paused: {progress.reason}. Resume when the reason is gone.",)
     if progress.state is State.FINISHED:
-        return tuple(f"{one.title}: {one.where}" for one in plan.human_steps if one.when == "after")
+        return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
     return ()
+
+
+def read_audit(database: Database, rollout: str | None = None) -> documents.Audit:
+    """Give every decision, command and change of the lease of a rollout, the latest by default.
+
+    Decisions have the directory's time, commands and leases this machine's. Raise `DatabaseError` if the chain of
+    seals is broken.
+    """
+    known = database.rollout(rollout)
+    broken = database.verify_chain(known.id)
+    if broken:
+        raise DatabaseError(
+            f"journal of {known.id}, row {broken.number}: {broken.sentence}", "restore a backup"
+        )
+    rows = tuple(
+        documents.AuditRow(at=iso(at), who=who, what=what, why=why)
+        for at, who, what, why in database.reader(known.id).audit()
+        if what != stored_forecast.KIND
+    )
+    return documents.Audit(rollout=known.id, digest=known.digest, audit=rows)

@@ -1,18 +1,14 @@
-"""Which devices are in a staging collection because of us: the superset rule on the way back."""
+"""Devices that our rollouts put into a staging collection: the superset rule on the way back."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rollout.errors import RefusedError
 from rollout.loop.undo import still_ours
+from rollout.store import Database
 from rollout.values import IntArray, Plan, texts_at
 from rollout.workloads import outside_superset
-
-if TYPE_CHECKING:
-    from rollout.store import Database
 
 
 def added_rows(database: Database, rollout_id: str) -> IntArray:
@@ -22,8 +18,8 @@ def added_rows(database: Database, rollout_id: str) -> IntArray:
 
 def left_rows(database: Database, rollout_id: str) -> IntArray:
     """Give the rows that are out of the collection by an undo: taken out by it, or found outside by it."""
-    told = database.reader(rollout_id).applied()
-    parts = [part for _, _, applied in told for part in (applied.accepted, applied.adopted)]
+    answers = database.reader(rollout_id).applied()
+    parts = [part for _, _, applied in answers for part in (applied.accepted, applied.adopted)]
     return np.concatenate([[], *parts]).astype(np.int32)
 
 
@@ -54,7 +50,7 @@ def check_undo(database: Database, plan: Plan, ours: IntArray) -> None:
         outside = outside_superset(staged - leaving, staged)
         if outside:
             raise RefusedError(
-                f"undo: expected devices that are in no staging collection, found {len(outside):,} of {rollout_id} "
-                f"that would stay staged outside the auto-enrollment collection, such as {outside[0]}",
+                f"undo: {len(outside):,} devices of {rollout_id} would stay in a staging collection outside the "
+                f"auto-enrollment collection, such as {outside[0]}",
                 f"Take the workload back first: rollout plan --undo {rollout_id}, and run it.",
             )

@@ -1,20 +1,36 @@
-"""How a rollout stands now, in figures: what `status` prints, watches and gives to scripts."""
+"""Where a rollout stands now, in figures: what `status` prints, refreshes and gives to scripts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rollout.api import stored_forecast
-from rollout.report.facts import Expected
+from rollout.api.stored_simulation import latest_simulation
+from rollout.documents.base import Final
+from rollout.documents.executing import End, Goal, Lease, PerHour, StatusDocument
+from rollout.documents.forecast import ForecastSummary
+from rollout.planning import nominal_batches
+from rollout.report.facts import PlanSimulation
+from rollout.store import Database, LeaseInfo
 from rollout.text import instant, iso, span
-from rollout.values import DAY_S, HOUR_S, DecisionRow, LongArray, Outcome, Plan, Progress, ProgressPoint
-
-if TYPE_CHECKING:
-    from rollout.store import Database, LeaseInfo
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    ON_COURSE,
+    DecisionRow,
+    LongArray,
+    Outcome,
+    Plan,
+    Progress,
+    ProgressPoint,
+    State,
+    Verdict,
+)
+from rollout.values.forecast import Forecast
 
 RECENT = 8
 SENDING_TROUBLES = ("unsent", "unanswered")
@@ -22,16 +38,17 @@ SENDING_TROUBLES = ("unsent", "unanswered")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
-    """A rollout at a look of its journal.
+class Status:
+    """Where a rollout stands, as of one reading of its journal.
 
-    progress : None before the first decision. as_of : Unix seconds of the last look that saw something, by the
-    directory's clock; the plan's start before the first. by_phase : (phase, outcome) released devices.
-    recent : the last decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its
-    simulation, have by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
-    released_an_hour, enrolled_an_hour : over the last day of the directory's time, nights and weekends with it.
-    expected : the latest forecast; on_plan : a sentence, "" unknown. unsent : released devices that were not sent to
-    the directory yet; unsent_because : why, and since when, "" unknown.
+    progress : None before the first decision. as_of : Unix seconds of the last observation, by the directory's
+    clock; the plan's start before the first. by_phase : (phase, outcome) released devices. recent : the last
+    decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation, have
+    by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
+    released_per_hour, enrolled_per_hour : over the last day of the directory's time, including nights and weekends.
+    forecast : the latest one. end : when it is done; None if unknown. on_plan : a sentence, "" unknown.
+    unsent : released devices that were not sent to the directory yet. unsent_because : why, and since when, ""
+    unknown.
     """
 
     rollout: str
@@ -48,9 +65,10 @@ class Standing:
     decisions: int
     goal_released: int | None
     goal_enrolled: int | None
-    released_an_hour: float
-    enrolled_an_hour: float
-    expected: Expected | None
+    released_per_hour: float
+    enrolled_per_hour: float
+    forecast: Forecast | None
+    end: End | None
     on_plan: str
     unsent: int
     unsent_because: str
@@ -70,21 +88,56 @@ class Standing:
         """Whether nothing follows."""
         return self.progress is not None and self.progress.state.is_final
 
+    @property
+    def document(self) -> StatusDocument:
+        """The document of `rollout status --json`."""
+        progress = self.progress
+        return StatusDocument(
+            rollout=self.rollout,
+            plan=self.plan_id,
+            digest=self.digest,
+            directory=self.directory,
+            state=progress.state if progress else "not begun",
+            reason=progress.reason if progress else "",
+            at=iso(self.as_of) if progress else None,
+            phase=self.plan.phases[progress.phase].name if progress else None,
+            released=self.released,
+            unsent=self.unsent,
+            unsent_because=self.unsent_because,
+            final=_final(self.plan, self.totals),
+            goal=Goal(released=self.goal_released, enrolled=self.goal_enrolled),
+            per_hour=PerHour(
+                released=round(self.released_per_hour, 1), enrolled=round(self.enrolled_per_hour, 1)
+            ),
+            decisions=self.decisions,
+            verdict=Verdict(progress.verdict) if progress and progress.verdict else "",
+            eta=self.end,
+            forecast=ForecastSummary.of(self.forecast) if self.forecast else None,
+            on_plan=self.on_plan,
+            lease=_lease(self.lease, self.is_overdue),
+        )
 
-class Looks:
-    """Looks at one rollout again and again; only what is new is read."""
 
-    def __init__(self, database: Database, rollout_id: str) -> None:
-        known = database.rollout(rollout_id)
+def read_status(database: Database, rollout: str | None = None) -> Status:
+    """Give where a rollout stands now, the latest by default. Raise `UsageError` for an unknown one."""
+    return StatusReader(database, rollout).read()
+
+
+class StatusReader:
+    """Reads the status of one rollout repeatedly; only new rows of the journal are read."""
+
+    def __init__(self, database: Database, rollout: str | None = None) -> None:
+        known = database.rollout(rollout)
         stored = database.plan(known.plan_id)
         self._database, self._known, self._plan = database, known, stored.plan
         self._reader = database.reader(known.id)
-        self._told = database.simulations(known.plan_id)
+        simulation = latest_simulation(database, known.plan_id)
+        self._simulation = None if simulation is None else simulation.plan
         self._goal = _goal(stored.plan)
         self._is_fresh = True
 
-    def look(self) -> Standing:
-        """Give how it stands now."""
+    def read(self) -> Status:
+        """Give where it stands now."""
         if not self._is_fresh:
             self._reader.refresh()
         self._is_fresh = False
@@ -96,7 +149,8 @@ class Looks:
         as_of = _as_of(self._plan, progress, points)
         released, enrolled = rates(points, as_of)
         unsent = self._unsent()
-        return Standing(
+        forecast = None if is_final else stored_forecast.latest(self._reader)
+        return Status(
             rollout=self._known.id,
             plan_id=self._known.plan_id,
             digest=self._known.digest,
@@ -111,9 +165,10 @@ class Looks:
             decisions=len(decisions),
             goal_released=self._goal_released(as_of) if progress is not None else None,
             goal_enrolled=self._goal_enrolled(points),
-            released_an_hour=released,
-            enrolled_an_hour=enrolled,
-            expected=None if is_final else stored_forecast.latest(self._reader),
+            released_per_hour=released,
+            enrolled_per_hour=enrolled,
+            forecast=forecast,
+            end=self._end(progress, forecast),
             on_plan="" if is_final else self._on_plan(points),
             unsent=unsent,
             unsent_because=self._why_unsent() if unsent else "",
@@ -139,42 +194,55 @@ class Looks:
         return int(count[np.searchsorted(at, as_of, side="right") - 1])
 
     def _goal_enrolled(self, points: Sequence[ProgressPoint]) -> int | None:
-        if self._told is None or not points:
+        if self._simulation is None or not points:
             return None
-        bands = self._told["enrolled"]
-        values = np.asarray(bands["values"][bands["quantiles"].index(0.5)])
-        ends = self._told["start"] + (np.arange(len(values)) + 1) * HOUR_S
-        return round(float(np.interp(points[-1].at, ends, values, left=0.0)))
+        enrolled = self._simulation.enrolled
+        return round(float(np.interp(points[-1].at, enrolled.at, enrolled.level(0.5), left=0.0)))
 
     def _on_plan(self, points: Sequence[ProgressPoint]) -> str:
         if not points:
             return ""
-        from sim.forecast.continuation import on_plan
+        return compare_with_plan(self._simulation, points[-1].at, _sum(points[-1], Outcome.ENROLLED))
 
-        return on_plan(self._told, points[-1].at, _sum(points[-1], Outcome.ENROLLED), span)
+    def _end(self, progress: Progress | None, forecast: Forecast | None) -> End | None:
+        """Give when it is done: it is, by its latest forecast, or by its plan's simulation; None if unknown."""
+        start = self._plan.start
+        if progress is not None and progress.state is State.FINISHED:
+            at = iso(progress.at)
+            return End(at=at, p10=at, p90=at, hours=(progress.at - start) / HOUR_S, of="finished")
+        if progress is not None and progress.state.is_final:
+            return None
+        if forecast is not None:
+            p10, p50, p90 = (iso(at) if math.isfinite(at) else None for at in forecast.done)
+            hours = (forecast.done[1] - start) / HOUR_S if math.isfinite(forecast.done[1]) else None
+            return End(at=p50, p10=p10, p90=p90, hours=hours, of="forecast")
+        if self._simulation is None:
+            return None
+        after = self._simulation.eta_hours
+        p10, p50, p90 = (iso(start + int(each * HOUR_S)) if math.isfinite(each) else None for each in after)
+        hours = after[1] if math.isfinite(after[1]) else None
+        return End(at=p50, p10=p10, p90=p90, hours=hours, of="simulation")
 
 
 def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint]) -> int:
-    """Give when it was last looked at: a rollout that is held or paused decides nothing, and looks go on."""
+    """Give the time of the last observation: a held or paused rollout decides nothing but still observes."""
     seen = [*([progress.at] if progress is not None else []), *(point.at for point in points[-1:])]
     return max(seen, default=plan.start)
 
 
 def _goal(plan: Plan) -> tuple[LongArray, LongArray]:
     """Give when the plan's curve has released how many, if every gate passes."""
-    from rollout.planning import nominal_batches
-
     batches = nominal_batches(plan)
-    at = np.array([plan.start - 1, *(one[0] for one in batches)], dtype=np.int64)
-    return at, np.cumsum([0, *(one[2] for one in batches)]).astype(np.int64)
+    at = np.array([plan.start - 1, *(batch[0] for batch in batches)], dtype=np.int64)
+    return at, np.cumsum([0, *(batch[2] for batch in batches)]).astype(np.int64)
 
 
 def rates(points: Sequence[ProgressPoint], now: int) -> tuple[float, float]:
-    """Give (released, enrolled) devices an hour over the last day before `now`, or since the first point."""
+    """Give (released, enrolled) devices per hour over the last day before `now`, or since the first point."""
     if len(points) < 2:
         return 0.0, 0.0
     last = points[-1]
-    first = next((one for one in reversed(points) if one.at <= now - DAY_S), points[0])
+    first = next((point for point in reversed(points) if point.at <= now - DAY_S), points[0])
     hours = (last.at - first.at) / HOUR_S
     if hours <= 0:
         return 0.0, 0.0
@@ -184,12 +252,56 @@ def rates(points: Sequence[ProgressPoint], now: int) -> tuple[float, float]:
 
 
 def _sum(point: ProgressPoint, *outcomes: Outcome) -> int:
-    return sum(sum(row[one] for one in outcomes) if outcomes else sum(row) for row in point.by_phase)
+    return sum(sum(row[key] for key in outcomes) if outcomes else sum(row) for row in point.by_phase)
+
+
+def _final(plan: Plan, totals: Sequence[int]) -> Final:
+    """Give devices by outcome; the numbers sum to the inventory."""
+    counts = {key.name.lower(): totals[key] for key in Outcome if key is not Outcome.PENDING}
+    pending = plan.planned - sum(counts.values())
+    return Final(**counts, pending=pending, excluded=len(plan) - plan.planned)
+
+
+def _lease(info: LeaseInfo, is_overdue: bool) -> Lease | None:
+    if not info.holder:
+        return None
+    return Lease.build(info, since=iso(info.since), expires=iso(info.expires), overdue=is_overdue)
 
 
 def executor(info: LeaseInfo, is_overdue: bool) -> str:
-    """Say who executes it."""
+    """Say which executor holds the lease, since when and until when."""
     if not info.holder:
-        return "nobody executes it now; 'rollout run' goes on"
+        return "no executor is running; 'rollout run' resumes it"
     until = "overdue since" if is_overdue else "renewed until"
     return f"executed by {info.holder} since {iso(info.since)}, {until} {iso(info.expires)}"
+
+
+def on_plan(database: Database, rollout: str) -> str:
+    """Say whether a stored rollout keeps to its plan, by the latest simulation of that plan."""
+    known = database.rollout(rollout)
+    points = database.reader(rollout).points()
+    if not points:
+        return "nothing was observed yet"
+    enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
+    simulation = latest_simulation(database, known.plan_id)
+    return compare_with_plan(None if simulation is None else simulation.plan, points[-1].at, enrolled)
+
+
+def compare_with_plan(simulation: PlanSimulation | None, at: int, enrolled: int) -> str:
+    """Say whether the enrolled devices lie within the outermost band of the plan's simulation, or nearly so.
+
+    simulation : the plan's, None if there is none. at : Unix seconds at which `enrolled` devices were counted.
+    """
+    if simulation is None:
+        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
+    bands = simulation.enrolled
+    hour = min(max(0, (at - simulation.origin) // HOUR_S - 1), len(bands.at) - 1)
+    low, middle, high = bands.values[0, hour], bands.level(0.5)[hour], bands.values[-1, hour]
+    final = simulation.final
+    slack = ON_COURSE * (sum(final.values()) - final["excluded"])
+    band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
+    if low - slack <= enrolled <= high + slack:
+        return f"on plan: {band} enrolled"
+    planned_hour = int(np.searchsorted(bands.level(0.5), enrolled))
+    apart = span(float(abs(hour - planned_hour)))
+    return f"{'behind' if enrolled < low else 'ahead of'} plan by {apart}: {band} enrolled"

@@ -1,85 +1,60 @@
-"""What was last forecast of a running rollout: written into its journal by `run`, read by everybody who shows it.
+"""The latest forecast of a running rollout: kept in its journal by `run`, shown by `status` and `report`.
 
-A forecast plays the rollout on from a look of its journal, so it belongs to that look and says so.
+A forecast starts from one observation of the journal, so it names that observation's time.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
-from rollout.report.facts import LEVEL_NAMES, Expected
-from rollout.text import instant, iso, number
+from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from rollout.store import JournalReader
+from rollout.documents.forecast import ForecastDetails
+from rollout.store import JournalReader
+from rollout.text import instant, number
+from rollout.values.forecast import Forecast
 
 KIND = "forecast"
-"""Kind of the journal's session rows that hold one."""
+"""Kind of the journal's session rows that hold a forecast."""
+
+WELL_MATCHED = 0.98
+"""Below this matched share of the devices a forecast is shown with a warning."""
 
 
-def latest(reader: JournalReader) -> Expected | None:
+def latest(reader: JournalReader) -> Forecast | None:
     """Give the latest forecast in a journal, None if there is none that can be read."""
     texts = [text for _, kind, text in reader.sessions() if kind == KIND]
     return of_text(texts[-1]) if texts else None
 
 
-def of_text(text: str) -> Expected | None:
-    """Read what `text_of` wrote; None for anything else: a forecast is for looking at, nothing hangs on it."""
+def of_text(text: str) -> Forecast | None:
+    """Read what `text_of` wrote; None for anything else: a forecast is only shown, no decision depends on it."""
     try:
-        return of_document(json.loads(text))
-    except (ValueError, KeyError, TypeError):
+        return ForecastDetails.model_validate_json(text).forecast
+    except ValidationError:
         return None
 
 
-def text_of(told: Mapping[str, Any]) -> str:
-    """Give the `eta` of `rollout forecast --json` as it is kept."""
-    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+def text_of(forecast: Forecast) -> str:
+    """Give a forecast as the journal keeps it: the `eta` of `rollout forecast --json`."""
+    return ForecastDetails.of(forecast).model_dump_json()
 
 
-def of_document(told: Mapping[str, Any]) -> Expected:
-    """Read the `eta` of `rollout forecast --json`. Raise `KeyError`, `TypeError` or `ValueError` if it is none."""
-    low, middle, high = (int(told["failed"][level]) for level in LEVEL_NAMES)
-    return Expected(
-        as_of=int(datetime.fromisoformat(told["as_of"]).timestamp()),
-        done=_instants(told["done"]),
-        through=_instants(told["enrolled_90"]),
-        failed=(low, middle, high),
-        halt_chance=float(told["halt_chance"]),
-        calibrated=bool(told["calibrated"]),
-        matched=float(told["matched"]),
-    )
-
-
-def _instants(told: Mapping[str, str | None]) -> tuple[float, float, float]:
-    first, middle, last = (
-        math.inf if told[level] is None else datetime.fromisoformat(str(told[level])).timestamp()
-        for level in LEVEL_NAMES
-    )
-    return first, middle, last
-
-
-def document(expected: Expected) -> dict[str, Any]:
-    """Give it for scripts: instants UTC ISO 8601, None = not within the simulated time."""
-    return expected.document(iso)
-
-
-def lines(expected: Expected, zone: str) -> list[tuple[str, str]]:
-    """Give (what, when) for people: the two ends as intervals, the failures, and as of when that is."""
-    low, middle, high = expected.failed
-    how = "fitted to it" if expected.calibrated else "as assumed"
-    told = [
-        ("90 % enrolled", interval(expected.through, zone)),
-        ("all done", interval(expected.done, zone)),
+def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
+    """Give (name, sentence) for people: both ends as intervals, the failures, and the time it starts from."""
+    low, middle, high = forecast.failed
+    how = "fitted to it" if forecast.calibrated else "as assumed"
+    found = [
+        ("90 % enrolled", interval(forecast.enrolled_90, zone)),
+        ("all done", interval(forecast.done, zone)),
         ("failed then", f"{number(middle)} ({number(low)} … {number(high)})"),
-        ("forecast of", f"{instant(expected.as_of, zone)}, {how}"),
+        ("forecast of", f"{instant(forecast.as_of, zone)}, {how}"),
     ]
-    if expected.matched < 0.98:
-        told.append(("mind", f"only {expected.matched:.0%} stand where the assumptions would have them"))
-    return told
+    if forecast.matched < WELL_MATCHED:
+        found.append(
+            ("note", f"the assumptions reproduce the state of only {forecast.matched:.0%} of the devices")
+        )
+    return found
 
 
 def interval(instants: tuple[float, float, float], zone: str) -> str:

@@ -1,76 +1,57 @@
-"""`rollout calibrate`: fit the assumptions to what a pilot really did."""
+"""`rollout calibrate`: fit the model's assumptions to what a pilot did."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.calibration import calibrated_toml, pilot_from
-from rollout.cli.options import DEFAULT_DB, Cluster, Db, Json, Seed, Verbose
+from rollout.api.calibration import CalibrationResult, calibrate_rollout
+from rollout.api.databases import open_db
+from rollout.cli.options import DEFAULT_DB, Cluster, Db, Json, Seed, Verbose, Workers, worker_count
 from rollout.cli.terminal import emit, say
-from rollout.files import write_file
 from rollout.text import iso, number
-
-if TYPE_CHECKING:
-    from sim.forecast.calibration import Calibration
-    from sim.forecast.pilot import Pilot
 
 
 def calibrate(
-    rollout: Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")] = None,
+    rollout: Annotated[str | None, typer.Argument(help="Rollout id (default: the latest).")] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The scenario with the fitted [model].")
+        Path, typer.Option("--out", metavar="FILE", help="File for the scenario with the fitted [model].")
     ] = Path("calibrated.toml"),
     seed: Seed = 1,
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    workers: Workers = None,
     cluster: Cluster = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Fit the model to a rollout's journal: random window, capacity, time online, failures, with intervals.
+    """Fit the model's assumptions to what a rollout has observed, with intervals.
 
-    Devices without an outcome count too: they took longer than until now. Writes the rollout's scenario with
-    the fitted [model]; `rollout plan` and `rollout tune` take it.
+    It fits the random window, the capacity, the time online and the failures. Devices without an outcome count too:
+    they took longer than until now. Writes the rollout's scenario with the fitted [model]; `rollout plan` and
+    `rollout tune` accept it.
 
     Example: rollout calibrate run-1 --out calibrated.toml
     """
-    from sim.forecast.calibration import calibrate as fit
-    from sim.workers import workers_of
-
-    database = workflow.open_db(db)
-    known, pilot, model = pilot_from(database, rollout)
-    with workers_of(workflow.workers_here(workers), cluster) as hands:
-        found = fit(pilot, model, seed=seed, workers=hands)
-    write_file(out, calibrated_toml(database, known, pilot, found))
-    if as_json:
-        emit(document(known, pilot, found, out))
-        return
-    say(
-        f"{known}: {number(found.devices)} released devices, {number(found.executed)} with an outcome, "
-        f"{number(found.failed)} failed, as of {iso(pilot.now)}"
+    result = calibrate_rollout(
+        open_db(db), rollout, out=out, seed=seed, workers=worker_count(workers), cluster=cluster
     )
-    for one in found.estimates.values():
-        say(f"  {one.sentence()}")
+    if as_json:
+        emit(result.document)
+        return
+    _show(result)
+
+
+def _show(result: CalibrationResult) -> None:
+    found = result.calibration
+    say(
+        f"{result.rollout}: {number(found.devices)} released devices, {number(found.executed)} with an outcome, "
+        f"{number(found.failed)} failed, as of {iso(result.pilot.now)}"
+    )
+    for estimate in found.estimates.values():
+        say(f"  {estimate.sentence()}")
     if found.preset:
         say(f"  the window fits the known preset {found.preset}")
-    say(f"written: {out}")
-    say(f"next: rollout tune {out}")
-
-
-def document(rollout: str, pilot: Pilot, found: Calibration, out: Path) -> dict[str, Any]:
-    """Give the result for scripts."""
-    return {
-        "rollout": rollout,
-        "as_of": iso(pilot.now),
-        "devices": found.devices,
-        "executed": found.executed,
-        "failed": found.failed,
-        "estimates": {name: asdict(one) for name, one in found.estimates.items()},
-        "preset": found.preset,
-        "file": str(out),
-    }
+    say(f"written: {result.file}")
+    say(f"next: rollout tune {result.file}")

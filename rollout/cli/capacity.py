@@ -1,89 +1,81 @@
-"""`rollout capacity`: what must be there for a fleet and a deadline."""
+"""`rollout capacity`: size the infrastructure that a fleet and a deadline need."""
 
 from __future__ import annotations
 
 import math
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.cli.options import MAX_CLIENTS, Cluster, Json, Out, Seed, Verbose
+from rollout.api.capacity import size_capacity
+from rollout.api.scenarios import read_scenario
+from rollout.cli.options import MAX_CLIENTS, Cluster, Json, Out, Seed, Verbose, Workers, worker_count
 from rollout.cli.terminal import emit, say, table
 from rollout.errors import UsageError, shown
-from rollout.files import csv_text, make_folder, write_file
 from rollout.text import span
 from rollout.values import HOUR_S, share_of
 from rollout.values.durations import parse_duration
-from sim.fleet import MADE_UP_AT
-
-if TYPE_CHECKING:
-    from sim.capacity import Case
-
-MAX_CASES = 100
+from sim.capacity import Case, many, percent_words
 
 
 def capacity(
-    scenario: Annotated[Path | None, typer.Argument(help="Whose [model] is assumed.")] = None,
+    scenario: Annotated[
+        Path | None, typer.Argument(help="Scenario whose [model] is assumed (default: the built-in one).")
+    ] = None,
     devices: Annotated[str, typer.Option(metavar="N,N…", help="Fleet sizes.")] = "100000",
-    within: Annotated[str, typer.Option(metavar="DURATION", help="Nine of ten enrolled within.")] = "14d",
+    within: Annotated[
+        str, typer.Option(metavar="DURATION", help="Time within which 90 % of the devices are enrolled.")
+    ] = "14d",
     windows: Annotated[
-        str, typer.Option(metavar="W,W…", help="Random windows to try; the scenario's without.")
+        str, typer.Option(metavar="W,W…", help="Random windows to try (default: the scenario's).")
     ] = "",
     internet: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="Percent of the clients that come through the gateway."),
+        typer.Option(min=0, max=100, help="Percentage of the clients that come through the gateway."),
     ] = None,
     turned_away: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of the attempts that the service may turn away.")
+        float,
+        typer.Option(min=0, max=100, help="Percentage of the attempts that the service may turn away."),
     ] = 1.0,
     out: Out = Path("capacity"),
     seed: Seed = 1,
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    workers: Workers = None,
     cluster: Cluster = "",
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Say what must be bought: management points, gateway instances, the service rate, the hour of the peak.
+    """Size the infrastructure: management points, gateway instances, service rate, busiest hour.
 
-    Arithmetic first, then the rollout is played at several service rates on a scaled-down fleet, which shows
+    Arithmetic comes first. Then the rollout is simulated at several service rates on a scaled-down fleet, which shows
     where queueing makes arithmetic too small. Writes capacity.csv and capacity.png.
 
     Example: rollout capacity --devices 250000 --within 14d
     """
-    from sim.capacity import Question, sweep
-    from sim.workers import workers_of
-
-    told = workflow.read_scenario(scenario)
-    model = told.model
-    if internet is not None:
-        share = share_of(_percent("--internet", internet))
-        service = model.service.model_copy(update={"internet_share": share})
-        model = model.model_copy(update={"service": service})
-    start = MADE_UP_AT + 7 * HOUR_S
+    model = read_scenario(scenario).model
+    share = None if internet is None else share_of(_percent("--internet", internet))
     deadline_h = _seconds("--within", within) / HOUR_S
     if deadline_h <= 0:
         raise UsageError(f"--within: expected a time above 0, found {within}")
-    asked = windows.split(",") if windows else []
-    seconds = [_window(one.strip()) for one in asked] or [model.clients.window]
-    questions = [
-        Question(count, window_s, deadline_h, start, seed, share_of(_percent("--turned-away", turned_away)))
-        for count, window_s in product(_counts(devices), seconds)
-    ]
-    if len(questions) > MAX_CASES:
-        raise UsageError(
-            f"expected at most {MAX_CASES} pairs of --devices and --windows, found {len(questions)}"
-        )
-    with workers_of(workflow.workers_here(workers), cluster) as hands:
-        cases = sweep(model, questions, hands)
-    files = _write(cases, out)
+    windows_s = [_window(text.strip()) for text in windows.split(",")] if windows else []
+    result = size_capacity(
+        model,
+        out=out,
+        devices=_counts(devices),
+        deadline_h=deadline_h,
+        windows_s=windows_s,
+        turned_away=share_of(_percent("--turned-away", turned_away)),
+        internet_share=share,
+        seed=seed,
+        workers=worker_count(workers),
+        cluster=cluster,
+    )
     if as_json:
-        emit({"cases": [document(case) for case in cases], "files": files})
+        emit(result.document)
         return
-    show(cases)
-    say("written: " + ", ".join(files.values()))
+    _show(result.cases)
+    say(f"written: {result.files.table}, {result.files.picture}")
 
 
 def _seconds(option: str, text: str) -> int:
@@ -94,7 +86,7 @@ def _seconds(option: str, text: str) -> int:
 
 
 def _percent(option: str, percent: float) -> float:
-    """Refuse what is no number ("nan"): it passes every comparison."""
+    """Refuse what is not a number ("nan"), which passes every comparison."""
     if not math.isfinite(percent):
         raise UsageError(f"{option}: expected a percentage from 0 to 100, found {percent}")
     return percent
@@ -106,7 +98,7 @@ def _window(text: str) -> int:
 
 def _counts(text: str) -> list[int]:
     try:
-        counts = [int(one.strip().replace("_", "")) for one in text.split(",")]
+        counts = [int(size.strip().replace("_", "")) for size in text.split(",")]
     except ValueError:
         counts = []
     if not counts or min(counts) < 1 or max(counts) > MAX_CLIENTS:
@@ -116,29 +108,8 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def document(case: Case) -> dict[str, Any]:
-    """Give a case for scripts, durations in hours; what is infinite is null."""
-    from dataclasses import asdict
-
-    told = asdict(case)
-    told |= {"window_hours": told.pop("window_s") / HOUR_S, "deadline_hours": told.pop("deadline_h")}
-    told["says"] = case.sentence()
-    needed = case.needed
-    told["needed_per_hour"] = needed.per_hour if needed else None
-    cleaned: dict[str, Any] = _finite(told)
-    return cleaned
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def show(cases: list[Case]) -> None:
-    """Print arithmetic and what was played, a line a case, and what follows."""
+def _show(cases: Sequence[Case]) -> None:
+    """Print arithmetic and simulation, one line per case, and what follows."""
     rows = []
     for case in cases:
         need, needed = case.need, case.needed
@@ -162,10 +133,10 @@ def show(cases: list[Case]) -> None:
         "mgmt points",
         "primaries",
         "CMG A2_v2 / A4_v2",
-        "all at once, an hour",
-        "evenly, an hour",
-        "recommended, an hour",
-        "offered at the peak, an hour",
+        "all at once, per hour",
+        "evenly, per hour",
+        "recommended, per hour",
+        "offered at the peak, per hour",
         "peak at",
     ]
     table(head, rows)
@@ -176,34 +147,16 @@ def show(cases: list[Case]) -> None:
 
 def _show_rates(case: Case) -> None:
     """Print what each service rate costs: attempts turned away, and time."""
-    from sim.capacity import many, percent_words
-
     needed = case.needed
     rows = [
         [
-            f"{one.per_hour:,.0f}",
-            percent_words(one.throttled),
-            span(one.hours if math.isfinite(one.hours) else None),
-            "yes" if one.kept else "no",
-            "recommended" if one is needed else "",
+            f"{tried.per_hour:,.0f}",
+            percent_words(tried.throttled),
+            span(tried.hours if math.isfinite(tried.hours) else None),
+            "yes" if tried.kept else "no",
+            "recommended" if tried is needed else "",
         ]
-        for one in case.played
+        for tried in case.played
     ]
     head = ["service, per hour", "turned away", "90 % enrolled after", "in time", ""]
     table(head, rows, title=f"{many(case.devices, 'device')}, window {span(case.window_s / HOUR_S)}")
-
-
-def _write(cases: list[Case], out: Path) -> dict[str, str]:
-    from matplotlib.figure import Figure
-
-    from rollout.report.pictures.style import png_of
-    from sim.capacity import plot, rows_of
-
-    make_folder(out)
-    files = {"table": out / "capacity.csv", "picture": out / "capacity.png"}
-    rows = rows_of(cases)
-    write_file(files["table"], csv_text(list(rows[0]), (list(row.values()) for row in rows)))
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    plot(cases, span, figure.add_subplot())
-    write_file(files["picture"], png_of(figure))
-    return {name: str(path) for name, path in files.items()}

@@ -1,26 +1,24 @@
-"""`rollout client`: one client's log as a story; the command that installs the client, checked."""
+"""`rollout client`: explain one client's log, or check the command that installs the client."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rollout.api.file_names import expand_one
+from rollout.api.client import ClientLogResult, check_client_command, read_client_log
 from rollout.cli.options import Json, Verbose
 from rollout.cli.terminal import emit, say, table
+from rollout.client import ClientCommand, Story
 from rollout.errors import RefusedError
 from rollout.text import iso
-
-if TYPE_CHECKING:
-    from rollout.client import ClientCommand, Story, TraceLog
+from rollout.workloads import WORKLOADS, decode
 
 
 class What(StrEnum):
-    """What of a client is looked at."""
+    """What to examine."""
 
     LOG = "log"
     COMMAND = "command"
@@ -32,37 +30,41 @@ def client(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Tell one client's story from its log, or check the command that installs the client from Intune.
+    """Explain a client's log, or check the command that installs the client from Intune.
 
     Exit 4 if the command would not work.
 
     Example: rollout client log CoManagementHandler.log
     """
     if what is What.LOG:
-        _log(expand_one(text, "FILE"), verbose, as_json=as_json)
-    else:
-        _command(text, as_json=as_json)
-
-
-def _log(path: Path, verbose: int, *, as_json: bool) -> None:
-    from rollout.client import read_log, tell
-
-    log = read_log(path)
-    story = tell(log.entries)
-    if as_json:
-        emit(_story_document(log, story))
+        result = read_client_log(text)
+        if as_json:
+            emit(result.document)
+        else:
+            _show_log(result, verbose)
         return
+    checked = check_client_command(text)
+    if not as_json:
+        _show_command(checked.command)
+        return
+    emit(checked.document)
+    if not checked.command.usable:
+        raise typer.Exit(4)
+
+
+def _show_log(result: ClientLogResult, verbose: int) -> None:
+    story = result.story
     rows = [
-        [datetime.fromtimestamp(one.at, UTC).strftime("%d %b %Y %H:%M:%S"), one.kind.value, one.text]
-        for one in (story.events if verbose else story.last)
+        [datetime.fromtimestamp(event.at, UTC).strftime("%d %b %Y %H:%M:%S"), event.kind.value, event.text]
+        for event in (story.events if verbose else story.last)
     ]
     if rows:
         table(["UTC", "what", "the log says"], rows)
     for line in _sentences(story):
         say(line)
-    if log.broken:
-        say(f"{log.broken} lines could not be read")
-    say(story.stand.value)
+    if result.log.broken:
+        say(f"{result.log.broken} lines could not be read")
+    say(story.stage.value)
     say(f"next: {story.next_action}")
 
 
@@ -82,8 +84,7 @@ def _sentences(story: Story) -> list[str]:
     if story.enrolled_at is not None:
         out.append(f"enrolled: {iso(story.enrolled_at)}")
     if story.flags is not None:
-        from rollout.cli.workloads import flag_lines
-        from rollout.workloads import WORKLOADS, decode
+        from rollout.api.workloads import flag_lines
 
         found = decode(str(story.flags), story.cap)
         out += flag_lines(found)
@@ -92,56 +93,14 @@ def _sentences(story: Story) -> list[str]:
     return out
 
 
-def _story_document(log: TraceLog, story: Story) -> dict[str, Any]:
-    known = story.failure
-    return {
-        "encoding": log.encoding,
-        "lines": len(log.entries),
-        "broken": log.broken,
-        "stand": story.stand.name.lower(),
-        "sentence": story.stand.value,
-        "next_action": story.next_action,
-        "auto_enroll": story.auto_enroll,
-        "timer": story.due or None,
-        "tries": list(story.tries),
-        "enrolled_at": iso(story.enrolled_at) if story.enrolled_at is not None else None,
-        "flags": story.flags,
-        "cap": story.cap,
-        "code": known
-        and {"code": known.hex, "name": known.name, "class": known.kind.value, "meaning": known.meaning},
-        "events": [{"at": iso(one.at), "kind": one.kind.value, "text": one.text} for one in story.events],
-    }
-
-
-def _command(text: str, *, as_json: bool) -> None:
-    from rollout.client import check_command
-
-    checked = check_command(text)
-    if as_json:
-        emit(_command_document(checked))
-        if not checked.usable:
-            raise typer.Exit(4)
-        return
-    for problem in checked.problems:
-        say(f"{'wrong' if problem.stops else 'look'}: {problem.sentence} {problem.next_action}")
-    if not checked.usable:
-        count = sum(one.stops for one in checked.problems)
-        raise RefusedError(f"the command would not work: {count} problems", checked.problems[0].next_action)
-    names = ", ".join(name for name, _ in (*checked.parameters, *checked.properties))
-    say(f"the command is fine: {checked.length} of 1,024 characters; {names}")
+def _show_command(command: ClientCommand) -> None:
+    for problem in command.problems:
+        say(f"{'wrong' if problem.stops else 'check'}: {problem.sentence} {problem.next_action}")
+    if not command.usable:
+        count = sum(problem.stops for problem in command.problems)
+        raise RefusedError(f"the command would not work: {count} problems", command.problems[0].next_action)
+    names = ", ".join(name for name, _ in (*command.parameters, *command.properties))
+    say(f"the command is fine: {command.length} of 1,024 characters; {names}")
     say(
         "next: Intune > Apps > Windows > Line-of-business app ccmsetup.msi with this command, or co-management settings"
     )
-
-
-def _command_document(checked: ClientCommand) -> dict[str, Any]:
-    return {
-        "usable": checked.usable,
-        "length": checked.length,
-        "properties": dict(checked.properties),
-        "parameters": dict(checked.parameters),
-        "problems": [
-            {"stops": one.stops, "sentence": one.sentence, "next_action": one.next_action}
-            for one in checked.problems
-        ],
-    }

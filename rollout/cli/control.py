@@ -1,27 +1,18 @@
-"""`rollout pause`, `resume`, `abort`, `exclude`: what people ask of a rollout; effective before the next chunk."""
+"""`rollout pause`, `resume`, `abort`, `exclude`: commands to a rollout; effective before its next chunk."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.choosing import to_command
-from rollout.api.control import find_devices, user
+from rollout.api import control
+from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
-from rollout.cli.terminal import emit, say
-from rollout.errors import RefusedError, UsageError
-from rollout.text import instant
+from rollout.cli.printing import print_command
+from rollout.cli.terminal import say
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.store import Database
-    from rollout.values import Plan
-
-Rollout = Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")]
+Rollout = Annotated[str | None, typer.Argument(help="Rollout id (default: the latest).")]
 
 
 def pause(
@@ -32,8 +23,8 @@ def pause(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Stop releasing; what was released goes on. Example: rollout pause --reason "help desk is full"."""
-    give(workflow.open_db(db), rollout, "pause", by=by, reason=reason, as_json=as_json)
+    """Stop releasing new devices; released ones continue. Example: rollout pause --reason "help desk is full"."""
+    print_command(control.pause(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def resume(
@@ -44,8 +35,8 @@ def resume(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Release on after a pause. Example: rollout resume."""
-    give(workflow.open_db(db), rollout, "resume", by=by, reason=reason, as_json=as_json)
+    """Resume releasing after a pause. Example: rollout resume."""
+    print_command(control.resume(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def abort(
@@ -56,83 +47,24 @@ def abort(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """End a rollout for good; nobody else is released. Example: rollout abort --reason "wrong collection"."""
-    give(workflow.open_db(db), rollout, "abort", by=by, reason=reason, as_json=as_json)
+    """End a rollout for good; no further device is released. Example: rollout abort --reason "wrong collection"."""
+    print_command(control.abort(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
 def exclude(
     devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Device ids or names.")],
-    rollout: Annotated[str | None, typer.Option(help="Rollout id; the latest by default.")] = None,
+    rollout: Annotated[str | None, typer.Option(help="Rollout id (default: the latest).")] = None,
     reason: Reason = "",
     by: By = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Take devices out: those not yet released never will be.
+    """Exclude devices that are not released yet; they never will be.
 
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """
-    database = workflow.open_db(db)
-    known = to_command(database, rollout)
-    plan = database.plan(known.plan_id)
-    rows = find_devices(database, plan.inventory_id, devices)
-    late = _released(database, known.id, plan.plan, rows)
-    if late and len(late) == len(set(rows)):
-        raise RefusedError(
-            f"{known.id}: nobody is excluded: {'; '.join(late.values())}",
-            f"to take them out again: rollout withdraw {' '.join(devices)}",
-        )
-    waiting = tuple(row for row in rows if row not in late)
-    ids = [str(plan.plan.ids[row]) for row in late]
-    give(database, known.id, "exclude", by=by, reason=reason, rows=waiting, as_json=as_json, released=ids)
-    for row, sentence in late.items():
-        say(f"{sentence}; to take it out: rollout withdraw {plan.plan.ids[row]}", as_json=as_json)
-
-
-def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:
-    """Give those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
-    wanted, late = set(rows), {}
-    for batch in database.reader(rollout).batches():
-        for row in wanted.intersection(batch.rows.tolist()):
-            late[row] = f"{plan.ids[row]} was released at {instant(batch.at, plan.zone)} and stays a member"
-    return {row: late[row] for row in rows if row in late}
-
-
-def give(
-    database: Database,
-    rollout: str | None,
-    kind: str,
-    *,
-    by: str,
-    reason: str,
-    rows: tuple[int, ...] = (),
-    phase: str = "",
-    as_json: bool = False,
-    released: Sequence[str] = (),
-) -> None:
-    """Write a command into the journal, where the executor reads it before its next chunk.
-
-    released : ids of devices that were named and for which it comes too late.
-    """
-    known = to_command(database, rollout)
-    plan = database.plan(known.plan_id).plan
-    progress = database.reader(known.id).progress()
-    if progress is not None and progress.state.is_final:
-        raise RefusedError(f"rollout {known.id} is {progress.state.value}: expected one that still runs")
-    index = _phase_index(plan.phases, phase) if phase else -1
-    who = by or user()
-    database.command(known.id, kind, by=who, reason=reason, at=int(time.time()), rows=rows, phase=index)
-    if as_json:
-        facts = {"rollout": known.id, "command": kind, "by": who, "devices": len(rows)}
-        emit({**facts, "released": list(released)})
-        return
-    what = f"{kind} of {len(rows)} devices" if rows else kind
-    say(f"rollout {known.id}: {what} is noted, by {who}; it takes effect before the next chunk")
-
-
-def _phase_index(phases: tuple[object, ...], name: str) -> int:
-    names = [getattr(one, "name", "") for one in phases]
-    if name not in names:
-        raise UsageError(f"--gate: expected a phase of the plan ({', '.join(names)}), found '{name}'")
-    return names.index(name)
+    found = control.exclude_devices(open_db(db), devices, rollout, by=by, reason=reason)
+    print_command(found.document, as_json=as_json)
+    for device, sentence in found.too_late.items():
+        say(f"{sentence}; to take it out: rollout withdraw {device}", as_json=as_json)

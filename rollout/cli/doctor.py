@@ -1,4 +1,4 @@
-"""`rollout doctor`: is everything in order? Reads only, but for a lease that a person takes away."""
+"""`rollout doctor`: is everything in order? Reads only, except for a lease that a person takes away."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
+from rollout.api.control import user
+from rollout.api.databases import open_db
+from rollout.api.scenarios import world_of_plan
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Settings, Verbose
 from rollout.cli.terminal import emit, say
+from rollout.directory.port import Check
+from rollout.directory.registry import BACKENDS
 from rollout.errors import DatabaseError, RolloutError
 from rollout.executor import directories
-
-if TYPE_CHECKING:
-    from rollout.loop.ports import Directory
-    from rollout.store import Database
+from rollout.loop.ports import Directory
+from rollout.loop.undo import still_ours
+from rollout.planning import membership_drift
+from rollout.store import Database, open_database
+from sim.engines.engine import FAST
 
 ENOUGH_BYTES = 500_000_000
-
-
-class Check(NamedTuple):
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    sentence: str
 
 
 def doctor(
@@ -41,16 +38,16 @@ def doctor(
     ] = "",
     by: By = "",
     directory: Annotated[
-        str, typer.Option(help="Look at a real directory too: adminservice or graph; reads only.")
+        str, typer.Option(help=f"Check a real directory too: {' or '.join(BACKENDS)}. Reads only.")
     ] = directories.EMBEDDED,
     settings: Settings = directories.DEFAULT_SETTINGS,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Look at the database, its journal's chain, the lease, the disk and the engine; change nothing.
+    """Check the database, its journal's chain, the lease, the disk and the engine; change nothing.
 
-    Exit 9 if something is wrong. Whose lease is taken away writes and sends nothing any more.
+    Exit 9 if something is wrong. An executor that loses its lease stops writing and sending.
 
     Example: rollout doctor
     """
@@ -60,37 +57,32 @@ def doctor(
     directories.check_name(directory)
     checks = [_python(), _disk(db), _engine(), *_database(db)]
     if directory != directories.EMBEDDED:
-        checks += _outside(db, directory, settings)
+        checks += _real_directory(db, directory, settings)
     if as_json:
-        emit({"checks": [one._asdict() for one in checks]})
+        emit({"checks": [check._asdict() for check in checks]})
     else:
-        for one in checks:
-            say(f"{'ok  ' if one.ok else 'BAD '} {one.name}: {one.sentence}")
-    bad = [one.name for one in checks if not one.ok]
+        for check in checks:
+            say(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
+    bad = [check.name for check in checks if not check.ok]
     if bad:
         raise DatabaseError(f"not in order: {', '.join(bad)}", "the lines above say what was found")
 
 
-def _outside(db: str, name: str, settings: Path) -> list[Check]:
-    """Ask a real directory, with the latest plan's collection: reachability, rights, clock, throttle."""
-    with workflow.open_db(db) as database:
-        setting = workflow.world_of_plan(database, database.latest_plan())
+def _real_directory(db: str, name: str, settings: Path) -> list[Check]:
+    """Let a real directory check itself with the latest plan, and compare its members with the journal."""
+    with open_db(db) as database:
+        setting = world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)
-        with directories.opened(database, setting, name, settings, known, only_look=True) as real:
-            from rollout.directory.checking import checks
-
-            found = [Check(*one) for one in checks(real)]
-            if known and all(one.ok for one in found):
+        with directories.opened(database, setting, name, settings, known, read_only=True) as real:
+            checks = real.checks()
+            if known and all(check.ok for check in checks):
                 real.prepare(setting.stored.plan)
-                found.append(_drift(database, known, real))
-            return found
+                checks.append(_drift(database, known, real))
+            return checks
 
 
 def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
-    """Compare what we put into the collection with who is in it: a person's removal stands, and is told."""
-    from rollout.loop.undo import still_ours
-    from rollout.planning import membership_drift
-
+    """Compare the devices that we added with the members: a person's removal stands, and is reported."""
     ours = still_ours(database.reader(rollout_id))
     gone = membership_drift(ours, real.members(ours)).withdrawn
     sentence = f"{len(ours) - len(gone):,} of {len(ours):,} devices that {rollout_id} added are members"
@@ -100,16 +92,14 @@ def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
 
 
 def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None:
-    """Let another executor go on at once; kept in the journal with who did it."""
-    from rollout.api.control import user
-
-    with workflow.open_db(db) as database:
+    """Let another executor continue at once; recorded in the journal with the person's name."""
+    with open_db(db) as database:
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:
         emit({"rollout": rollout_id, "released": released, "holder": holder or None})
     elif released:
-        say(f"the lease of {rollout_id} was taken away from {holder}; 'rollout run' may go on")
+        say(f"the lease of {rollout_id} was taken away from {holder}; 'rollout run' can continue")
     else:
         say(f"nobody holds the lease of {rollout_id}")
 
@@ -128,15 +118,13 @@ def _disk(db: str) -> Check:
 
 
 def _engine() -> Check:
-    from sim.engines.engine import FAST
-
-    text = "the fast engine serves" if FAST else "numba is missing: the SimPy engine serves, slower"
+    text = "the fast engine is available" if FAST else "numba is missing: the slower SimPy engine is used"
     return Check("engine", True, text)
 
 
 def _database(db: str) -> list[Check]:
     if "://" not in db and not Path(db).exists():
-        return [Check("database", True, f"{db} does not exist yet; the first command makes it")]
+        return [Check("database", True, f"{db} does not exist yet; the first command creates it")]
     try:
         return _journal(db)
     except RolloutError as error:
@@ -144,14 +132,12 @@ def _database(db: str) -> list[Check]:
 
 
 def _journal(db: str) -> list[Check]:
-    from rollout.store import open_database
-
     if "://" not in db and not os.access(db, os.W_OK):
         return [Check("database", False, f"{db} is read-only")]
     with open_database(db, create=False) as database:
-        looks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
+        checks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
             ("database", database.check_integrity),
             ("journal", database.check_chain),
             ("lease", database.check_lease),
         ]
-        return [Check(name, *look()) for name, look in looks]
+        return [Check(name, *check()) for name, check in checks]

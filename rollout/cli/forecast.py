@@ -2,84 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import math
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.forecast import eta_of_rollout, verdict_of
-from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose
+from rollout.api.databases import open_db
+from rollout.api.forecast import forecast_rollout
+from rollout.api.stored_forecast import WELL_MATCHED
+from rollout.cli.options import DEFAULT_DB, MAX_RUNS, Cluster, Db, Json, Seed, Verbose, worker_count
 from rollout.cli.terminal import emit, say
-from rollout.text import instant, iso, number
-
-if TYPE_CHECKING:
-    from sim.forecast.continuation import Eta
+from rollout.text import instant, number
+from rollout.values.forecast import Forecast
+from sim.workers import workers_of
 
 
 def forecast(
-    rollout: Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")] = None,
-    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Ways on that are played.")] = 20,
+    rollout: Annotated[str | None, typer.Argument(help="Rollout id (default: the latest).")] = None,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Number of continuations to simulate.")] = 20,
     calibrated: Annotated[
         bool, typer.Option("--calibrated/--as-assumed", help="Fit the assumptions to this rollout first.")
     ] = True,
     seed: Seed = 1,
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes (default: one per core).")] = None,
     cluster: Cluster = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Say when a running rollout will be done, how many will have failed, and whether it is on plan.
+    """Forecast when a running rollout will be done, how many devices will have failed, and whether it is on plan.
 
-    The assumptions are fitted to what it did so far; then it is played on from where it stands, by the loop
-    that executes it.
+    The assumptions are fitted to what was observed so far; then the rollout is simulated from where it stands, by
+    the same loop that executes it.
 
     Example: rollout forecast run-1
     """
-    from sim.workers import workers_of
-
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
-    with workers_of(workflow.workers_here(workers), cluster) as hands:
-        found = eta_of_rollout(database, known.id, calibrated=calibrated, runs=runs, seed=seed, workers=hands)
-    verdict = verdict_of(database, known.id)
+    with workers_of(worker_count(workers), cluster) as pool:
+        found = forecast_rollout(
+            database, known.id, calibrated=calibrated, runs=runs, seed=seed, workers=pool
+        )
     if as_json:
-        emit({"rollout": known.id, "eta": document(found) if found else None, "on_plan": verdict})
-        return
-    if found is None:
-        say(f"rollout {known.id} has ended; 'rollout status' tells how")
-        return
-    show(known.id, database.plan(known.plan_id).plan.zone, found, verdict)
+        emit(found.document)
+    elif found.forecast is None:
+        say(f"rollout {found.rollout} has ended; see 'rollout status'")
+    else:
+        show(found.rollout, found.zone, found.forecast, found.on_plan)
 
 
-def document(found: Eta) -> dict[str, Any]:
-    """Give it for scripts: instants as UTC ISO 8601, under the names that status and report have for them."""
-    told = found.document()
-    told |= {"as_of": iso(told.pop("now")), "enrolled_90": told.pop("through")}
-    for name in ("done", "enrolled_90"):
-        told[name] = {level: iso(at) if at is not None else None for level, at in told[name].items()}
-    return told
+def show(rollout: str, zone: str, found: Forecast, on_plan: str) -> None:
+    """Print a forecast."""
 
-
-def show(rollout: str, zone: str, found: Eta, verdict: str) -> None:
-    """Print it."""
-
-    def when(at: int | None) -> str:
-        return instant(at, zone) if at is not None else "not within the horizon"
+    def when(at: float) -> str:
+        return instant(int(at), zone) if math.isfinite(at) else "not within the horizon"
 
     how = "assumptions fitted to it" if found.calibrated else "assumptions as written"
-    say(f"{rollout} as of {when(found.now)}; {found.runs} ways on, {how}")
-    say(f"  90 % enrolled: {when(found.through[1])}  ({when(found.through[0])} … {when(found.through[2])})")
-    say(f"  all done:      {when(found.done[1])}  ({when(found.done[0])} … {when(found.done[2])})")
+    say(f"{rollout} as of {when(found.as_of)}; {found.runs} continuations, {how}")
+    p10, p50, p90 = map(when, found.enrolled_90)
+    say(f"  90 % enrolled: {p50}  ({p10} … {p90})")
+    p10, p50, p90 = map(when, found.done)
+    say(f"  all done:      {p50}  ({p10} … {p90})")
     low, middle, high = found.failed
     say(
         f"  failed in the end: {number(middle)} ({number(low)} … {number(high)}); "
         f"by counts alone {number(found.failed_surely[0])} … {number(found.failed_surely[1])}"
     )
     say(f"  chance that a gate halts it: {found.halt_chance:.0%}")
-    say(f"  {verdict}")
-    if found.matched < 0.98:
+    say(f"  {on_plan}")
+    if found.matched < WELL_MATCHED:
         say(
-            f"  only {found.matched:.0%} of the devices stand where these assumptions would have them: "
-            "believe the interval less"
+            f"  the assumptions reproduce the state of only {found.matched:.0%} of the devices: "
+            "the intervals are less reliable"
         )

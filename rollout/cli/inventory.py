@@ -5,28 +5,26 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.file_names import expand
+from rollout.api.databases import open_db
+from rollout.api.inventory import InventoryResult, generate_inventory, read_inventory, store_inventory
+from rollout.api.scenarios import read_scenario
 from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, Db, Json, Seed, Verbose
 from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import UsageError
+from rollout.exports.reading import ExportError
 from rollout.files import csv_text, write_file
 from rollout.text import number
 from rollout.values.durations import FIRST_DAY, LAST_DAY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.values import Inventory, Rejected
+from sim.scenario import Scenario
 
 
 def inventory(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="More files, as after --from.")
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="More files, in addition to --from.")
     ] = None,
     source: Annotated[
         list[str] | None,
@@ -36,26 +34,28 @@ def inventory(
         int | None, typer.Option(min=1, max=MAX_CLIENTS, help="Size of a generated fleet.")
     ] = None,
     seed: Seed = 1,
-    encoding: Annotated[str | None, typer.Option(help="Of the files, where it can't be told.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="File encoding, if it cannot be detected.")] = None,
     allow_rejected: Annotated[
         bool, typer.Option("--allow-rejected", help="Leave bad lines out instead of refusing the file.")
     ] = False,
     taken: Annotated[
         str,
-        typer.Option(metavar="DATE", help="When the exports were made, such as 2026-11-24; now by default."),
+        typer.Option(
+            metavar="DATE", help="Date of the exports, such as 2026-11-24 (default: the current time)."
+        ),
     ] = "",
     day_first: Annotated[
         bool | None,
-        typer.Option("--day-first/--month-first", help="How to read 03/04/2026, where it can't be told."),
+        typer.Option("--day-first/--month-first", help="How to read 03/04/2026, if it cannot be detected."),
     ] = None,
     rejected: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write every rejected line here.")
+        Path | None, typer.Option(metavar="CSV", help="Write every rejected line to this file.")
     ] = None,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Take a snapshot of the fleet from exports of Intune, Entra and ConfigMgr, or make one up.
+    """Import a snapshot of the fleet from exports of Intune, Entra and ConfigMgr, or generate one.
 
     Several files join on the Entra device id. An import is all or nothing.
 
@@ -66,25 +66,40 @@ def inventory(
         raise UsageError(
             "--from: expected exports or 'scenario', found nothing", "rollout inventory --from devices.csv"
         )
+    at = _instant(taken)
     if sources[0] == "scenario" or sources[0].endswith(".toml"):
-        made = _generated(sources, seed, clients, _instant(taken))
+        snapshot = generate_inventory(_scenario(sources, clients), seed=seed, taken=at)
+    elif clients is not None:
+        raise UsageError("--clients belongs to --from scenario, found exports")
     else:
-        if clients is not None:
-            raise UsageError("--clients belongs to --from scenario, found exports")
-        reading = workflow.Reading(_instant(taken), encoding, allow_rejected, day_first)
-        made = _imported(sources, reading, rejected, quiet=as_json)
-    database = workflow.open_db(db, create=True)
-    known = database.add_inventory(made)
-    if made.is_made_up and (real := database.latest_real()) is not None:
-        note(f"{known} is made up: plan takes it only with --inventory {known}, for {real} is real")
+        try:
+            with bar("reading rows", 0, quiet=as_json) as progress:
+                snapshot = read_inventory(
+                    sources,
+                    taken=at,
+                    encoding=encoding,
+                    allow_rejected=allow_rejected,
+                    day_first=day_first,
+                    progress=progress.to,
+                )
+        except ExportError as error:
+            if rejected is not None and error.rejected:
+                _write_rejected(rejected, error)
+            raise
+    database = open_db(db, create=True)
+    result = store_inventory(database, snapshot)
+    if snapshot.is_made_up and (real := database.latest_real()) is not None:
+        note(
+            f"{result.id} is generated: plan takes it only with --inventory {result.id}, because {real} is real"
+        )
     if as_json:
-        emit(_document(known, made))
+        emit(result.document)
         return
-    _show(known, made, verbose)
+    _show(result, verbose)
 
 
 def _instant(text: str) -> int:
-    """Give a date (or date and time, UTC without offset) as Unix seconds; now where none is written."""
+    """Give a date (or date and time, UTC without offset) as Unix seconds; the current time if there is none."""
     if not text:
         return int(time.time())
     try:
@@ -96,51 +111,29 @@ def _instant(text: str) -> int:
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
 
 
-def _generated(sources: list[str], seed: int, clients: int | None, taken: int) -> Inventory:
-    rest = [one for one in sources if one != "scenario"]
-    if len(rest) > 1:
-        raise UsageError(f"--from scenario: expected at most one TOML file, found {', '.join(rest)}")
-    scenario = workflow.read_scenario(Path(rest[0]) if rest else None, clients)
-    return workflow.generate_inventory(scenario, seed, taken)
+def _scenario(sources: list[str], clients: int | None) -> Scenario:
+    files = [name for name in sources if name != "scenario"]
+    if len(files) > 1:
+        raise UsageError(f"--from scenario: expected at most one TOML file, found {', '.join(files)}")
+    return read_scenario(files[0] if files else None, clients)
 
 
-def _imported(
-    sources: list[str], reading: workflow.Reading, rejected: Path | None, *, quiet: bool
-) -> Inventory:
-    from rollout.exports.reading import ExportError
-
-    try:
-        with bar("reading rows", 0, quiet=quiet) as moving:
-            return workflow.read_inventory(expand(sources, "--from"), reading, moving.to)
-    except ExportError as error:
-        if rejected is not None and error.rejected:
-            _write_rejected(rejected, error.rejected)
-            note(f"{number(len(error.rejected))} of {number(error.count)} rejected lines are in {rejected}")
-        raise
-
-
-def _write_rejected(path: Path, lines: Sequence[Rejected]) -> None:
+def _write_rejected(path: Path, error: ExportError) -> None:
     head = ("file", "line", "column", "found", "expected")
-    rows = ([line.file, line.line, line.column, line.found, line.expected] for line in lines)
+    rows = ([line.file, line.line, line.column, line.found, line.expected] for line in error.rejected)
     write_file(path, csv_text(head, rows))
+    note(f"{number(len(error.rejected))} of {number(error.count)} rejected lines are in {path}")
 
 
-def _document(known: str, taken: Inventory) -> dict[str, object]:
-    return {
-        "id": known,
-        "accepted": len(taken.fleet),
-        "rejected": len(taken.rejected),
-        "files": [{"file": name, "kind": kind, "rows": rows} for name, kind, rows in taken.files],
-    }
-
-
-def _show(known: str, taken: Inventory, verbose: int) -> None:
-    table(["file", "kind", "rows"], [list(one) for one in taken.files])
-    for line in taken.rejected[: 20 if verbose else 3]:
+def _show(result: InventoryResult, verbose: int) -> None:
+    snapshot = result.inventory
+    table(["file", "kind", "rows"], [list(row) for row in snapshot.files])
+    for line in snapshot.rejected[: 20 if verbose else 3]:
         say(f"rejected: {line}")
-    if len(taken.rejected) > 3 and not verbose:
-        say(f"… and {len(taken.rejected) - 3} more; -v shows them")
+    if len(snapshot.rejected) > 3 and not verbose:
+        say(f"… and {len(snapshot.rejected) - 3} more; -v shows them")
     say(
-        f"inventory {known}: {number(len(taken.fleet))} devices, {number(len(taken.rejected))} lines rejected"
+        f"inventory {result.id}: {number(len(snapshot.fleet))} devices, "
+        f"{number(len(snapshot.rejected))} lines rejected"
     )
     say("next: rollout preflight")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ Settings = Annotated[
     typer.Option(
         "--settings",
         metavar="FILE",
-        help="TOML with [directory.adminservice] or [directory.graph]; no secrets in it.",
+        help="Settings of real directories: TOML with [directory.NAME] sections, no secrets.",
     ),
 ]
 
@@ -41,6 +42,23 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Verbose = Annotated[int, typer.Option("-v", count=True, help="Show more detail; -vv shows tracebacks.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random draw.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; made if missing.")]
+
+
+MAX_WORKERS = 1024
+
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Number of processes (default: one per core).")
+]
+
+
+def worker_count(asked: int | None) -> int:
+    """Give the number of worker processes: as asked, or one per core. Raise `UsageError` outside 1 to 1,024."""
+    if asked is not None and not 1 <= asked <= MAX_WORKERS:
+        least = "at least 1" if asked < 1 else f"at most {MAX_WORKERS:,}"
+        raise UsageError(f"--workers: expected {least}, found {asked}")
+    if asked is not None:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plain(option: str, text: str) -> str:

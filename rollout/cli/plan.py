@@ -1,42 +1,38 @@
-"""`rollout plan`: who, in which order, how fast, when not."""
+"""`rollout plan`: build the plan from an inventory and a policy."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.exclusions import rows_of, worded
+from rollout.api.databases import open_db
+from rollout.api.exclusions import worded
+from rollout.api.planning import PlanResult, explain_device, make_plan, plan_continuation, plan_undo
+from rollout.api.scenarios import read_scenario
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, note, say, say_lines, table
 from rollout.errors import UsageError
 from rollout.files import write_file
+from rollout.planning import feasibility, nominal_batches
 from rollout.text import instant, iso, number, span
-from rollout.values import HOUR_S
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.report import ExcludedRow
-    from rollout.store import Database
-    from rollout.values import Plan
+from rollout.values import HOUR_S, Plan
 
 SHOWN = 12
 
 
 def plan(
     scenario: Annotated[
-        Path | None, typer.Argument(help="Scenario TOML; a sensible default without it.")
+        Path | None, typer.Argument(help="Scenario TOML (default: the built-in scenario).")
     ] = None,
-    inventory: Annotated[str | None, typer.Option(help="Inventory id; the latest by default.")] = None,
+    inventory: Annotated[str | None, typer.Option(help="Inventory id (default: the latest).")] = None,
     continues: Annotated[
-        str | None, typer.Option("--continue", metavar="ROLLOUT", help="Plan the rest of a rollout anew.")
+        str | None, typer.Option("--continue", metavar="ROLLOUT", help="Plan the rest of a rollout.")
     ] = None,
     undo: Annotated[
-        str | None, typer.Option("--undo", metavar="ROLLOUT", help="Plan to take out what a rollout added.")
+        str | None,
+        typer.Option("--undo", metavar="ROLLOUT", help="Plan to remove the devices that a rollout added."),
     ] = None,
     in_windows: Annotated[
         bool,
@@ -56,119 +52,81 @@ def plan(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Plan: who goes, in which order, how fast, when never; and what people must do.
+    """Build the plan: which devices, in what order, how fast, in which windows, and the manual steps.
 
-    The plan is frozen and sealed by a digest: what is simulated, approved and executed carry the same one.
+    The plan is frozen and sealed by a digest: what is simulated, approved and executed carries the same digest.
 
     Example: rollout plan scenarios/default.toml
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     if explain:
-        _explain(database, explain, as_json=as_json)
+        explanation = explain_device(database, explain)
+        if as_json:
+            emit(explanation)
+            return
+        say_lines(explanation.explanation)
         return
     if continues is not None and undo is not None:
-        raise UsageError("expected --continue or --undo, found both")
+        raise UsageError("--continue and --undo cannot be combined")
     if in_windows and undo is None:
         raise UsageError("--in-windows belongs to --undo", "other plans keep to their windows anyway")
     if undo is not None:
-        known, made = workflow.plan_undo(database, undo, in_windows=in_windows)
+        result = plan_undo(database, undo, in_windows=in_windows)
     elif continues is not None:
-        known, made = workflow.plan_rest(database, continues, scenario, inventory)
+        new = None if scenario is None else read_scenario(scenario)
+        result = plan_continuation(database, continues, new, inventory)
     else:
-        known, made = workflow.plan_inventory(database, workflow.read_scenario(scenario), inventory)
+        result = make_plan(database, read_scenario(scenario), inventory)
     if ics is not None:
-        _write_calendar(ics, made)
+        write_file(ics, result.calendar())
+        note(f"change windows: {ics}")
     if as_json:
-        emit(document(known, made))
+        emit(result.document)
         return
-    show(known, made, rows_of(made, database.findings_of(known)), verbose)
+    _show(result, verbose)
 
 
-def _explain(database: Database, device: str, *, as_json: bool) -> None:
-    from rollout.planning.explanation import explain
-
-    stored = database.plan(database.latest_plan())
-    text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
-    if as_json:
-        emit({"plan": stored.id, "device": device, "explanation": text})
-        return
-    say_lines(text)
-
-
-def _write_calendar(path: Path, made: Plan) -> None:
-    from rollout.planning.ics import calendar_text
-
-    write_file(path, calendar_text(made, stamp=int(time.time())))
-    note(f"change windows: {path}")
-
-
-def document(known: str, made: Plan) -> dict[str, object]:
-    """Give the plan for scripts."""
-    from rollout.planning import feasibility, nominal_batches
-
-    return {
-        "plan": known,
-        "digest": made.digest,
-        "devices": made.planned,
-        "excluded": made.excluded_by_reason(),
-        "phases": [
-            {"name": one.name, "source": one.source, "devices": len(one), "end": one.end.value}
-            for one in made.phases
-        ],
-        "batches": [
-            {"at": iso(at), "phase": made.phases[phase].name, "count": count}
-            for at, phase, count in nominal_batches(made)
-        ],
-        "human_steps": [
-            {"when": s.when, "title": s.title, "where": s.where, "why": s.why} for s in made.human_steps
-        ],
-        "feasible": feasibility(made).feasible,
-        "start": iso(made.start),
-        "mature_after_hours": made.mature_after_s / HOUR_S,
-        "straggler_after_hours": made.straggler_after_s / HOUR_S,
-        "warnings": list(made.warnings),
-    }
-
-
-def show(known: str, made: Plan, left_out: Sequence[ExcludedRow], verbose: int = 0) -> None:
-    """Print the plan's summary with its human steps."""
-    from rollout.planning import feasibility, nominal_batches
-
-    batches = nominal_batches(made)
-    rows = []
-    for index, phase in enumerate(made.phases):
-        at = [one[0] for one in batches if one[1] == index]
-        first, last = (
-            (instant(at[0], made.zone), instant(at[-1], made.zone)) if at else ("when they come", "")
-        )
-        ends = "never" if phase.end == "never" else f"soak {span(phase.soak_s / HOUR_S)}, gate"
-        rows.append([phase.name, phase.source, len(phase), len(at), first, last, ends])
-    table(["phase", "from", "devices", "batches", "first release", "last release", "ends"], rows)
-    _show_batches(made, batches, verbose)
-    for row in left_out:
+def _show(result: PlanResult, verbose: int) -> None:
+    """Print the plan's summary with its manual steps."""
+    plan = result.plan
+    batches = nominal_batches(plan)
+    _show_phases(plan, batches)
+    _show_batches(plan, batches, verbose)
+    for row in result.excluded:
         say(f"not in the plan: {number(row.count)} device{'s' if row.count > 1 else ''}, {worded(row)}")
-    if made.windows:
-        say("windows: " + "; ".join(str(one) for one in made.windows))
-    for one in made.freezes:
-        say(f"freeze: {one}")
-    for line in feasibility(made).lines:
+    if plan.windows:
+        say("windows: " + "; ".join(str(window) for window in plan.windows))
+    for freeze in plan.freezes:
+        say(f"freeze: {freeze}")
+    for line in feasibility(plan).lines:
         say(line)
-    mature, late = made.mature_after_s / HOUR_S, made.straggler_after_s / HOUR_S
+    mature, late = plan.mature_after_s / HOUR_S, plan.straggler_after_s / HOUR_S
     say(
         f"a batch is judged {span(mature)} after its release; a silent device is a straggler after {span(late)}"
     )
-    for one in made.warnings:
-        say(f"warning: {one}")
-    say("what people do:")
-    for number_, step in enumerate(made.human_steps, 1):
-        say(f"  {number_}. ({step.when}) {step.title}: {step.where}. {step.why}")
-    say(f"plan {known}: {number(made.planned)} devices to '{made.collection}', digest {made.digest[:12]}")
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    say("manual steps:")
+    for index, step in enumerate(plan.human_steps, 1):
+        say(f"  {index}. ({step.when}) {step.title}: {step.where}. {step.why}")
+    say(f"plan {result.id}: {number(plan.planned)} devices to '{plan.collection}', digest {plan.digest[:12]}")
     say("next: rollout simulate")
 
 
-def _show_batches(made: Plan, batches: list[tuple[int, int, int]], verbose: int) -> None:
+def _show_phases(plan: Plan, batches: list[tuple[int, int, int]]) -> None:
+    rows = []
+    for index, phase in enumerate(plan.phases):
+        releases = [at for at, of_phase, _ in batches if of_phase == index]
+        first = instant(releases[0], plan.zone) if releases else "when they come"
+        last = instant(releases[-1], plan.zone) if releases else ""
+        ends = "never" if phase.end == "never" else f"soak {span(phase.soak_s / HOUR_S)}, gate"
+        rows.append([phase.name, phase.source, len(phase), len(releases), first, last, ends])
+    table(["phase", "from", "devices", "batches", "first release", "last release", "ends"], rows)
+
+
+def _show_batches(plan: Plan, batches: list[tuple[int, int, int]], verbose: int) -> None:
     shown = batches if verbose else batches[:SHOWN]
-    rows = [[instant(at, made.zone), iso(at), made.phases[phase].name, count] for at, phase, count in shown]
+    rows = [[instant(at, plan.zone), iso(at), plan.phases[phase].name, count] for at, phase, count in shown]
     if rows:
         table(["release", "UTC", "phase", "devices"], rows, title="Calendar, if every gate passes")
     if len(batches) > len(shown):

@@ -2,122 +2,101 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.api.choosing import check_alone
+from rollout.api.databases import open_db
+from rollout.api.status import read_status
 from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbose
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
-from rollout.errors import HaltedError, HeldError, RefusedError, UsageError
+from rollout.directory.registry import BACKENDS
+from rollout.errors import HaltedError, HeldError, UsageError
 from rollout.executor import directories
-from rollout.executor.logs import LogFormat, set_up, tell
-from rollout.executor.notify import Notice
+from rollout.executor.logs import LogFormat, set_up
 from rollout.executor.reporter import Channels
-from rollout.executor.session import Ways, execute
-from rollout.files import make_folder
+from rollout.executor.running import RunResult, check_channels, prepare_run, run_rollout
+from rollout.executor.session import RunOptions
 from rollout.text import instant, number, visible
-from rollout.values import Plan, Progress, State
-
-if TYPE_CHECKING:
-    from rollout.store import Database
+from rollout.values import Progress, State
 
 
 def run(
     digest: Annotated[
-        str | None, typer.Argument(help="Plan id or digest; the latest plan by default.")
+        str | None, typer.Argument(help="Plan id or digest (default: the latest plan).")
     ] = None,
     directory: Annotated[
-        str, typer.Option(help="Where to: embedded (a pretend world), adminservice or graph.")
+        str,
+        typer.Option(
+            help=f"Directory to change: {directories.EMBEDDED} (simulated), {' or '.join(BACKENDS)}."
+        ),
     ] = directories.EMBEDDED,
     settings: Settings = directories.DEFAULT_SETTINGS,
     speed: Annotated[
-        str, typer.Option(help="Of the pretend world's clock: a factor, or max.", metavar="FACTOR|max")
+        str,
+        typer.Option(help="Clock speed of the simulated directory: a factor, or max.", metavar="FACTOR|max"),
     ] = "1",
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", min=0, max=MAX_SEED, help="Of the pretend world: 1, or that with which it was begun."
+            "--seed",
+            min=0,
+            max=MAX_SEED,
+            help="Seed of the simulated directory (default: the one the rollout started with, else 1).",
         ),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Up to the next decision and what it sends, then stop.")
+        bool, typer.Option("--once", help="Make one decision, send its batch, then exit.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the next look would do; send nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be decided and sent next; send nothing.")
     ] = False,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Of the lines on stderr, one a decision.")
+        LogFormat, typer.Option(help="Format of the log on stderr, one line per decision.")
     ] = LogFormat.TEXT,
     metrics: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write figures for Prometheus into FILE, every 15 seconds."),
+        typer.Option(metavar="FILE", help="Write metrics for Prometheus to FILE, every 15 seconds."),
     ] = None,
     notify: Annotated[
         str,
         typer.Option(
             envvar="ROLLOUT_NOTIFY_URL",
             metavar="URL",
-            help="POST a JSON document there when it holds, halts or is finished.",
+            help="POST a JSON document to URL when the rollout holds, halts or finishes.",
             show_default=False,
         ),
     ] = "",
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep a report there up to date, every 30 s at most."),
+        typer.Option(
+            metavar="DIR", help="Keep a report in DIR up to date, refreshed at most every 30 seconds."
+        ),
     ] = None,
     forecasts: Annotated[
         bool,
         typer.Option(
             "--forecast/--no-forecast",
-            help="Forecast its end anew beside it, at most every half hour, for status and report.",
+            help="Refresh the forecast in the background, at most every 30 minutes.",
         ),
     ] = True,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Carry out a plan. Interrupted or killed, the same command goes on where it was.
+    """Carry out a plan. After an interruption or a crash the same command resumes it and sends nothing twice.
 
     Exit 0 finished, 6 held or paused, 8 halted by a gate, 7 another executor has the lease, 130 interrupted.
 
     Example: rollout run --speed max --report report/
     """
-    factor = parse_speed(speed)
-    directories.check_name(directory)
-    if metrics is not None and not metrics.absolute().parent.is_dir():
-        raise UsageError(f"--metrics: expected a file in an existing folder, found {metrics}")
-    if report is not None:
-        usable(report)
-    if notify:
-        Notice(notify)  # a wrong URL is refused before anything is done
-    database = workflow.open_db(db)
-    stored = database.plan(digest or database.latest_plan())
-    known = same_as_begun(database, stored.id, directory, seed)
-    check_alone(database, stored, directory)
-    if directory != directories.EMBEDDED:
-        directories.check_allowed(stored, directory, speed)
-        if dry_run:
-            preview_real(database, stored.id, directory, settings, as_json=as_json)
-            return
-    if dry_run:
-        preview(database, stored.id, known, as_json=as_json)
-        return
-    if _ignores_windows(stored.plan):
-        note(f"{stored.id} takes devices out at any hour, outside the change windows too")
-    set_up(log_format, verbose, note)
-    rollout_id = database.start_rollout(stored.id, directory, known, speed, int(time.time()))
     channels = Channels(metrics, notify, report=report, forecasts=forecasts, db=db)
-    ways = Ways(
+    options = RunOptions(
         directory,
         settings,
-        known,
-        factor,
+        speed=parse_speed(speed),
         once=once,
         quiet=as_json,
         verbose=verbose,
@@ -125,65 +104,24 @@ def run(
         open_bar=bar,
         note=note,
     )
-    progress = execute(database, stored.id, rollout_id, ways)
-    if report is not None:
-        last_report(database, stored.id, rollout_id, report, quiet=as_json)
+    check_channels(channels)
+    database = open_db(db)
+    if dry_run:
+        stored, known_seed = prepare_run(database, digest, directory, seed, options.speed)
+        if directory == directories.EMBEDDED:
+            preview(database, stored.id, known_seed, as_json=as_json)
+        else:
+            preview_real(database, stored.id, directory, settings, as_json=as_json)
+        return
+    set_up(log_format, verbose, note)
+    result = run_rollout(database, digest, options, seed=seed)
+    if result.report is not None:
+        say(f"report: {result.report}", as_json=as_json)
     if as_json:
-        from rollout.cli.status import document
-
-        emit(document(database, rollout_id))
+        emit(read_status(database, result.rollout).document)
     else:
-        say_lines(closing(stored.plan, rollout_id, progress))
-    judge_end(progress)
-
-
-def _ignores_windows(plan: Plan) -> bool:
-    """Whether a plan takes devices out without waiting for the windows of the plan that it undoes."""
-    from rollout.planning.change import OUTSIDE_WINDOWS
-
-    return OUTSIDE_WINDOWS in plan.warnings
-
-
-def usable(folder: Path) -> None:
-    """Make the folder of --report. Raise `UsageError` if that cannot be: nothing has begun yet."""
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise UsageError(
-            f"--report: expected a folder that can be written, found {folder}: {error.strerror}"
-        ) from None
-
-
-def last_report(database: Database, plan_id: str, rollout_id: str, folder: Path, *, quiet: bool) -> None:
-    """Draw the report of what the run has come to. A disk that refuses is a warning: the rollout is done."""
-    from rollout.api.report_facts import gather
-    from rollout.report import write_report
-
-    try:
-        write_report(gather(database, plan_id, rollout_id, int(time.time())), folder)
-    except (UsageError, OSError) as error:
-        tell(f"the last report was not written: {error}", level=logging.WARNING)
-    else:
-        say(f"report: {folder / 'report.html'}", as_json=quiet)
-
-
-def same_as_begun(database: Database, plan_id: str, directory: str, seed: int | None) -> int:
-    """Give the seed to go on with. Raise `RefusedError` if the plan was begun with another one, or elsewhere."""
-    rollout_id = database.rollout_of(plan_id)
-    if rollout_id is None:
-        return 1 if seed is None else seed
-    begun = database.rollout(rollout_id)
-    if begun.directory != directory:
-        raise RefusedError(
-            f"{rollout_id} was begun in directory '{begun.directory}', found --directory {directory}; nothing was sent",
-            f"rollout run --directory {begun.directory}, or plan anew",
-        )
-    if seed is not None and seed != begun.seed:
-        raise RefusedError(
-            f"{rollout_id} was begun with --seed {begun.seed}, found --seed {seed}; nothing was sent",
-            f"leave --seed out: {rollout_id} goes on with its own",
-        )
-    return begun.seed
+        say_lines(closing(result))
+    judge_end(result.progress)
 
 
 def parse_speed(text: str) -> float | None:
@@ -199,10 +137,11 @@ def parse_speed(text: str) -> float | None:
     return factor
 
 
-def closing(plan: Plan, rollout_id: str, progress: Progress) -> str:
-    """Give the last line of a run."""
+def closing(result: RunResult) -> str:
+    """Give the last lines of a run."""
+    progress = result.progress
     return (
-        f"rollout {rollout_id} is {progress.state.value} at {instant(progress.at, plan.zone)}: "
+        f"rollout {result.rollout} is {progress.state.value} at {instant(progress.at, result.plan.zone)}: "
         f"{visible(progress.reason)}; {number(sum(progress.released))} released, "
         f"{number(progress.enrolled)} enrolled\nnext: rollout report"
     )
@@ -211,13 +150,11 @@ def closing(plan: Plan, rollout_id: str, progress: Progress) -> str:
 def judge_end(progress: Progress) -> None:
     """Raise the error whose exit code says how a run ended; finished (or still running) is none."""
     if progress.state is State.HALTED:
-        raise HaltedError(
-            progress.reason, "nobody else is released; look at 'rollout report', then plan anew"
-        )
-    if progress.state in (State.HELD, State.PAUSED):
-        hint = (
-            "rollout resume" if progress.state is State.PAUSED else 'rollout approve --gate PHASE --by "Name"'
-        )
-        raise HeldError(f"{progress.state.value}: {progress.reason}", hint)
+        hint = "no further device is released; see 'rollout report', then make a new plan"
+        raise HaltedError(progress.reason, hint)
+    if progress.state is State.PAUSED:
+        raise HeldError(f"paused: {progress.reason}", "rollout resume")
+    if progress.state is State.HELD:
+        raise HeldError(f"held: {progress.reason}", 'rollout approve --gate PHASE --by "Name"')
     if progress.state is State.ABORTED:
-        raise HeldError(progress.reason, "an aborted rollout stays so; plan anew")
+        raise HeldError(progress.reason, "an aborted rollout cannot be resumed; make a new plan")

@@ -1,4 +1,4 @@
-"""`rollout schema`: what the documents of `--json` look like, as JSON Schema."""
+"""`rollout schema`: print the JSON Schema of a command's --json output."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Annotated
 import typer
 
 from rollout.cli.terminal import emit
+from rollout.documents import DOCUMENTS, schema_of
 from rollout.errors import UsageError
 
 
 def schema(
     verb: Annotated[
-        str | None, typer.Argument(metavar="[VERB]", help="Whose document; without it all, by verb.")
+        str | None, typer.Argument(metavar="[VERB]", help="The command (default: all commands).")
     ] = None,
 ) -> None:
-    """Print the JSON Schema (draft 2020-12) of what a verb prints with --json, its errors with it.
+    """Print the JSON Schema of a command's --json output.
 
-    Times are UTC, durations hours, counts devices; each field says what it is.
+    It follows draft 2020-12 and includes errors. Times are UTC, durations are hours, counts are devices; each field
+    has a description.
 
     Example: rollout schema status
     """
-    from rollout.documents import FORMS, schema_of
-
     if verb is None:
-        emit({one: schema_of(one) for one in FORMS})
+        emit({name: schema_of(name) for name in DOCUMENTS})
         return
-    if verb not in FORMS:
-        near = difflib.get_close_matches(verb, FORMS, n=1)
-        hint = f"did you mean 'rollout schema {near[0]}'?" if near else f"verbs: {', '.join(FORMS)}"
+    if verb not in DOCUMENTS:
+        near = difflib.get_close_matches(verb, DOCUMENTS, n=1)
+        hint = f"did you mean 'rollout schema {near[0]}'?" if near else f"verbs: {', '.join(DOCUMENTS)}"
         raise UsageError(f"schema: expected a verb with --json, found '{verb}'", hint)
     emit(schema_of(verb))

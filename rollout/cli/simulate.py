@@ -1,35 +1,39 @@
-"""`rollout simulate`: run the plan in a pretend world before anything happens."""
+"""`rollout simulate`: simulate the plan before anything happens."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rollout.api import workflow
-from rollout.cli.options import DEFAULT_DB, MAX_CLIENTS, MAX_RUNS, Db, Json, Seed, Verbose
+from rollout.api.decisions import write_decisions
+from rollout.api.planning import resolve_target
+from rollout.api.simulation import SimulationResult, simulate_plan
+from rollout.cli.options import (
+    DEFAULT_DB,
+    MAX_CLIENTS,
+    MAX_RUNS,
+    Db,
+    Json,
+    Seed,
+    Verbose,
+    Workers,
+    worker_count,
+)
 from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import TargetMissedError
-from rollout.files import write_file
-from rollout.text import json_text, number, span
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rollout.values import DecisionRow
-    from sim.scenario import Targets
-    from sim.simulation import Forecast
+from rollout.text import number, span
+from sim.simulation import Quantiles
 
 
 def simulate(
     target: Annotated[
         str | None, typer.Argument(metavar="[SCENARIO or PLAN]", help="A TOML file, a plan id or a digest.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Replications.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, max=MAX_RUNS, help="Number of simulated runs.")] = 20,
     seed: Seed = 1,
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    workers: Workers = None,
     clients: Annotated[
         int | None, typer.Option(min=1, max=MAX_CLIENTS, help="Size of a scenario's generated fleet.")
     ] = None,
@@ -41,93 +45,65 @@ def simulate(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Simulate a plan: when it will be done, what it loads, how often a gate halts it.
+    """Simulate a plan: when it ends, what load it causes, how often a gate halts it.
 
-    A plan id or digest simulates that plan; a TOML file makes its fleet up, plans and simulates it;
-    without either the latest plan, or the default scenario if there is none. Beside it runs the
-    incumbent: everybody targeted at once. Exit 5 if the scenario's [targets] are missed.
+    A plan id or digest simulates that plan. A TOML file generates its fleet, plans it and simulates the plan. Without
+    either, it simulates the latest plan, or the default scenario if there is none. Every run is compared with native
+    mode All, which targets every device at once. Exit 5 if the scenario's [targets] are missed.
 
     Example: rollout simulate scenarios/default.toml --runs 20
     """
-    processes = workflow.workers_here(workers)
-    database, scenario, key = workflow.resolve_target(db, target, clients, note)
-    world = workflow.world_of_plan(database, key, scenario)
-    with bar("simulating", runs, quiet=as_json) as moving:
-        known, forecast = workflow.simulate_plan(
+    processes = worker_count(workers)
+    database, scenario, plan = resolve_target(db, target, clients, note)
+    with bar("simulating", runs, quiet=as_json) as progress:
+        result = simulate_plan(
             database,
-            world,
+            plan,
+            scenario=scenario,
             seed=seed,
             runs=runs,
             workers=processes,
             keep_decisions=decisions is not None,
-            progress=moving.to,
+            progress=progress.to,
         )
     if decisions is not None:
-        write_decisions(decisions, forecast.runs[0].decisions)
+        write_decisions(decisions, result.simulation.runs[0].decisions)
     if as_json:
-        emit(forecast.summary())
+        emit(result.document)
     else:
-        show(known, world.stored.id, forecast)
-    from sim.scenario import TUNED_ONLY
-
-    targets = workflow.targets_of(world, scenario)
-    if others := [name for name in TUNED_ONLY if getattr(targets, name)]:
-        note(f"targets that only 'rollout tune' compares: {', '.join(others)}")
-    _against_targets(forecast, targets)
-
-
-def write_decisions(path: Path, rows: Sequence[DecisionRow]) -> None:
-    """Write decision rows as JSON lines: what two runs of the same plan and seed have in common."""
-    write_file(path, "".join(json_text(asdict(row), sort_keys=True) + "\n" for row in rows))
+        _show(result)
+    if result.uncompared_targets:
+        note(f"targets that only 'rollout tune' compares: {', '.join(result.uncompared_targets)}")
+    if missed := result.missed_targets:
+        hint = "change pacing, windows or budgets in [rollout], or the [targets]"
+        raise TargetMissedError("targets missed: expected " + "; ".join(missed), hint)
 
 
-def show(known: str, plan_id: str, forecast: Forecast) -> None:
-    """Print the forecast beside the baseline."""
-    summary = forecast.summary()
-    ours, base = summary, summary["baseline"]
+def _show(result: SimulationResult) -> None:
+    """Print the figures of the plan and of the baseline, side by side."""
+    simulation = result.simulation
+    both = simulation.figures, simulation.baseline_figures
     rows = [
-        ["half enrolled (p50)", *(span(one["enrolled_hours"]["p50"]) for one in (ours, base))],  # type: ignore[index]
-        ["90 % enrolled (p50)", *(span(one["enrolled_hours"]["p90"]) for one in (ours, base))],  # type: ignore[index]
-        ["90 % enrolled (p10 … p90)", *(_interval(one["enrolled_90_hours"]) for one in (ours, base))],  # type: ignore[index]
-        ["done, or given up (p10 … p90)", *(_interval(one["eta_hours"]) for one in (ours, base))],  # type: ignore[index]
-        ["peak attempts an hour (p50)", *(_peak(one, "p50") for one in (ours, base))],
-        ["peak attempts an hour (p90)", *(_peak(one, "p90") for one in (ours, base))],
-        ["chance that a gate halts", f"{forecast.summary()['halt_chance']:.0%}", "no gate"],
+        ["half enrolled (p50)", *(span(each.enrolled_hours["p50"]) for each in both)],
+        ["90 % enrolled (p50)", *(span(each.enrolled_hours["p90"]) for each in both)],
+        ["90 % enrolled (p10 … p90)", *(_interval(each.enrolled_90_hours) for each in both)],
+        ["done, or given up (p10 … p90)", *(_interval(each.eta_hours) for each in both)],
+        ["peak attempts per hour (p50)", *(f"{each.peak_per_hour['p50']:,.0f}" for each in both)],
+        ["peak attempts per hour (p90)", *(f"{each.peak_per_hour['p90']:,.0f}" for each in both)],
+        ["chance that a gate halts", f"{both[0].halt_chance:.0%}", "no gate"],
     ]
-    title = f"{forecast.devices:,} devices, {len(forecast.runs)} runs, seed {forecast.seed}"
+    title = f"{simulation.devices:,} devices, {len(simulation.runs)} runs, seed {simulation.seed}"
     table(["", "this plan", "native mode All"], rows, title=title)
-    final = forecast.typical.final
+    typical = simulation.typical
     say(
         "a typical run ends with: "
-        + ", ".join(f"{number(n)} {name.replace('_', ' ')}" for name, n in final.items())
+        + ", ".join(f"{number(count)} {name.replace('_', ' ')}" for name, count in typical.final.items())
     )
-    if forecast.typical.state != "finished":
-        say(f"it ends {forecast.typical.state.value}: {forecast.typical.reason}")
-    say(f"simulation {known} of plan {plan_id}, digest {forecast.digest[:12]}")
+    if typical.state != "finished":
+        say(f"it ends {typical.state.value}: {typical.reason}")
+    say(f"simulation {result.id} of plan {result.plan_id}, digest {simulation.digest[:12]}")
     say("next: rollout run --speed max")
 
 
-def _interval(eta: dict[str, float | None]) -> str:
-    return f"{span(eta['p10'])} … {span(eta['p90'])}"
-
-
-def _peak(figures: object, quantile: str) -> str:
-    return f"{figures['peak_per_hour'][quantile]:,.0f}"  # type: ignore[index]
-
-
-def _against_targets(forecast: Forecast, targets: Targets) -> None:
-    """Raise `TargetMissedError` that names every target that the simulation misses."""
-    summary = forecast.summary()
-    late = summary["eta_hours"]["p90"]  # type: ignore[index]
-    peak = summary["peak_per_hour"]["p90"]  # type: ignore[index]
-    halts = summary["halt_chance"]
-    missed = []
-    if targets.finish_within_h and (late is None or late > targets.finish_within_h):
-        missed.append(f"done within {span(targets.finish_within_h)}, found {span(late)} (p90)")
-    if targets.peak_per_hour and peak > targets.peak_per_hour:
-        missed.append(f"at most {targets.peak_per_hour:,.0f} attempts an hour, found {peak:,.0f} (p90)")
-    if targets.halt_chance and float(halts) > targets.halt_chance:  # type: ignore[arg-type]
-        missed.append(f"halted in at most {targets.halt_chance:.0%} of the runs, found {halts:.0%}")
-    if missed:
-        hint = "change pacing, windows or budgets in [rollout], or the [targets]"
-        raise TargetMissedError("targets missed: expected " + "; ".join(missed), hint)
+def _interval(hours: Quantiles) -> str:
+    return f"{span(hours['p10'])} … {span(hours['p90'])}"

@@ -1,34 +1,32 @@
-"""`rollout status`: how far it is, and whether that is as planned."""
+"""`rollout status`: how far a rollout is, and whether that is as planned."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rollout.api import exclusions, stored_forecast, workflow
-from rollout.api.status import Looks, Standing
+from rollout.api.databases import open_db
+from rollout.api.decisions import write_decisions
+from rollout.api.device_status import read_device_status
+from rollout.api.status import StatusReader
 from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, out, say
+from rollout.cli.watching import view, watch_status
+from rollout.documents.executing import DeviceStatus
 from rollout.errors import UsageError
-from rollout.text import iso, number
-from rollout.values import HOUR_S, Outcome, Plan, State
-
-if TYPE_CHECKING:
-    from rollout.store import Database, LeaseInfo, StoredPlan
+from rollout.text import number
 
 
 def status(
-    rollout: Annotated[str | None, typer.Argument(help="Rollout id; the latest by default.")] = None,
+    rollout: Annotated[str | None, typer.Argument(help="Rollout id (default: the latest).")] = None,
     device: Annotated[str, typer.Option(metavar="ID", help="Show one device, by id or name.")] = "",
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it anew every two seconds until it is done.")
+        bool, typer.Option("--watch", help="Refresh every two seconds until the rollout ends.")
     ] = False,
     decisions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all decision rows (JSON lines).")
+        Path | None, typer.Option(metavar="FILE", help="Write all decisions to FILE, as JSON lines.")
     ] = None,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
@@ -38,186 +36,37 @@ def status(
 
     Example: rollout status --watch
     """
-    database = workflow.open_db(db)
+    database = open_db(db)
     known = database.rollout(rollout)
     if decisions is not None:
-        from rollout.cli.simulate import write_decisions
-
         write_decisions(decisions, database.reader(known.id).decisions())
     if device:
-        show_device(database, known.id, device, as_json=as_json)
+        found = read_device_status(database, device, known.id)
+        if as_json:
+            emit(found)
+        else:
+            show_device(found)
         return
     if as_json and watch:
         raise UsageError(
-            "--json gives one document: expected no --watch beside it",
-            "call it again, or watch without --json",
+            "--json and --watch cannot be combined", "call it repeatedly, or watch without --json"
         )
+    reader = StatusReader(database, known.id)
     if as_json:
-        emit(document(database, known.id))
-        return
-    looks = Looks(database, known.id)
-    if watch:
-        from rollout.cli.watching import watch as watch_it
-
-        watch_it(looks)
-        return
-    show(looks)
-
-
-def show(looks: Looks) -> None:
-    """Print the status once."""
-    from rollout.cli.watching import view
-
-    out().print(view(looks.look()))
-
-
-def document(database: Database, rollout_id: str) -> dict[str, Any]:
-    """Give the status for scripts."""
-    now = Looks(database, rollout_id).look()
-    progress = now.progress
-    return {
-        "rollout": now.rollout,
-        "plan": now.plan_id,
-        "digest": now.digest,
-        "directory": now.directory,
-        "state": progress.state.value if progress else "not begun",
-        "reason": progress.reason if progress else "",
-        "at": iso(now.as_of) if progress else None,
-        "phase": now.plan.phases[progress.phase].name if progress else None,
-        "released": now.released,
-        "unsent": now.unsent,
-        "unsent_because": now.unsent_because,
-        "final": final(now.plan, now.totals),
-        "goal": {"released": now.goal_released, "enrolled": now.goal_enrolled},
-        "per_hour": {"released": round(now.released_an_hour, 1), "enrolled": round(now.enrolled_an_hour, 1)},
-        "decisions": now.decisions,
-        "verdict": progress.verdict if progress else "",
-        "eta": eta(database, now),
-        "forecast": stored_forecast.document(now.expected) if now.expected else None,
-        "on_plan": now.on_plan,
-        "lease": lease(now.lease, now.is_overdue),
-    }
-
-
-def lease(info: LeaseInfo, is_overdue: bool) -> dict[str, Any] | None:
-    """Say who executes it, since when, and until when that is valid unless renewed; None for nobody."""
-    if not info.holder:
-        return None
-    return {
-        "holder": info.holder,
-        "since": iso(info.since),
-        "expires": iso(info.expires),
-        "overdue": is_overdue,
-    }
-
-
-def final(plan: Plan, totals: Sequence[int]) -> dict[str, int]:
-    """Give devices by what became of them; the numbers sum to the inventory."""
-    counts = {one.name.lower(): totals[one] for one in Outcome if one is not Outcome.PENDING}
-    return {**counts, "pending": plan.planned - sum(counts.values()), "excluded": len(plan) - plan.planned}
-
-
-def eta(database: Database, now: Standing) -> dict[str, Any] | None:
-    """Give when it will be done: it is, by its latest forecast, or by its plan's simulation; None if unknown."""
-    start = now.plan.start
-    if now.progress is not None and now.progress.state is State.FINISHED:
-        at = now.progress.at
-        told = dict.fromkeys(("at", "p10", "p90"), iso(at))
-        return {**told, "hours": (at - start) / HOUR_S, "of": "finished"}
-    if now.is_final:
-        return None
-    if now.expected is not None:
-        told = stored_forecast.document(now.expected)["done"]
-        p50 = now.expected.done[1]
-        hours = None if math.isinf(p50) else (p50 - start) / HOUR_S
-        return {"at": told["p50"], "p10": told["p10"], "p90": told["p90"], "hours": hours, "of": "forecast"}
-    stored = database.simulations(now.plan_id)
-    if stored is None:
-        return None
-    hours_of = stored["summary"]["eta_hours"]
-    at_of = {
-        name: iso(start + int(one * HOUR_S)) if one is not None else None for name, one in hours_of.items()
-    }
-    return {
-        "at": at_of["p50"],
-        "p10": at_of["p10"],
-        "p90": at_of["p90"],
-        "hours": hours_of["p50"],
-        "of": "simulation",
-    }
-
-
-OF_A_DEVICE = (
-    *("phase", "place", "of", "excluded", "because", "next_action"),
-    *("batch", "released_at", "withdrawal", "withdrawn_at", "outcome", "since", "code", "name"),
-)
-"""What is told of a device in this order, each where there is something to tell."""
-
-
-def show_device(database: Database, rollout_id: str, device: str, *, as_json: bool) -> None:
-    """Print what is known of one device: phase, place in the order, batch, outcome."""
-    from rollout.api.control import find_devices
-    from rollout.cli.withdraw import withdrawal_of
-
-    known = database.rollout(rollout_id)
-    stored = database.plan(known.plan_id)
-    plan, reader = stored.plan, database.reader(known.id)
-    row = find_devices(database, stored.inventory_id, [device])[0]
-    facts: dict[str, Any] = {"device": str(plan.ids[row]), "rollout": known.id, **dict.fromkeys(OF_A_DEVICE)}
-    index = int(plan.phase_of[row])
-    if index >= 0:
-        phase = plan.phases[index]
-        place = int((phase.order == row).argmax()) + 1
-        facts |= {"phase": phase.name, "place": place, "of": len(phase)}
+        emit(reader.read().document)
+    elif watch:
+        watch_status(reader)
     else:
-        why = exclusions.of_device(plan, row, database.findings(stored.inventory_id))
-        facts |= {"excluded": why.reason, "because": why.sentence, "next_action": why.next_action}
-    for batch in reader.batches():
-        if (batch.rows == row).any():
-            facts |= {"batch": batch.number + 1, "released_at": iso(batch.at)}
-    facts["withdrawal"], facts["withdrawn_at"] = withdrawal_of(reader, row)
-    outcomes = reader.outcomes()
-    if outcomes is not None and outcomes.outcome[row] >= 0:
-        outcome = Outcome(int(outcomes.outcome[row]))
-        facts["outcome"] = outcome.name.lower()
-        facts["since"] = iso(int(outcomes.at[row])) if outcomes.at[row] >= 0 else None
-        if outcomes.code[row]:
-            facts |= _explain(int(outcomes.code[row]))
-    told = _authority(database, stored, row, done=facts.get("outcome") == "enrolled")
-    if as_json:
-        emit({**facts, "workloads": told})
-        return
-    for name, who in told["authority"].items():
-        facts[name] = who
-    if told["unknown_bits"]:
-        facts["unknown bits"] = ", ".join(map(str, told["unknown_bits"]))
+        out().print(view(reader.read()))
+
+
+def show_device(found: DeviceStatus) -> None:
+    """Print what is known of one device: a line for each key that has a value."""
+    workloads = found.workloads
+    facts: dict[str, object] = {**dict(found), **workloads.authority}
+    del facts["workloads"]
+    if workloads.unknown_bits:
+        facts["unknown bits"] = ", ".join(map(str, workloads.unknown_bits))
     for name, value in facts.items():
-        if value is None:
-            continue
-        say(f"{name.replace('_', ' '):>20}: {number(value) if isinstance(value, int) else value}")
-
-
-def _authority(database: Database, stored: StoredPlan, row: int, *, done: bool) -> dict[str, Any]:
-    """Who manages each workload, by the inventory that was planned and by what the directory reported since.
-
-    done : it enrolled, or its workload moved, as this rollout wanted.
-    """
-    from rollout.cli.workloads import flags_document, flags_of
-    from rollout.workloads import Authority, moves_with
-
-    comanaged, flags = flags_of(database.inventory(stored.inventory_id).fleet, row)
-    action = stored.plan.action
-    enrolled = done and not stored.plan.is_undo
-    site_version = workflow.policy_of(stored).site_version or None
-    document = flags_document(flags, 1 if enrolled else comanaged, site_version)
-    if enrolled and action.startswith("workload:"):
-        for moved in moves_with(action.removeprefix("workload:")):
-            document["authority"][moved] = Authority.INTUNE.value
-    return document
-
-
-def _explain(code: int) -> dict[str, str]:
-    from rollout.values.failures import explain
-
-    known = explain(code)
-    return {"code": f"0x{code:08X}", "name": known.name, "next_action": known.next_action}
+        if value is not None:
+            say(f"{name.replace('_', ' '):>20}: {number(value) if isinstance(value, int) else value}")

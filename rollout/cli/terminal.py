@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from rollout.documents.base import Document
+
 
 @cache
 def out() -> Console:
@@ -72,10 +74,18 @@ def begin() -> None:
     _is_emitted = False
 
 
-def emit(document: dict[str, Any]) -> None:
-    """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes."""
+def emit(document: Document | dict[str, Any]) -> None:
+    """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes.
+
+    Keys of a document that are not set are left out.
+    """
     global _is_emitted
-    sys.stdout.write(json_text(document, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    values = (
+        document
+        if isinstance(document, dict)
+        else document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    )
+    sys.stdout.write(json_text(values, indent=2, sort_keys=True, allow_nan=False) + "\n")
     sys.stdout.flush()
     _is_emitted = True
 

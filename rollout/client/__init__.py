@@ -1,10 +1,10 @@
-"""One client: the command that installs it from Intune, and the log in which it says how enrollment goes.
+"""One client: the command that installs it from Intune, and the log of its enrollment.
 
-`command` checks the saved command line, `tracelog` reads CMTrace lines, `story` says what they mean.
+`command` checks the command line, `tracelog` reads CMTrace lines, `story` interprets them.
 """
 
 from rollout.client.command import LENGTH_MAX, ClientCommand, Problem, check_command
-from rollout.client.story import Event, Kind, Story, tell
+from rollout.client.story import Event, Kind, Story, read_story
 from rollout.client.tracelog import Entry, TraceLog, parse_log, read_log
 
 __all__ = [
@@ -19,5 +19,5 @@ __all__ = [
     "check_command",
     "parse_log",
     "read_log",
-    "tell",
+    "read_story",
 ]

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 LENGTH_MAX = 1024
-"""The most characters of a command line in Intune."""
+"""Maximum length of a command line in Intune, in characters."""
 
 PARAMETERS = (
     "AllowMetered", "AlwaysExcludeUpgrade", "BITSPriority", "config", "downloadtimeout", "ExcludeFeatures",
     "forceinstall", "forcereboot", "IgnoreSkipUpgrade", "logon", "mp", "NoCRLCheck", "noservice", "regtoken",
     "retry", "service", "skipprereq", "source", "uninstall", "UsePKICert",
 )  # fmt: skip
-"""What stands after a slash: parameters of ccmsetup.exe."""
+"""Parameters of ccmsetup.exe, written with a slash."""
 
 PROPERTIES = (
     "AADCLIENTAPPID", "AADRESOURCEURI", "AADTENANTID", "AADTENANTNAME", "CCMADMINS", "CCMALLOWSILENTREBOOT",
@@ -52,7 +52,7 @@ _EXAMPLE = 'CCMSETUPCMD="CCMHOSTNAME=<gateway>/CCM_Proxy_MutualAuth/<number> SMS
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong. stops : the installation fails or the client reaches nobody; else it should be looked at."""
+    """A problem. stops : the installation fails or the client cannot reach its site; otherwise only worth checking."""
 
     stops: bool
     sentence: str
@@ -70,16 +70,16 @@ class ClientCommand:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing stops it."""
-        return not any(one.stops for one in self.problems)
+        """Whether no problem stops it."""
+        return not any(problem.stops for problem in self.problems)
 
     def value(self, name: str) -> str:
-        """Give the value of a property, case-folded name, "" if it is not there."""
-        return next((value for one, value in self.properties if one.upper() == name), "")
+        """Return the value of the property `name` (upper case), "" if it is missing."""
+        return next((value for written, value in self.properties if written.upper() == name), "")
 
 
 def check_command(text: str) -> ClientCommand:
-    """Check a command line as it was copied from the console or typed into Intune. Never raises."""
+    """Check a command line copied from the console or typed into Intune. Never raises."""
     plain = text.strip()
     problems = list(_shape_problems(plain))
     match = _SHAPE.fullmatch(plain)
@@ -101,39 +101,41 @@ def _shape_problems(plain: str) -> Iterator[Problem]:
     if len(plain) > LENGTH_MAX:
         yield Problem(
             True,
-            f"The command has {len(plain):,} characters; Intune takes at most {LENGTH_MAX:,}.",
-            "Leave optional properties out; CCMHOSTNAME and SMSSITECODE are enough.",
+            f"The command has {len(plain):,} characters; Intune accepts at most {LENGTH_MAX:,}.",
+            "Remove optional properties; only CCMHOSTNAME and SMSSITECODE are required.",
         )
-    if any(one in plain for one in _CURLY):
+    if any(letter in plain for letter in _CURLY):
         yield Problem(
             True,
-            "It has typographic quotation marks.",
-            'Type straight ones ("); copying from a document changes them.',
+            "The command contains typographic quotation marks.",
+            'Type straight ones ("); copying from a document may change them.',
         )
-    if any(ord(one) < 32 for one in plain):
-        yield Problem(True, "It has a line break or a control character.", "Write it on one line.")
+    if any(ord(letter) < 32 for letter in plain):
+        yield Problem(
+            True, "The command contains a line break or a control character.", "Write it on a single line."
+        )
     match = _SHAPE.fullmatch(plain)
     if "CCMSETUPCMD" not in plain.upper():
         yield Problem(
             True,
-            "CCMSETUPCMD is missing: ccmsetup.msi passes on only what stands in it.",
+            "CCMSETUPCMD is missing: ccmsetup.msi passes on only its value.",
             f"Write {_EXAMPLE}.",
         )
     elif match is None:
         yield Problem(
             True,
-            "The value of CCMSETUPCMD is not between two straight quotation marks.",
+            'The value of CCMSETUPCMD is not between two straight quotation marks (").',
             f"Write {_EXAMPLE}.",
         )
     elif match["rest"].strip():
         yield Problem(
             True,
-            f"'{match['rest'].strip()[:40]}' stands behind the closing quotation mark and reaches nobody.",
-            "Put it between the quotation marks.",
+            f"'{match['rest'].strip()[:40]}' is after the closing quotation mark and has no effect.",
+            "Move it between the quotation marks.",
         )
     if match and '"' in match["inner"]:
         yield Problem(
-            True, "There are quotation marks within the quotation marks: the value ends at the first.",
+            True, "The value contains quotation marks within the quotation marks: it ends at the first.",
             "Use values without spaces, which need no quotation marks.",
         )  # fmt: skip
 
@@ -142,33 +144,31 @@ def _name_problems(made: ClientCommand, words: Sequence[str]) -> Iterator[Proble
     names = [name.upper() for name, _ in made.properties]
     for name in REQUIRED:
         if not made.value(name):
-            yield Problem(
-                True, f"{name} is missing or empty.", f"It is one of the two that are required: {_EXAMPLE}."
-            )
+            yield Problem(True, f"{name} is missing or empty.", f"Both properties are required: {_EXAMPLE}.")
     for name, value in made.properties:
         if name.upper() not in PROPERTIES:
             yield _unknown("property", name, PROPERTIES)
         elif not value and name.upper() not in (*REQUIRED, "CCMALLOWSILENTREBOOT", "UPGRADETOLATEST"):
             yield Problem(True, f"{name} has no value.", f"Write {name.upper()}=value, without spaces.")
     for name, _ in made.parameters:
-        if name.casefold() not in {one.casefold() for one in PARAMETERS}:
-            yield _unknown("parameter", f"/{name}", [f"/{one}" for one in PARAMETERS])
+        if name.casefold() not in {parameter.casefold() for parameter in PARAMETERS}:
+            yield _unknown("parameter", f"/{name}", [f"/{parameter}" for parameter in PARAMETERS])
     for name, times in Counter(names).items():
         if times > 1:
-            yield Problem(True, f"{name} stands there {times} times.", "Keep one of them.")
+            yield Problem(True, f"{name} occurs {times} times.", "Keep only the right one.")
     first = next((at for at, word in enumerate(words) if not word.startswith("/")), len(words))
     late = [word.split(":")[0] for word in words[first:] if word.startswith("/")]
     if late:
         yield Problem(
             False,
-            f"{' and '.join(late)} stands behind a property.",
+            f"{' and '.join(late)}: written after a property.",
             "Write parameters (with /) before properties.",
         )
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> Problem:
-    near = difflib.get_close_matches(name.upper(), [one.upper() for one in known], n=1)
-    action = f"Did you mean {near[0]}?" if near else "Look it up among the client's installation properties."
+    near = difflib.get_close_matches(name.upper(), [documented.upper() for documented in known], n=1)
+    action = f"Did you mean {near[0]}?" if near else "Check the list of client installation properties."
     return Problem(False, f"The {what} {name} is not documented.", action)
 
 
@@ -177,48 +177,48 @@ def _value_problems(made: ClientCommand) -> Iterator[Problem]:
         yield from _host_problems(host)
     code = made.value("SMSSITECODE")
     if code.upper() == "AUTO":
-        yield Problem(True, "SMSSITECODE=AUTO finds no site from the internet.", "Write the site's code.")
+        yield Problem(True, "SMSSITECODE=AUTO finds no site from the internet.", "Write the site code.")
     elif code and not _SITE.fullmatch(code):
         yield Problem(
-            True, f"SMSSITECODE: expected three letters or digits, found '{code}'.", "Write the site's code."
+            True, f"SMSSITECODE: expected three letters or digits, found '{code}'.", "Write the site code."
         )
     for name in ("AADCLIENTAPPID", "AADTENANTID"):
         if (value := made.value(name)) and not _GUID.fullmatch(value):
             yield Problem(
-                True, f"{name}: expected an id (GUID), found '{value}'.", "Copy it from Entra again."
+                True, f"{name}: expected an ID (GUID), found '{value}'.", "Copy it from Entra again."
             )
     uri = made.value("AADRESOURCEURI")
     if uri and ":" not in uri:
         yield Problem(
             True,
-            f"AADRESOURCEURI: expected an address such as https://name, found '{uri}'.",
-            "Copy the App ID URI.",
+            f"AADRESOURCEURI: expected a URI such as https://name, found '{uri}'.",
+            "Copy the App ID URI from Entra.",
         )
     given = {name.casefold() for name, _ in made.parameters}
     mp = next((value for name, value in made.parameters if name.casefold() == "mp"), "")
     if "CCM_PROXY" in mp.upper() and not mp.casefold().startswith("https://"):
-        yield Problem(True, "/mp of a gateway has no https:// in front.", "Write /mp:https://<gateway>/…")
+        yield Problem(True, "/mp of a gateway does not start with https://.", "Write /mp:https://<gateway>/…")
     if "usepkicert" in given and (made.value("AADCLIENTAPPID") or made.value("AADRESOURCEURI")):
         yield Problem(
             False,
-            "/UsePKICert keeps the client from the gateway's Entra information.",
-            "Leave it out with Entra sign-in.",
+            "/UsePKICert prevents the client from getting the gateway's Entra information.",
+            "Remove it if the client authenticates with Entra ID.",
         )
     if "uninstall" in given:
-        yield Problem(True, "/uninstall removes the client.", "Leave it out.")
+        yield Problem(True, "/uninstall removes the client.", "Remove this parameter.")
 
 
 def _host_problems(host: str) -> Iterator[Problem]:
     if "://" in host:
         yield Problem(
-            True, "CCMHOSTNAME has a prefix such as https://.", "Leave the prefix out; only /mp has it."
+            True, "CCMHOSTNAME has a prefix such as https://.", "Remove the prefix; only /mp has one."
         )
         return
     gateway = _GATEWAY.fullmatch(host)
     if not _HOST.fullmatch(gateway["host"] if gateway else host.split("/")[0]):
         yield Problem(
             True,
-            f"CCMHOSTNAME: expected a full host name, found '{host[:60]}'.",
+            f"CCMHOSTNAME: expected a fully qualified host name, found '{host[:60]}'.",
             "Copy the command from the console.",
         )
     elif gateway is None:

@@ -1,10 +1,10 @@
-"""What CoManagementHandler.log says of one device: its policy, its timer, its tries, its result.
+"""Interpret one device's CoManagementHandler.log: its policy, timer, attempts and result.
 
-ComplRelayAgent.log, CIAgent.log and WUAHandler.log are understood as far as they name the workload flags.
+ComplRelayAgent.log, CIAgent.log and WUAHandler.log are interpreted as far as they name the workload flags.
 
-The lines are those that Microsoft's troubleshooting pages show, and a few that unofficial notes name; the wording
-differs between client versions, so a line is known by its core. Each known line moves a small state machine; the
-last state is the device's.
+The lines are those that Microsoft's troubleshooting pages show, and a few from unofficial notes; the wording differs
+between client versions, so a line is recognized by its core. Each known line moves a small state machine; its last
+state is the device's stage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollout.values.failures import Failure, explain, parse_code
 
 
 class Kind(StrEnum):
-    """What a line tells."""
+    """What a line reports."""
 
     POLICY = "policy"
     FLAGS = "flags"
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line that means something. at : Unix seconds. failure : what the code in it means, if there is one."""
+    """A line with a known meaning. at : Unix seconds. failure : the meaning of the code in it, if it has one."""
 
     at: int
     kind: Kind
@@ -74,49 +74,53 @@ _LINES: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (Kind.REPORTED, r"sending up the report|report for state"),
     )
 )
-"""Ordered: the first that fits has the line."""
+"""In order of precedence: the first pattern that matches a line decides its kind."""
 
 
-class Stand(StrEnum):
-    """Where the device stands after its last known line."""
+class Stage(StrEnum):
+    """The device's stage of enrollment after the last known line."""
 
     NOTHING = "The log says nothing about enrollment."
-    TARGETED = "It has the co-management policy and waits for its next step."
-    NOT_TARGETED = "Its policy does not let it enroll: it is not in the auto-enrollment collection."
-    BLOCKED = "It has no MDM address yet: its join is not settled, or the MDM scope leaves its user out."
-    FOREIGN = "It is enrolled in another MDM and in coexistence."
-    SCHEDULED = "Its timer runs. That is normal: Configuration Manager spreads enrollment over time."
-    TRYING = "It is enrolling."
-    RETRYING = "A try failed; the client tries again by itself."
-    GIVEN_UP = "Its tries are used up; it begins anew at a later policy evaluation."
-    ENROLLED = "It is enrolled; co-management is being set up."
-    COMANAGED = "It is co-managed."
+    TARGETED = "The device has the co-management policy and is waiting for its next step."
+    NOT_TARGETED = "The policy does not let the device enroll: it is not in the auto-enrollment collection."
+    BLOCKED = (
+        "The device has no MDM URL yet: its join is not complete, or its user is outside the MDM user scope."
+    )
+    FOREIGN = "The device is enrolled in another MDM and in coexistence mode."
+    SCHEDULED = (
+        "The enrollment timer is running. This is normal: Configuration Manager spreads enrollment over time."
+    )
+    TRYING = "The device is enrolling."
+    RETRYING = "An attempt failed; the client tries again by itself."
+    GIVEN_UP = "All attempts failed; the client starts again at a later policy evaluation."
+    ENROLLED = "The device is enrolled; co-management is being set up."
+    COMANAGED = "The device is co-managed."
 
 
 _NEXT = {
-    Stand.NOTHING: "See that it is in the collection and asks for policy; take a longer log.",
-    Stand.TARGETED: "Nothing; look again after its next policy evaluation.",
-    Stand.NOT_TARGETED: "Add it by the plan, not by hand; then evaluate the collection and wait for policy.",
-    Stand.BLOCKED: "dsregcmd /status: AzureAdJoined YES and an MdmUrl; else mend the join or the MDM scope.",
-    Stand.FOREIGN: "Take it out of the other MDM first.",
-    Stand.SCHEDULED: "Wait until the timer has fired.",
-    Stand.TRYING: "Nothing; look again in some minutes.",
-    Stand.ENROLLED: "Nothing; look again in some minutes.",
-    Stand.COMANAGED: "Nothing.",
+    Stage.NOTHING: "Check that the device is in the collection and requests policy; then get a longer log.",
+    Stage.TARGETED: "No action needed; check again after its next policy evaluation.",
+    Stage.NOT_TARGETED: "Add it through the plan, not by hand; then evaluate the collection and wait for policy.",
+    Stage.BLOCKED: "Run dsregcmd /status; without AzureAdJoined YES and an MdmUrl, repair the join or the MDM scope.",
+    Stage.FOREIGN: "Remove the device from the other MDM first.",
+    Stage.SCHEDULED: "Wait until the timer has fired.",
+    Stage.TRYING: "No action needed; check again in a few minutes.",
+    Stage.ENROLLED: "No action needed; check again in a few minutes.",
+    Stage.COMANAGED: "No action needed.",
 }
 
 
 @dataclass(slots=True)
 class Story:
-    """One device's story.
+    """The course of one device's enrollment.
 
-    auto_enroll, allowed : the merged policy, None unknown. due : when the timer is to fire, as the log writes it.
-    tries : the last (number, of how many). flags, cap : the client's workload flags and what it is capable of.
+    auto_enroll, allowed : the merged policy, None if unknown. due : when the timer will fire, as the log writes it.
+    tries : the last attempt as (number, of how many). flags, cap : the client's workload flags and its capabilities.
     failure : the last code, explained.
     """
 
     events: list[Event] = field(default_factory=list)
-    stand: Stand = Stand.NOTHING
+    stage: Stage = Stage.NOTHING
     auto_enroll: bool | None = None
     allowed: bool | None = None
     capabilities: str = ""
@@ -129,14 +133,14 @@ class Story:
 
     @property
     def next_action(self) -> str:
-        """What to do next about this device."""
-        if self.stand in (Stand.RETRYING, Stand.GIVEN_UP) and self.failure is not None:
+        """The next action for this device."""
+        if self.stage in (Stage.RETRYING, Stage.GIVEN_UP) and self.failure is not None:
             return self.failure.next_action
-        return _NEXT.get(self.stand, "Nothing: the client tries again by itself.")
+        return _NEXT.get(self.stage, "No action needed: the client tries again by itself.")
 
     @property
     def last(self) -> tuple[Event, ...]:
-        """The events without those that only repeat the one before."""
+        """The events without those that only repeat the previous event."""
         kept: list[Event] = []
         for event in self.events:
             if not kept or (event.kind, event.text) != (kept[-1].kind, kept[-1].text):
@@ -144,8 +148,8 @@ class Story:
         return tuple(kept)
 
 
-def tell(entries: Iterable[Entry]) -> Story:
-    """Read the story off a log's lines. Lines that are not known are passed over."""
+def read_story(entries: Iterable[Entry]) -> Story:
+    """Interpret the lines of a log; unknown lines are skipped."""
     story = Story()
     for entry in entries:
         for kind, pattern in _LINES:
@@ -170,10 +174,10 @@ def _policy(story: Story, match: re.Match[str], _event: Event) -> None:
     yes = value.casefold() in ("true", "1")
     if name == "autoenroll":
         story.auto_enroll = yes
-        if yes and story.stand in (Stand.NOTHING, Stand.NOT_TARGETED):
-            story.stand = Stand.TARGETED
-        elif not yes and story.stand not in (Stand.ENROLLED, Stand.COMANAGED, Stand.FOREIGN):
-            story.stand = Stand.NOT_TARGETED
+        if yes and story.stage in (Stage.NOTHING, Stage.NOT_TARGETED):
+            story.stage = Stage.TARGETED
+        elif not yes and story.stage not in (Stage.ENROLLED, Stage.COMANAGED, Stage.FOREIGN):
+            story.stage = Stage.NOT_TARGETED
     elif name == "allow":
         story.allowed = yes
 
@@ -182,55 +186,55 @@ def _flags(story: Story, match: re.Match[str], _event: Event) -> None:
     if match[1]:
         story.cap, story.flags = int(match[1]), int(match[2])
     elif story.flags is None:
-        # That the client joins two policies' flags by OR is inferred.
+        # It is inferred that the client combines the flags of two policies with OR.
         story.flags = int(match[3]) | int(match[4])
 
 
 def _verified(story: Story, match: re.Match[str], _event: Event) -> None:
-    story.flags = int(match[2])  # ComplRelayAgent, CIAgent and WUAHandler write what they go by
+    story.flags = int(match[2])  # ComplRelayAgent, CIAgent and WUAHandler log the flags that they use
 
 
 def _not_enrolled(story: Story, _match: re.Match[str], _event: Event) -> None:
-    if story.stand in (Stand.ENROLLED, Stand.COMANAGED):  # it was, and no longer is
-        story.stand = Stand.TARGETED if story.auto_enroll else Stand.NOT_TARGETED
+    if story.stage in (Stage.ENROLLED, Stage.COMANAGED):  # it was enrolled, and no longer is
+        story.stage = Stage.TARGETED if story.auto_enroll else Stage.NOT_TARGETED
         story.enrolled_at = None
 
 
 def _queued(story: Story, match: re.Match[str], _event: Event) -> None:
-    story.due, story.stand = match[1].strip(), Stand.SCHEDULED
+    story.due, story.stage = match[1].strip(), Stage.SCHEDULED
 
 
 def _try(story: Story, match: re.Match[str], _event: Event) -> None:
-    story.tries, story.stand = (int(match[1]), int(match[2])), Stand.TRYING
+    story.tries, story.stage = (int(match[1]), int(match[2])), Stage.TRYING
 
 
 def _failed(story: Story, _match: re.Match[str], event: Event) -> None:
     story.failure = event.failure or story.failure
     if event.failure is not None and event.failure.done:
-        story.stand = Stand.ENROLLED
+        story.stage = Stage.ENROLLED
         return
     done, of = story.tries
-    # A device token that fails is followed by the user's within the same try, so a try is not over by that line.
+    # After a failed device token the client uses the user's within the same attempt, so that line does not end it.
     by_token = "RegisterDevice" in event.text
-    story.stand = Stand.TRYING if by_token else Stand.GIVEN_UP if of and done >= of else Stand.RETRYING
+    story.stage = Stage.TRYING if by_token else Stage.GIVEN_UP if of and done >= of else Stage.RETRYING
 
 
 def _enrolled(story: Story, _match: re.Match[str], event: Event) -> None:
     if story.enrolled_at is None:
         story.enrolled_at = event.at
-    if story.stand is not Stand.COMANAGED:
-        story.stand = Stand.ENROLLED
+    if story.stage is not Stage.COMANAGED:
+        story.stage = Stage.ENROLLED
 
 
 def _provisioned(story: Story, _match: re.Match[str], event: Event) -> None:
     if story.enrolled_at is None:
         story.enrolled_at = event.at
-    story.stand = Stand.COMANAGED
+    story.stage = Stage.COMANAGED
 
 
-def _to(stand: Stand) -> Callable[[Story, re.Match[str], Event], None]:
+def _to(stage: Stage) -> Callable[[Story, re.Match[str], Event], None]:
     def step(story: Story, _match: re.Match[str], _event: Event) -> None:
-        story.stand = stand
+        story.stage = stage
 
     return step
 
@@ -243,12 +247,12 @@ _STEPS: dict[Kind, Callable[[Story, re.Match[str], Event], None]] = {
     Kind.POLICY: _policy,
     Kind.FLAGS: _flags,
     Kind.VERIFIED: _verified,
-    Kind.NO_URL: _to(Stand.BLOCKED),
+    Kind.NO_URL: _to(Stage.BLOCKED),
     Kind.NOT_ENROLLED: _not_enrolled,
-    Kind.OTHER_MDM: _to(Stand.FOREIGN),
+    Kind.OTHER_MDM: _to(Stage.FOREIGN),
     Kind.QUEUED: _queued,
-    Kind.STICKY: _to(Stand.SCHEDULED),
-    Kind.FIRED: _to(Stand.TRYING),
+    Kind.STICKY: _to(Stage.SCHEDULED),
+    Kind.FIRED: _to(Stage.TRYING),
     Kind.TRY: _try,
     Kind.DEVICE_TOKEN: _nothing,
     Kind.USER_TOKEN: _nothing,

@@ -1,9 +1,9 @@
-"""What a record of the site or of Intune says of one device: enrolled, failed with which code, or nothing yet.
+"""Whether a record of the site or of Intune shows a device as enrolled, as failed with a code, or neither yet.
 
 ConfigMgr: co-managed is MDMEnrolled and ComgmtPolicyPresent; failed is EnrollmentFailed, its EnrollmentStatusCode
 an HRESULT as a decimal. Intune: co-managed is the agent configurationManagerClientMdm; configurationManagerClient
 alone is tenant attach, not enrolled. A failed enrollment is an event of its own there, mostly without an HRESULT.
-What we do not know (a new member of an enumeration) says nothing, and is never an error.
+An unknown value (a new member of an enumeration) says nothing, and is never an error.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CATEGORY_CODES: Mapping[str, int] = MappingProxyType(
         "userAbandonment": 0x8018002A,
     }
 )
-"""Intune's category of a failure -> the client's code nearest to it, so that reports know class and next action.
-Categories that are not here have no such code."""
+"""Intune's category of a failure -> the nearest code of the client, so that reports know class and next action.
+Other categories have no such code."""
 
 _HRESULT: Final = re.compile(r"0x8[0-9a-fA-F]{7}\b")
 _FRACTION: Final = re.compile(r"\.\d+")
@@ -40,7 +40,7 @@ _FRACTION: Final = re.compile(r"\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a record says. code : unsigned HRESULT, 0 unknown or none."""
+    """The state in a record. code : unsigned HRESULT, 0 = unknown or no failure."""
 
     enrolled: bool
     failed: bool
@@ -89,7 +89,7 @@ def failure_code(row: Row) -> int:
 
 
 def instant_of(text: Any) -> int:
-    """Give an OData date as Unix seconds; -1 for none, for one that cannot be read and for "never" (1970, 1980)."""
+    """Give an OData date as Unix seconds; -1 for a missing or unreadable date and for "never" (1970, 1980)."""
     try:
         at = datetime.fromisoformat(_FRACTION.sub("", str(text)).replace("Z", "+00:00"))
     except ValueError:

@@ -1,7 +1,7 @@
 """The documents that `--json` prints, verb by verb: every key, its type, its unit.
 
-A document is closed: no key is missing and none comes without a change here. Only `rollout schema` and the tests
-import this package, so that no command waits for it.
+A document is closed: no key is missing, and none is added without a change here. The functions of `rollout.api` return
+these objects; `rollout VERB --json`, `rollout schema` and the tests all derive from them.
 """
 
 from __future__ import annotations
@@ -10,19 +10,12 @@ from typing import Any, Union
 
 from pydantic import TypeAdapter
 
-from rollout.documents import (
-    comanagement,
-    executing,
-    planning,
-    reporting,
-    simulating,
-    sizing,
-)
-from rollout.documents.base import Document, ErrorDocument, Plainly
+from rollout.documents import comanagement, executing, forecast, planning, reporting, simulating, sizing
+from rollout.documents.base import Document, ErrorDocument, PlainSchema
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
-FORMS: dict[str, tuple[type[Document], ...]] = {
+DOCUMENTS: dict[str, tuple[type[Document], ...]] = {
     "demo": (simulating.Demo,),
     "inventory": (planning.Inventory,),
     "preflight": (planning.Preflight,),
@@ -31,11 +24,11 @@ FORMS: dict[str, tuple[type[Document], ...]] = {
     "tune": (sizing.Tuning,),
     "capacity": (sizing.Capacity,),
     "calibrate": (simulating.Calibration,),
-    "forecast": (simulating.Forecast,),
+    "forecast": (forecast.RolloutForecast,),
     "gate": (simulating.GateCheck,),
     "approve": (planning.Approval, executing.Command),
-    "run": (executing.Status, executing.DryRun, executing.DryRunOutside),
-    "status": (executing.Status, executing.DeviceStatus),
+    "run": (executing.StatusDocument, executing.DryRun, executing.DryRunOutside),
+    "status": (executing.StatusDocument, executing.DeviceStatus),
     "pause": (executing.Command,),
     "resume": (executing.Command,),
     "abort": (executing.Command,),
@@ -43,7 +36,7 @@ FORMS: dict[str, tuple[type[Document], ...]] = {
     "withdraw": (executing.Withdrawal,),
     "report": (reporting.Report, reporting.Audit),
     "enrollment": (
-        comanagement.Standing,
+        comanagement.Enrollment,
         comanagement.Changes,
         comanagement.ChangeCounted,
         comanagement.Unenrolled,
@@ -52,16 +45,16 @@ FORMS: dict[str, tuple[type[Document], ...]] = {
     "client": (comanagement.ClientLog, comanagement.ClientCommand),
     "doctor": (executing.Doctor, executing.LeaseReleased),
 }
-"""Verb -> the forms of its document, the usual one first."""
+"""Verb -> the documents that it prints, the usual one first."""
 
 
 def adapter_of(verb: str) -> TypeAdapter[Any]:
-    """Give what reads a verb's document, an error with it. Raise `KeyError` for a verb without one."""
-    forms: Any = Union[(*FORMS[verb], ErrorDocument)]
+    """Give a reader of a verb's documents, errors included. Raise `KeyError` for a verb without one."""
+    forms: Any = Union[(*DOCUMENTS[verb], ErrorDocument)]
     return TypeAdapter(forms)
 
 
 def schema_of(verb: str) -> dict[str, Any]:
     """Give the JSON Schema of all that `rollout VERB --json` prints. Raise `KeyError` for a verb without one."""
-    schema = adapter_of(verb).json_schema(schema_generator=Plainly)
+    schema = adapter_of(verb).json_schema(schema_generator=PlainSchema)
     return {"$schema": DRAFT, "title": f"rollout {verb} --json", **schema}

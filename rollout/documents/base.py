@@ -1,8 +1,8 @@
-"""What all documents are made of: closed, strict models whose every field says what it means and in which unit."""
+"""Parts of all documents: closed, strict models. Every field has a description with its unit."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -11,15 +11,33 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 class Document(BaseModel):
     """An object of a document: exactly these keys, exactly these types, no infinity and no NaN."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        from_attributes=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    @classmethod
+    def build(cls, source: object, **values: object) -> Self:
+        """Build one from `values`, and for all other keys from the attributes of the same names of `source`.
+
+        Raise `ValueError` (of pydantic) where a value is missing or of another type: an error of ours.
+        """
+        names = [name for name in cls.model_fields if name not in values]
+        return cls.model_validate({**{name: getattr(source, name) for name in names}, **values})
 
 
-def told(text: str, name: str | None = None) -> Any:
-    """Say what a field means. name : its key, where that is a word of Python."""
-    return Field(description=text, alias=name)
+def described(text: str, key: str | None = None) -> Any:
+    """Give a field with its description. key : its key, where that is a word of Python."""
+    return Field(description=text, alias=key)
 
 
-class Plainly(GenerateJsonSchema):
+class PlainSchema(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -41,74 +59,63 @@ Code = Annotated[str, Field(pattern="^0x[0-9A-F]{8}$")]
 Count = Annotated[int, Field(ge=0)]
 Hours = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0)]
-"""So many an hour."""
+"""Per hour."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Error(Document):
     """What went wrong."""
 
-    code: Annotated[int, Field(ge=1, le=255)] = told("The exit code.")
-    message: str = told("One line: what was expected, what was found, where.")
-    hint: str = told('What to do; "" where nothing can be said.')
+    code: Annotated[int, Field(ge=1, le=255)] = described("The exit code.")
+    message: str = described("One line: what is wrong, and where.")
+    hint: str = described('What to do; "" if there is nothing to suggest.')
 
 
 class ErrorDocument(Document):
-    """Printed in place of any other document by a command that could not do what it was asked."""
+    """Printed in place of any other document by a command that could not do what was asked."""
 
-    error: Error = told("What went wrong, and what to do.")
+    error: Error = described("What went wrong, and what to do.")
 
 
 class Final(Document):
-    """Devices by what became of them; together they are all devices of the inventory."""
+    """Devices by outcome; together they are all devices of the inventory."""
 
-    enrolled: Count = told("Devices enrolled (of a workload: moved; of an undo: out).")
-    failed: Count = told("Devices that failed.")
-    rejected: Count = told("Devices that the directory refused to add.")
-    timed_out: Count = told("Devices that stayed silent past their time-out.")
-    pending: Count = told("Devices of the plan without an outcome yet, released or not.")
-    excluded: Count = told("Devices that are not in the plan.")
+    enrolled: Count = described("Devices enrolled (of a workload: moved; of an undo: out).")
+    failed: Count = described("Devices that failed.")
+    rejected: Count = described("Devices that the directory refused to add.")
+    timed_out: Count = described("Devices that stayed silent past their time-out.")
+    pending: Count = described("Devices of the plan without an outcome yet, released or not.")
+    excluded: Count = described("Devices that are not in the plan.")
 
 
 class HoursInterval(Document):
-    """Hours as an interval of 8 in 10; null is later than the simulated time."""
+    """Hours as an interval that holds 8 runs in 10; null is later than the simulated time."""
 
-    p10: Hours | None = told("Hours that 1 run in 10 does not pass.")
-    p50: Hours | None = told("Hours that half of the runs do not pass.")
-    p90: Hours | None = told("Hours that 9 runs in 10 do not pass.")
+    p10: Hours | None = described("Hours that 1 run in 10 does not exceed.")
+    p50: Hours | None = described("Hours that half of the runs do not exceed.")
+    p90: Hours | None = described("Hours that 9 runs in 10 do not exceed.")
 
 
 class InstantInterval(Document):
-    """An instant as an interval of 8 in 10; null is later than the simulated time."""
+    """An instant as an interval that holds 8 runs in 10; null is later than the simulated time."""
 
-    p10: Instant | None = told("UTC instant that 1 run in 10 does not pass.")
-    p50: Instant | None = told("UTC instant that half of the runs do not pass.")
-    p90: Instant | None = told("UTC instant that 9 runs in 10 do not pass.")
+    p10: Instant | None = described("UTC instant that 1 run in 10 does not exceed.")
+    p50: Instant | None = described("UTC instant that half of the runs do not exceed.")
+    p90: Instant | None = described("UTC instant that 9 runs in 10 do not exceed.")
 
 
 class CountInterval(Document):
-    """Devices as an interval of 8 in 10."""
+    """Devices as an interval that holds 8 runs in 10."""
 
-    p10: Count = told("Devices that 1 run in 10 does not pass.")
-    p50: Count = told("Devices that half of the runs do not pass.")
-    p90: Count = told("Devices that 9 runs in 10 do not pass.")
-
-
-class Expected(Document):
-    """What was forecast of a running rollout, from where it stood."""
-
-    as_of: Instant = told("UTC instant of the look from which it was played on.")
-    done: InstantInterval = told("When every device has an outcome or is given up.")
-    enrolled_90: InstantInterval = told("When 90 % of the planned devices are enrolled.")
-    failed: CountInterval = told("Devices that have failed in the end.")
-    halt_chance: Share = told("Share of the ways on that a gate halts.")
-    calibrated: bool = told("Whether the assumptions were fitted to this rollout first.")
+    p10: Count = described("Devices that 1 run in 10 does not exceed.")
+    p50: Count = described("Devices that half of the runs do not exceed.")
+    p90: Count = described("Devices that 9 runs in 10 do not exceed.")
 
 
 class HumanStep(Document):
-    """What a person does in a console."""
+    """A manual step in a console."""
 
-    when: str = told("before, after phase NAME, or after.")
-    title: str = told("What to do.")
-    where: str = told("The path in the console, or the cmdlet.")
-    why: str = told("Why, in a sentence.")
+    when: str = described("When: before, after phase NAME, or after.")
+    title: str = described("What to do.")
+    where: str = described("The path in the console, or the cmdlet.")
+    why: str = described("Why, in a sentence.")

@@ -9,178 +9,197 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Final,
     Hours,
     Instant,
     Rate,
-    told,
+    described,
 )
-from rollout.documents.comanagement import Flags
-from rollout.values import State, Verdict
+from rollout.documents.comanagement import DeviceWorkloads
+from rollout.documents.forecast import ForecastSummary
+from rollout.values import Outcome, State, Verdict
 
 
 class Goal(Document):
-    """What was to be reached by now; null where unknown."""
+    """Goals for the present; null if unknown."""
 
-    released: Count | None = told("Devices that the plan's curve has released by now.")
-    enrolled: Count | None = told("Devices enrolled by now in the median of the plan's simulation.")
+    released: Count | None = described("Devices that the plan's curve has released by now.")
+    enrolled: Count | None = described("Devices enrolled by now in the median of the plan's simulation.")
 
 
 class PerHour(Document):
-    """Devices an hour, over the last day of the directory's time."""
+    """Devices per hour, over the last day of the directory's time."""
 
-    released: Rate = told("Devices released an hour.")
-    enrolled: Rate = told("Devices enrolled an hour.")
+    released: Rate = described("Devices released per hour.")
+    enrolled: Rate = described("Devices enrolled per hour.")
 
 
 class End(Document):
     """When it is done."""
 
-    at: Instant | None = told("UTC instant, the likely one; null is later than the simulated time.")
-    p10: Instant | None = told("UTC instant that 1 run in 10 does not pass.")
-    p90: Instant | None = told("UTC instant that 9 runs in 10 do not pass.")
-    hours: Hours | None = told("Hours from the plan's start to `at`.")
-    of: Literal["finished", "forecast", "simulation"] = told("Where that is from: it is so, or expected by.")
+    at: Instant | None = described("UTC instant, median; null is later than the simulated time.")
+    p10: Instant | None = described("UTC instant that 1 run in 10 does not pass.")
+    p90: Instant | None = described("UTC instant that 9 runs in 10 do not pass.")
+    hours: Hours | None = described("Hours from the plan's start to `at`.")
+    of: Literal["finished", "forecast", "simulation"] = described(
+        "Source: the rollout has finished, its latest forecast, or the simulation of its plan."
+    )
 
 
 class Lease(Document):
-    """Who executes it."""
+    """The lease of an executor."""
 
-    holder: str = told("Host and process.")
-    since: Instant = told("UTC instant since when.")
-    expires: Instant = told("UTC instant until when, unless renewed.")
-    overdue: bool = told("Whether that is over.")
+    holder: str = described("Host and process.")
+    since: Instant = described("UTC instant since which the lease is held.")
+    expires: Instant = described("UTC instant at which the lease expires unless renewed.")
+    overdue: bool = described("Whether the lease has expired.")
 
 
-class Status(Document):
-    """How a rollout stands; of `run`, how it ended."""
+class StatusDocument(Document):
+    """Where a rollout stands; for `run`, how it ended."""
 
-    rollout: str = told("The rollout's id, such as run-1.")
-    plan: str = told("The plan's id.")
-    digest: Digest = told("The plan's digest.")
-    directory: str = told("Where it is executed: embedded, adminservice or graph.")
-    state: State | Literal["not begun"] = told("running, held, paused, halted, aborted, finished, not begun.")
-    reason: str = told('Why, the last decision\'s sentence; "" before the first.')
-    at: Instant | None = told(
-        "UTC instant of the last look, by the directory's clock; null before the first."
+    rollout: str = described("The rollout's id, such as run-1.")
+    plan: str = described("The plan's id.")
+    digest: Digest = described("The plan's digest.")
+    directory: str = described("The directory: embedded, adminservice or graph.")
+    state: State | Literal["not begun"] = described(
+        "running, held, paused, halted, aborted, finished, not begun."
     )
-    phase: str | None = told("The phase under way; null before the first decision.")
-    released: Count = told("Devices released so far.")
-    unsent: Count = told("Released devices that have not been sent to the directory yet.")
-    unsent_because: str = told(
-        'Why they are not sent, and since when; "" where none waits or nothing is known.'
+    reason: str = described('The reason given by the last decision; "" before the first.')
+    at: Instant | None = described(
+        "UTC instant of the last observation, by the directory's clock; null before the first."
     )
-    final: Final = told("Devices by what became of them so far.")
-    goal: Goal = told("What was to be reached by now.")
-    per_hour: PerHour = told("How fast it goes.")
-    decisions: Count = told("Decisions so far.")
-    verdict: Verdict | Literal[""] = told('What the gate said last; "" before it said anything.')
-    eta: End | None = told("When it will be done; null where nothing tells.")
-    forecast: Expected | None = told("The latest forecast; null before the first and after the end.")
-    on_plan: str = told('How it stands against the simulation of its plan; "" unknown.')
-    lease: Lease | None = told("Who executes it; null for nobody.")
+    phase: str | None = described("The phase under way; null before the first decision.")
+    released: Count = described("Devices released so far.")
+    unsent: Count = described("Released devices that have not been sent to the directory yet.")
+    unsent_because: str = described(
+        'Why they are not sent, and since when; "" if none waits or the reason is unknown.'
+    )
+    final: Final = described("Devices by outcome so far.")
+    goal: Goal = described("Goals for the present.")
+    per_hour: PerHour = described("Current rates.")
+    decisions: Count = described("Decisions so far.")
+    verdict: Verdict | Literal[""] = described('The last verdict of the gate; "" before the first.')
+    eta: End | None = described("When it will be done; null if unknown.")
+    forecast: ForecastSummary | None = described(
+        "The latest forecast; null before the first and after the end."
+    )
+    on_plan: str = described('Comparison with the simulation of its plan, in a sentence; "" if unknown.')
+    lease: Lease | None = described("The executor's lease; null if no executor has one.")
+
+
+OutcomeName = Literal["pending", "enrolled", "failed", "rejected", "timed_out"]
+OUTCOME_NAMES: dict[Outcome, OutcomeName] = {
+    Outcome.PENDING: "pending",
+    Outcome.ENROLLED: "enrolled",
+    Outcome.FAILED: "failed",
+    Outcome.REJECTED: "rejected",
+    Outcome.TIMED_OUT: "timed_out",
+}
 
 
 class DeviceStatus(Document):
     """--device: one device in a rollout."""
 
-    device: str = told("The device's id.")
-    rollout: str = told("The rollout's id.")
-    phase: str | None = told("Its phase; null if it is not in the plan.")
-    place: Count | None = told("Its place in the phase's order, from 1; null if it is not in the plan.")
-    of: Count | None = told("Devices of the phase; null if it is not in the plan.")
-    excluded: str | None = told("Why it is not in the plan; null if it is.")
-    because: str | None = told("What that means; null if it is in the plan.")
-    next_action: str | None = told("What a person does: about an exclusion or a failure; null for nothing.")
-    batch: Count | None = told("Number of its batch, from 1; null before its release.")
-    released_at: Instant | None = told("UTC instant of its release; null before.")
-    withdrawal: Literal["asked", "done"] | None = told(
+    device: str = described("The device's id.")
+    rollout: str = described("The rollout's id.")
+    phase: str | None = described("Its phase; null if it is not in the plan.")
+    place: Count | None = described("Its place in the phase's order, from 1; null if it is not in the plan.")
+    of: Count | None = described("Devices of the phase; null if it is not in the plan.")
+    excluded: str | None = described("Why it is not in the plan; null if it is.")
+    because: str | None = described("The reason in a sentence; null if it is in the plan.")
+    next_action: str | None = described("What to do about an exclusion or a failure; null for nothing.")
+    batch: Count | None = described("Number of its batch, from 1; null before its release.")
+    released_at: Instant | None = described("UTC instant of its release; null before.")
+    withdrawal: Literal["asked", "done"] | None = described(
         "Whether it was withdrawn from the collection; null for no."
     )
-    withdrawn_at: Instant | None = told("UTC instant of that; null before.")
-    outcome: Literal["pending", "enrolled", "failed", "rejected", "timed_out"] | None = told(
-        "What became of it; null before its release."
-    )
-    since: Instant | None = told("UTC instant of that; null while pending.")
-    code: Code | None = told("The last failure code; null for none.")
-    name: str | None = told("The code's symbolic name; null without a code.")
-    workloads: Flags = told("Who manages its workloads.")
+    withdrawn_at: Instant | None = described("UTC instant of the withdrawal; null before.")
+    outcome: OutcomeName | None = described("Its outcome; null before its release.")
+    since: Instant | None = described("UTC instant of the outcome; null while pending.")
+    code: Code | None = described("The last failure code; null for none.")
+    name: str | None = described("The code's symbolic name; null without a code.")
+    workloads: DeviceWorkloads = described("Who manages each of its workloads.")
 
 
 class DryRun(Document):
-    """--dry-run in the embedded directory: what the next look would do."""
+    """--dry-run in the embedded directory: what the next decision would do."""
 
-    at: Instant = told("UTC instant of the look.")
-    reason: str = told("What would be decided, and why.")
-    devices: list[str] = told("Ids of the devices that would be released.")
+    at: Instant = described("UTC instant of the decision.")
+    reason: str = described("The decision and its reason.")
+    devices: tuple[str, ...] = described("Ids of the devices that would be released.")
 
 
 class Request(Document):
     """A request that would be sent."""
 
-    method: str = told("The HTTP method.")
-    url: str = told("The absolute address.")
-    headers: dict[str, str] = told("Headers besides those of every request.")
-    body: dict[str, Any] | None = told("The JSON body; null for none.")
+    method: str = described("The HTTP method.")
+    url: str = described("The absolute address.")
+    headers: dict[str, str] = described("Headers besides those of every request.")
+    body: dict[str, Any] | None = described("The JSON body; null for none.")
 
 
 class DryRunOutside(Document):
     """--dry-run in a real directory: the exact requests, none of them sent."""
 
-    reason: str = told("What would be decided, and why.")
-    requests: list[Request] = told("The requests, in order.")
-    notes: list[str] = told("What was noticed of the directory, in sentences.")
+    reason: str = described("The decision and its reason.")
+    requests: tuple[Request, ...] = described("The requests, in order.")
+    notes: tuple[str, ...] = described("Notes on the directory, in sentences.")
+
+
+CommandName = Literal["pause", "resume", "abort", "exclude", "approve-gate"]
 
 
 class Command(Document):
-    """A person's command was noted; it takes effect before the next chunk."""
+    """A person's command was recorded; it takes effect before the next chunk."""
 
-    rollout: str = told("The rollout's id.")
-    command: Literal["pause", "resume", "abort", "exclude", "approve-gate"] = told("What was asked.")
-    by: str = told("Who asked.")
-    devices: Count = told("Devices that it names and that are not released yet; 0 for all.")
-    released: list[str] = told("Ids of named devices that were released already and stay members.")
+    rollout: str = described("The rollout's id.")
+    command: CommandName = described("The command.")
+    by: str = described("Name of the person.")
+    devices: Count = described(
+        "Named devices that are not released yet; 0 if the command is for the whole rollout."
+    )
+    released: tuple[str, ...] = described("Ids of named devices that were released already and stay members.")
 
 
 class WithdrawnDevice(Document):
-    """What became of one device that was named."""
+    """The result for one named device."""
 
-    device: str = told("The device's id.")
-    result: Literal["withdrawn", "noted", "not_released", "not_ours", "staged", "refused"] = told(
-        "withdrawn: it is out; noted: an executor takes it out, or does not send it; the others: it stays, and why."
+    device: str = described("The device's id.")
+    result: Literal["withdrawn", "noted", "not_released", "not_ours", "staged", "refused"] = described(
+        "withdrawn: it is out; noted: an executor takes it out, or does not send it; all others: it stays, and why."
     )
-    sentence: str = told("The same in words.")
+    sentence: str = described("The result in a sentence.")
 
 
 class Withdrawal(Document):
-    """Single devices were taken out again."""
+    """Single devices were taken out of the collection again."""
 
-    rollout: str = told("The rollout's id.")
-    by: str = told("Who asked.")
-    executor: str | None = told(
+    rollout: str = described("The rollout's id.")
+    by: str = described("Name of the person.")
+    executor: str | None = described(
         "The executor that takes them out before its next chunk; null: done by this command."
     )
-    devices: list[WithdrawnDevice] = told("The devices that were named, those that stay first.")
+    devices: tuple[WithdrawnDevice, ...] = described("The named devices; first those that stay.")
 
 
 class Check(Document):
-    """One thing that was looked at."""
+    """One check."""
 
-    name: str = told("What.")
-    ok: bool = told("Whether it is in order.")
-    sentence: str = told("What was found.")
+    name: str = described("Name of the check.")
+    ok: bool = described("Whether the check passed.")
+    sentence: str = described("The finding, in a sentence.")
 
 
 class Doctor(Document):
-    """Whether everything is in order."""
+    """Whether all checks passed."""
 
-    checks: list[Check] = told("What was looked at.")
+    checks: tuple[Check, ...] = described("The checks.")
 
 
 class LeaseReleased(Document):
     """--release-lease: the lease was taken away."""
 
-    rollout: str = told("The rollout's id.")
-    released: bool = told("Whether there was a lease.")
-    holder: str | None = told("Who had it; null for nobody.")
+    rollout: str = described("The rollout's id.")
+    released: bool = described("Whether there was a lease to release.")
+    holder: str | None = described("The executor that held it; null for none.")

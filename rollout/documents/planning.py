@@ -2,92 +2,94 @@
 
 from __future__ import annotations
 
-from rollout.documents.base import Count, Digest, Document, Hours, HumanStep, Instant, told
+from rollout.documents.base import Count, Digest, Document, Hours, HumanStep, Instant, described
 from rollout.values import PhaseEnd, Severity
 
 
 class InventoryFile(Document):
     """A file, or the scenario, that the inventory was read from."""
 
-    file: str = told("The file's name.")
-    kind: str = told("Which export it is, and what was left out or how it was joined.")
-    rows: Count = told("Rows read.")
+    file: str = described("The file's name.")
+    kind: str = described("Which export it is, and what was left out or how it was joined.")
+    rows: Count = described("Rows read.")
 
 
 class Inventory(Document):
     """A snapshot of the fleet was stored."""
 
-    id: str = told("The inventory's id, such as inv-1.")
-    accepted: Count = told("Devices in it.")
-    rejected: Count = told("Lines left out.")
-    files: list[InventoryFile] = told("What it was read from; empty for a made-up fleet.")
+    id: str = described("The inventory's id, such as inv-1.")
+    accepted: Count = described("Devices in it.")
+    rejected: Count = described("Lines left out.")
+    files: tuple[InventoryFile, ...] = described("What it was read from; empty for a generated fleet.")
 
 
 class Finding(Document):
     """What preflight says of one device, or of data, tenant, site and network."""
 
-    rule: str = told("The rule's id, such as E6.")
-    severity: Severity = told("What it means for the plan: block, warn or info.")
-    device: str | None = told("The device's id; null where it is about no single device.")
-    sentence: str = told("What was found.")
-    next_action: str = told("What a person does about it.")
+    rule: str = described("The rule's id, such as E6.")
+    severity: Severity = described("What it means for the plan: block, warn or info.")
+    device: str | None = described("The device's id; null for a finding about no single device.")
+    sentence: str = described("What was found.")
+    next_action: str = described("What a person does about it.")
 
 
 class Preflight(Document):
-    """Who may not go, and why."""
+    """The devices that cannot be enrolled, and why."""
 
-    inventory: str = told("The inventory's id.")
-    findings: list[Finding] = told("Every finding.")
-    counts: dict[str, Count] = told("Findings by rule id.")
+    inventory: str = described("The inventory's id.")
+    findings: tuple[Finding, ...] = described("Every finding.")
+    counts: dict[str, Count] = described("Findings by rule id.")
 
 
 class PlannedPhase(Document):
     """One source of devices, in the order of the plan."""
 
-    name: str = told("The phase's name.")
-    source: str = told("Where its devices come from.")
-    devices: Count = told("Devices in it.")
-    end: PhaseEnd = told("gate: soak, then a gate opens the next phase; never: a pilot without end.")
+    name: str = described("The phase's name.")
+    source: str = described("Where its devices come from.")
+    devices: Count = described("Devices in it.")
+    end: PhaseEnd = described("gate: soak, then a gate opens the next phase; never: a pilot without end.")
 
 
 class PlannedBatch(Document):
     """Devices released together, if every gate passes."""
 
-    at: Instant = told("UTC instant of the release.")
-    phase: str = told("The phase's name.")
-    count: Count = told("Devices released.")
+    at: Instant = described("UTC instant of the release.")
+    phase: str = described("The phase's name.")
+    count: Count = described("Devices released.")
 
 
 class Plan(Document):
-    """A plan was stored; also one of --continue and --undo."""
+    """A plan was stored, also with --continue or --undo."""
 
-    plan: str = told("The plan's id, such as plan-1.")
-    digest: Digest = told("SHA-256 of the plan's canonical form.")
-    devices: Count = told("Devices in the plan.")
-    excluded: dict[str, Count] = told("Devices of the inventory that are not in the plan, by reason.")
-    phases: list[PlannedPhase] = told("The phases in order.")
-    batches: list[PlannedBatch] = told("The calendar, if every gate passes.")
-    human_steps: list[HumanStep] = told("What people do, in order.")
-    feasible: bool = told("Whether deadline, windows and budgets can be kept.")
-    start: Instant = told("UTC instant from which it counts.")
-    mature_after_hours: Hours = told("Hours after its release at which a batch is judged.")
-    straggler_after_hours: Hours = told("Hours after which a silent device is a straggler.")
-    warnings: list[str] = told("What to mind, in sentences.")
+    plan: str = described("The plan's id, such as plan-1.")
+    digest: Digest = described("SHA-256 of the plan's canonical form.")
+    devices: Count = described("Devices in the plan.")
+    excluded: dict[str, Count] = described("Devices of the inventory that are not in the plan, by reason.")
+    phases: tuple[PlannedPhase, ...] = described("The phases in order.")
+    batches: tuple[PlannedBatch, ...] = described("The calendar, if every gate passes.")
+    human_steps: tuple[HumanStep, ...] = described("The manual steps, in order.")
+    feasible: bool = described("Whether deadline, windows and budgets can be kept.")
+    start: Instant = described("UTC instant at which the plan starts.")
+    mature_after_hours: Hours = described("Hours after its release at which a batch is judged.")
+    straggler_after_hours: Hours = described("Hours after which a silent device is a straggler.")
+    warnings: tuple[str, ...] = described("Warnings, in sentences.")
 
 
 class Explanation(Document):
-    """--explain: why a device is where it is."""
+    """--explain: why a device is where it is in the plan."""
 
-    plan: str = told("The plan's id.")
-    device: str = told("The device as it was asked for: id or name.")
-    explanation: str = told("Phase, place and batch, or why it is not in the plan.")
+    plan: str = described("The plan's id.")
+    device: str = described("The device as it was asked for: id or name.")
+    explanation: str = described("Phase, place and batch, or why it is not in the plan.")
 
 
 class Approval(Document):
-    """A person said yes to a plan."""
+    """A person approved a plan."""
 
-    plan: str = told("The plan's id.")
-    digest: Digest = told("The plan's digest.")
-    approved_by: str = told("Who said so.")
-    approved_at: Instant = told("UTC instant of it.")
-    warnings: list[str] = told("What a person should know of the plan before it is run, in sentences.")
+    plan: str = described("The plan's id.")
+    digest: Digest = described("The plan's digest.")
+    approved_by: str = described("Name of the person.")
+    approved_at: Instant = described("UTC instant of the approval.")
+    warnings: tuple[str, ...] = described(
+        "What a person should know of the plan before it is run, in sentences."
+    )

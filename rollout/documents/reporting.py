@@ -7,175 +7,179 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Hours,
     HoursInterval,
     HumanStep,
     Instant,
     InstantInterval,
     Share,
-    told,
+    described,
 )
+from rollout.documents.forecast import ForecastSummary
 from rollout.values import FailureClass, Severity, Verdict
 from rollout.values.progress import Tone
 
 
 class ReportFinal(Document):
-    """Devices by what became of them; together they are all devices of the inventory."""
+    """Devices by outcome; together they are all devices of the inventory."""
 
-    enrolled: Count = told("Devices enrolled.")
-    failed: Count = told("Devices that failed.")
-    rejected: Count = told("Devices that the directory refused to add.")
-    timed_out: Count = told("Devices that stayed silent past their time-out.")
-    pending: Count = told("Devices released and without an outcome yet.")
-    not_released: Count = told("Devices of the plan that were not released.")
-    excluded: Count = told("Devices that are not in the plan.")
+    enrolled: Count = described("Devices enrolled.")
+    failed: Count = described("Devices that failed.")
+    rejected: Count = described("Devices that the directory refused to add.")
+    timed_out: Count = described("Devices that stayed silent past their time-out.")
+    pending: Count = described("Devices released and without an outcome yet.")
+    not_released: Count = described("Devices of the plan that were not released.")
+    excluded: Count = described("Devices that are not in the plan.")
 
 
-class ReportStanding(Document):
-    """The three answers of the first screen, in the words of the page."""
+class ReportAssessment(Document):
+    """The assessment on the first screen of the page, in its words."""
 
-    tone: Tone = told("How the headline is meant.")
-    headline: str = told("Whether it goes well.")
-    because: str = told("Why.")
-    done: str = told("When it is done, for a person: in the report's zone.")
-    done_range: str = told("The same as an interval of 8 in 10.")
-    done_hours: Hours | None = told("Hours after the start; null where there is none.")
-    needs: list[str] = told("What needs a person now.")
-    enrolled: Count = told("Devices enrolled.")
+    tone: Tone = described("Severity of the headline.")
+    headline: str = described("Whether the rollout is going well.")
+    because: str = described("The reason.")
+    done: str = described("When it is done, in the report's time zone.")
+    done_range: str = described("The same as an interval that holds 8 runs in 10.")
+    done_hours: Hours | None = described("Hours from the start to `done`; null if unknown.")
+    needs: tuple[str, ...] = described("What a person must do now.")
+    enrolled: Count = described("Devices enrolled.")
 
 
 class ReportFunnel(Document):
-    """How far devices have come, each number contained in the one before."""
+    """How far the devices have come; each number is part of the one before."""
 
-    eligible: Count = told("Devices of the plan.")
-    scheduled: Count = told("Devices in the collection.")
-    initiated: Count = told("Devices with an answer of any kind.")
-    enrolled: Count = told("Devices that have enrolled.")
+    eligible: Count = described("Devices of the plan.")
+    scheduled: Count = described("Devices in the collection.")
+    initiated: Count = described("Devices that have enrolled or failed.")
+    enrolled: Count = described("Devices that have enrolled.")
 
 
 class Exclusion(Document):
     """Devices that are not in the plan, for one reason."""
 
-    reason: str = told("The reason as it stands in the plan.")
-    devices: Count = told("How many there are.")
-    sentence: str = told("What it means.")
-    next_action: str = told("What a person does about it.")
+    reason: str = described("The reason as the plan states it.")
+    devices: Count = described("Number of devices.")
+    sentence: str = described("The reason in a sentence.")
+    next_action: str = described("What to do about it.")
 
 
 class ReportPeak(Document):
     """The busiest hour of a run."""
 
-    p50: Count = told("Enrollment attempts an hour that half of the runs do not pass.")
-    p90: Count = told("Enrollment attempts an hour that 9 runs in 10 do not pass.")
+    p50: Count = described("Enrollment attempts per hour that half of the runs do not exceed.")
+    p90: Count = described("Enrollment attempts per hour that 9 runs in 10 do not exceed.")
 
 
 class Baseline(Document):
-    """The native way, on the same draws."""
+    """Enrollment with mode All, on the same random draws."""
 
-    name: str = told("What it is.")
-    eta_hours: HoursInterval = told("Hours until it is done.")
-    peak_per_hour: ReportPeak | None = told("Enrollment attempts in the busiest hour.")
+    name: str = described("Its name.")
+    eta_hours: HoursInterval = described("Hours until it is done.")
+    peak_per_hour: ReportPeak | None = described("Enrollment attempts in the busiest hour.")
 
 
 class ReportPhase(Document):
     """One phase and its devices by outcome."""
 
-    name: str = told("The phase's name.")
-    source: str = told("Where its devices come from.")
-    devices: Count = told("Devices in it.")
-    released: Count = told("Devices released.")
-    enrolled: Count = told("Devices enrolled.")
-    failed: Count = told("Devices that failed.")
-    rejected: Count = told("Devices that the directory refused to add.")
-    timed_out: Count = told("Devices that stayed silent past their time-out.")
-    pending: Count = told("Devices released and without an outcome yet.")
+    name: str = described("The phase's name.")
+    source: str = described("The collection or filter that its devices come from.")
+    devices: Count = described("Devices in it.")
+    released: Count = described("Devices released.")
+    enrolled: Count = described("Devices enrolled.")
+    failed: Count = described("Devices that failed.")
+    rejected: Count = described("Devices that the directory refused to add.")
+    timed_out: Count = described("Devices that stayed silent past their time-out.")
+    pending: Count = described("Devices released and without an outcome yet.")
 
 
 class GateVerdict(Document):
     """A change of a gate's verdict."""
 
-    at: Instant = told("UTC instant.")
-    phase: str = told("The phase's name.")
-    verdict: Verdict = told("What the gate said.")
-    sentence: str = told("Why.")
-    executed: Count = told("Devices with an outcome that decided; 0 where unknown.")
-    failed: Count = told("Failures among them; 0 where unknown.")
+    at: Instant = described("UTC instant.")
+    phase: str = described("The phase's name.")
+    verdict: Verdict = described("The verdict.")
+    sentence: str = described("The reason.")
+    executed: Count = described("Devices whose outcome was counted; 0 if unknown.")
+    failed: Count = described("Failures among them; 0 if unknown.")
 
 
 class ReportFailure(Document):
     """Devices that failed with one code."""
 
-    code: Code = told("The code.")
-    name: str = told('Its symbolic name; "" unknown.')
-    kind: FailureClass = told("What a retry can do about it.", "class")
-    devices: Count = told("How many there are.")
-    next_action: str = told("What a person does about it.")
+    code: Code = described("The code.")
+    name: str = described('Its symbolic name; "" if unknown.')
+    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
+    devices: Count = described("Number of devices.")
+    next_action: str = described("What to do about it.")
 
 
 class ReportFinding(Document):
-    """What one rule of preflight found."""
+    """The findings of one preflight rule."""
 
-    rule: str = told("The rule's id.")
-    severity: Severity = told("What it means for the plan.")
-    devices: Count = told("How many it hits; 0 where it is about no device.")
-    sentence: str = told("What was found, of the first of them.")
-    next_action: str = told("What a person does about it.")
+    rule: str = described("The rule's id.")
+    severity: Severity = described("Its effect on the plan.")
+    devices: Count = described("Number of devices; 0 if the finding is not about a device.")
+    sentence: str = described("The first finding, in a sentence.")
+    next_action: str = described("What to do about it.")
 
 
 class AuditRow(Document):
-    """Who decided, released, paused or took over what."""
+    """One entry: a decision, a release, a command, a change of the lease."""
 
-    at: Instant = told("UTC instant: decisions by the directory's clock, commands by this machine's.")
-    who: str = told('Who; "" for the rollout itself.')
-    what: str = told("What.")
-    why: str = told('Why; "" where nobody said.')
+    at: Instant = described("UTC instant: decisions by the directory's clock, commands by this machine's.")
+    who: str = described('The person or executor; "" for the rollout itself.')
+    what: str = described("What happened.")
+    why: str = described('The reason; "" if none was given.')
 
 
 class Report(Document):
     """The key figures of a rollout, or of a plan alone; without `written` it is report.json."""
 
-    schema_: int = told("Raised when a key goes or changes its meaning.", "schema")
-    title: str = told("The plan's name.")
-    rollout: str | None = told("The rollout's id; null for a plan alone.")
-    digest: Digest = told("The plan's digest.")
-    state: str = told("The rollout's state, or planned for a plan alone.")
-    created: Instant = told("UTC instant at which the report was made.")
-    as_of: Instant = told("UTC instant of the last look, by the directory's clock.")
-    zone: str = told("IANA zone of the times that are written for people.")
-    devices: Count = told("Devices of the inventory.")
-    released: Count = told("Devices released so far.")
-    final: ReportFinal = told("Devices by what became of them, or what the simulation expects.")
-    standing: ReportStanding = told("The first screen.")
-    funnel: ReportFunnel = told("How far devices have come.")
-    excluded: dict[str, Count] = told("Devices that are not in the plan, by reason.")
-    exclusions: list[Exclusion] = told("The same in words, the largest first.")
-    expected: Expected | None = told("The latest forecast; null before the first and after the end.")
-    on_plan: str = told('How it stands against the simulation of its plan; "" unknown.')
-    runs: Count | None = told("Replications of the simulation; null where there is none.")
-    seed: Count | None = told("Its seed; null where there is none.")
-    eta_hours: HoursInterval | None = told("Hours until it is done, as simulated; null without one.")
-    enrolled_90_hours: HoursInterval | None = told(
-        "Hours until 90 % are enrolled, as simulated; null unknown."
+    schema_: int = described("Raised when a key goes or changes its meaning.", "schema")
+    title: str = described("The plan's name.")
+    rollout: str | None = described("The rollout's id; null for a plan alone.")
+    digest: Digest = described("The plan's digest.")
+    state: str = described("The rollout's state, or planned for a plan alone.")
+    created: Instant = described("UTC instant at which the report was made.")
+    as_of: Instant = described("UTC instant of the last observation, by the directory's clock.")
+    zone: str = described("IANA zone of the times in sentences.")
+    devices: Count = described("Devices of the inventory.")
+    released: Count = described("Devices released so far.")
+    final: ReportFinal = described("Devices by outcome, or what the simulation expects.")
+    standing: ReportAssessment = described("The assessment on the first screen.")
+    funnel: ReportFunnel = described("How far the devices have come.")
+    excluded: dict[str, Count] = described("Devices that are not in the plan, by reason.")
+    exclusions: tuple[Exclusion, ...] = described("The same with sentences, the largest first.")
+    expected: ForecastSummary | None = described(
+        "The latest forecast; null before the first and after the end."
     )
-    eta: InstantInterval | None = told("The same as UTC instants.")
-    halt_chance: Share | None = told("Share of the simulated runs that a gate halts.")
-    peak_per_hour: ReportPeak | None = told("Enrollment attempts in the busiest hour, as simulated.")
-    baseline: Baseline | None = told("The native way, as simulated; null without a simulation.")
-    phases: list[ReportPhase] = told("The phases in order.")
-    gates: list[GateVerdict] = told("What the gates said, change by change.")
-    failures: list[ReportFailure] = told("Failures by code, the most frequent first.")
-    findings: list[ReportFinding] = told("Preflight's findings by rule.")
-    human_steps: list[HumanStep] = told("What people do, in order.")
-    batches: Count = told("Batches released.")
-    decisions: Count = told("Decisions.")
-    audit: list[AuditRow] = told("Who decided what and why.")
-    written: list[str] = told("Paths of the files that were written.")
+    on_plan: str = described('Comparison with the simulation of its plan, in a sentence; "" if unknown.')
+    runs: Count | None = described("Runs of the simulation; null without one.")
+    seed: Count | None = described("Seed of the simulation; null without one.")
+    eta_hours: HoursInterval | None = described("Hours until it is done, as simulated; null without one.")
+    enrolled_90_hours: HoursInterval | None = described(
+        "Hours until 90 % are enrolled, as simulated; null if unknown."
+    )
+    eta: InstantInterval | None = described("`eta_hours` as UTC instants.")
+    halt_chance: Share | None = described("Share of the simulated runs that a gate halts.")
+    peak_per_hour: ReportPeak | None = described("Enrollment attempts in the busiest hour, as simulated.")
+    baseline: Baseline | None = described(
+        "Enrollment with mode All, as simulated; null without a simulation."
+    )
+    phases: tuple[ReportPhase, ...] = described("The phases in order.")
+    gates: tuple[GateVerdict, ...] = described("The verdicts of the gates, one per change.")
+    failures: tuple[ReportFailure, ...] = described("Failures by code, the most frequent first.")
+    findings: tuple[ReportFinding, ...] = described("Preflight's findings by rule.")
+    human_steps: tuple[HumanStep, ...] = described("Manual steps, in order.")
+    batches: Count = described("Number of batches released.")
+    decisions: Count = described("Number of decisions.")
+    audit: tuple[AuditRow, ...] = described("The audit: who decided what, and why.")
+    written: tuple[str, ...] = described("Paths of the files that were written.")
 
 
 class Audit(Document):
     """--audit: who decided what and why, from the journal's chain of seals."""
 
-    rollout: str = told("The rollout's id.")
-    digest: Digest = told("The plan's digest.")
-    audit: list[AuditRow] = told("Every entry, in order.")
+    rollout: str = described("The rollout's id.")
+    digest: Digest = described("The plan's digest.")
+    audit: tuple[AuditRow, ...] = described("Every entry, in order.")

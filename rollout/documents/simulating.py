@@ -10,135 +10,118 @@ from rollout.documents.base import (
     Count,
     Digest,
     Document,
-    Expected,
     Final,
     Hours,
     HoursInterval,
     Instant,
     Rate,
     Share,
-    told,
+    described,
 )
 from rollout.values import State
 
 
 class Peak(Document):
-    """The busiest hour of a run."""
+    """Enrollment attempts in the busiest hour of a run."""
 
-    p50: Rate = told("Enrollment attempts an hour that half of the runs do not pass.")
-    p90: Rate = told("Enrollment attempts an hour that 9 runs in 10 do not pass.")
+    p50: Rate = described("Enrollment attempts per hour that half of the runs do not exceed.")
+    p90: Rate = described("Enrollment attempts per hour that 9 runs in 10 do not exceed.")
 
 
 class EnrolledHours(Document):
     """Hours until a share of the planned devices is enrolled, median of the runs; null is never."""
 
-    p50: Hours | None = told("Hours until 50 % are enrolled.")
-    p90: Hours | None = told("Hours until 90 % are enrolled.")
-    p95: Hours | None = told("Hours until 95 % are enrolled.")
-    p99: Hours | None = told("Hours until 99 % are enrolled.")
+    p50: Hours | None = described("Hours until 50 % are enrolled.")
+    p90: Hours | None = described("Hours until 90 % are enrolled.")
+    p95: Hours | None = described("Hours until 95 % are enrolled.")
+    p99: Hours | None = described("Hours until 99 % are enrolled.")
 
 
 class Figures(Document):
     """Key figures of many runs."""
 
-    eta_hours: HoursInterval = told("Hours from the plan's start until every device has an outcome.")
-    enrolled_hours: EnrolledHours = told("Hours until so many percent are enrolled.")
-    enrolled_90_hours: HoursInterval = told("Hours until 90 % are enrolled.")
-    peak_per_hour: Peak = told("Enrollment attempts in the busiest hour.")
-    halt_chance: Share = told("Share of the runs that a gate halts.")
-    final: Final = told("Devices by what became of them, in the run in the middle.")
+    eta_hours: HoursInterval = described("Hours from the plan's start until every device has an outcome.")
+    enrolled_hours: EnrolledHours = described(
+        "Median hours until a share of the planned devices is enrolled."
+    )
+    enrolled_90_hours: HoursInterval = described("Hours until 90 % are enrolled.")
+    peak_per_hour: Peak = described("Enrollment attempts in the busiest hour.")
+    halt_chance: Share = described("Share of the runs that a gate halts.")
+    final: Final = described("Devices by outcome, in the median run.")
 
 
 class Simulation(Figures):
-    """What the plan does in the pretend world, beside native mode All."""
+    """Simulated runs of a plan, compared with native mode All."""
 
-    digest: Digest = told("The plan's digest.")
-    seed: Count = told("Seed of every draw.")
-    runs: Count = told("Replications.")
-    devices: Count = told("Devices of the fleet, excluded ones with them.")
-    baseline: Figures = told("The same for everybody targeted at once, on the same draws.")
+    digest: Digest = described("The plan's digest.")
+    seed: Count = described("Seed of every random draw.")
+    runs: Count = described("Replications.")
+    devices: Count = described("Devices of the fleet, including excluded ones.")
+    baseline: Figures = described("The same figures for all devices targeted at once, on the same draws.")
 
 
 class Demo(Document):
-    """The whole job was done on a made-up fleet."""
+    """The whole job was done on a generated fleet."""
 
-    clients: Count = told("Devices made up.")
-    plan: str = told("The plan's id.")
-    rollout: str = told("The rollout's id.")
-    digest: Digest = told("The plan's digest.")
-    state: State = told("How the rollout ended.")
-    final: Final = told("Devices by what became of them.")
-    eta_hours: HoursInterval = told("Hours until it is done, as simulated before.")
-    report: str = told("Path of the page.")
-    seconds: Annotated[float, Field(ge=0)] = told("Seconds of real time that the whole job took.")
-
-
-class Eta(Expected):
-    """A forecast, with how it was made."""
-
-    runs: Count = told("Ways on that were played.")
-    failed_surely: Annotated[list[Count], Field(min_length=2, max_length=2)] = told(
-        "Devices failed in the end, least and most, by counts alone: an any-time interval of 95 %."
-    )
-    matched: Share = told("Share of the released devices that stand where the assumptions would have them.")
-
-
-class Forecast(Document):
-    """When a running rollout will be done."""
-
-    rollout: str = told("The rollout's id.")
-    eta: Eta | None = told("The forecast; null for a rollout that has ended.")
-    on_plan: str = told("How it stands against the simulation of its plan, in a sentence.")
+    clients: Count = described("Devices generated.")
+    plan: str = described("The plan's id.")
+    rollout: str = described("The rollout's id.")
+    digest: Digest = described("The plan's digest.")
+    state: State = described("How the rollout ended.")
+    final: Final = described("Devices by outcome.")
+    eta_hours: HoursInterval = described("Hours until it is done, as simulated before it started.")
+    report: str = described("Path of the page.")
+    seconds: Annotated[float, Field(ge=0)] = described("Wall-clock seconds that the whole job took.")
 
 
 class Estimate(Document):
-    """An assumption fitted to a rollout, in its unit, with its interval of 90 %."""
+    """An assumption fitted to a rollout, in its unit, with its 90 % interval."""
 
-    name: str = told("Which assumption.")
-    unit: str = told("Unit of the three figures.")
-    low: float = told("Lower bound.")
-    median: float = told("Likely value.")
-    high: float = told("Upper bound.")
-    seen: bool = told("Whether the rollout shows it at all; otherwise the scenario's own value stays.")
+    name: str = described("The assumption's name.")
+    unit: str = described("Unit of the three figures.")
+    low: float = described("Lower bound.")
+    median: float = described("Median.")
+    high: float = described("Upper bound.")
+    seen: bool = described("Whether the rollout shows it at all; if not, the scenario's own value is kept.")
 
 
 class Calibration(Document):
-    """The assumptions fitted to what a rollout did."""
+    """The assumptions, fitted to the outcomes of a rollout."""
 
-    rollout: str = told("The rollout's id.")
-    as_of: Instant = told("UTC instant up to which its outcomes are known.")
-    devices: Count = told("Devices released.")
-    executed: Count = told("Devices with an outcome.")
-    failed: Count = told("Devices that failed.")
-    estimates: dict[str, Estimate] = told("The fitted assumptions by name.")
-    preset: str = told('The documented random window that fits; "" for none.')
-    file: str = told("Path of the scenario that was written.")
+    rollout: str = described("The rollout's id.")
+    as_of: Instant = described("UTC instant up to which its outcomes are known.")
+    devices: Count = described("Devices released.")
+    executed: Count = described("Devices with an outcome.")
+    failed: Count = described("Devices that failed.")
+    estimates: dict[str, Estimate] = described("The fitted assumptions by name.")
+    preset: str = described('The documented random window that fits; "" for none.')
+    file: str = described("Path of the scenario that was written.")
 
 
 class GateTried(Document):
-    """What became of the runs at one true failure rate."""
+    """The runs at one true failure rate."""
 
-    rate: Share = told("The true failure rate.")
-    halted: Share = told("Share of the runs that the gate halted.")
-    passed: Share = told("Share of the runs that it passed; the rest ended as HOLD.")
-    named: Share = told("Share of the runs that the bad stratum halted.")
-    exposed: Rate = told("Devices released at the end or at the halt, mean of the runs.")
-    exposed_median: Rate = told("The same, median.")
-    exposed_p95: Rate = told("The same, what 95 runs in 100 do not pass.")
+    rate: Share = described("The true failure rate.")
+    halted: Share = described("Share of the runs that the gate halted.")
+    passed: Share = described("Share of the runs that the gate passed; the rest ended as HOLD.")
+    named: Share = described("Share of the runs that the bad stratum halted.")
+    exposed: Rate = described("Devices released when the run ended or was halted, mean of the runs.")
+    exposed_median: Rate = described("The same, median.")
+    exposed_p95: Rate = described("The same, as 95 runs in 100 do not exceed.")
 
 
 class GateCheck(Document):
-    """What the gate of a plan does to good and bad rollouts, beside a plain threshold on the same runs."""
+    """How the gate of a plan treats good and bad rollouts, compared with a plain threshold on the same runs."""
 
-    ours: list[GateTried] = told("The plan's gate, an entry a true rate.")
-    plain: list[GateTried] = told("The plain threshold, an entry a true rate.")
-    devices: Count = told("Devices of the plan.")
-    strata: Count = told("Strata that are judged.")
-    runs: Count = told("Rollouts simulated a rate.")
-    seed: Count = told("Seed of every draw.")
-    bad: str = told('The stratum that fails at these rates; "" if all devices do.')
-    p_ok: Share = told("Failure rate that is acceptable; 0 without a gate by evidence.")
-    p_bad: Share = told("Failure rate that is to be caught; 0 without a gate by evidence.")
-    alpha: Share = told("Chance to halt a good rollout, at most; 0 without a gate by evidence.")
-    threshold: str = told("The plain threshold in words.")
-    pictures: list[str] = told("Paths of the pictures that were drawn.")
+    ours: tuple[GateTried, ...] = described("The plan's gate, one entry per true rate.")
+    plain: tuple[GateTried, ...] = described("The plain threshold, one entry per true rate.")
+    devices: Count = described("Devices of the plan.")
+    strata: Count = described("Strata that are judged.")
+    runs: Count = described("Rollouts simulated per rate.")
+    seed: Count = described("Seed of every random draw.")
+    bad: str = described('The stratum that fails at these rates; "" if all devices do.')
+    p_ok: Share = described("Failure rate that is acceptable; 0 without a gate by evidence.")
+    p_bad: Share = described("Failure rate that the gate must catch; 0 without a gate by evidence.")
+    alpha: Share = described("Highest chance of halting a good rollout; 0 without a gate by evidence.")
+    threshold: str = described("The plain threshold in words.")
+    pictures: tuple[str, ...] = described("Paths of the pictures that were drawn.")

@@ -1,82 +1,79 @@
-"""What goes on beside a running rollout: its report is kept up to date, its end forecast anew."""
+"""The background tasks of a running rollout: its report and its forecast are refreshed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
 
 from rollout.api import stored_forecast
-from rollout.executor.background import Beside, Chore
-from rollout.executor.logs import tell
+from rollout.documents.forecast import ForecastSummary, RolloutForecast
+from rollout.executor.background import BackgroundProcess, BackgroundTask
+from rollout.executor.logs import log_event
 from rollout.executor.reporter import Channels
+from rollout.loop.ports import Directory
+from rollout.store import SqlJournal
 from rollout.values import Plan
 
-if TYPE_CHECKING:
-    from rollout.loop.ports import Directory
-    from rollout.store import SqlJournal
-
 REPORT_S = 30.0
-"""Least seconds of real time between two drawings of the report."""
+"""Least seconds of real time between two refreshes of the report."""
 
 FORECAST_S = 1800.0
-"""The same for two forecasts."""
+"""Least seconds of real time between two forecasts."""
 
 FORECAST_FIRST_S = 30.0
-"""A run that is over sooner needs none."""
+"""Seconds until the first forecast: a run that ends sooner needs none."""
 
 
-class Chores:
-    """Keeps the chores of a run going; `look` is called often and costs nothing."""
+class BackgroundTasks:
+    """Runs the background tasks of a run; `update` is called often and costs nothing."""
 
     def __init__(
         self, plan: Plan, rollout: str, journal: SqlJournal, directory: Directory, channels: Channels
     ) -> None:
         self._plan, self._journal, self._directory = plan, journal, directory
         self._channels = channels
-        self._all: list[Beside] = []
+        self._processes: list[BackgroundProcess] = []
         if channels.report is not None:
-            draw = ("report", rollout, "--out", str(channels.report))
-            self._add(Chore("the report was not refreshed", draw, REPORT_S, prepare=self._save))
+            report = ("report", rollout, "--out", str(channels.report))
+            self._add(BackgroundTask("the report was not refreshed", report, REPORT_S, prepare=self._save))
         if channels.forecasts:
-            play = ("forecast", rollout, "--json", "--workers", "1")
+            forecast = ("forecast", rollout, "--json", "--workers", "1")
             self._add(
-                Chore("no forecast", play, FORECAST_S, FORECAST_FIRST_S, self._save, self._keep_forecast)
+                BackgroundTask(
+                    "no forecast", forecast, FORECAST_S, FORECAST_FIRST_S, self._save, self._keep_forecast
+                )
             )
 
-    def _add(self, chore: Chore) -> None:
+    def _add(self, task: BackgroundTask) -> None:
         if self._channels.db:
-            self._all.append(Beside(chore, self._channels.db))
+            self._processes.append(BackgroundProcess(task, self._channels.db))
 
-    def look(self) -> None:
-        """Take what is done, begin what is due."""
-        for one in self._all:
-            one.look(self._position)
+    def update(self) -> None:
+        """Collect finished tasks and start those that are due."""
+        for process in self._processes:
+            process.update(self._position)
 
     def stop(self) -> None:
-        """End what is under way."""
-        for one in self._all:
-            one.stop()
+        """End the running tasks."""
+        for process in self._processes:
+            process.stop()
 
     def _position(self) -> Hashable:
-        """Give where the journal is; None as long as there is nothing to show."""
+        """Give the journal's position; None while there is nothing to show."""
         progress = self._journal.progress()
         return None if progress is None else (progress.decisions, len(self._journal.points()))
 
     def _save(self) -> None:
-        """The other process reads each device's outcome from the journal."""
+        """Save each device's outcome in the journal, where the other process reads it."""
         self._journal.save_outcomes(self._directory.outcomes())
 
     def _keep_forecast(self, printed: str) -> None:
-        told = json.loads(printed)
-        if told["eta"] is None:
+        result = RolloutForecast.model_validate_json(printed)
+        if result.eta is None:
             return
-        text = stored_forecast.text_of(told["eta"])
-        expected = stored_forecast.of_text(text)
-        if expected is None:
-            return
-        self._journal.session(expected.as_of, stored_forecast.KIND, text)
+        forecast = result.eta.forecast
+        self._journal.session(forecast.as_of, stored_forecast.KIND, stored_forecast.text_of(forecast))
         if not self._channels.quiet:
-            when = stored_forecast.interval(expected.through, self._plan.zone)
-            facts = {"event": "forecast", **stored_forecast.document(expected), "on_plan": told["on_plan"]}
-            tell(f"forecast: 90 % enrolled {when}; {told['on_plan']}", facts)
+            when = stored_forecast.interval(forecast.enrolled_90, self._plan.zone)
+            summary = ForecastSummary.of(forecast).model_dump(mode="json")
+            facts = {"event": "forecast", **summary, "on_plan": result.on_plan}
+            log_event(f"forecast: 90 % enrolled {when}; {result.on_plan}", facts)

@@ -1,4 +1,4 @@
-"""The clocks of `run`, which end when a signal asks for it and keep the lease alive while they wait."""
+"""The clocks of `run`: a signal ends their waits, and the lease is kept alive during them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE_S = 3.5
-"""So long after a signal a call that hangs is ended: with what must still be written then, all within 5 s."""
+"""Seconds after a signal until a call that hangs is ended; with what must still be written, all ends within 5 s."""
 
 STEP_S = 0.5
-"""A wait is cut into steps of so many seconds: a signal is obeyed after one at the latest."""
+"""Seconds of one step of a wait: a signal is obeyed after one step at the latest."""
 
 
 def steady() -> float:
-    """Give seconds that nobody can set and that go on while the machine sleeps, where the system has such."""
+    """Give seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
     if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def unknown() -> float | None:
-    """Nobody but this machine tells the time."""
+    """Give None: only this machine's time is known."""
     return None
 
 
 class WallClock:
     """Real time, in whole Unix seconds (`rollout.loop.ports.Clock`).
 
-    server : the server's time now, None until it told it: the server's windows and soaks are judged by its own
-    clock. Without one, the machine's clock is read once and time passes as `monotonic` does. So a wall clock that
-    is set, by an hour or by a day, neither opens a gate early nor makes anybody wait.
+    server : gives the server's time, None while it is unknown: windows and soaks go by the server's clock.
+    Without it, the machine's clock is read once and time passes as `monotonic` does. So a wall clock that
+    is changed, by an hour or by a day, neither opens a gate early nor delays a release.
     """
 
     def __init__(
@@ -51,20 +51,23 @@ class WallClock:
         self._server = server
         self._ahead = (wall or time.time)() - monotonic()
         self._last = 0
-        self._is_told = False
+        self._has_server_time = False
 
     def now(self) -> int:
         """Give the present second; it never runs backwards."""
-        told = self._server()
-        if told is not None and not self._is_told:
-            self._is_told, self._last = True, 0  # a machine that was ahead need not be waited for
+        server_time = self._server()
+        if server_time is not None and not self._has_server_time:
+            self._has_server_time, self._last = (
+                True,
+                0,
+            )  # the server need not catch up with a machine that was ahead
         self._last = self.peek()
         return self._last
 
     def peek(self) -> int:
-        """Give the present second as `now` does, for whoever looks in between: it moves nothing."""
-        told = self._server()
-        present = self._monotonic() + self._ahead if told is None else told
+        """Give the present second as `now` does, from any thread and without effect on later answers."""
+        server_time = self._server()
+        present = self._monotonic() + self._ahead if server_time is None else server_time
         return max(self._last, int(present))
 
     def wait_until(self, at: int) -> int:
@@ -75,11 +78,11 @@ class WallClock:
 
 
 class LivelyTime:
-    """The machine's clocks for a directory that waits (`rollout.directory.http.pace.Time`).
+    """The machine's clocks for a directory that waits (`rollout.directory.port.Time`).
 
-    alive : called about twice a second while it waits, so that a signal or a lost lease ends a wait of minutes too.
-    held_s : gives the seconds for which nobody else may send. barred : says why nothing may be sent now, "" if it
-    may; asked by whichever thread is about to send.
+    alive : called about twice per second while it waits, so that a signal or a lost lease ends a wait of minutes too.
+    held_s : gives the seconds for which no other executor may send. barred : says why nothing may be sent now, "" if
+    sending is allowed; called by the thread that is about to send.
     """
 
     def __init__(self) -> None:
@@ -96,7 +99,7 @@ class LivelyTime:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait. Only the main thread looks after signals and the lease."""
+        """Wait. Only the main thread handles signals and the lease."""
         end = steady() + seconds
         while (left := end - steady()) > 0:
             if threading.current_thread() is threading.main_thread():
@@ -105,7 +108,7 @@ class LivelyTime:
 
 
 def _nothing() -> None:
-    """Nobody is to be asked."""
+    """Do nothing: there is neither a signal nor a lease to care for."""
 
 
 def _for_ever() -> float:
@@ -118,35 +121,35 @@ def _allowed() -> str:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a question; a second one ends at once.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a request to end; a second one ends at once.
 
-    A question that nobody answered for `PATIENCE_S`, since a call hangs, ends at once too: whatever was under way
-    is then as after a kill, which loses nothing.
+    Gives the function that says whether the end was requested. A request that is ignored for `PATIENCE_S`, because a
+    call hangs, ends at once too: the state is then as after a kill, which loses nothing.
     """
-    asked = False
+    requested = False
     late = threading.Timer(PATIENCE_S, wake_main)
     late.daemon = True
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+    def request(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
             late.cancel()
             raise KeyboardInterrupt
-        asked = True
+        requested = True
         late.start()
 
-    names = [one for one in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, one)]
-    before = {one: signal.signal(getattr(signal, one), ask) for one in names}
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), request) for name in names}
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         late.cancel()
-        for one, handler in before.items():
-            signal.signal(getattr(signal, one), handler)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def wake_main() -> None:
-    """Send the main thread a signal of its own, which ends a call that it hangs in."""
+    """Send the main thread a signal, which ends a call that hangs."""
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, signal.SIGINT)

@@ -1,47 +1,53 @@
-"""Real directories as `run` and `doctor` open them: settings, what the plan must match, who it was before."""
+"""The directories that `run`, `doctor` and `withdraw` open: the simulated one, and real ones by their name."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rollout.api import workflow
+import numpy as np
+
 from rollout.api.file_names import expand_one
+from rollout.api.scenarios import PlanWorld, policy_of
+from rollout.directory.opening import open_directory
+from rollout.directory.port import Opening, RealDirectory, SystemTime, Time
+from rollout.directory.registry import BACKENDS
+from rollout.directory.settings import load_settings
 from rollout.errors import RefusedError, UsageError
+from rollout.loop.ports import Clock, Directory, MembershipLog
 from rollout.loop.undo import UndoDirectory
-
-if TYPE_CHECKING:
-    from rollout.directory.configmgr.directory import AdminServiceDirectory
-    from rollout.directory.graph.directory import GraphDirectory
-    from rollout.directory.http.pace import Time
-    from rollout.loop.ports import Directory
-    from rollout.store import Database, StoredPlan
-
-    Real = AdminServiceDirectory | GraphDirectory
+from rollout.store import Database, StoredPlan
+from rollout.store.journal.reader import ReplayedJournal
+from rollout.values import HOUR_S, Plan
+from rollout.workloads import WORKLOADS
+from sim.clients.draws import traits_of
+from sim.simulation import world_of
+from sim.world.directory import Collection, SimClock
 
 EMBEDDED = "embedded"
-NAMES = (EMBEDDED, "adminservice", "graph")
+"""Name of the simulated directory."""
 IDENTITY = "identity"
-"""Kind of the session row that keeps which site or tenant a rollout was begun in."""
+"""Kind of the session row that keeps the site or tenant in which a rollout started."""
+INTERRUPTED = "interrupted"
+"""Kind of the session row that says how far a session came that a signal ended."""
 DEFAULT_SETTINGS = Path("directory.toml")
 
 
 def check_name(name: str) -> None:
     """Raise a `UsageError` for a directory that does not exist."""
-    if name not in NAMES:
-        raise UsageError(f"--directory: expected {', '.join(NAMES)}, found '{name}'")
+    if name != EMBEDDED and name not in BACKENDS:
+        raise UsageError(f"--directory: expected {', '.join((EMBEDDED, *BACKENDS))}, found '{name}'")
 
 
 def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
     """Raise unless this plan may be executed in the real directory `name`."""
     if speed not in ("1", ""):
-        raise UsageError(f"--speed belongs to the embedded directory, found {speed} with {name}")
+        raise UsageError(f"--speed is for the simulated directory only, found {speed} with {name}")
     if not stored.approved_by:
         raise RefusedError(
-            f"{stored.id} (digest {stored.digest[:12]}) is not approved: a person must say yes before {name} is asked",
+            f"{stored.id} (digest {stored.digest[:12]}) is not approved: {name} is used only after a person approved",
             f'rollout approve {stored.id} --by "Your Name"',
         )
 
@@ -49,59 +55,81 @@ def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
 @contextmanager
 def opened(
     database: Database,
-    setting: workflow.World,
+    setting: PlanWorld,
     name: str,
     settings: Path,
     rollout_id: str | None,
     clock: Time | None = None,
     *,
-    only_look: bool = False,
-) -> Iterator[Real]:
+    read_only: bool = False,
+) -> Iterator[RealDirectory]:
     """Open a real directory for a stored plan; nothing is sent before its `prepare`.
 
-    clock : what it waits with; the machine's by default. only_look : nothing may be changed through it.
-    Raise a `RefusedError` if the policy is for another cloud than the settings.
+    clock : what it waits with; the machine's by default. read_only : nothing may be changed through it.
+    Raise a `RefusedError` if the policy does not fit the settings.
     """
-    from rollout.directory.opening import open_directory
-    from rollout.directory.settings import load_settings
-    from rollout.workloads import WORKLOADS
-
-    loaded = load_settings(expand_one(settings, "--settings"))
-    policy = workflow.policy_of(setting.stored)
-    if name == "graph" and loaded.graph is not None and loaded.graph.cloud != policy.cloud:
-        raise RefusedError(
-            f"the plan is for cloud '{policy.cloud}', {settings} says '{loaded.graph.cloud}'; nothing was sent",
-            "make the policy's cloud and the settings' cloud the same",
-        )
-    staged = policy.action == "workload"
-    directory = open_directory(
-        name,
-        loaded,
+    policy = policy_of(setting.stored)
+    moves_workload = policy.action == "workload"
+    opening = Opening(
         setting.stored.plan,
         setting.fleet,
+        load_settings(expand_one(settings, "--settings")),
         identity=known_identity(database, rollout_id),
-        workload_bit=WORKLOADS[policy.workload].bit if staged else 0,
-        superset=policy.auto_enrollment if staged else "",
-        clock=clock,
+        cloud=policy.cloud,
+        workload_bit=WORKLOADS[policy.workload].bit if moves_workload else 0,
+        superset=policy.auto_enrollment if moves_workload else "",
+        clock=clock or SystemTime(),
     )
-    if only_look:
-        directory.only_look()
+    directory = open_directory(name, opening)
     try:
+        if read_only:
+            directory.set_read_only()
         yield directory
     finally:
         directory.close()
 
 
 def known_identity(database: Database, rollout_id: str | None) -> str:
-    """Give the site or tenant that a rollout was begun in, "" before its first contact."""
+    """Give the site or tenant in which a rollout started, "" before its first contact."""
     rows = database.reader(rollout_id).sessions() if rollout_id else ()
     return next((text for _, kind, text in rows if kind == IDENTITY), "")
 
 
-def seen_as(setting: workflow.World, directory: Real) -> Directory:
-    """Give the directory as the loop meets it: the other way round for an undo."""
-    plan = setting.stored.plan
+def for_plan(plan: Plan, directory: Directory) -> Directory:
+    """Give the directory as the loop uses it: an undo takes out what `apply` would add."""
     return UndoDirectory(plan, directory) if plan.is_undo else directory
+
+
+def simulated(
+    setting: PlanWorld, seed: int, log: MembershipLog | None, speed: float | None = 1.0
+) -> Directory:
+    """Give the simulated directory of a plan; for an undo its full collection.
+
+    At maximum speed it may skip an hour of observations that decide nothing; at a speed people may command
+    between any two observations, so none is skipped.
+    """
+    plan = setting.stored.plan
+    if plan.is_undo:
+        members = np.concatenate([phase.order for phase in plan.phases])
+        return UndoDirectory(plan, Collection(members, len(plan), log))
+    traits = traits_of(setting.fleet, setting.model)
+    skip_s = HOUR_S if speed is None else 0
+    return world_of(plan, traits, setting.model, seed=seed, log=log, skip_s=skip_s)
+
+
+def simulated_clock(start: int, speed: float | None, lived: int, sleep: Callable[[float], None]) -> Clock:
+    """Give the clock of the simulated directory; up to `lived` (Unix seconds) its time passes at once."""
+    return SimClock(start, speed, lived, sleep=sleep)
+
+
+def lived_until(record: ReplayedJournal) -> int:
+    """Give the last instant that a simulated directory is known to have reached, 0 before its first observation.
+
+    Its time stands still while nobody executes it, and never runs backwards.
+    """
+    observed = (point.at for point in record.points()[-1:])
+    ended = (at for at, kind, _ in record.sessions() if kind == INTERRUPTED)
+    return max((*observed, *ended), default=0)
 
 
 def now() -> int:

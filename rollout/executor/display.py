@@ -1,4 +1,4 @@
-"""How a session shows itself, handed in by whoever runs it: a command has a terminal, a script has none."""
+"""How a session shows its progress, given by the caller: a command has a terminal, a script has none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OpenBar(Protocol):
 
 
 class NoBar:
-    """A bar that shows nothing, and what opens it."""
+    """A bar that shows nothing; opens itself."""
 
     def to(self, done: float, label: str = "") -> None:
         """Show nothing."""
@@ -39,5 +39,5 @@ class NoBar:
 
 
 def to_stderr(line: str) -> None:
-    """Print a line on stderr, with everything that would steer a terminal made visible."""
+    """Print a line on stderr, with control characters made visible."""
     sys.stderr.write(f"{visible(line)}\n")

@@ -1,4 +1,4 @@
-"""What `run` says while it runs: a line a decision, as text for people or as JSON for machines; on stderr."""
+"""The log of `run` on stderr: one line per decision, as text for people or as JSON for machines."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def set_up(form: LogFormat, verbose: int = 0, note: Callable[[str], None] = to_s
     root.propagate = False
 
 
-def tell(message: str, facts: Mapping[str, Any] | None = None, *, level: int = logging.INFO) -> None:
+def log_event(message: str, facts: Mapping[str, Any] | None = None, *, level: int = logging.INFO) -> None:
     """Log one line. facts : keys and values for machines."""
     LOG.log(level, "%s", message, extra={"facts": dict(facts or {})})
 
 
 class _Terminal(logging.Handler):
-    """Writes above a progress bar, where there is one."""
+    """Writes above a progress bar, if there is one."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line: time (real, UTC), level, logger, message, and the facts of the event."""
+    """One JSON object per line: time (real, UTC), level, logger, message, and the facts of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -1,4 +1,4 @@
-"""Figures of a running rollout as a text file that Prometheus' node exporter reads (its textfile collector)."""
+"""Metrics of a running rollout in a text file for the textfile collector of Prometheus' node exporter."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rollout.values import Outcome, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What is told of a rollout at an instant.
+class RunMetrics:
+    """A rollout at an instant.
 
-    at : Unix seconds of the last look, the directory's clock. outcomes : devices by `Outcome`, released ones only.
+    at : Unix seconds of the last observation, by the directory's clock. outcomes : released devices by `Outcome`.
     lease_since, lease_renewed : real Unix seconds. now : the same, of this writing.
     """
 
@@ -38,69 +38,69 @@ class Figures:
         return self.released - sum(self.outcomes[Outcome.ENROLLED :])
 
 
-def write_metrics(path: Path, figures: Figures) -> None:
-    """Replace the file at once: whoever reads it sees the old figures or the new ones.
+def write_metrics(path: Path, metrics: RunMetrics) -> None:
+    """Replace the file at once: a reader sees the old metrics or the new ones.
 
     A new file gets what the umask leaves: the exporter, another user, must read it. Raise `OSError` if it cannot be
     written, `UsageError` if it is a symbolic link.
     """
-    write_file(path, text_of(figures), mode=BY_UMASK)
+    write_file(path, text_of(metrics), mode=BY_UMASK)
 
 
-def text_of(figures: Figures) -> str:
-    """Give the figures in Prometheus' text format, version 0.0.4."""
-    here = {"rollout": figures.rollout, "plan": figures.plan}
+def text_of(metrics: RunMetrics) -> str:
+    """Give the metrics in Prometheus' text format, version 0.0.4."""
+    here = {"rollout": metrics.rollout, "plan": metrics.plan}
     families: list[tuple[str, str, str, list[tuple[Mapping[str, str], float]]]] = [
-        ("rollout_planned_devices", "gauge", "Devices of the plan.", [({}, figures.planned)]),
-        ("rollout_released_devices", "gauge", "Devices released so far.", [({}, figures.released)]),
+        ("rollout_planned_devices", "gauge", "Devices of the plan.", [({}, metrics.planned)]),
+        ("rollout_released_devices", "gauge", "Devices released so far.", [({}, metrics.released)]),
         (
             "rollout_in_flight_devices",
             "gauge",
             "Released devices without an outcome.",
-            [({}, figures.in_flight)],
+            [({}, metrics.in_flight)],
         ),
         (
             "rollout_devices",
             "gauge",
             "Released devices by outcome.",
-            [({"outcome": one.name.lower()}, figures.outcomes[one]) for one in Outcome],
+            [({"outcome": outcome.name.lower()}, metrics.outcomes[outcome]) for outcome in Outcome],
         ),
         (
             "rollout_state",
             "gauge",
             "1 for the state that the rollout is in.",
-            [({"state": one.value}, one is figures.state) for one in State],
+            [({"state": state.value}, state is metrics.state) for state in State],
         ),
         (
             "rollout_gate",
             "gauge",
-            "1 for what the gate said last.",
-            [({"verdict": one.value}, one.value == figures.verdict) for one in Verdict],
+            "1 for the last verdict of the gate.",
+            [({"verdict": verdict.value}, verdict.value == metrics.verdict) for verdict in Verdict],
         ),
-        ("rollout_decisions_total", "counter", "Decisions taken.", [({}, figures.decisions)]),
+        ("rollout_decisions_total", "counter", "Decisions taken.", [({}, metrics.decisions)]),
         (
             "rollout_last_look_timestamp_seconds",
             "gauge",
-            "The last look, by the directory's clock.",
-            [({}, figures.at)],
+            "The last observation, by the directory's clock.",
+            [({}, metrics.at)],
         ),
         (
             "rollout_lease_age_seconds",
             "gauge",
             "How long this executor has had the lease.",
-            [({}, figures.now - figures.lease_since)],
+            [({}, metrics.now - metrics.lease_since)],
         ),
         (
             "rollout_lease_renewed_seconds",
             "gauge",
             "How long ago the lease was renewed.",
-            [({}, figures.now - figures.lease_renewed)],
+            [({}, metrics.now - metrics.lease_renewed)],
         ),
         (
             "rollout_written_timestamp_seconds",
             "gauge",
             "When this file was written: alert if it grows old.",
-            [({}, figures.now)],
+            [({}, metrics.now)],
         ),
     ]
     return "".join(
@@ -117,8 +117,8 @@ def _family(
 ) -> Iterable[str]:
     yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
     for labels, value in rows:
-        told = ",".join(f'{key}="{_escaped(one)}"' for key, one in {**here, **labels}.items())
-        yield f"{name}{{{told}}} {_number(value)}\n"
+        pairs = ",".join(f'{key}="{_escaped(label)}"' for key, label in {**here, **labels}.items())
+        yield f"{name}{{{pairs}}} {_number(value)}\n"
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A message to a webhook when a rollout holds, halts or is finished. It never stops or delays the rollout."""
+"""A message to a webhook when a rollout holds, halts or finishes. It never stops or delays the rollout."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rollout.errors import UsageError
-from rollout.executor.logs import tell
+from rollout.executor.logs import log_event
 from rollout.text import json_text
 from rollout.values import State
 
-TOLD = (State.HELD, State.HALTED, State.FINISHED, State.ABORTED)
-"""States that somebody is told of."""
+NOTIFIED = (State.HELD, State.HALTED, State.FINISHED, State.ABORTED)
+"""States that cause a notice."""
 
 WAIT_S = 4.0
-"""The loop waits at most so long for the other side, whatever that does."""
+"""Seconds that the loop waits for the server at most, whatever that does."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves every redirect an error with its status."""
+    """Leaves every redirect as an error with its status."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow none."""
+        """Follow no redirect."""
 
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
@@ -36,9 +36,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 class Notice:
     """Sends a JSON document with POST, to this address alone: no proxy of the environment, no redirect.
 
-    A redirect is a failure: the document would go to whom nobody named, or be lost as a GET that is answered with 200.
-    url : http or https; its path may be a secret, so no message of ours ever shows more than its host.
-    Raise `UsageError` if it is neither.
+    A redirect is a failure: the document would go to an unknown server, or be lost as a GET that is answered with 200.
+    url : http or https; its path may be a secret, so our messages never show more than its host.
+    Raise `UsageError` for any other URL.
     """
 
     def __init__(self, url: str, wait_s: float = WAIT_S) -> None:
@@ -49,25 +49,25 @@ class Notice:
             self._host = ""
         if not self._host or parts.scheme not in ("http", "https"):
             raise UsageError(
-                "--notify: expected a URL with http:// or https:// and a host, found another text",
-                "give it as ROLLOUT_NOTIFY_URL, so that it stands in no process list",
+                "--notify: expected a URL with http:// or https:// and a host",
+                "set it as ROLLOUT_NOTIFY_URL, so that no process list shows it",
             )
         self._url, self._wait_s = url, wait_s
 
     def send(self, document: Mapping[str, Any]) -> bool:
-        """Send, and wait a short while for the answer. What fails is logged, never raised."""
+        """Send, and wait briefly for the answer. A failure is logged, never raised."""
         answers: list[str] = []
         thread = threading.Thread(target=self._post, args=(document, answers), daemon=True)
         thread.start()
         thread.join(self._wait_s)
         answer = answers[0] if answers else f"no answer within {self._wait_s:.0f} s"
         if answer:
-            tell(f"the notice to {self._host} failed: {answer}", level=logging.WARNING)
+            log_event(f"the notice to {self._host} failed: {answer}", level=logging.WARNING)
         return not answer
 
     def _post(self, document: Mapping[str, Any], answers: list[str]) -> None:
         body = json_text(document, sort_keys=True).encode()
-        request = urllib.request.Request(  # the scheme was looked at
+        request = urllib.request.Request(  # the scheme was checked
             self._url, body, {"Content-Type": "application/json; charset=utf-8", "User-Agent": "rollout"}
         )
         try:
@@ -79,7 +79,7 @@ class Notice:
         except (OSError, http.client.HTTPException, ValueError) as error:
             # The text of some of these repeats the URL.
             reason = getattr(error, "reason", error)
-            said = reason.strerror if isinstance(reason, OSError) else ""
-            answers.append(said or type(reason).__name__)
+            text = reason.strerror if isinstance(reason, OSError) else ""
+            answers.append(text or type(reason).__name__)
         else:
             answers.append("")

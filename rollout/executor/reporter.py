@@ -1,4 +1,4 @@
-"""Tells of a rollout while it runs: a log line a decision, figures for monitoring, notices for people."""
+"""Reports on a rollout while it runs: a log line per decision, metrics for monitoring, notices for people."""
 
 from __future__ import annotations
 
@@ -7,32 +7,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rollout.errors import UsageError
-from rollout.executor.logs import tell
-from rollout.executor.metrics import Figures, write_metrics
-from rollout.executor.notify import TOLD, Notice
-from rollout.loop.decide import begin
+from rollout.executor.logs import log_event
+from rollout.executor.metrics import RunMetrics, write_metrics
+from rollout.executor.notify import NOTIFIED, Notice
+from rollout.loop.decide import initial_progress
+from rollout.loop.ports import Directory, Journal
 from rollout.text import instant, iso
 from rollout.values import DecisionRow, Outcome, Plan, Progress
 
-if TYPE_CHECKING:
-    from rollout.loop.ports import Directory, Journal
-
 EVERY_S = 15.0
-"""Seconds of real time between two writings of the figures."""
+"""Seconds of real time between two writings of the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Where a run tells of itself.
+    """Where a run reports.
 
-    metrics : file of figures, None = none. notify : URL, "" = none. quiet : no log. report : folder of a report that
-    is kept up to date, None = none. forecasts : whether its end is forecast anew beside it. db : the database, for
-    the processes that do the last two; "" = neither.
+    metrics : file of metrics, None = none. notify : URL, "" = none. quiet : no log. report : folder of a report that
+    is kept up to date, None = none. forecasts : whether the forecast is refreshed in the background. db : the
+    database, for the processes that do the last two; "" = neither.
     """
 
     metrics: Path | None = None
@@ -43,8 +40,8 @@ class Channels:
     db: str = ""
 
 
-class Telling:
-    """Watches a journal and tells what is new in it. A channel that fails is logged and stops nothing."""
+class RunReporter:
+    """Watches a journal and reports what is new in it. A channel that fails is logged and stops nothing."""
 
     def __init__(
         self,
@@ -58,31 +55,31 @@ class Telling:
         self._plan, self._rollout, self._journal, self._directory = plan, rollout, journal, directory
         self._channels, self._now = channels, now
         self._notice = Notice(channels.notify) if channels.notify else None
-        self._told = len(journal.decisions())
+        self._reported = len(journal.decisions())
         self._since = self._renewed = now()
         self._written = -EVERY_S
         self._is_failing = False
 
-    def look(self) -> None:
-        """Tell the decisions since the last call; write the figures if it is time."""
+    def update(self) -> None:
+        """Report the decisions since the last call; write the metrics if it is time."""
         progress = self._journal.progress()
-        if progress is not None and progress.decisions > self._told:
-            for row in self._journal.decisions()[self._told :]:
-                self._tell(row)
-            self._told = progress.decisions
+        if progress is not None and progress.decisions > self._reported:
+            for row in self._journal.decisions()[self._reported :]:
+                self._report(row)
+            self._reported = progress.decisions
         if time.monotonic() - self._written >= EVERY_S:
             self.write()
 
     def renewed(self) -> None:
-        """The lease was renewed."""
+        """Note that the lease was renewed."""
         self._renewed = self._now()
 
     def end(self) -> None:
-        """Tell what is left and write the figures for the last time."""
-        self.look()
+        """Report what is left and write the metrics for the last time."""
+        self.update()
         self.write()
 
-    def _tell(self, row: DecisionRow) -> None:
+    def _report(self, row: DecisionRow) -> None:
         phase = self._plan.phases[row.phase].name
         facts = {
             "event": "decision",
@@ -99,37 +96,37 @@ class Telling:
         }
         if not self._channels.quiet:
             reason = row.reason.removeprefix(f"{row.state.value}: ")
-            tell(f"{instant(row.at, self._plan.zone)} {row.state.value}: {reason}", facts)
-        if self._notice is not None and row.state in TOLD:
+            log_event(f"{instant(row.at, self._plan.zone)} {row.state.value}: {reason}", facts)
+        if self._notice is not None and row.state in NOTIFIED:
             self._notice.send({**facts, "plan": self._plan.name, "digest": self._plan.digest})
 
     def write(self) -> None:
-        """Write the figures now."""
+        """Write the metrics now."""
         self._written = time.monotonic()
         if self._channels.metrics is None:
             return
         try:
-            write_metrics(self._channels.metrics, self._figures())
+            write_metrics(self._channels.metrics, self._metrics())
         except (OSError, UsageError) as error:
             if not self._is_failing:
-                said = f"{error.strerror} ({error.filename})" if isinstance(error, OSError) else str(error)
-                tell(f"--metrics: {said}", level=logging.WARNING)
+                reason = f"{error.strerror} ({error.filename})" if isinstance(error, OSError) else str(error)
+                log_event(f"--metrics: {reason}", level=logging.WARNING)
             self._is_failing = True
         else:
             self._is_failing = False
 
-    def _figures(self) -> Figures:
-        progress: Progress = self._journal.progress() or begin(self._plan)
+    def _metrics(self) -> RunMetrics:
+        progress: Progress = self._journal.progress() or initial_progress(self._plan)
         outcome = self._directory.outcomes().outcome
         counts = np.bincount(outcome[outcome >= 0], minlength=len(Outcome))
-        return Figures(
+        return RunMetrics(
             rollout=self._rollout,
             plan=self._plan.name,
             state=progress.state,
             verdict=progress.verdict,
             planned=self._plan.planned,
             released=sum(progress.released),
-            outcomes=tuple(int(one) for one in counts),
+            outcomes=tuple(counts.tolist()),
             decisions=progress.decisions,
             at=progress.at,
             lease_since=self._since,

@@ -1,1 +1,1 @@
-"""From the files that people have to an inventory: read, recognize, join, merge."""
+"""Build an inventory from the files that people have: read, recognize, join, merge."""

@@ -1,7 +1,7 @@
-"""One column of an export, taken in chunk by chunk and kept as a numpy array.
+"""The columns of an export, read chunk by chunk and stored as numpy arrays.
 
-Each kind checks what it takes: a value that it cannot use is a `Fault`, and the row gets a placeholder until
-it is left out. Nothing keeps a Python object a row longer than its chunk.
+Each kind of column checks its values: a value that it cannot use is a `Fault`, and the row gets a placeholder until
+it is left out. No Python object of a row outlives its chunk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollout.text import ALLOWED, is_plain
 from rollout.values import UNKNOWN, BoolArray, Factor, FlagArray, IntArray, LongArray, TextArray
 
 IdArray = NDArray[np.bytes_]
-"""Entra and Intune ids: (n,) ``S36`` in lower case, empty where unknown."""
+"""Entra and Intune IDs: (n,) ``S36`` in lower case, empty if unknown."""
 
 TEXT_MAX = 256
 
@@ -39,14 +39,14 @@ class Fault:
 
 
 class Column(Protocol):
-    """What every kind of column does."""
+    """What every kind of column can do."""
 
     def take(self, values: Sequence[str]) -> list[Fault]:
-        """Add one chunk; give what is wrong with it."""
+        """Add a chunk and return its faults."""
         ...
 
     def array(self, keep: BoolArray | None) -> Any:
-        """Give the whole column, only the rows to `keep` (None: all)."""
+        """Return the whole column, reduced to the rows to `keep` (None: all)."""
         ...
 
 
@@ -57,14 +57,14 @@ def _whole(chunks: list[NDArray[Any]], keep: BoolArray | None, dtype: Any) -> An
 
 
 def text_fault(value: str) -> str:
-    """Say what a text should be if it cannot be taken; empty if it can."""
+    """Return what was expected of a text that cannot be accepted; empty if it can."""
     if len(value) > TEXT_MAX:
         return f"at most {TEXT_MAX} characters"
     return "" if is_plain(value) else ALLOWED
 
 
 class Guids:
-    """Ids as Entra and Intune give them."""
+    """IDs as Entra and Intune write them."""
 
     def __init__(self, *, required: bool) -> None:
         self._required = required
@@ -80,7 +80,7 @@ class Guids:
             ids[zero] = b""
             if self._required:
                 faults = [
-                    Fault(at, values[at], "an id that is not all zero")
+                    Fault(at, values[at], "an ID that is not all zeros")
                     for at in np.flatnonzero(zero).tolist()
                 ]
         self._chunks.append(ids)
@@ -95,17 +95,17 @@ class Guids:
             if match and match[1] != _NO_GUID.decode():
                 ids[at] = match[1].lower().encode()
             elif self._required or (not match and text):
-                faults.append(Fault(at, value, "an id such as 1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"))
+                faults.append(Fault(at, value, "an ID such as 1b4e28ba-2fa1-11d2-883f-b9a761bde3fb"))
         return ids, faults
 
     def array(self, keep: BoolArray | None) -> IdArray:
-        """Give (n,) ``S36``."""
+        """Return (n,) ``S36``."""
         ids: IdArray = _whole(self._chunks, keep, "S36")
         return ids
 
 
 def _plain_guids(values: Sequence[str]) -> IdArray | None:
-    """Check a chunk of plain 36-character ids at once; None if any of it looks different."""
+    """Check a chunk of plain 36-character IDs in one pass; None if any of them has another form."""
     if set(map(len, values)) != {36}:
         return None
     joined = "".join(values)
@@ -120,7 +120,7 @@ def _plain_guids(values: Sequence[str]) -> IdArray | None:
 
 
 class Texts:
-    """Names and serials: nearly as many values as rows."""
+    """Names and serial numbers: nearly as many distinct values as rows."""
 
     def __init__(self, *, required: bool) -> None:
         self._required = required
@@ -145,13 +145,13 @@ class Texts:
         return faults
 
     def array(self, keep: BoolArray | None) -> TextArray:
-        """Give (n,) text."""
+        """Return (n,) text."""
         column: TextArray = _whole(self._chunks, keep, np.dtypes.StringDType())
         return column
 
 
 class _Codes(dict[str, int]):
-    """Gives each new text the next code."""
+    """Assigns the next code to each new text."""
 
     def __missing__(self, key: str) -> int:
         code = self[key] = len(self)
@@ -159,10 +159,10 @@ class _Codes(dict[str, int]):
 
 
 class Levels:
-    """Text with few different values; each different value is looked at once.
+    """Text with few distinct values; each distinct value is translated once.
 
-    translate : gives the level of a value; raises `ValueError` with what was expected.
-    before : shortens each value before it is coded (only the domain of an address, say).
+    translate : returns the level of a value; raises `ValueError` with what was expected.
+    before : shortens each value before it is coded (to the domain of an address, for example).
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class Levels:
         return level
 
     def array(self, keep: BoolArray | None) -> Factor:
-        """Give the factor; levels sorted."""
+        """Return the factor, with sorted levels."""
         raw: IntArray = _whole(self._chunks, keep, np.int32)
         used = np.unique(raw)
         levels = tuple(sorted({self._levels[code] for code in used.tolist()}))
@@ -227,7 +227,7 @@ class Flags:
         return self._levels.take(values)
 
     def array(self, keep: BoolArray | None) -> FlagArray:
-        """Give (n,) int8: 1, 0, -1."""
+        """Return (n,) int8: 1, 0, -1."""
         factor = self._levels.array(keep)
         table = np.array([int(level or UNKNOWN) for level in factor.levels], dtype=np.int8)
         return table[factor.codes] if len(factor) else np.empty(0, dtype=np.int8)
@@ -254,15 +254,15 @@ class Numbers:
         return faults
 
     def array(self, keep: BoolArray | None) -> LongArray:
-        """Give (n,) int64, -1 unknown."""
+        """Return (n,) int64, -1 if unknown."""
         numbers: LongArray = _whole(self._chunks, keep, np.int64)
         return numbers
 
 
 class Times:
-    """Dates; see `Dates` for what is understood.
+    """Dates; see `Dates` for the accepted forms.
 
-    word : a text that may stand in place of a date; its rows are remembered in `worded`.
+    word : a text that is accepted in place of a date; `worded` returns its rows.
     """
 
     def __init__(self, day_first: bool | None = None, word: str = "") -> None:
@@ -290,11 +290,11 @@ class Times:
         return faults
 
     def array(self, keep: BoolArray | None) -> LongArray:
-        """Give (n,) int64 Unix seconds, -1 unknown."""
+        """Return (n,) int64 Unix seconds, -1 if unknown."""
         times: LongArray = _whole(self._chunks, keep, np.int64)
         return times
 
     def worded(self, keep: BoolArray | None) -> BoolArray:
-        """Give (n,) bool: the rows in which the word stood."""
+        """Return (n,) bool: the rows that hold the word."""
         rows: BoolArray = _whole(self._worded, keep, np.bool_)
         return rows

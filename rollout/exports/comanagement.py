@@ -1,6 +1,6 @@
-"""An export of v_ClientCoManagementState as rows of text: what the site knows of each client's enrollment.
+"""Read an export of v_ClientCoManagementState: the site's data on each client's enrollment, as rows of text.
 
-Any separator and encoding of the other exports; a row that is broken refuses the file.
+It accepts the separators and encodings of the other exports; a single broken row refuses the file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ CHUNK = 4096
 def read_comanagement(
     path: Path, required: Collection[str], encoding: str | None = None
 ) -> Iterator[dict[str, str]]:
-    """Give each row as column -> text. required : columns without which the file is refused, in any case.
+    """Yield each row as column -> text. required : columns without which the file is refused; case is ignored.
 
-    Raise `ExportError` for a file that is no such export, with file, line and what was expected.
+    Raise `ExportError` for a file that is not such an export, with file, line and what was expected.
     """
     text = load_text(path, encoding)
     chunks = read_chunks(text, _separator(path, text.encoding), CHUNK)
@@ -28,7 +28,7 @@ def read_comanagement(
     missing = [name for name in required if name.casefold() not in known]
     if missing:
         hint = "Export v_ClientCoManagementState, or SMS_Client_ComanagementState with Export-Csv."
-        raise refuse(path, f"the column {missing[0]}", "none of that name", hint, 1)
+        raise refuse(path, f"the column {missing[0]}", "no such column", hint, 1)
     first = True
     while lines is not None:
         for line, row in zip(lines.tolist(), rows, strict=True):
@@ -43,7 +43,7 @@ def read_comanagement(
 
 
 def _separator(path: Path, encoding: str) -> str:
-    """Give the separator that occurs most in the first line that is no "#TYPE" or "sep="."""
+    """Return the separator that occurs most often in the first line that is not "#TYPE" or "sep="."""
     with path.open(encoding=encoding, errors="replace") as file:
         for line in file:
             if not line.casefold().lstrip("\ufeff").startswith(("#type", "sep=")):

@@ -1,7 +1,7 @@
-"""From bytes to rows: which encoding, which separator, and a csv reader that counts lines.
+"""From bytes to rows: detect the encoding and the separator, and read CSV while counting lines.
 
-Exports come as UTF-8 with or without a mark, as UTF-16 in either order, with comma, semicolon or tab.
-What cannot be read as text at all ends here, with one sentence.
+Exports are UTF-8 with or without a byte order mark, or UTF-16 in either order, with comma, semicolon or tab. A file
+that cannot be read as text at all is refused here, with one sentence.
 """
 
 from __future__ import annotations
@@ -41,68 +41,70 @@ _SAVE_AS = "Export the list again as CSV, or save it in Excel as 'CSV UTF-8'."
 
 
 class ExportError(UsageError):
-    """An export that is refused; nothing of it was taken.
+    """An export that is refused as a whole; none of it was imported.
 
-    rejected : the bad lines in order, at most `REJECTED_CAP`. count : how many there are, exactly.
+    rejected : the bad lines in order, at most `REJECTED_CAP`. count : the exact number of bad lines.
     """
 
     def __init__(self, rejected: tuple[Rejected, ...], hint: str, count: int = 0) -> None:
         self.rejected = rejected
         self.count = max(count, len(rejected))
-        more = f"; and {self.count - 1:,} more; see --rejected FILE" if self.count > 1 else ""
+        more = f" (and {self.count - 1:,} more; list them with --rejected FILE)" if self.count > 1 else ""
         super().__init__(f"{rejected[0]}{more}", hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """How one file is to be read."""
+    """A file and the encoding to read it with."""
 
     path: Path
     encoding: str
 
     @property
     def name(self) -> str:
-        """The file's name, as it is told and kept."""
+        """The file's name, as it is shown and stored."""
         return visible(self.path.name)
 
 
 def refuse(path: Path, expected: str, found: str, hint: str, line: int = 0, column: str = "") -> ExportError:
-    """Give the error for a file that is broken as a whole."""
+    """Return the error for a file that is broken as a whole."""
     return ExportError((Rejected(visible(path.name), line, column, found, expected),), hint)
 
 
 def shown(value: str, width: int = 60) -> str:
-    """Give `value` quoted for a message: control characters escaped, long text cut."""
+    """Return `value` quoted for a message: control characters escaped, long text cut."""
     cut = value if len(value) <= width else value[: width - 1] + "…"
     return repr(cut) if value else "nothing"
 
 
 def load_text(path: Path, encoding: str | None = None) -> Text:
-    """Look at a file's first bytes and say how to read it.
+    """Return how to read a file, judged by its first bytes.
 
-    Raise `ExportError` if it is no readable text file, `UsageError` if the encoding is not known.
+    Raise `ExportError` if it is not a readable text file, `UsageError` if the encoding is unknown.
     """
     if encoding is not None:
         _check_encoding(encoding)
     try:
         if path.is_dir():
-            raise refuse(path, "a CSV file", "a directory", "Name the files in it one by one.")
+            raise refuse(
+                path, "a CSV file", "a directory", "Name the files in it, or use a pattern such as *.csv."
+            )
         if path.exists() and not path.is_file():
             raise refuse(
-                path, "a CSV file", "a pipe or device", "Write it to a file first: it is read twice."
+                path, "a CSV file", "a pipe or device", "Save it to a file first: exports are read twice."
             )
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise refuse(path, "a readable CSV file", reason, "Check the name and the rights.") from error
+        raise refuse(path, "a readable CSV file", reason, "Check the name and the permissions.") from error
     if not head.strip():
         raise refuse(path, "a CSV file with a header line", "an empty file", "Export the list again.")
     for mark, what in _NOT_TEXT:
         if head.startswith(mark):
             raise refuse(path, "a CSV file", what, _SAVE_AS)
     if len(head) == HEAD_BYTES and b"\n" not in head and b"\r" not in head:
-        raise refuse(path, "a CSV file", "no line end in its first 65,536 bytes", _SAVE_AS)
+        raise refuse(path, "a CSV file", "no line break in the first 65,536 bytes", _SAVE_AS)
     return Text(path, encoding or _guess(head))
 
 
@@ -115,7 +117,7 @@ def _check_encoding(encoding: str) -> None:
     if not known:
         raise UsageError(
             f"--encoding: expected a text encoding, found {shown(encoding)}",
-            "Use for instance utf-8, utf-16, cp1252 or shift_jis.",
+            "Use, for example, utf-8, utf-16, cp1252 or shift_jis.",
         )
 
 
@@ -123,7 +125,7 @@ def _guess(head: bytes) -> str:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
-    # Without a mark, UTF-16 of western text shows as NUL in every second byte.
+    # Without a mark, UTF-16 of Western text shows as NUL in every second byte.
     pairs = len(head) // 2
     if pairs >= 2:
         if head[1::2].count(0) > 0.7 * pairs:
@@ -134,14 +136,14 @@ def _guess(head: bytes) -> str:
 
 
 Chunk = tuple[IntArray, list[list[str]]]
-"""Some records: the lines on which they begin, from 1, and their fields."""
+"""Several records: the lines on which they begin, counted from 1, and their fields."""
 
 
 def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
-    """Give the records, header included, in chunks of at most `size`, none of them empty.
+    """Yield the records, including the header, in non-empty chunks of at most `size`.
 
-    Blank lines are passed over, so are "sep=;" and "#TYPE …" before the header.
-    Raise `ExportError` where the text cannot be decoded or parsed, or holds a NUL.
+    Blank lines are skipped, as are "sep=;" and "#TYPE …" before the header.
+    Raise `ExportError` if the text cannot be decoded or parsed, or contains a NUL.
     """
     path = text.path
     try:
@@ -156,12 +158,12 @@ def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
                     yield chunk
     except csv.Error as error:
         found = _csv_fault(str(error))
-        hint = 'Look at the quotation marks from this line on; a " inside a field is written twice.'
+        hint = 'Check the quotation marks from this line on; a " inside a field must be doubled.'
         raise refuse(path, "well-formed CSV", found, hint, _faulty_line(text, separator)) from error
     except UnicodeError as error:
         line = _undecodable_line(text)
-        hint = "Save it as UTF-8, or say what it is with --encoding, for instance --encoding cp1252."
-        found = "bytes that are no such text"
+        hint = "Save it as UTF-8, or state its encoding with --encoding, for example --encoding cp1252."
+        found = "bytes in another encoding"
         raise refuse(path, f"text in {text.encoding}", found, hint, line) from error
     except OSError as error:
         found = error.strerror or "an error"
@@ -169,7 +171,7 @@ def read_chunks(text: Text, separator: str, size: int) -> Iterator[Chunk]:
 
 
 def _begins(rows: Sequence[list[str]], line: int, last: int) -> IntArray:
-    """Give the line on which each record begins; a field in quotes may hold further lines."""
+    """Return the line on which each record begins; a quoted field may span several lines."""
     if last - line + 1 == len(rows):
         return np.arange(line, last + 1, dtype=np.int32)
     lengths = [1 + sum(len(_NEWLINE.findall(field)) for field in row) for row in rows]
@@ -187,7 +189,7 @@ def _without_blanks(lines: IntArray, rows: list[list[str]]) -> Chunk:
 
 
 def _without_nul(file: TextIO, path: Path) -> Iterator[str]:
-    """Give the lines of a file, looking at many at once."""
+    """Yield the lines of a file, checked for NUL a block at a time."""
 
     def blocks() -> Iterator[list[str]]:
         number = 0
@@ -204,7 +206,7 @@ def _without_nul(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _faulty_line(text: Text, separator: str) -> int:
-    """Give the line on which the record begins that cannot be parsed."""
+    """Return the line on which the first record that cannot be parsed begins."""
     begin = 1
     with text.path.open(encoding=text.encoding, newline="") as file:
         reader = csv.reader(file, delimiter=separator, strict=True)
@@ -218,19 +220,19 @@ def _faulty_line(text: Text, separator: str) -> int:
 
 def _csv_fault(error: str) -> str:
     if "field larger" in error:
-        return "a field of more than 131,072 characters (an unclosed quotation mark?)"
+        return "a field of more than 131,072 characters (a missing closing quotation mark?)"
     if "unexpected end" in error:
         return "a quotation mark that is never closed"
     return f"a fault ({error})"
 
 
 def _undecodable_line(text: Text) -> int:
-    """Give the first line with bytes that the encoding does not know."""
+    """Return the first line with bytes that are invalid in the encoding."""
     with text.path.open(encoding=text.encoding, errors="replace", newline="") as file:
         try:
             for number, line in enumerate(file, 1):
                 if "\ufffd" in line:
                     return number
-        except UnicodeError:  # a mark that is missing or damaged: nothing can be replaced
+        except UnicodeError:  # a missing or damaged byte order mark: nothing can be replaced
             return 1
     return 0

@@ -1,8 +1,7 @@
-"""The three exports that we read: how their columns are called, and what their values mean.
+"""The three exports that we read: the names of their columns and the meaning of their values.
 
-Headers as the consoles write them: Intune's DevicesWithInventory (names asked for and names received),
-Entra's "Download devices", and ``Get-CMDevice | Export-Csv``. The older spelling "Azure AD …" is the same
-column as "Microsoft Entra …".
+Headers as the consoles write them: Intune's DevicesWithInventory (requested and received names), Entra's "Download
+devices", and ``Get-CMDevice | Export-Csv``. The older spelling "Azure AD …" is the same column as "Microsoft Entra …".
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Kind(StrEnum):
 
 
 class Value(StrEnum):
-    """What a field holds; see `rollout.exports.columns`."""
+    """The type of a field's values; see `rollout.exports.columns`."""
 
     GUID = "guid"
     TEXT = "text"
@@ -38,8 +37,8 @@ class Value(StrEnum):
 class Field:
     """A column that we use.
 
-    names : its headers, normalised, the usual one first. required : the file is refused without it.
-    filled : a row is refused without a value.
+    names : its normalized headers, the usual one first. required : without it the file is refused.
+    filled : without a value the row is refused.
     """
 
     key: str
@@ -53,7 +52,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One export. key : the field that is unique within it. shown : headers as the console writes them."""
+    """One kind of export. key : the field that is unique within it."""
 
     kind: Kind
     key: str
@@ -61,7 +60,7 @@ class Dialect:
 
 
 def normalise(header: str) -> str:
-    """Give a header in the spelling in which we compare: case, spaces and the old brand do not count."""
+    """Return a header in the form used for comparison, which ignores case, spaces and the old brand name."""
     text = " ".join(header.strip("\ufeff \t").split()).casefold()
     text = text.replace("azure active directory", "azure ad").replace("azuread", "azure ad")
     return text.replace("azure ad", "microsoft entra").replace("microsoft entra id ", "microsoft entra ")
@@ -84,7 +83,7 @@ _JOINS = {
 
 
 def join_of(text: str) -> str:
-    """Translate a join type or trustType. Raise `ValueError` for one that we do not know."""
+    """Translate a join type or trustType. Raise `ValueError` for an unknown one."""
     found = _JOINS.get(re.sub(r"[\s_-]", "", text).casefold())
     if found is None:
         raise ValueError(
@@ -94,7 +93,7 @@ def join_of(text: str) -> str:
 
 
 def os_of(text: str) -> str:
-    """Translate an operating system to "Windows", "Windows Server", "" or the text as it stands."""
+    """Translate an operating system to "Windows", "Windows Server", "" or the unchanged text."""
     plain = text.casefold()
     if plain in ("", "unknown", "n/a", "none"):
         return ""
@@ -111,7 +110,7 @@ CONFIGMGR = "Configuration Manager"
 
 
 def mdm_of(text: str) -> str:
-    """Translate the MDM's display name: "" for none, INTUNE, CONFIGMGR, or the text as it stands."""
+    """Translate the MDM's display name: "" for none, INTUNE, CONFIGMGR, or the unchanged text."""
     plain = text.casefold()
     if plain in ("", "none", "n/a", "unknown", "-"):
         return ""
@@ -131,12 +130,12 @@ _AGENTS = {
 
 
 def agent_of(text: str) -> str:
-    """Translate Intune's "Managed by": co-managed, configmgr (tenant attach only), or else in lower case."""
+    """Translate Intune's "Managed by": co-managed, configmgr (tenant attach only), or the text in lower case."""
     return _AGENTS.get(re.sub(r"[\s_-]", "", text).casefold(), text.casefold())
 
 
 def domain_of(address: str) -> str:
-    """Give the part after the @ of the first address; nothing else of a person is kept."""
+    """Return the part after the @ of the first address; no other personal data is kept."""
     domain = address.partition("@")[2]
     for mark in ";, ":
         domain = domain.partition(mark)[0]
@@ -213,7 +212,7 @@ CONFIGMGR_DIALECT = Dialect(
         _level("site", _same, "ADSiteName"),
         _field("serial", Value.TEXT, "SerialNumber"),
         _field("last_active", Value.TIME, "LastActiveTime"),
-        # Not in Get-CMDevice itself; who joins it with v_ClientCoManagementState may add it.
+        # Not in Get-CMDevice itself, but people who join it with v_ClientCoManagementState may add it.
         _level("workloads", _same, "MDMWorkloads", "CoManagementFlags"),
     ),
 )

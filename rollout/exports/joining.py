@@ -1,7 +1,7 @@
-"""Which records of the three systems are the same device.
+"""Find out which records of the three systems are the same device.
 
-Entra is the base. Intune and ConfigMgr records join on the Entra device id. ConfigMgr records without
-one (the usual Get-CMDevice list has none) join on a serial number that only one Intune record has, then on a
+Entra is the base. Intune and ConfigMgr records are joined by the Entra device ID. ConfigMgr records without an ID
+(the usual Get-CMDevice list has none) are joined by a serial number that only one Intune record has, then by a
 computer name that only one record has. A name that two records share joins nothing.
 """
 
@@ -33,13 +33,13 @@ NOT_SERIALS = frozenset(
         *("system serial number", "chassis serial number", "to be filled by o.e.m."),
     }
 )
-"""What firmware writes where nobody entered a serial number."""
+"""What firmware reports when no serial number was entered."""
 
 
 class By:
-    """How a device's ConfigMgr record was found (levels of the factor ``configmgr_join``)."""
+    """How a device's ConfigMgr record was matched (levels of the factor ``configmgr_join``)."""
 
-    NONE = ""  # no ConfigMgr record, or one that stands alone
+    NONE = ""  # no ConfigMgr record, or a record that matches no other
     ID = "id"
     SERIAL = "serial"
     NAME = "name"
@@ -51,10 +51,10 @@ BY = (By.NONE, By.ID, By.SERIAL, By.NAME, By.AMBIGUOUS)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """The fleet's rows, and the row of every record.
+    """The fleet's rows, and the row of each record.
 
     ids : (n,) text. entra, intune, configmgr : (records,) int32 fleet rows. by : (n,) int8 index into BY.
-    twin_of : (n,) ``S36``, the Entra id that an older record of the same device claims as well; else empty.
+    twin_of : (n,) ``S36``, for an older record the Entra ID that it shares with a newer one; otherwise empty.
     """
 
     ids: TextArray
@@ -69,7 +69,7 @@ class Joined:
 
 
 def join_records(entra: Table | None, intune: Table | None, configmgr: Table | None) -> Joined:
-    """Say which records belong to one device."""
+    """Return which records belong to the same device."""
     base = entra.ids["entra_id"] if entra is not None else np.empty(0, dtype="S36")
     rows = _Rows(base)
     intune_rows = configmgr_rows = np.empty(0, dtype=np.int32)
@@ -87,7 +87,7 @@ def join_records(entra: Table | None, intune: Table | None, configmgr: Table | N
 
 
 class _Rows:
-    """The rows of the fleet while it is being joined: Entra's first, then what the others add."""
+    """The rows of the fleet while it is being joined: Entra's first, then those that the other systems add."""
 
     def __init__(self, base: IdArray) -> None:
         self._labels = [base.astype("S43")]  # "intune:" and 36 digits
@@ -108,10 +108,10 @@ class _Rows:
         return np.concatenate(self._twins)
 
     def find(self, keys: IdArray) -> IntArray:
-        """Give the row of each Entra id, -1 where no row has it."""
+        """Return the row of each Entra ID, -1 if no row has it."""
         if not len(self._sorted):
             return np.full(len(keys), -1, dtype=np.int32)
-        # Sorted needles walk through the haystack once: twice as fast as at random.
+        # Searching for the keys in sorted order is twice as fast as in random order.
         order = np.argsort(keys, kind="stable")
         at = np.empty(len(keys), dtype=np.int64)
         at[order] = np.searchsorted(self._sorted, keys[order])
@@ -121,9 +121,9 @@ class _Rows:
         )
 
     def add(self, keys: IdArray, losers: BoolArray, labels: IdArray) -> IntArray:
-        """Give each record its row: that of its Entra id, or a new one.
+        """Return the row of each record: that of its Entra ID, or a new row.
 
-        losers : records whose id a better record of the same system has; they get rows of their own.
+        losers : records that share their ID with a better record of the same system; they get rows of their own.
         """
         found = self.find(np.where(losers, b"", keys).astype("S36"))
         new = found < 0
@@ -139,7 +139,7 @@ class _Rows:
 
 
 def _losers(keys: IdArray, *ranks: LongArray) -> BoolArray:
-    """Mark all but the best record of each id. ranks : the most important one first; higher is better."""
+    """Mark all but the best record of each ID. ranks : the most important rank first; higher is better."""
     order = np.lexsort((*(-rank for rank in reversed(ranks)), keys))
     ranked = keys[order]
     out = np.zeros(len(keys), dtype=np.bool_)
@@ -155,7 +155,7 @@ def _intune_losers(intune: Table) -> BoolArray:
 def _join_configmgr(
     rows: _Rows, entra: Table | None, intune: Table | None, intune_rows: IntArray, configmgr: Table
 ) -> tuple[IntArray, FlagArray]:
-    """Join ConfigMgr records by id, serial and name; give their rows, and `Joined.by` for all rows."""
+    """Join ConfigMgr records by ID, serial number and name; return their rows, and `Joined.by` for all rows."""
     n = len(rows)
     resource = configmgr.numbers["resource_id"]
     current = _current(configmgr)
@@ -175,7 +175,7 @@ def _join_configmgr(
         by[targets] = BY.index(By.SERIAL)
         open_records[hits] = False
         free[targets] = False
-    free &= rows.twins() == b""  # an older record of a device is not where a client is
+    free &= rows.twins() == b""  # the client does not belong to an older record of a device
     match = _by_name(configmgr, open_records, current, _names(n, entra, intune, intune_rows), free, entra)
     found[match.records] = match.rows
     by[match.rows] = BY.index(By.NAME)
@@ -183,7 +183,7 @@ def _join_configmgr(
 
     labels = np.strings.add(b"cm:", resource.astype("S10"))
     alone = found < 0
-    # A record that stands alone keeps its Entra id where it has one: Entra's export may be a part only.
+    # A record without a match keeps its Entra ID, if it has one: Entra's export may be incomplete.
     fresh = rows.add(keys[alone], losers[alone], labels[alone])
     found[alone] = fresh
     whole = np.zeros(len(rows), dtype=np.int8)
@@ -200,7 +200,7 @@ def _current(configmgr: Table) -> BoolArray:
 def _by_serial(
     serials: TextArray, records: BoolArray, intune: Table, intune_rows: IntArray, free: BoolArray
 ) -> tuple[IntArray, IntArray]:
-    """Match records and Intune rows by a serial number that both sides have once."""
+    """Match records and Intune rows by serial numbers that occur once on both sides."""
     left, right = _codes(serials, intune.texts["serial"], NOT_SERIALS)
     usable = free[intune_rows]
     left_once = _once(left, records)
@@ -214,7 +214,7 @@ def _by_serial(
 
 
 def _codes(left: TextArray, right: TextArray, nothing: frozenset[str]) -> tuple[IntArray, IntArray]:
-    """Number the different texts of two columns alike, without case; -1 for those that mean nothing."""
+    """Number the distinct texts of two columns in the same way, ignoring case; -1 for meaningless texts."""
     index: dict[str, int] = {}
     columns = [codes_of(np.strings.lower(column).tolist(), index) for column in (left, right)]
     meaningless = [index[text] for text in nothing if text in index]
@@ -224,7 +224,7 @@ def _codes(left: TextArray, right: TextArray, nothing: frozenset[str]) -> tuple[
 
 
 def _once(codes: IntArray, among: BoolArray) -> BoolArray:
-    """Say which of the rows `among` have a code that no other of them has."""
+    """Return which of the rows `among` have a code that no other of these rows has."""
     valid = among & (codes >= 0)
     counts = np.bincount(codes[valid], minlength=1)
     out = valid.copy()
@@ -233,7 +233,7 @@ def _once(codes: IntArray, among: BoolArray) -> BoolArray:
 
 
 def _names(n: int, entra: Table | None, intune: Table | None, intune_rows: IntArray) -> TextArray:
-    """Give the name of each row so far; Entra's where both have one."""
+    """Return the name of each row so far; Entra's if both systems have one."""
     names: TextArray = texts([""] * n)
     if intune is not None:
         put_texts(names, intune_rows, intune.texts["name"])
@@ -259,10 +259,10 @@ def _by_name(
     free: BoolArray,
     entra: Table | None,
 ) -> _NameMatch:
-    """Match by a name that one current record and one row have.
+    """Match by a name that exactly one current record and one row have.
 
-    A registered record does not compete with a joined one: a ConfigMgr client is on the joined device.
-    An obsolete record does not compete with a current one, nor an inactive one with an active one.
+    A registered record does not compete with a joined record: a ConfigMgr client is on the joined device. Neither
+    does an obsolete record compete with a current one, or an inactive record with an active one.
     """
     left, right = _codes(configmgr.texts["name"], names, frozenset({""}))
     size = int(max(left.max(initial=-1), right.max(initial=-1))) + 1
@@ -288,7 +288,7 @@ def _by_name(
 
 
 def _stronger(codes: IntArray, among: BoolArray, strong: BoolArray, size: int) -> BoolArray:
-    """Leave out the weak ones where a strong one has the same code."""
+    """Leave out weak rows if a strong row has the same code."""
     has_strong = np.bincount(codes[among & strong], minlength=size) > 0
     out = among.copy()
     weak = among & ~strong
@@ -297,9 +297,8 @@ def _stronger(codes: IntArray, among: BoolArray, strong: BoolArray, size: int) -
 
 
 def count_by(joined: Joined, rows: IntArray) -> Sequence[tuple[str, int]]:
-    """Count how the records of ConfigMgr were joined, "alone" for the rest."""
+    """Count how the ConfigMgr records were joined, with "alone" for the rest."""
     counts = (
         np.bincount(joined.by[rows], minlength=len(BY)) if len(rows) else np.zeros(len(BY), dtype=np.int64)
     )
-    named = [(by or "alone", int(counts[code])) for code, by in enumerate(BY)]
-    return [one for one in named if one[1]]
+    return [(by or "alone", int(count)) for by, count in zip(BY, counts, strict=True) if count]

@@ -1,24 +1,24 @@
-"""From joined records to one fleet: which system's word counts for which column.
+"""From joined records to a fleet: which system takes precedence for which column.
 
-| column | first, else next |
+| column | systems, in order of precedence |
 |---|---|
 | names | Entra, ConfigMgr, Intune |
 | serials | ConfigMgr, Intune |
 | site | ConfigMgr (ADSiteName) |
 | model | Intune, Entra |
 | manufacturer, architecture, managed_by, encrypted, last_sync | Intune |
-| os | ConfigMgr, Entra, Intune (only ConfigMgr always tells a server) |
+| os | ConfigMgr, Entra, Intune (only ConfigMgr reliably identifies a server) |
 | os_version | ConfigMgr, Intune, Entra (Entra's is often months old) |
 | join | Entra, Intune |
-| mdm | Entra, else Intune where a record enrolled there exists |
+| mdm | Entra, otherwise Intune if a record enrolled there exists |
 | upn_domain | Intune (primary user), Entra |
 | enabled, pending, last_sign_in, registered | Entra |
 | client, active, obsolete, last_active | ConfigMgr |
-| workloads (MDMWorkloads as written) | ConfigMgr, only if its export has the column |
+| workloads (MDMWorkloads, unchanged) | ConfigMgr, only if its export has the column |
 | comanaged | yes if ConfigMgr or Intune says so |
 
-A system whose export was not given leaves its flags unknown (-1); a system whose export was given and that
-has no record of the device says no (0).
+Without an export of a system, its flags are unknown (-1); with an export that has no record of the device, they are
+no (0).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Source = tuple[Table | None, IntArray]
 
 
 def fleet_of(entra: Table | None, intune: Table | None, configmgr: Table | None, joined: Joined) -> Fleet:
-    """Give one row a device, each column by the precedence above."""
+    """Return a fleet of one row per device, each column by the precedence above."""
     n = len(joined)
     e: Source = (entra, joined.entra)
     i: Source = (intune, joined.intune)
@@ -92,7 +92,7 @@ def _factors(n: int, e: Source, i: Source, c: Source, joined: Joined) -> Mapping
 
 
 def _workloads(n: int, c: Source) -> Mapping[str, Factor]:
-    """The column of workload flags, where an export has it: most have not, and their fleets have none either."""
+    """Return the column of workload flags if an export has it: most do not, and neither do their fleets."""
     has = c[0] is not None and "workloads" in c[0].factors
     return {"workloads": _factor(n, "workloads", (c,))} if has else {}
 
@@ -100,7 +100,7 @@ def _workloads(n: int, c: Source) -> Mapping[str, Factor]:
 def _flags(n: int, e: Source, i: Source, c: Source, joined: Joined) -> Mapping[str, FlagArray]:
     ambiguous = joined.by == BY.index(By.AMBIGUOUS)
     entra = _seen(n, e)
-    # Which of its namesakes a record belongs to is not known: neither "no client" nor "not in Entra" is.
+    # It is unknown which of several records of that name it belongs to, so "no client" and "not in Entra" are too.
     entra[ambiguous & (entra == 0)] = UNKNOWN
     flags = {
         "entra": entra,
@@ -161,7 +161,7 @@ def _factor(n: int, key: str, sources: Sequence[Source], blank: str = "") -> Fac
 
 
 def coalesce(n: int, parts: Sequence[tuple[Factor, IntArray]], blank: str) -> Factor:
-    """Lay factors over one another; the first one that is not blank counts."""
+    """Merge factors; for each row, the first that is not blank counts."""
     names = sorted({blank, *(level for factor, _ in parts for level in factor.levels)})
     index = {name: code for code, name in enumerate(names)}
     out = np.full(n, index[blank], dtype=np.int32)
@@ -174,7 +174,7 @@ def coalesce(n: int, parts: Sequence[tuple[Factor, IntArray]], blank: str) -> Fa
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> Factor:
-    """Give a factor with only the levels that are used, sorted."""
+    """Return a factor with only the used levels, sorted."""
     used = np.unique(codes)
     levels = sorted(names[code] for code in used.tolist())
     index = {level: code for code, level in enumerate(levels)}

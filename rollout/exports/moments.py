@@ -1,7 +1,7 @@
-"""Dates and yes/no as the exports write them.
+"""Dates and yes/no values as the exports write them.
 
-A date without a zone is taken as UTC: Intune and Entra export UTC, and Get-CMDevice is at most some
-hours off, which no rule with a threshold of 21 days or more can notice.
+A date without a time zone is read as UTC: Intune and Entra export UTC, and Get-CMDevice is off by a few hours at
+most, which does not matter to rules with a threshold of 21 days or more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rollout.values import UNKNOWN
 
 EXPECTED_DATE = "a date such as 2026-03-04T05:06:07Z"
 YEAR_FROM, YEAR_TO = 1981, 2199
-"""Years outside are placeholders for "never": 0001, 1601, 1970, 1980, 9999."""
+"""Years outside this range are placeholders for "never": 0001, 1601, 1970, 1980, 9999."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -26,7 +26,7 @@ _YEAR_FIRST = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})(?:\s+(\d{1,2}):(\d{2})(?:
 
 
 class DateError(ValueError):
-    """A text that is no date. `expected` says what one looks like."""
+    """A text that is not a date. expected : the form that a date must have."""
 
     def __init__(self, expected: str = EXPECTED_DATE) -> None:
         super().__init__(expected)
@@ -34,11 +34,11 @@ class DateError(ValueError):
 
 
 class Dates:
-    """Parses one column of dates and remembers how its day and month are ordered.
+    """Parses a column of dates and remembers the order of day and month.
 
-    Numeric dates such as 03/04/2026 say nothing about their order. With AM/PM they are read month first,
-    as en-US writes them; otherwise a first number above 12 must show it. A column that shows both orders
-    is refused from the first contradiction on: guessing would move a device by months.
+    Numeric dates such as 03/04/2026 do not show their order. With AM/PM they are read month first, as en-US writes
+    them; otherwise a number above 12 in an earlier line must show it. A column that shows both orders is refused
+    from the first contradiction on: guessing could be wrong by months.
     """
 
     def __init__(self, day_first: bool | None = None) -> None:
@@ -46,11 +46,11 @@ class Dates:
         self._known: dict[str, int] = {}
 
     def seconds(self, text: str) -> int:
-        """Give Unix seconds UTC, -1 for empty and for placeholders. Raise `DateError`."""
+        """Return Unix seconds, -1 for empty text and placeholders. Raise `DateError` for any other text."""
         known = self._known.get(text)
         if known is None:
             known = self._parse(text.strip())
-            if len(self._known) < 20_000:  # bounded: a column of all different stamps gains nothing
+            if len(self._known) < 20_000:  # bounded: a column of distinct times gains nothing
                 self._known[text] = known
         return known
 
@@ -81,7 +81,7 @@ class Dates:
         return _utc(int(match[4]), month, day, hour, int(match[6] or 0), int(match[7] or 0))
 
     def _order(self, first: int, second: int, *, dotted: bool, halves: bool) -> bool:
-        """Say whether the day comes first in a numeric date."""
+        """Return whether the day comes first in a numeric date."""
         shows = True if first > 12 else False if second > 12 else None
         if dotted:
             return True
@@ -91,13 +91,13 @@ class Dates:
             if self.day_first is None and halves:
                 self.day_first = False
             if self.day_first is None:
-                raise DateError("a date whose day and month cannot be mixed up, such as 2026-03-04")
+                raise DateError("a date whose day and month cannot be confused, such as 2026-03-04")
             return self.day_first
         if self.day_first is None:
             self.day_first = shows
         if self.day_first != shows:
             order = "the day" if self.day_first else "the month"
-            raise DateError(f"{order} first, as in the lines before")
+            raise DateError(f"a date with {order} first, as in earlier lines")
         return shows
 
 
@@ -136,7 +136,7 @@ _YES_NO = {
 
 
 def yes_no(text: str) -> int:
-    """Give 1, 0 or -1 (unknown) for True, Yes, 1 / False, No, 0 / nothing. Raise `ValueError`."""
+    """Return 1 for True, Yes, 1; 0 for False, No, 0; -1 (unknown) for no value. Raise `ValueError` for others."""
     try:
         return _YES_NO[text.strip().casefold()]
     except KeyError as error:

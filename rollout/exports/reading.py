@@ -1,8 +1,8 @@
-"""Inventory from the CSV exports of Intune, Entra and ConfigMgr: all or nothing.
+"""Build an inventory from the CSV exports of Intune, Entra and ConfigMgr: all or nothing.
 
-`read_exports` recognises each file by its header, streams it, names every bad line, and joins the
-files to one row a device. How: `decoding` (bytes to rows), `dialects` (headers and meanings), `columns` and
-`table` (rows to arrays), `joining` (who is who), `merge` (whose word counts).
+`read_exports` recognizes each file by its header, streams it, names every bad line, and joins the files to one row
+per device. The steps: `decoding` (bytes to rows), `dialects` (headers and meanings), `columns` and `table` (rows to
+arrays), `joining` (which records are the same device), `merge` (which system takes precedence).
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def read_exports(
     allow_rejected: bool = False,
     day_first: bool | None = None,
 ) -> Inventory:
-    """Read one or several exports and join them to an inventory, one row a device.
+    """Read one or more exports and join them to an inventory of one row per device.
 
     Parameters
     ----------
     taken : Unix seconds at which the exports describe the fleet.
-    encoding : for all files; None looks at each.
-    progress : told the rows read so far, all files together, about every 10,000 rows.
-    allow_rejected : leave bad lines out and report them in the inventory; a broken file is refused anyway.
-    day_first : how dates such as 03/04/2026 are meant; None refuses those that the file does not settle.
+    encoding : for all files; None detects it for each file.
+    progress : called with the rows read so far, all files together, about every 10,000 rows.
+    allow_rejected : leave out bad lines and report them in the inventory; a broken file is refused in any case.
+    day_first : whether dates such as 03/04/2026 begin with the day; None refuses dates whose order is unclear.
 
-    Raise `ExportError` (a `UsageError`) with `rejected`, every bad line, if a file or a line cannot be taken.
+    Raise `ExportError` (a `UsageError`) with every bad line in `rejected` if a file or a line cannot be read.
     """
     if not paths:
-        raise UsageError("expected at least one export, found none", "Name the CSV files after --from.")
+        raise UsageError("no export was named", "Name the CSV files after --from.")
     rejects = Rejects()
     left_out: dict[str, int] = {}
     tables = _load_all(paths, rejects, _Ticker(progress), left_out, encoding=encoding, day_first=day_first)
@@ -57,12 +57,12 @@ def read_exports(
     if not len(joined):
         raise rejects.error()
     notes = ", ".join(f"{count:,} {by}" for by, count in count_by(joined, joined.configmgr))
-    files = tuple((one.file, _note(one, notes, left_out[one.file]), len(one)) for one in tables)
+    files = tuple((table.file, _note(table, notes, left_out[table.file]), len(table)) for table in tables)
     return Inventory(fleet_of(entra, intune, configmgr, joined), taken, files, tuple(rejects.lines))
 
 
 class _Ticker:
-    """Turns the rows of each chunk into the rows so far."""
+    """Adds up the rows of each chunk and reports the total so far."""
 
     def __init__(self, progress: Callable[[int], None] | None) -> None:
         self._progress = progress
@@ -87,7 +87,7 @@ def _load_all(
     for path in paths:
         own = Rejects()
         tables.append(load_table(path, own, encoding=encoding, day_first=day_first, seen=seen))
-        for line in sorted(own.lines, key=lambda one: one.line):
+        for line in sorted(own.lines, key=lambda line: line.line):
             rejects.add(line)
         rejects.count += own.count - len(own.lines)
         left_out[tables[-1].file] = left_out.get(tables[-1].file, 0) + own.count
@@ -95,7 +95,7 @@ def _load_all(
 
 
 def _note(table: Table, joins: str, left_out: int) -> str:
-    """Give the kind of a file, for ConfigMgr how its records found their devices, and what was left out."""
+    """Return the kind of a file, how its records were joined (for ConfigMgr), and how many lines were left out."""
     notes = [f"joined by: {joins}"] if table.kind is Kind.CONFIGMGR else []
     if left_out:
         notes.append(f"{left_out:,} lines left out")
@@ -103,7 +103,7 @@ def _note(table: Table, joins: str, left_out: int) -> str:
 
 
 def _stack(tables: Sequence[Table], rejects: Rejects) -> Table | None:
-    """Make one table of several files of a kind; an id that an earlier file has is rejected."""
+    """Combine the files of one kind into a table; an ID that an earlier file has is rejected."""
     if len(tables) < 2:
         return tables[0] if tables else None
     key = {Kind.ENTRA: "entra_id", Kind.INTUNE: "intune_id", Kind.CONFIGMGR: "resource_id"}[tables[0].kind]
@@ -116,13 +116,13 @@ def _stack(tables: Sequence[Table], rejects: Rejects) -> Table | None:
         value = keys[row].decode() if isinstance(keys[row], bytes) else str(keys[row])
         file, first = tables[owner[row]].file, tables[owner[before]].file
         found = f"'{value}' again, first in {first}, line {lines[before]}"
-        rejects.add(Rejected(file, int(lines[row]), "", found, "an id that appears in one file only"))
+        rejects.add(Rejected(file, int(lines[row]), "", found, "an ID that appears in only one file"))
         keep[row] = False
     return _concatenated(tables, np.flatnonzero(keep).astype(np.int32))
 
 
 def _concatenated(tables: Sequence[Table], rows: IntArray) -> Table:
-    """Lay tables of one kind under each other; a column that one of them lacks is unknown there."""
+    """Concatenate tables of one kind; a column that a table lacks is unknown for its rows."""
     n, places = sum(map(len, tables)), rows.astype(np.intp)  # see `texts_at`
     ends = np.cumsum([len(table) for table in tables])
     spans = [np.arange(end - len(table), end, dtype=np.intp) for table, end in zip(tables, ends, strict=True)]

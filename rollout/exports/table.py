@@ -1,4 +1,4 @@
-"""One export as columns: header recognised, rows streamed, every bad line named."""
+"""Read an export into columns: recognize the header, stream the rows, name every bad line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from rollout.exports.dialects import DIALECTS, Dialect, Field, Kind, Value, norm
 from rollout.values import BoolArray, Factor, FlagArray, IntArray, LongArray, Rejected, TextArray, texts_at
 
 CHUNK = 1_000
-"""Rows that are taken at once: few enough that their text stays in the processor's cache."""
+"""Rows per chunk: few enough that their text stays in the processor's cache."""
 
-TELL = 10_000
-"""Rows after which progress is told."""
+ROWS_PER_REPORT = 10_000
+"""Rows between two reports of progress."""
 
 REJECTED_CAP = 10_000
-"""So many bad lines are kept word for word; all are counted."""
+"""Maximum number of bad lines that are kept with their text; all are counted."""
 
 
 @dataclass(slots=True)
@@ -42,37 +42,38 @@ class Rejects:
     count: int = 0
 
     def add(self, line: Rejected) -> None:
-        """Remember a bad line."""
+        """Record a bad line."""
         self.count += 1
         if len(self.lines) < REJECTED_CAP:
             self.lines.append(line)
 
     def error(self) -> ExportError:
-        """Give the error that refuses the import."""
+        """Return the error that refuses the import."""
         expected = self.lines[0].expected
         hint = next(
-            (hint for words, hint in _HINTS if words in expected), "Mend the line, or export the list again."
+            (hint for words, hint in _HINTS if words in expected),
+            "Correct the line, or export the list again.",
         )
         return ExportError(tuple(self.lines), hint, self.count)
 
 
 _EN_US = "Export again after [cultureinfo]::CurrentCulture = 'en-US', which writes dates with AM and PM."
 _HINTS = (
-    ("mixed up", _EN_US),
-    ("as in the lines before", _EN_US),
+    ("be confused", _EN_US),
+    ("as in earlier lines", _EN_US),
     ("fields", "Look for a separator or a quotation mark inside a field on this line."),
-    ("appears once", "Take one of the two lines out, or export the list again."),
-    ("in one file only", "Name only one of the files, or take the device out of one of them."),
+    ("appears once", "Remove one of the two lines, or export the list again."),
+    ("in only one file", "Name only one of the files, or remove the device from one of them."),
 )
-"""What to do about a bad line, by words of what was expected."""
+"""Hints for a bad line, by words of what was expected."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """The accepted rows of one export.
 
-    lines : (n,) int32, the line of each row. The other columns by the key of their field; a column that
-        the export does not have is missing.
+    lines : (n,) int32, the line of each row. The other columns are keyed by field; a column that the
+        export lacks is missing.
     """
 
     file: str
@@ -108,26 +109,28 @@ def load_table(
 ) -> Table:
     """Read one export.
 
-    Bad lines go to `rejects` and are left out. seen : told the number of rows of each chunk.
+    Bad lines go to `rejects` and are left out. seen : called with the number of rows since its last call.
     Raise `ExportError` if the file is broken as a whole.
     """
     header = _recognise(load_text(path, encoding))
-    columns = {one.key: _column(one, day_first) for one in header.dialect.fields if one.key in header.places}
+    columns = {
+        known.key: _column(known, day_first) for known in header.dialect.fields if known.key in header.places
+    }
     lines: list[IntArray] = []
     keeps: list[BoolArray] = []
-    told = 0
+    unreported = 0
     for number, (begins, rows) in enumerate(read_chunks(header.text, header.separator, CHUNK)):
         chunk = (begins[1:], rows[1:]) if number == 0 else (begins, rows)  # the header itself
         good = _even(chunk, header, rejects)
         if good[1]:
             lines.append(good[0])
             keeps.append(_take(good, header, columns, rejects))
-        told += len(chunk[1])
-        if seen is not None and told >= TELL:
-            seen(told)
-            told = 0
-    if seen is not None and told:
-        seen(told)
+        unreported += len(chunk[1])
+        if seen is not None and unreported >= ROWS_PER_REPORT:
+            seen(unreported)
+            unreported = 0
+    if seen is not None and unreported:
+        seen(unreported)
     if not lines and not rejects.count:
         hint = "Export the list again, without a filter that hides every device."
         raise refuse(path, "at least one device", "only a header line", hint, 1)
@@ -147,7 +150,7 @@ def _recognise(text: Text) -> _Header:
             continue
         line, row = int(lines[0]), rows[0]
         for dialect in DIALECTS:
-            known = {name for one in dialect.fields for name in one.names}
+            known = {name for expected in dialect.fields for name in expected.names}
             score = sum(normalise(column) in known for column in row)
             if best is None or score > best[0]:
                 best = (score, separator, dialect, line, row)
@@ -160,25 +163,25 @@ def _recognise(text: Text) -> _Header:
         kinds = (
             "an export of Intune (DevicesWithInventory), Entra (Download devices) or ConfigMgr (Get-CMDevice)"
         )
-        raise refuse(path, kinds, found, "Keep the header line as the console wrote it.", max(line, 1))
+        raise refuse(path, kinds, found, "Leave the header line as the console wrote it.", max(line, 1))
     return _Header(text, separator, dialect, tuple(row), _places(path, dialect, line, row))
 
 
 def _places(path: Path, dialect: Dialect, line: int, row: Sequence[str]) -> dict[str, int]:
-    """Say where each field of the dialect stands in the header."""
+    """Return the position of each field of the dialect in the header."""
     normal = [normalise(column) for column in row]
     places: dict[str, int] = {}
-    for one in dialect.fields:
-        name = next((name for name in one.names if name in normal), None)
+    for known in dialect.fields:
+        name = next((name for name in known.names if name in normal), None)
         if name is not None:
             if normal.count(name) > 1:
-                hint = "Take the second one out: which of them counts cannot be told."
+                hint = "Remove the wrong column: nothing shows which of them counts."
                 found = f"it {normal.count(name)} times"
                 raise refuse(path, "each column once", found, hint, line, row[normal.index(name)])
-            places[one.key] = normal.index(name)
-    missing = [one for one in dialect.fields if one.required and one.key not in places]
+            places[known.key] = normal.index(name)
+    missing = [known for known in dialect.fields if known.required and known.key not in places]
     if missing:
-        names = ", ".join(f"'{_usual_name(one)}'" for one in missing)
+        names = ", ".join(f"'{_usual_name(known)}'" for known in missing)
         found = f"a header without {names}"
         expected = f"the columns of {dialect.kind.value}"
         raise refuse(path, expected, found, "Export the list again with all its columns.", line)
@@ -194,48 +197,48 @@ _SPELLING = {
 }  # fmt: skip
 
 
-def _usual_name(one: Field) -> str:
-    return _SPELLING.get(one.names[0], one.names[0])
+def _usual_name(known: Field) -> str:
+    return _SPELLING.get(known.names[0], known.names[0])
 
 
-def _column(one: Field, day_first: bool | None) -> Column:
-    if one.value is Value.GUID:
-        return Guids(required=one.filled)
-    if one.value is Value.TEXT:
-        return Texts(required=one.filled)
-    if one.value is Value.NUMBER:
-        return Numbers(required=one.filled)
-    if one.value is Value.TIME:
-        return Times(day_first, "pending" if one.key == "registered" else "")
-    if one.value is Value.FLAG:
-        return Flags(required=one.filled)
-    assert one.translate is not None
-    return Levels(one.translate, one.before, required=one.filled)
+def _column(known: Field, day_first: bool | None) -> Column:
+    if known.value is Value.GUID:
+        return Guids(required=known.filled)
+    if known.value is Value.TEXT:
+        return Texts(required=known.filled)
+    if known.value is Value.NUMBER:
+        return Numbers(required=known.filled)
+    if known.value is Value.TIME:
+        return Times(day_first, "pending" if known.key == "registered" else "")
+    if known.value is Value.FLAG:
+        return Flags(required=known.filled)
+    assert known.translate is not None
+    return Levels(known.translate, known.before, required=known.filled)
 
 
 def _even(chunk: Chunk, header: _Header, rejects: Rejects) -> Chunk:
-    """Leave out the rows that have not as many fields as the header."""
+    """Leave out the rows that do not have as many fields as the header."""
     lines, rows = chunk
     width = len(header.columns)
     ragged = [at for at, row in enumerate(rows) if len(row) != width]
     if not ragged:
         return chunk
     for at in ragged:
-        found = f"{len(rows[at])} (the last one is {shown(rows[at][-1], 30)})"
+        found = f"{len(rows[at])} (the last is {shown(rows[at][-1], 30)})"
         rejects.add(Rejected(header.text.name, int(lines[at]), "", found, f"{width} fields"))
     return np.delete(lines, ragged), [row for row in rows if len(row) == width]
 
 
 def _take(chunk: Chunk, header: _Header, columns: Mapping[str, Column], rejects: Rejects) -> BoolArray:
-    """Add a chunk to all columns; say which of its rows are good."""
+    """Add a chunk to all columns; return which of its rows are good."""
     lines, rows = chunk
     keep = np.ones(len(rows), dtype=np.bool_)
     bad: list[tuple[int, int, Fault]] = []
     for key, column in columns.items():
         place = header.places[key]
         bad.extend((fault.at, place, fault) for fault in column.take(list(map(itemgetter(place), rows))))
-    for at, place, fault in sorted(bad, key=lambda one: one[:2]):
-        if keep[at]:  # one fault a line is enough: the first one
+    for at, place, fault in sorted(bad, key=itemgetter(0, 1)):
+        if keep[at]:  # one fault per line is enough: the first
             keep[at] = False
             name = header.columns[place].strip("\ufeff ")
             where = (header.text.name, int(lines[at]), name)
@@ -249,7 +252,7 @@ def _assemble(
     keep = np.concatenate(keeps) if keeps else np.empty(0, dtype=np.bool_)
     only = None if keep.all() else keep
     number = np.concatenate(lines) if lines else np.empty(0, dtype=np.int32)
-    kinds = {one.key: one.value for one in header.dialect.fields}
+    kinds = {known.key: known.value for known in header.dialect.fields}
     by_kind: dict[Value, dict[str, Any]] = {value: {} for value in Value}
     for key, column in columns.items():
         by_kind[kinds[key]][key] = column.array(only)
@@ -269,13 +272,13 @@ def _assemble(
 
 
 def _pending(worded: BoolArray, registered: LongArray) -> FlagArray:
-    """Say who is pending: the word stands there (1), a date stands there (0), nothing does (-1)."""
+    """Return which rows are pending: 1 for the word, 0 for a date, -1 for neither."""
     flags = np.where(worded, 1, np.where(registered >= 0, 0, -1))
     return flags.astype(np.int8)
 
 
 def _unique(table: Table, header: _Header, rejects: Rejects) -> Table:
-    """Reject every further row of an id that was there before."""
+    """Reject every row whose ID occurred in an earlier row."""
     key = header.dialect.key
     keys = table.ids[key] if key in table.ids else table.numbers[key]
     again, first = repeats(keys)
@@ -285,14 +288,14 @@ def _unique(table: Table, header: _Header, rejects: Rejects) -> Table:
     for row, before in zip(again.tolist(), first.tolist(), strict=True):
         value = keys[row].decode() if isinstance(keys[row], bytes) else str(keys[row])
         found = f"'{value}' again, first in line {table.lines[before]}"
-        rejects.add(Rejected(table.file, int(table.lines[row]), column, found, "an id that appears once"))
+        rejects.add(Rejected(table.file, int(table.lines[row]), column, found, "an ID that appears once"))
     keep = np.ones(len(table), dtype=np.bool_)
     keep[again] = False
     return _only(table, keep)
 
 
 def repeats(keys: IdArray | LongArray) -> tuple[IntArray, IntArray]:
-    """Give the rows whose key stood in an earlier row, and that first row of each; in row order."""
+    """Return the rows whose key occurred in an earlier row, and for each the first such row; in row order."""
     order = np.argsort(keys, kind="stable").astype(np.int32)
     ranked = keys[order]
     same = np.zeros(len(keys), dtype=np.bool_)

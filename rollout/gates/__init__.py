@@ -1,53 +1,39 @@
 """Gates: what is known of the released devices says whether more may follow. Pure functions of counts.
 
-verdicts     GO, PASS, HOLD, HALT of one look: the rules in their order
+verdicts     GO, PASS, HOLD, HALT from one observation
+rules        the rules in their order: one module and one row each
 evidence     the e-processes behind HALT and PASS, as integer boundaries
-thresholds   the plain rule beside them
 groups       strata judged apart, and the sample-ratio check
 intervals    how many of this fleet will have failed at the end; the band for the rate
 quiet        how many failures a gate can bear before it speaks
-counts       what cannot be true of counts
+counts       what a gate judges, and what cannot be true of it
 beta         the special functions
 """
 
-from rollout.gates.evidence import (
-    Boundary,
-    HaltBoundary,
-    PassBoundary,
-    check_evidence_gate,
-    halt_boundary,
-    halt_evidence,
-    pass_boundary,
-    pass_evidence,
-)
-from rollout.gates.groups import OTHER, Groups, SampleRatio, groups_of, sample_ratio_check
-from rollout.gates.intervals import confidence_sequence, finite_fleet_interval
+from rollout.gates.counts import GateCounts
+from rollout.gates.evidence import halt_boundary, pass_boundary
+from rollout.gates.groups import Groups, groups_of, sample_ratio_check
+from rollout.gates.intervals import finite_fleet_interval
 from rollout.gates.quiet import failures_to_speak
-from rollout.gates.thresholds import check_threshold, trips
-from rollout.gates.verdicts import RULES, boundary, check_policy, is_approvable, judge
+from rollout.gates.rules import RULES, GateRule
+from rollout.gates.rules.threshold import check_threshold, trips
+from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge
 
 __all__ = [
-    "OTHER",
     "RULES",
-    "Boundary",
+    "GateCounts",
+    "GateRule",
     "Groups",
-    "HaltBoundary",
-    "PassBoundary",
-    "SampleRatio",
     "boundary",
-    "check_evidence_gate",
     "check_policy",
     "check_threshold",
-    "confidence_sequence",
     "failures_to_speak",
     "finite_fleet_interval",
     "groups_of",
     "halt_boundary",
-    "halt_evidence",
     "is_approvable",
     "judge",
     "pass_boundary",
-    "pass_evidence",
     "sample_ratio_check",
     "trips",
 ]

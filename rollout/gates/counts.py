@@ -1,8 +1,9 @@
-"""The counts of one look: what cannot be true of them, and the sums that rates are made of."""
+"""What a gate judges: the counts of one observation, what cannot be true of them, and the sums for rates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +16,57 @@ MOST = 20_000_000
 _PENDING, _ENROLLED, _FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
 
 
-def what_is_impossible(
-    cumulative: NDArray[np.int64],
-    phase: NDArray[np.int64],
-    mature: NDArray[np.int64],
-    planned: LongArray,
-    names: Sequence[str],
-) -> str:
-    """Say what cannot be true of these counts, "" if nothing. Cheap: it runs at every look."""
-    shape = (len(names), OUTCOMES)
-    for array, expected in ((cumulative, shape), (phase, shape), (mature, shape), (planned, shape[:1])):
-        if array.dtype != np.int64 or array.shape != expected:
-            return f"expected counts of shape {expected} in int64, found {array.shape} in {array.dtype}"
-    # As unsigned numbers negative ones are huge, so three comparisons find all that is wrong.
-    every, current, old = (array.view(np.uint64) for array in (cumulative, phase, mature))
-    if not every.size:
-        return "there are no strata"
-    if every.max() > MOST:
-        return f"a count is negative or above {MOST}"
-    if phase is not cumulative and np.count_nonzero(current > every):
-        return "the phase has more devices of an outcome than the whole rollout, or a negative number"
-    if np.count_nonzero(old > current):
-        return "more devices of an outcome are mature than the phase has, or a negative number"
-    return ""
+@dataclass(frozen=True, slots=True, eq=False)
+class GateCounts:
+    """The counts of one observation.
+
+    cumulative, phase, mature : (strata, OUTCOMES) int64, released devices: of the whole rollout, of the
+        current phase, of the current phase's batches older than `mature_after`.
+    planned : (strata,) int64, devices of the whole plan. names : one per stratum. column : what they are.
+    complete : the phase is fully released and soaked. Only then is the verdict PASS, or HOLD for want of
+        proof; before it is GO unless there is an objection.
+    readable : False if the counts could not be read.
+    progress_age_s : seconds since something enrolled last; needed only if the policy has a deadline.
+    failed_classes : failures of the whole rollout by `FailureClass`, for thresholds on some classes; if
+        it is not known, such a threshold counts every failure.
+    """
+
+    cumulative: NDArray[np.int64]
+    phase: NDArray[np.int64]
+    mature: NDArray[np.int64]
+    planned: LongArray
+    names: Sequence[str]
+    complete: bool
+    readable: bool
+    progress_age_s: int = 0
+    column: str = ""
+    failed_classes: Mapping[str, int] | None = None
+
+    def problem(self) -> str:
+        """Say what cannot be true of these counts, "" if nothing. Cheap: it runs at every observation."""
+        if not self.readable:
+            return "the directory could not be read"
+        shape = (len(self.names), OUTCOMES)
+        arrays = (
+            (self.cumulative, shape),
+            (self.phase, shape),
+            (self.mature, shape),
+            (self.planned, shape[:1]),
+        )
+        for array, expected in arrays:
+            if array.dtype != np.int64 or array.shape != expected:
+                return f"expected counts of shape {expected} in int64, found {array.shape} in {array.dtype}"
+        # As unsigned numbers negative ones are huge, so three comparisons find all that is wrong.
+        every, current, old = (array.view(np.uint64) for array in (self.cumulative, self.phase, self.mature))
+        if not every.size:
+            return "there are no strata"
+        if every.max() > MOST:
+            return f"a count is negative or above {MOST}"
+        if self.phase is not self.cumulative and np.count_nonzero(current > every):
+            return "the phase has more devices of an outcome than the whole rollout, or a negative number"
+        if np.count_nonzero(old > current):
+            return "more devices of an outcome are mature than the phase has, or a negative number"
+        return ""
 
 
 def totals_of(counts: NDArray[np.int64]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Evidence on a failure rate that may be looked at any time: two e-processes and their boundaries.
+"""Anytime-valid evidence on a failure rate: two e-processes and their boundaries.
 
 With s failures among n devices and a Beta(a, b) prior:
 
@@ -6,8 +6,8 @@ With s failures among n devices and a Beta(a, b) prior:
     E_pass = ∫_{p < p_bad} p^s (1-p)^(n-s) dBeta(a, b), prior cut to p < p_bad, / (p_bad^s (1-p_bad)^(n-s))
 
 By Ville's inequality a rollout whose rate is at most p_ok ever reaches E_halt >= 1/alpha with a chance of at
-most alpha, however often it is looked at; the same for E_pass, p_bad and beta. E_halt rises in s and falls
-in n, E_pass the other way round. So each rule is an integer boundary, and a look is a comparison:
+most alpha, however often it is tested; the same for E_pass, p_bad and beta. E_halt rises in s and falls
+in n, E_pass the other way round. So each rule is an integer boundary, and an observation is a comparison:
 with s failures, halt while n <= `HaltBoundary.last[s]`; pass from n >= `PassBoundary.first[s]` on.
 
 Sources: Ville 1939; Robbins 1970 and Howard, Ramdas, McAuliffe & Sekhon 2021 (beta-binomial mixture).
@@ -113,7 +113,7 @@ class HaltBoundary:
     """Where E_halt x `share` reaches 1/alpha. `share` is this test's part of alpha (Bonferroni).
 
     last : (k,) int64, non-decreasing: with s failures halt while n <= last[s]; -1 never. It grows when
-        a look needs more; what a look answers depends on its counts alone.
+        an observation needs more; the answer depends on the counts alone.
     """
 
     def __init__(self, gate: EvidenceGate, share: float = 1.0) -> None:
@@ -259,13 +259,13 @@ def _crossing(
 
 @lru_cache(maxsize=256)
 def halt_boundary(gate: EvidenceGate, share: float = 1.0) -> HaltBoundary:
-    """Give the one boundary of these parameters, so that its table is computed once a process."""
+    """Give the one boundary of these parameters, so that its table is computed once per process."""
     return HaltBoundary(gate, share)
 
 
 @lru_cache(maxsize=64)
 def pass_boundary(gate: EvidenceGate) -> PassBoundary:
-    """Give the one boundary of these parameters, so that its table is computed once a process."""
+    """Give the one boundary of these parameters, so that its table is computed once per process."""
     return PassBoundary(gate)
 
 

@@ -27,7 +27,7 @@ class Groups:
     """Which strata are judged apart, and each test's share of alpha.
 
     own : (k,) codes of the strata with a test of their own. pooled : all others are one more, "other".
-    names : one a group. whole, apart : share of alpha of the cumulative test, and of each group.
+    names : one per group. whole, apart : share of alpha of the cumulative test, and of each group.
     """
 
     own: NDArray[np.intp]

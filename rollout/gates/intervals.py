@@ -1,4 +1,4 @@
-"""Intervals that hold at every look: how many of this fleet will have failed at the end, and the rate's band.
+"""Intervals that hold at every observation: how many of this fleet will have failed at the end, and the rate's band.
 
 Sources: Waudby-Smith & Ramdas 2020 (sampling without replacement, prior-posterior ratio); Howard, Ramdas,
 McAuliffe & Sekhon 2021 (beta-binomial confidence sequence, published with the package confseq).

@@ -1,5 +1,5 @@
-"""The loop that moves a rollout on: observe, decide, write down, release.
+"""The loop that drives a rollout: observe, decide, record, release.
 
-`decide` is a pure function. The simulated directory and the real ones answer through the same ports, so what is
-simulated is what is executed.
+`decide` is a pure function. The simulated directory and the real ones implement the same ports, so what is simulated
+is exactly what is executed.
 """

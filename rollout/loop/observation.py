@@ -1,4 +1,4 @@
-"""One look at a rollout: the clockwork moved on to it, the counts it needs, and where the phase stands."""
+"""What `decide` needs to know at one observation: the counts, the active time, and where the phase stands."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rollout.values import Outcome, Phase, PhaseEnd, Plan, Progress, Seen, State
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """The arguments of `decide`, the progress moved on to this look, and counts (strata, outcomes).
+class Situation:
+    """The arguments of `decide`, the progress brought up to this observation, and counts (strata, outcomes).
 
     total : all released devices. current : those of this phase. mature : those of this phase's batches that
-        are old enough to be judged.
+        are old enough to judge.
     """
 
     plan: Plan
@@ -34,24 +34,25 @@ class Look:
 
     @property
     def done(self) -> int:
-        """Devices of this phase that were released."""
+        """Number of released devices of this phase."""
         return self.progress.released[self.progress.phase]
 
     @property
-    def flying(self) -> int:
-        """Released devices without an outcome, those not yet sent included."""
+    def in_flight_count(self) -> int:
+        """Number of released devices without an outcome, including those not sent yet."""
         return sum(self.progress.released) - int(self.total[:, Outcome.ENROLLED :].sum())
 
     @property
-    def soon(self) -> int:
+    def next_observation(self) -> int:
+        """Instant of the next regular observation, Unix seconds."""
         return self.seen.now + self.plan.look_s
 
 
 def active_at(plan: Plan, progress: Progress, now: int, enrolled: int) -> int:
-    """Active seconds of the phase at `now`, of which `enrolled` devices are enrolled.
+    """Return the active seconds of the phase at `now`, when `enrolled` of its devices are enrolled.
 
-    Time held, paused or down counts for nothing: after it at most one step is caught up. A ramp runs at
-    the rate that its enrolled devices earned.
+    Time during which the rollout was held, paused or down does not count: at most one step is caught up afterwards.
+    A ramp advances at the rate that its enrolled devices have earned.
     """
     if progress.state is not State.RUNNING:
         return progress.active_s
@@ -68,55 +69,57 @@ def active_at(plan: Plan, progress: Progress, now: int, enrolled: int) -> int:
     )
 
 
-def look_of(plan: Plan, progress: Progress, seen: Seen) -> Look:
-    """Move the clockwork on to this look: active time, and when somebody last enrolled."""
+def situation_of(plan: Plan, progress: Progress, seen: Seen) -> Situation:
+    """Bring the progress up to this observation: active time, and when a device last enrolled."""
     first, last = progress.first_batch, progress.batches
     total = seen.observation.of(0, last)
     current = seen.observation.of(first, last) if first else total
-    ripe = bisect_right(seen.batch_at, seen.now - plan.mature_after_s, first, max(first, last))
+    mature_end = bisect_right(seen.batch_at, seen.now - plan.mature_after_s, first, max(first, last))
     enrolled = int(total[:, Outcome.ENROLLED].sum())
-    here = enrolled if current is total else int(current[:, Outcome.ENROLLED].sum())
+    enrolled_here = enrolled if current is total else int(current[:, Outcome.ENROLLED].sum())
     grew = enrolled > progress.enrolled
-    aged = replace(
+    current_progress = replace(
         progress,
         at=seen.now,
-        active_s=active_at(plan, progress, seen.now, here),
+        active_s=active_at(plan, progress, seen.now, enrolled_here),
         enrolled=enrolled,
         enrolled_at=seen.now if grew else progress.enrolled_at,
     )
-    return Look(plan, aged, seen, total, current, seen.observation.of(first, ripe))
+    return Situation(plan, current_progress, seen, total, current, seen.observation.of(first, mature_end))
 
 
-def is_released(look: Look) -> bool:
-    """Whether nobody of the phase is left who may go."""
-    return not _anybody(look, look.progress.phase)
+def is_released(situation: Situation) -> bool:
+    """Return whether every device of the phase is released or excluded."""
+    return not _has_devices_left(situation, situation.progress.phase)
 
 
-def _anybody(look: Look, index: int) -> bool:
-    """Whether anybody of a phase may still go."""
-    phase = look.plan.phases[index]
-    if look.progress.released[index] >= len(phase):
+def _has_devices_left(situation: Situation, index: int) -> bool:
+    """Return whether a phase has devices that may still be released."""
+    phase = situation.plan.phases[index]
+    if situation.progress.released[index] >= len(phase):
         return False
-    return not look.seen.commands.excluded or bool((~look.seen.gone[phase.order]).any())
+    return not situation.seen.commands.excluded or bool((~situation.seen.gone[phase.order]).any())
 
 
-def is_soaked(look: Look) -> bool:
-    """Whether the phase may be judged as a whole: fully released and observed for its soak."""
-    if not look.done or look.phase.end is PhaseEnd.NEVER or not is_released(look):
+def is_soaked(situation: Situation) -> bool:
+    """Return whether the phase can be judged as a whole: fully released, and observed for its soak."""
+    if not situation.done or situation.phase.end is PhaseEnd.NEVER or not is_released(situation):
         return False
-    return look.seen.now >= look.progress.last_release + look.phase.soak_s
+    return situation.seen.now >= situation.progress.last_release + situation.phase.soak_s
 
 
-def next_phase(look: Look) -> int | None:
-    """The next phase in which anybody is left to go, None if there is none."""
-    for index in range(look.progress.phase + 1, len(look.plan.phases)):
-        if _anybody(look, index):
+def next_phase(situation: Situation) -> int | None:
+    """Return the index of the next phase with devices to release, None if there is none."""
+    for index in range(situation.progress.phase + 1, len(situation.plan.phases)):
+        if _has_devices_left(situation, index):
             return index
     return None
 
 
-def is_over(look: Look) -> bool:
-    """Whether nobody is left to release, in this phase or a later one."""
-    if look.seen.unsent:
-        return False  # however long its directory is silent, a batch that was released is sent
-    return look.phase.end is not PhaseEnd.NEVER and is_released(look) and next_phase(look) is None
+def is_over(situation: Situation) -> bool:
+    """Return whether no device is left to release, in this phase or a later one."""
+    if situation.seen.unsent:
+        return False  # a released batch is sent, however long the directory stays silent
+    return (
+        situation.phase.end is not PhaseEnd.NEVER and is_released(situation) and next_phase(situation) is None
+    )

@@ -1,7 +1,8 @@
-"""The way back: an undo is the same loop over a directory that is seen the other way round.
+"""Undo and withdrawal. An undo runs the same loop over an inverted directory.
 
-"Applying" takes devices out, a "member" is one that is out already, and a device is done when it has
-left. Leaving the collection does not un-enroll a device; it only stops enrolling it again.
+There, "applying" removes devices from the collection, a "member" is a device that is not in the collection, and a
+device is done when it has left. Leaving the collection does not un-enroll a device; it only keeps it from being
+enrolled again.
 """
 
 from __future__ import annotations
@@ -28,32 +29,33 @@ NOBODY: IntArray = np.empty(0, dtype=np.int32)
 
 
 def withdrawn_rows(record: Record) -> IntArray:
-    """Give the rows that people took out one by one: taken out by us, or found outside."""
-    parts = [part for _, told in record.withdrawals() for part in (told.accepted, told.adopted)]
+    """Return the rows that were withdrawn individually: removed by us, or found to be no members."""
+    parts = [part for _, answer in record.withdrawals() for part in (answer.accepted, answer.adopted)]
     return np.concatenate([NOBODY, *parts])
 
 
 def still_ours(record: Record) -> IntArray:
-    """Give the rows that we added and nobody took out since, in the order in which they were added."""
+    """Return the rows that we added and that were not withdrawn since, in the order in which they were added."""
     added = record.added()
     return added[~np.isin(added, withdrawn_rows(record))]
 
 
 def to_withdraw(plan: Plan, record: Record) -> IntArray:
-    """Give the rows that people want out, that we added, and for which the directory has given no answer yet."""
-    asked = record.commands().withdrawn
-    if not asked or plan.is_undo:
+    """Return the rows to withdraw that we added and for which the directory has not answered yet."""
+    requested = record.commands().withdrawn
+    if not requested or plan.is_undo:
         return NOBODY
-    refused = np.concatenate([NOBODY, *(told.rejected for _, told in record.withdrawals())])
+    refused = np.concatenate([NOBODY, *(answer.rejected for _, answer in record.withdrawals())])
     ours = still_ours(record)
-    return ours[np.isin(ours, asked) & ~np.isin(ours, refused)]
+    return ours[np.isin(ours, requested) & ~np.isin(ours, refused)]
 
 
-def take_out(plan: Plan, journal: Journal, directory: Directory, now: int) -> None:
-    """Take single devices out as people asked; only those that we added, and nothing is sent twice.
+def withdraw_requested(plan: Plan, journal: Journal, directory: Directory, now: int) -> None:
+    """Withdraw the requested devices from the collection: only those that we added, and none of them twice.
 
-    The command is the intention: killed before the directory's answer is written, the next call looks and goes on.
-    Raise `OutsideError` if the directory does not answer, `LeaseError` if another executor took over.
+    The command is the recorded intention: after a crash before the directory's answer is recorded, the next call
+    reads the members and resumes. Raise `OutsideError` if the directory does not answer, `LeaseError` if another
+    executor has taken over.
     """
     rows = to_withdraw(plan, journal)
     for first in range(0, len(rows), plan.chunk):
@@ -69,9 +71,9 @@ def take_out(plan: Plan, journal: Journal, directory: Directory, now: int) -> No
 
 
 class UndoDirectory:
-    """A `rollout.loop.ports.Directory` that takes devices out of the collection of another one.
+    """A `rollout.loop.ports.Directory` that removes devices from the collection of another one.
 
-    In its counts ENROLLED means: has left the collection.
+    In its counts, ENROLLED means that a device has left the collection.
     """
 
     def __init__(self, plan: Plan, directory: Directory) -> None:
@@ -82,46 +84,46 @@ class UndoDirectory:
         self._refused = np.zeros(len(plan), dtype=np.bool_)
 
     def prepare(self, plan: Plan) -> None:
-        """Look before anything is taken out."""
+        """Check before anything is removed."""
         self._directory.prepare(plan)
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Take up batches of an earlier session."""
+        """Adopt batches of earlier sessions."""
         self._directory.restore(batches)
         for batch in batches:
             self._batch[batch.rows] = batch.number
 
     def follow(self, batch: Batch) -> None:
-        """Count a batch that is intended now."""
+        """Count a batch from now on."""
         self._batch[batch.rows] = batch.number
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are out already."""
+        """Return those of `rows` that are not in the collection."""
         return np.setdiff1d(rows, self._directory.members(rows)).astype(np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Take `rows` out."""
+        """Remove `rows` from the collection."""
         answer = self._directory.withdraw(batch, rows, at)
         self._refused[answer.rejected] = True
         return answer
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """The way back of the way back is a rollout of its own."""
+        """Not supported: undoing an undo is a rollout of its own."""
         raise AssertionError("an undo is not undone: plan a rollout instead")
 
     def keep_counting(self, rows: IntArray) -> None:
-        """Nobody is withdrawn from the way back."""
+        """Do nothing: an undo has no withdrawals."""
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Look each time: who has left is only seen by looking."""
+        """Return `again`: only an observation shows which devices have left."""
         return again
 
     def observe(self, at: int) -> Observation:
-        """Count who has left, by batch and stratum."""
+        """Count the devices that have left, by batch and stratum."""
         rows = np.flatnonzero(self._batch >= 0).astype(np.int32)
         left = np.isin(rows, self.members(rows))
-        fresh = rows[left & (self._left_at[rows] < 0)]
-        self._left_at[fresh] = at
+        newly_left = rows[left & (self._left_at[rows] < 0)]
+        self._left_at[newly_left] = at
         outcome = self._outcome(rows, left)
         counts = np.zeros(
             (int(self._batch.max()) + 1, len(self._plan.strata.names), OUTCOMES), dtype=np.int64
@@ -134,7 +136,7 @@ class UndoDirectory:
         return np.where(left, int(Outcome.ENROLLED), refused).astype(np.int32)
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give who has left as of the last observation."""
+        """Return which devices had left at the last observation."""
         outcome = np.full(len(self._plan), NOT_RELEASED, dtype=np.int8)
         rows = np.flatnonzero(self._batch >= 0).astype(np.int32)
         outcome[rows] = self._outcome(rows, self._left_at[rows] >= 0)

@@ -1,37 +1,20 @@
 """How many by now: curves, and the calendar on which their active time runs.
 
-curve       every way of pacing as one curve, read in whole numbers; active time on a ramp or before a date
+modes       the pacing modes: one module and one row each
+curve       reading a curve in whole numbers; active time on a ramp or before a date
 calendar    windows minus freezes, resolved to instants; look-ups in microseconds
 recurrence  the days of a recurrence rule (RFC 5545), at a bounded cost
 """
 
-from rollout.pacing.calendar import (
-    DEVICE_ZONE,
-    Freeze,
-    active_between,
-    instant_after,
-    is_open,
-    next_close,
-    next_open,
-    open_zones,
-    resolve,
-    union,
-)
 from rollout.pacing.curve import (
     MAX_SPEED_UP,
-    SERVICE_PER_HOUR,
     active_until,
     advance,
-    auto_duration_s,
-    batches,
     equal_groups,
     extended_by,
     largest_step,
     linear,
-    parts_of,
     quota,
-    ramp,
-    rate,
     released_by,
     spread,
     staircase,
@@ -39,32 +22,16 @@ from rollout.pacing.curve import (
 )
 
 __all__ = [
-    "DEVICE_ZONE",
     "MAX_SPEED_UP",
-    "SERVICE_PER_HOUR",
-    "Freeze",
-    "active_between",
     "active_until",
     "advance",
-    "auto_duration_s",
-    "batches",
     "equal_groups",
     "extended_by",
-    "instant_after",
-    "is_open",
     "largest_step",
     "linear",
-    "next_close",
-    "next_open",
-    "open_zones",
-    "parts_of",
     "quota",
-    "ramp",
-    "rate",
     "released_by",
-    "resolve",
     "spread",
     "staircase",
     "step_limit",
-    "union",
 ]

@@ -124,7 +124,7 @@ def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[s
         NoOpening(day, window, tuple(where) if window.zone == DEVICE_ZONE else ())
         for (day, window), where in found.items()
     ]
-    return sorted(missing, key=lambda one: one.day)
+    return sorted(missing, key=lambda opening: opening.day)
 
 
 def has_day_from(freeze: Freeze, day: dt.date, zone: str) -> bool:
@@ -148,7 +148,9 @@ def frozen_spans(freeze: Freeze, start: int, until: int, device_zone: str = "UTC
 
 def union(calendars: Sequence[Calendar]) -> Calendar:
     """Give the calendar that is open whenever one of `calendars` is."""
-    return Calendar(*_union([(one.opens, one.closes) for one in calendars]), calendars[0].wave_s)
+    return Calendar(
+        *_union([(calendar.opens, calendar.closes) for calendar in calendars]), calendars[0].wave_s
+    )
 
 
 def is_open(calendar: Calendar, at: int) -> bool:
@@ -262,7 +264,7 @@ def _first_shown(local: LongArray, pieces: tuple[tuple[int, int, int], ...]) -> 
 def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> Spans:
     zone = device_zone if freeze.zone == DEVICE_ZONE else freeze.zone
     if freeze.rrule:
-        firsts = np.array([_day(one) for one in occurrences(freeze, start, until, zone)], dtype=np.int64)
+        firsts = np.array([_day(first) for first in occurrences(freeze, start, until, zone)], dtype=np.int64)
         days = (firsts[:, None] + np.arange(freeze.days)).ravel()
     else:
         days = np.arange(_day(freeze.first), _day(freeze.last) + 1, dtype=np.int64)
@@ -275,7 +277,7 @@ def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> S
 def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> tuple[dt.date, ...]:
     """Give the days on which the rule of a freeze begins one that may touch [start, until).
 
-    zone : whose clock the rule goes by.
+    zone : the rule goes by its clock.
     """
     begin = _EPOCH + dt.timedelta(days=(start - _MARGIN_S) // DAY_S - freeze.days)
     end = _EPOCH + dt.timedelta(days=(until + _MARGIN_S) // DAY_S)

@@ -1,8 +1,8 @@
-"""How many by now: every way of pacing is one curve, and a curve is read with whole numbers only.
+"""How many by now: every pacing mode gives one curve, and a curve is read with whole numbers only.
 
 A curve maps *active* seconds to a fraction of the phase. Active time stands still outside windows, in
 freezes, while held, paused or down; `advance` also makes it run slower on an unearned ramp and faster when
-a date comes near. The builders below give one curve each; where they step, the first group goes at 0.
+a date comes near. The builders below are shared by the modes; where they step, the first group goes at 0.
 """
 
 from __future__ import annotations
@@ -13,21 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rollout.pacing.calendar import active_between
-from rollout.values import HOUR_S, WHOLE, Calendar, Curve, Phase
-
-SERVICE_PER_HOUR = 2_000
-"""Enrollments an hour that `auto` takes the service to bear, unless the policy says otherwise.
-
-Microsoft publishes neither the accepted rate nor the formula of its own random window; it says only that the
-window grows with the number of clients and that 100,000 take several days. This figure and UTILISATION give
-100 h there. Fit it with `rollout calibrate`.
-"""
-
-UTILISATION = 0.5
-"""Share of the service's capacity that `auto` uses; the rest is for retries and for everybody else."""
-
-SHORTEST_AUTO_S = 4 * HOUR_S
-"""`auto` never goes faster than this: a fault must have time to show."""
+from rollout.values import WHOLE, Calendar, Curve, Phase
 
 MAX_SPEED_UP = 4
 """A phase that is behind its date runs through its curve at most so many times faster."""
@@ -179,52 +165,6 @@ def spread(duration_s: int, gap_s: int = 0, size: int = 0) -> Curve:
     return staircase(times, [parts_of(at + 1, size) for at in range(size)])
 
 
-def rate(devices: int, every_s: int, size: int) -> Curve:
-    """Release `devices` every `every_s`, the first at 0, until all `size` are released."""
-    steps = max(1, -(-size // devices))
-    if steps <= MAX_STEPS:
-        counts = [min(size, devices * number) for number in range(1, steps + 1)]
-        return staircase(
-            [number * every_s for number in range(steps)], [parts_of(one, size) for one in counts]
-        )
-    last = size // devices  # the straight line through the corners, exact at each of them
-    corner = parts_of(last * devices, size)
-    times, levels = [0, (last - 1) * every_s], [parts_of(devices, size), corner]
-    if last * devices < size:
-        times.append(last * every_s)
-        levels.append(WHOLE)
-    return Curve(tuple(times), tuple(levels))
-
-
-def batches(counts: Sequence[int], every_s: int) -> Curve:
-    """Release batches of given sizes, `every_s` apart, the first at 0; together they are the phase."""
-    size = sum(counts)
-    total, levels = 0, []
-    for count in counts:
-        total += count
-        levels.append(parts_of(total, size))
-    return staircase([number * every_s for number in range(len(levels))], levels)
-
-
-def ramp(base: int, every_s: int, factor: float, rung: int, cap: int, size: int) -> Curve:
-    """Release `base` devices an `every_s`, `factor` times as fast after each `rung` devices, at most `cap`.
-
-    This is how the ramp goes if every device succeeds at once; `advance` holds it back to what is earned.
-    Raise a `ValueError` if it has more than MAX_STEPS different rates.
-    """
-    times, counts, speed = [0], [0], float(base)
-    while counts[-1] < size:
-        if len(counts) > MAX_STEPS:
-            raise ValueError(f"at most {MAX_STEPS} rates on a ramp")
-        speed = min(speed, float(cap)) if cap else speed
-        last = cap and speed >= cap
-        count = size if last else min(size, counts[-1] + rung)
-        times.append(times[-1] + max(1, round((count - counts[-1]) * every_s / speed)))
-        counts.append(count)
-        speed *= factor
-    return Curve(tuple(times), tuple(parts_of(count, size) for count in counts)) if size else linear(0)
-
-
 def extended_by(curve: Curve, size: int, more: int, duration_s: int) -> Curve:
     """Let `more` devices follow over `duration_s` behind a curve of `size`, whose instants do not change."""
     total = size + more
@@ -237,14 +177,3 @@ def extended_by(curve: Curve, size: int, more: int, duration_s: int) -> Curve:
 def parts_of(count: int, size: int) -> int:
     """Give count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
     return WHOLE if size <= 0 else min(WHOLE, -(-count * WHOLE // size))
-
-
-def auto_duration_s(size: int, service_per_hour: float = SERVICE_PER_HOUR) -> int:
-    """Give the seconds over which `size` devices go when nobody says how fast, a whole number of hours.
-
-    size / (service_per_hour * UTILISATION), at least SHORTEST_AUTO_S; 100,000 devices take 100 h.
-    """
-    if size <= 0:
-        return 0
-    hours = -(-size // max(1, int(service_per_hour * UTILISATION)))
-    return max(SHORTEST_AUTO_S, hours * HOUR_S)

@@ -71,7 +71,7 @@ def rule_days(
 ) -> tuple[dt.date, ...]:
     """Give the days from `begin` to `end`, both included, on which a rule that starts on `first` occurs.
 
-    zone : whose clock the rule goes by. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    zone : the rule goes by its clock. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
     from_min : the minute of the day at which the rule occurs; what an UNTIL with a time of day is compared with.
     """
     parts = parse_rule(text)
@@ -119,7 +119,7 @@ def _parts(text: str) -> dict[str, str]:
         raise ValueError(
             "the rule alone, such as FREQ=MONTHLY;BYDAY=2TU; EXDATE, RDATE and EXRULE are not read"
         )
-    pieces = [one.partition("=") for one in whole.removeprefix("RRULE:").rstrip(";").split(";")]
+    pieces = [part.partition("=") for part in whole.removeprefix("RRULE:").rstrip(";").split(";")]
     names = [name for name, _, _ in pieces]
     strange = [name for name in names if name not in (*_KNOWN, *_OF_HOURS)]
     if strange:
@@ -136,16 +136,16 @@ def _check_number(name: str, text: str, low: int, high: int) -> None:
 
 def _check_numbers(name: str, text: str) -> None:
     high, is_from_end = _NUMBERS[name]
-    for one in text.split(","):
-        _check_number(name, one.removeprefix("-") if is_from_end else one, 1, high)
+    for word in text.split(","):
+        _check_number(name, word.removeprefix("-") if is_from_end else word, 1, high)
 
 
 def _check_weekdays(parts: Mapping[str, str]) -> None:
-    found = [_BY_DAY.fullmatch(one) for one in parts["BYDAY"].split(",")]
+    found = [_BY_DAY.fullmatch(day) for day in parts["BYDAY"].split(",")]
     high = 53 if parts["FREQ"] == "YEARLY" else 5
-    if not all(one and (not one[1] or 1 <= abs(int(one[1])) <= high) for one in found):
+    if not all(match and (not match[1] or 1 <= abs(int(match[1])) <= high) for match in found):
         raise ValueError("BYDAY in the rule to be weekdays such as MO,FR, or 2TU for the second Tuesday")
-    is_counted = any(one and one[1] for one in found)
+    is_counted = any(match and match[1] for match in found)
     if is_counted and (parts["FREQ"] not in ("YEARLY", "MONTHLY") or "BYWEEKNO" in parts):
         raise ValueError("a weekday with a number, such as 2TU, with FREQ=MONTHLY or FREQ=YEARLY")
 
@@ -179,7 +179,7 @@ def _days(rule: str, first: dt.date, begin: dt.date, end: dt.date) -> tuple[dt.d
         dt.datetime.combine(_later(end, years), dt.time()),
         inc=True,
     )
-    return tuple(_later(one.date(), -years) for one in found)
+    return tuple(_later(day.date(), -years) for day in found)
 
 
 def _shift(end: dt.date) -> int:

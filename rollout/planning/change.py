@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rollout.pacing import auto_duration_s, extended_by, spread
+from rollout.pacing import extended_by, linear
 from rollout.pacing.calendar import resolve
+from rollout.pacing.modes.auto import auto_duration_s
 from rollout.planning.drift import Drift, compare, extended
 from rollout.planning.exclusions import exclusions
 from rollout.planning.human_steps import undo_steps, undo_warnings
 from rollout.planning.order import draw_numbers, id_ranks
-from rollout.planning.phasing import Members
+from rollout.planning.phase_draft import Members
 from rollout.planning.planner import TAIL, finish_plan, ordered, source_of, strata_columns
 from rollout.planning.timetable import HORIZON_S, make_timetable
 from rollout.policy import PhasePolicy, Policy
@@ -47,7 +48,7 @@ class Changed:
 
 
 def order_digest(plan: Plan) -> str:
-    """Give the SHA-256 of who goes in which order in all phases but the tail."""
+    """Give the SHA-256 of the release order of all phases but the tail."""
     seal = hashlib.sha256()
     for phase in plan.phases:
         if phase.name != TAIL:
@@ -105,16 +106,16 @@ def continue_plan(
     mature_after_s: int | None,
     created: int,
 ) -> Plan:
-    """Plan the rest of a rollout anew, over today's inventory and under today's policy.
+    """Plan the rest of a rollout over today's inventory and under today's policy.
 
-    released : rows of `plan`. Who was released stays so and is not released again. Who waits keeps his phase
-    and is drawn anew; the curves begin anew with those who are left. Newcomers, and those whose phase the
-    policy no longer has, go to the tail. Raises what `make_plan` raises.
+    released : rows of `plan`. Released devices stay released and are not released again. Waiting devices keep their
+    phase and are ordered again; the curves restart with the devices that are left. Newcomers, and devices whose phase
+    the policy no longer has, go to the tail. Raises what `make_plan` raises.
     """
     fleet = inventory.fleet
     excluded, reasons, warnings = exclusions(fleet, findings, policy)
     before = set(plan.ids[released].tolist())
-    gone = np.array([one in before for one in fleet.ids.tolist()], dtype=np.bool_)
+    gone = np.array([device_id in before for device_id in fleet.ids.tolist()], dtype=np.bool_)
     if gone.any():
         reasons = (*reasons, RELEASED_BEFORE)
         excluded[gone] = len(reasons)
@@ -147,7 +148,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
     order = ours[::-1].astype(np.int32)
     excluded = np.ones(len(plan), dtype=np.int32)
     excluded[order] = 0
-    curve = spread(auto_duration_s(len(order)))
+    curve = linear(auto_duration_s(len(order)))
     gate = GatePolicy(evidence=None, per_stratum=False)
     limited = bool(plan.windows or plan.freezes)
     undo = Phase("undo", f"added by {plan.name}", order, curve, HOUR_S, 0, gate)
@@ -156,7 +157,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
         name=f"undo {plan.name}",
         action=UNDO + plan.action,
         start=start,
-        phases=(undo, Phase(TAIL, "late arrivers", order[:0], spread(0), HOUR_S, 0, gate)),
+        phases=(undo, Phase(TAIL, "late arrivers", order[:0], linear(0), HOUR_S, 0, gate)),
         budgets=Budgets(),
         budget_codes=np.zeros(len(plan), dtype=np.int32),
         excluded=excluded,
@@ -196,9 +197,8 @@ def _excluded(
 
 
 def _longer(tail: Phase, order: IntArray, policy: Policy) -> Phase:
-    """The tail with newcomers behind those who are there."""
-    rate = {} if policy.service_per_hour is None else {"service_per_hour": policy.service_per_hour}
-    duration_s = auto_duration_s(len(order), **rate)
+    """The tail with newcomers behind its present devices."""
+    duration_s = auto_duration_s(len(order), policy.service_per_hour)
     curve = extended_by(tail.curve, len(tail), len(order), duration_s)
     return replace(tail, order=np.concatenate([tail.order, order]).astype(np.int32), curve=curve)
 
@@ -222,12 +222,13 @@ def _kept(plan: Plan, policy: Policy, fleet: Fleet, rows: IntArray) -> list[Memb
         wishes.append(PhasePolicy(name=TAIL))
     index = {wish.name: number for number, wish in enumerate(wishes)}
     phase_of = {
-        one: index.get(phase.name, len(wishes) - 1)
+        device_id: index.get(phase.name, len(wishes) - 1)
         for phase in plan.phases
-        for one in texts_at(plan.ids, phase.order).tolist()
+        for device_id in texts_at(plan.ids, phase.order).tolist()
     }
     theirs = np.array(
-        [phase_of.get(one, len(wishes) - 1) for one in texts_at(fleet.ids, rows).tolist()], dtype=np.int32
+        [phase_of.get(device_id, len(wishes) - 1) for device_id in texts_at(fleet.ids, rows).tolist()],
+        dtype=np.int32,
     )
     numbers, columns = draw_numbers(fleet.ids, policy.salt or policy.name), strata_columns(policy, fleet)
     ranks = id_ranks(fleet.ids)

@@ -78,7 +78,7 @@ def _check_superset(policy: Policy) -> None:
 def _check_counterparts(policy: Policy, created: int) -> None:
     missing = missing_counterparts(policy.workload, policy.counterparts)
     if missing:
-        titles = ", ".join(f"{WORKLOADS[one].title} ({WORKLOADS[one].counterpart})" for one in missing)
+        titles = ", ".join(f"{WORKLOADS[name].title} ({WORKLOADS[name].counterpart})" for name in missing)
         raise RefusedError(
             f"workload {WORKLOADS[policy.workload].title}: expected a counterpart in Intune, confirmed by a person, "
             f"for all that moves; found none for {titles}",
@@ -88,6 +88,6 @@ def _check_counterparts(policy: Policy, created: int) -> None:
     for name, seen in policy.counterparts.items():
         if seen.on > today:
             raise RefusedError(
-                f"counterparts.{name}: expected a day on which somebody looked, found {seen.on}, which is to come",
+                f"counterparts.{name}: 'on' must not be in the future, found {seen.on}",
                 "Look first, then write the day.",
             )

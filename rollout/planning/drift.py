@@ -55,11 +55,13 @@ def compare(plan: Plan, known: Fleet, newer: Fleet) -> Drift:
     """
     if len(known) != len(plan):
         raise ValueError(f"expected the fleet of the plan ({len(plan)} devices), found {len(known)}")
-    old = {one: row for row, one in enumerate(plan.ids.tolist())}
+    old = {device_id: row for row, device_id in enumerate(plan.ids.tolist())}
     new_ids = newer.ids.tolist()
-    newcomers = np.array([row for row, one in enumerate(new_ids) if one not in old], dtype=np.int32)
+    newcomers = np.array(
+        [row for row, device_id in enumerate(new_ids) if device_id not in old], dtype=np.int32
+    )
     still = set(new_ids)
-    removed = np.array([row for one, row in old.items() if one not in still], dtype=np.int32)
+    removed = np.array([row for device_id, row in old.items() if device_id not in still], dtype=np.int32)
     before, after = _by_serial(known.serials), _by_serial(newer.serials)
     fresh = set(newcomers.tolist())
     pairs = ((before[serial], row) for serial, row in after.items() if row in fresh and serial in before)
@@ -110,6 +112,6 @@ def _factors(known: Factor, other: Factor | None, rows: IntArray) -> Factor:
 
 def _by_serial(serials: TextArray) -> dict[str, int]:
     """Rows by serial number, case-folded; those that several devices hold ("To be filled by O.E.M.") are left out."""
-    folded = [one.strip().casefold() for one in serials.tolist()]
+    folded = [serial.strip().casefold() for serial in serials.tolist()]
     counts = Counter(folded)
-    return {one: row for row, one in enumerate(folded) if one and counts[one] == 1}
+    return {serial: row for row, serial in enumerate(folded) if serial and counts[serial] == 1}

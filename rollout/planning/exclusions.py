@@ -1,4 +1,4 @@
-"""Who leaves the plan, and why: the first reason counts."""
+"""Which devices leave the plan, and why: the first reason counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_POLICY = "excluded by the policy"
 def exclusions(
     fleet: Fleet, findings: Sequence[Finding], policy: Policy
 ) -> tuple[IntArray, tuple[str, ...], list[str]]:
-    """Say who leaves the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
+    """Say which devices leave the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
 
     In this order: the policy's list; what has nothing to do (co-managed already, or for a workload not enrolled
     yet or moved already); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
@@ -44,10 +44,10 @@ def exclusions(
     for finding in findings:
         if finding.severity is Severity.BLOCK and finding.row >= 0 and excluded[finding.row] == 0:
             excluded[finding.row] = reasons.setdefault(finding.rule, len(reasons) + 1)
-    tenant = [one for one in findings if one.severity is Severity.BLOCK and one.row < 0]
+    tenant = [finding for finding in findings if finding.severity is Severity.BLOCK and finding.row < 0]
     if tenant:
         raise RefusedError(f"preflight {tenant[0].rule}: {tenant[0].sentence}", tenant[0].next_action)
-    unknown = [one for one in policy.exclude if one.casefold() not in named]
+    unknown = [name for name in policy.exclude if name.casefold() not in named]
     text = (
         f"{len(unknown)} devices to exclude are not in the inventory, such as '{unknown[0]}'"
         if unknown
@@ -71,10 +71,10 @@ def _named(fleet: Fleet, wanted: Sequence[str]) -> dict[str, int]:
     """Find devices by id or name, case-folded."""
     if not wanted:
         return {}
-    keys = {one.casefold() for one in wanted}
+    keys = {name.casefold() for name in wanted}
     found: dict[str, int] = {}
     for column in (fleet.names, fleet.ids):
         found.update(
-            (one.casefold(), row) for row, one in enumerate(column.tolist()) if one.casefold() in keys
+            (name.casefold(), row) for row, name in enumerate(column.tolist()) if name.casefold() in keys
         )
     return found

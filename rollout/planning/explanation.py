@@ -41,9 +41,9 @@ def explain(plan: Plan, device: str, fleet: Fleet | None = None) -> str:
 
 def _row_of(plan: Plan, device: str, fleet: Fleet | None) -> int:
     wanted = device.strip().casefold()
-    rows = [row for row, one in enumerate(plan.ids.tolist()) if one.casefold() == wanted]
+    rows = [row for row, device_id in enumerate(plan.ids.tolist()) if device_id.casefold() == wanted]
     if not rows and fleet is not None:
-        rows = [row for row, one in enumerate(fleet.names.tolist()) if one.casefold() == wanted]
+        rows = [row for row, name in enumerate(fleet.names.tolist()) if name.casefold() == wanted]
     if not rows:
         raise UsageError(
             f"expected a device of this plan, found '{device}'", "Give its Entra device id or its name."

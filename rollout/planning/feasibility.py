@@ -57,7 +57,7 @@ def feasibility(plan: Plan) -> Feasibility:
         peaks=peaks,
         latency_s=plan.mature_after_s,
         little=little,
-        lines=(*(_phase_line(plan, one) for one in phases), *_flight_lines(plan, peaks, little)),
+        lines=(*(_phase_line(plan, phase) for phase in phases), *_flight_lines(plan, peaks, little)),
     )
 
 
@@ -67,11 +67,11 @@ def _peaks(plan: Plan, releases: Sequence[Release]) -> Peaks:
 
 
 def _forecast(plan: Plan, index: int, releases: Sequence[Release]) -> PhaseForecast:
-    mine = [one for one in releases if one.phase == index]
+    mine = [release for release in releases if release.phase == index]
     return PhaseForecast(
         name=plan.phases[index].name,
         devices=len(plan.phases[index]),
-        released=sum(len(one.rows) for one in mine),
+        released=sum(len(release.rows) for release in mine),
         batches=len(mine),
         first=mine[0].at if mine else -1,
         last=mine[-1].at if mine else -1,
@@ -80,7 +80,7 @@ def _forecast(plan: Plan, index: int, releases: Sequence[Release]) -> PhaseForec
 
 
 def _is_complete(plan: Plan, phases: Sequence[PhaseForecast]) -> bool:
-    """Whether everybody is released who is promised to be: nobody is after a phase without end."""
+    """Whether all devices are released that are promised to be: none is after a phase without end."""
     for phase, forecast in zip(plan.phases, phases, strict=True):
         if phase.end is PhaseEnd.NEVER and len(phase):
             return True
@@ -107,13 +107,13 @@ def _flight_lines(plan: Plan, peaks: Peaks, little: int) -> list[str]:
     budgets, latency = plan.budgets, format_duration(plan.mature_after_s)
     limit = f", budget {budgets.in_flight}" if budgets.in_flight else ", no budget"
     lines = [
-        f"Little's law: {peaks.per_hour} an hour * {latency} = {little} in flight if the peak lasted; "
+        f"Little's law: {peaks.per_hour} per hour * {latency} = {little} in flight if the peak lasted; "
         f"by this schedule {peaks.in_flight}{limit}"
     ]
     if budgets.per_level:
         lines.append(f"in flight per {budgets.column}: {peaks.per_level}, budget {budgets.per_level}")
     if budgets.per_step:
-        lines.append(f"devices in a step: {peaks.per_step}, budget {budgets.per_step}")
+        lines.append(f"devices per step: {peaks.per_step}, budget {budgets.per_step}")
     return lines
 
 

@@ -35,11 +35,11 @@ def peaks_of(releases: Sequence[Release], latency_s: int, codes: IntArray, *, by
     """
     if not releases:
         return Peaks(0, 0, 0, 0)
-    at = np.array([one.at for one in releases], dtype=np.int64)
-    counts = np.array([len(one.rows) for one in releases], dtype=np.int64)
+    at = np.array([release.at for release in releases], dtype=np.int64)
+    counts = np.array([len(release.rows) for release in releases], dtype=np.int64)
     level = 0
     if by_level:
-        rows = np.concatenate([one.rows for one in releases])
+        rows = np.concatenate([release.rows for release in releases])
         level = _peak_of_levels(np.repeat(at, counts), codes[rows].astype(np.int64), latency_s)
     return Peaks(int(counts.max()), _peak(at, counts, latency_s), level, _peak(at, counts, HOUR_S))
 

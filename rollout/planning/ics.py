@@ -34,21 +34,21 @@ def calendar_text(plan: Plan, *, stamp: int) -> str:
         lines += _event(plan, number, (opens, closes), batches, stamp)
     last = max((at for at, _, _ in nominal_batches(plan)), default=plan.start)
     missing = skipped(plan.windows, plan.start, last, plan.zone_names)
-    for number, one in enumerate(missing, 1):
-        lines += _day_without_window(plan, number, one, stamp)
+    for number, opening in enumerate(missing, 1):
+        lines += _day_without_window(plan, number, opening, stamp)
     return "".join(folded(line) for line in (*lines, "END:VCALENDAR"))
 
 
-def _day_without_window(plan: Plan, number: int, one: NoOpening, stamp: int) -> list[str]:
+def _day_without_window(plan: Plan, number: int, opening: NoOpening, stamp: int) -> list[str]:
     """An all-day event that says that nothing is released."""
     return [
         "BEGIN:VEVENT",
         f"UID:{plan.digest[:32]}-none-{number}@rollout.invalid",
         f"DTSTAMP:{_utc(stamp)}",
-        f"DTSTART;VALUE=DATE:{one.day:%Y%m%d}",
-        f"DTEND;VALUE=DATE:{one.day + dt.timedelta(days=1):%Y%m%d}",
+        f"DTSTART;VALUE=DATE:{opening.day:%Y%m%d}",
+        f"DTEND;VALUE=DATE:{opening.day + dt.timedelta(days=1):%Y%m%d}",
         f"SUMMARY:{escaped(f'{plan.name}: no change window')}",
-        f"DESCRIPTION:{escaped(str(one))}",
+        f"DESCRIPTION:{escaped(str(opening))}",
         "TRANSP:TRANSPARENT",
         "END:VEVENT",
     ]

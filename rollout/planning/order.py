@@ -1,7 +1,7 @@
-"""Who goes first: a salted, repeatable order in which every prefix mirrors the fleet.
+"""Which devices go first: a salted, repeatable order in which every prefix mirrors the fleet.
 
 Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody chose.
-The first ranks it within its stratum; the others are jitter, one a level. A stratum's device of rank r of m
+The first ranks it within its stratum; the others are jitter, one per level. A stratum's device of rank r of m
 stands at (r + jitter) / m, so a stratum is spread evenly, and a stratum of one stands anywhere with equal
 chance (by rank alone it would always stand at the front). With several columns this is done inside out: first
 within (site, model), then within site, so that sites are mirrored best, then the models of a site.
@@ -56,13 +56,15 @@ def draw_numbers(ids: TextArray, salt: str) -> Numbers:
     """Give the eight numbers of each device, shape ``(n, 8)``; see the module's recipe."""
     front = f"{salt}\n".encode()
     digest = hashlib.blake2b
-    data = b"".join([digest(front + one.encode()).digest() for one in ids.tolist()])
+    data = b"".join([digest(front + device_id.encode()).digest() for device_id in ids.tolist()])
     return np.frombuffer(data, dtype=">u8").reshape(-1, 8).astype(np.uint64)
 
 
 def id_ranks(ids: TextArray) -> IntArray:
     """Give the rank of each id in the order of the alphabet, which breaks ties, shape ``(n,)``."""
-    rows = np.argsort(np.array([one.encode() for one in ids.tolist()], dtype=np.bytes_), kind="stable")
+    rows = np.argsort(
+        np.array([device_id.encode() for device_id in ids.tolist()], dtype=np.bytes_), kind="stable"
+    )
     return _inverse(rows)
 
 

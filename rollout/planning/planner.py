@@ -1,4 +1,4 @@
-"""From inventory, findings and policy to a plan: who, in which order, how fast.
+"""From inventory, findings and policy to a plan: which devices, in which order, how fast.
 
 Deterministic in its arguments: the same inventory, policy and instant give the same digest.
 """
@@ -15,12 +15,12 @@ from rollout.planning.exclusions import exclusions
 from rollout.planning.feasibility import Feasibility, feasibility
 from rollout.planning.human_steps import human_steps
 from rollout.planning.order import Numbers, draw_numbers, id_ranks, interleave
-from rollout.planning.phasing import Members, Phasing
+from rollout.planning.phase_draft import Members, PlanFrame
+from rollout.planning.phasing import build_phases
 from rollout.planning.schedule import nominal_batches
 from rollout.planning.selection import factor_of, matching
 from rollout.planning.timetable import calendar_warnings, make_timetable
 from rollout.policy import PhasePolicy, Policy
-from rollout.policy.modes import Auto
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -106,8 +106,8 @@ def finish_plan(
     latency_s = policy.mature_after or mature_after_s or MATURE_AFTER_S
     timetable = make_timetable(policy, fleet, excluded == 0, start)
     budgets, budget_codes = _budgets(policy, fleet)
-    phasing = Phasing(policy, timetable, start, latency_s, budgets, budget_codes)
-    phases = phasing.build(members)
+    frame = PlanFrame(policy, timetable, latency_s, budgets, budget_codes)
+    phases, last_release = build_phases(frame, members, start)
     return Plan(
         name=policy.name,
         action="enroll" if policy.action == "enroll" else f"workload:{policy.workload}",
@@ -134,7 +134,7 @@ def finish_plan(
             *console_warnings(policy),
             *warnings,
             *timetable.warnings,
-            *calendar_warnings(timetable, policy, start, phasing.last_release + HOUR_S, created),
+            *calendar_warnings(timetable, policy, start, last_release + HOUR_S, created),
             *_warnings(phases, start, created),
             *_longer_soaks(members, latency_s),
         ),
@@ -167,10 +167,10 @@ class _Draft:
     short: list[str] = field(default_factory=list)
 
     def members(self) -> tuple[list[Members], BoolArray]:
-        """Give the phases with their devices in order, the tail last, and who is in none, shape ``(n,)``."""
+        """Give the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
         wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
         if wishes[-1].name != TAIL:
-            wishes.append(PhasePolicy(name=TAIL, devices=0, pacing=Auto()))
+            wishes.append(PhasePolicy(name=TAIL, devices=0))
         numbers = draw_numbers(self.fleet.ids, self.policy.salt or self.policy.name)
         columns = strata_columns(self.policy, self.fleet)
         ranks = id_ranks(self.fleet.ids)
@@ -208,7 +208,7 @@ def source_of(wish: PhasePolicy) -> str:
         return wish.source
     if wish.name == TAIL:
         return "newcomers and late arrivers"
-    parts = [f"{key} = {' or '.join(str(one) for one in wanted)}" for key, wanted in wish.where.items()]
+    parts = [f"{key} = {' or '.join(str(value) for value in wanted)}" for key, wanted in wish.where.items()]
     return ", ".join(parts) or "all eligible devices"
 
 
@@ -236,12 +236,12 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
 def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
     """Say where a soak is longer than was asked for: only mature batches prove anything."""
     return [
-        f"phase '{one.wish.name}' soaks for {format_duration(latency_s)} instead of "
-        f"{format_duration(one.wish.soak)}: its last batches are mature only then"
-        for index, one in enumerate(members)
-        if len(one.order)
-        and one.wish.ends is PhaseEnd.GATE
-        and one.wish.soak < latency_s
+        f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
+        f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
+        for index, devices in enumerate(members)
+        if len(devices.order)
+        and devices.wish.ends is PhaseEnd.GATE
+        and devices.wish.soak < latency_s
         and any(len(later.order) for later in members[index + 1 :])
     ]
 

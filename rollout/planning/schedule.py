@@ -143,9 +143,9 @@ def nominal_releases(plan: Plan) -> list[Release]:
 
 def nominal_batches(plan: Plan) -> list[tuple[int, int, int]]:
     """Give (Unix seconds, phase index, devices) of each batch, in order of time."""
-    return [(one.at, one.phase, len(one.rows)) for one in nominal_releases(plan)]
+    return [(release.at, release.phase, len(release.rows)) for release in nominal_releases(plan)]
 
 
 def next_begin(last_release: int, soak_s: int, look_s: int) -> int:
-    """Give the look at which the soak after the last release of a phase is over."""
+    """Give the observation at which the soak after the last release of a phase is over."""
     return last_release + -(-soak_s // look_s) * look_s

@@ -42,11 +42,11 @@ def matching(fleet: Fleet, where: Mapping[str, tuple[str | bool, ...]], key: str
 
 def _column_matches(fleet: Fleet, column: str, wanted: tuple[str | bool, ...], key: str) -> BoolArray:
     if column in fleet.flags:
-        values = [int(one) for one in wanted if isinstance(one, bool)]
+        values = [int(value) for value in wanted if isinstance(value, bool)]
         if len(values) < len(wanted):
             raise UsageError(f"key 'rollout.{key}': expected true or false, found {wanted[0]!r}")
         return np.isin(fleet.flags[column], np.array(values, dtype=np.int8))
-    patterns = [one for one in wanted if isinstance(one, str)]
+    patterns = [value for value in wanted if isinstance(value, str)]
     if len(patterns) < len(wanted):
         raise UsageError(f"key 'rollout.{key}': expected a text or a list of texts, found {wanted[0]!r}")
     if column in fleet.factors:
@@ -66,10 +66,10 @@ def _text(fleet: Fleet, column: str) -> TextArray:
 
 
 def _text_matches(values: TextArray, patterns: list[str]) -> BoolArray:
-    exact = {one.casefold() for one in patterns if not set(one) & set("*?")}
-    wild = [one for one in patterns if set(one) & set("*?")]
-    folded = (one.casefold() for one in values.tolist())
-    hits = (one in exact or (bool(wild) and _is_like(one, wild)) for one in folded)
+    exact = {pattern.casefold() for pattern in patterns if not set(pattern) & set("*?")}
+    wild = [pattern for pattern in patterns if set(pattern) & set("*?")]
+    folded = (value.casefold() for value in values.tolist())
+    hits = (value in exact or (bool(wild) and _is_like(value, wild)) for value in folded)
     return np.fromiter(hits, dtype=np.bool_, count=len(values))
 
 

@@ -1,4 +1,4 @@
-"""The calendar of a plan, and one a zone where windows go by each device's own clock."""
+"""The calendar of a plan, and one per zone where windows go by each device's own clock."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
     Raise a `RefusedError` if no release is ever allowed, with the first instant at which one would be.
     """
     windows = tuple(window.window(policy.zone) for window in policy.windows)
-    freezes = tuple(one for freeze in policy.freezes for one in freeze.freezes(policy.zone))
+    freezes = tuple(freeze for entry in policy.freezes for freeze in entry.freezes(policy.zone))
     until = start + HORIZON_S
-    if DEVICE_ZONE not in [one.zone for one in windows] + [one.zone for one in freezes]:
+    if DEVICE_ZONE not in {window.zone for window in windows} | {freeze.zone for freeze in freezes}:
         calendar = resolve(windows, freezes, start, until)
         _must_open(calendar, policy, windows, freezes, start, "")
         return Timetable(windows, freezes, calendar, (), (), np.zeros(0, dtype=np.int32))
@@ -78,7 +78,7 @@ def calendar_warnings(
     """
     missing = skipped(table.windows, start, end, table.zone_names)
     return (
-        *(str(one) for one in missing),
+        *(str(opening) for opening in missing),
         *_idle_freezes(table, policy.zone, (start, end), created),
         *_open_time(table, policy, (start, end)),
         *_short_windows(table, policy, (start, end)),
@@ -90,7 +90,7 @@ def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: i
     out = []
     for freeze in table.freezes:
         zones = table.zone_names if freeze.zone == DEVICE_ZONE else (freeze.zone,)
-        if any(len(frozen_spans(freeze, *plan, one).opens) for one in zones):
+        if any(len(frozen_spans(freeze, *plan, zone).opens) for zone in zones):
             continue
         today = dt.datetime.fromtimestamp(created, ZoneInfo(zones[0])).date()
         if has_day_from(freeze, today, zones[0]):
@@ -110,7 +110,7 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
     wave_s = table.calendar.wave_s
     out = []
     for phase in policy.phases:
-        every_s = getattr(phase.pacing, "every", None) or 0
+        every_s = phase.pacing.every_s
         text = f"phase '{phase.name}': every = \"{format_duration(every_s)}\" counts open time"
         if wave_s and every_s > wave_s:
             out.append(
@@ -119,12 +119,12 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
         elif not wave_s and every_s > longest:
             out.append(
                 f"{text}, and no window is open for longer than {format_duration(longest)}: a batch needs several "
-                'windows. For one batch a day at a fixed time, write at = "02:00" in the windows and leave out '
+                'windows. For one batch per day at a fixed time, write at = "02:00" in the windows and leave out '
                 "'from', 'to' and 'every'"
             )
     if wave_s and (
         (policy.step != wave_s and "step" in policy.model_fields_set)
-        or any(one.step for one in policy.phases)
+        or any(phase.step for phase in policy.phases)
     ):
         out.append("'step' has no effect: with waves ('at' in the windows) each wave is one step")
     return out
@@ -198,9 +198,11 @@ def _must_open(
     first = next_open(free, start)
     if first is None:
         raise RefusedError(message, "These windows never open; write other days or times.")
-    alone = [(one, resolve(windows, [one], start, start + HORIZON_S, zone or "UTC")) for one in freezes]
-    guilty = [one for one, calendar in alone if not len(calendar.opens)]
-    names = "; ".join(str(one) for one in guilty or freezes)
+    alone = [
+        (freeze, resolve(windows, [freeze], start, start + HORIZON_S, zone or "UTC")) for freeze in freezes
+    ]
+    guilty = [freeze for freeze, calendar in alone if not len(calendar.opens)]
+    names = "; ".join(str(freeze) for freeze in guilty or freezes)
     raise RefusedError(
         message, f"Without the freeze ({names}) the first opens at {local_iso(first, policy.zone)}."
     )

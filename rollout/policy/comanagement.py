@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from rollout.policy.bounds import Day
-from rollout.policy.modes import Part
+from rollout.fields import Day, Part
 from rollout.values.clouds import CLOUDS
 from rollout.workloads import WORKLOADS
 
@@ -51,7 +50,7 @@ class Counterpart(Part):
 
 
 class PreflightPolicy(Part):
-    """How preflight looks at the inventory of a plan.
+    """How preflight checks the inventory of a plan.
 
     stale_days : days without sign-in after which a device is stale. off : rules switched off, each with a reason.
     """

@@ -16,7 +16,8 @@ def usage_error(
 ) -> UsageError:
     """Turn pydantic's first complaint about a section into an error for people."""
     complaints = error.errors()
-    first = min(complaints, key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains most
+    # A misspelt key explains most.
+    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     path, owner = _walk(model, first["loc"])
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
     key = f"{source}, key '{'.'.join([section, *map(cut, path)]).replace('.[', '[')}'"
@@ -72,14 +73,17 @@ def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str]
         if isinstance(item, int):
             path.append(f"[{item + 1}]")
             continue
-        tagged = [one for one in models if _tag(one) == item]
+        tagged = [candidate for candidate in models if _tag(candidate) == item]
         if tagged and len(models) > 1:  # the chosen mode of a pacing: no key of its own
             models, here = tagged, tagged[0]
             continue
         if _is_branch(item):
             continue
         path.append(item)
-        here = next((one for one in models if _field(one, item)), models[0] if len(models) == 1 else here)
+        here = next(
+            (candidate for candidate in models if _field(candidate, item)),
+            models[0] if len(models) == 1 else here,
+        )
         field = _field(here, item) if here else None
         models = models_within(field) if field is not None else [here] if here else []
     return path, here
@@ -107,7 +111,7 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
     if model is None:
         return []
     own = vars(model).get("__annotations__", {})
-    fields = sorted(model.model_fields.items(), key=lambda one: one[0] not in own)
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in own)
     return [field.alias or name for name, field in fields]
 
 
@@ -115,4 +119,4 @@ def models_within(annotation: Any) -> list[type[BaseModel]]:
     """All models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for one in typing.get_args(annotation) for model in models_within(one)]
+    return [model for inner in typing.get_args(annotation) for model in models_within(inner)]

@@ -13,12 +13,26 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
 
+from rollout.fields import (
+    MAX_LIST,
+    Count,
+    Day,
+    Moment,
+    Part,
+    Percent,
+    PerHour,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    ShareOfOne,
+)
+from rollout.gates.rules.evidence import EvidencePolicy
+from rollout.gates.rules.threshold import ThresholdPolicy
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze
+from rollout.pacing.modes import Auto, Pacing
 from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
-from rollout.policy.bounds import MAX_LIST, Chance, Count, Day, Moment, PerHour, Positive, Prior, Probability
 from rollout.policy.comanagement import CoManagement
 from rollout.policy.mistakes import usage_error
-from rollout.policy.modes import Auto, Pacing, Part, Percent, PositiveSeconds, Seconds, ShareOfOne
 from rollout.values import (
     DAY_S,
     HOUR_S,
@@ -32,7 +46,6 @@ from rollout.values import (
 )
 from rollout.workloads import WORKLOADS
 
-_EVIDENCE = EvidenceGate()
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -74,7 +87,7 @@ def _days(value: object) -> object:
         raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
     out: set[int] = set()
     for word in words:
-        ends = [_weekday(one) for one in str(word).split("-")]
+        ends = [_weekday(name) for name in str(word).split("-")]
         if len(ends) > 2:
             raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
         first, last = ends[0], ends[-1]
@@ -93,7 +106,7 @@ def _hours(value: object) -> object:
     """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" goes over midnight."""
     ends = value.split("-") if isinstance(value, str) else ()
     try:
-        minutes = [_minutes(one.strip()) for one in ends]
+        minutes = [_minutes(end.strip()) for end in ends]
     except ValueError:
         minutes = []
     if len(minutes) != 2 or minutes[0] == minutes[1] or minutes[0] == 1440:
@@ -151,7 +164,7 @@ class FreezePolicy(Part):
 
     on: Annotated[
         tuple[Day, ...],
-        BeforeValidator(lambda one: [one] if isinstance(one, dt.date) else one),
+        BeforeValidator(lambda value: [value] if isinstance(value, dt.date) else value),
         Field(max_length=MAX_LIST),
     ] = ()
     from_: Day | None = Field(default=None, alias="from")
@@ -198,7 +211,7 @@ class FreezePolicy(Part):
             first = self.from_ or EARLIEST
             rule = self.rrule.strip().upper().removeprefix("RRULE:")
             return (Freeze(first, first, zone, self.reason, rule, self.days, *self._minutes()),)
-        spans = [(one, one) for one in self.on] if self.on else [(self.from_, self.to)]
+        spans = [(day, day) for day in self.on] if self.on else [(self.from_, self.to)]
         return tuple(
             Freeze(first, last, zone, self.reason, from_min=self._minutes()[0], to_min=self._minutes()[1])
             for first, last in spans
@@ -224,43 +237,6 @@ class BudgetsPolicy(Part):
         return self
 
 
-class EvidencePolicy(Part):
-    """See `rollout.values.EvidenceGate`."""
-
-    p_ok: Probability = _EVIDENCE.p_ok
-    p_bad: Probability = _EVIDENCE.p_bad
-    alpha: Chance = _EVIDENCE.alpha
-    beta: Chance = _EVIDENCE.beta
-    prior_a: Prior = _EVIDENCE.prior_a
-    prior_b: Prior = _EVIDENCE.prior_b
-
-    @model_validator(mode="after")
-    def _apart(self) -> EvidencePolicy:
-        if self.p_ok >= self.p_bad:
-            raise ValueError("'p_ok' below 'p_bad'")
-        return self
-
-
-def _some_percent(value: object) -> object:
-    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
-    if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
-        raise ValueError(
-            "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "
-            "min_executed = 1)"
-        )
-    return value
-
-
-class ThresholdPolicy(Part):
-    """See `rollout.values.ThresholdGate`."""
-
-    percent: Annotated[Percent, BeforeValidator(_some_percent)]
-    count: Count = 1
-    min_executed: Count = 20
-    action: Literal["halt", "hold"] = "halt"
-    classes: tuple[Literal["transient", "identity", "config", "device", "network", "unknown"], ...] = ()
-
-
 class GateRules(Part):
     """See `rollout.values.GatePolicy`; `evidence = false` leaves only the thresholds."""
 
@@ -277,7 +253,7 @@ class GateRules(Part):
         """Give it as a value."""
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
-            thresholds=tuple(ThresholdGate(**one.model_dump()) for one in self.thresholds),
+            thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
             no_progress_s=self.no_progress,
             **self.model_dump(exclude={"evidence", "thresholds", "no_progress"}),
         )
@@ -317,7 +293,7 @@ class PhasePolicy(Part):
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
     """Give what a `where` selects by, whatever the order and the case that it is written in."""
     return frozenset(
-        (column, frozenset(one.casefold() if isinstance(one, str) else one for one in wanted))
+        (column, frozenset(value.casefold() if isinstance(value, str) else value for value in wanted))
         for column, wanted in where.items()
     )
 
@@ -335,7 +311,7 @@ def _check_shares(phases: Sequence[PhasePolicy]) -> None:
 
 
 class Policy(CoManagement):
-    """The [rollout] section: what to do, to whom, how fast, when not, judged how."""
+    """The [rollout] section: the action, its devices, pace, windows and gates."""
 
     name: str = Field(min_length=1)
     action: Literal["enroll", "workload"] = "enroll"
@@ -377,7 +353,7 @@ class Policy(CoManagement):
             raise ValueError("'collection' (the staging collection) for a workload")
         if self.counterparts and self.action != "workload":
             raise ValueError("'counterparts' with action = \"workload\" only")
-        waves = [(one.lasts or HOUR_S) for one in self.windows if one.at is not None]
+        waves = [(window.lasts or HOUR_S) for window in self.windows if window.at is not None]
         if waves and (len(waves) < len(self.windows) or len(set(waves)) > 1):
             raise ValueError("windows that all have 'at' (waves) and the same 'lasts', or none with 'at'")
         names = [phase.name for phase in self.phases]

@@ -1,7 +1,7 @@
-"""Who may not go, and why; and what to clean up first.
+"""Which devices cannot be co-managed, and why; and what to clean up first.
 
-`check` runs the rules, `rules` and `tenant` are the rules as data, `duplicates` finds records that are the same
-device, `worklist` says what to do about them.
+`check` runs the rules, `rules` and `tenant` are the rules as data, `duplicates` finds records of the same device,
+`worklist` lists the steps that clean them up.
 """
 
 from rollout.preflight.check import (

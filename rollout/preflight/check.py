@@ -1,8 +1,8 @@
-"""Who may not go, and why: an ordered list of rules over the fleet's columns.
+"""Run the preflight rules, in order, over the fleet's columns.
 
-The first rule that blocks a device is the reason why it is not in the plan. What an inventory does not
-say is never held against a device: one finding about the inventory says how many are unknown.
-Rules about the tenant (row -1) name what a person must check, for no export shows it.
+The first rule that blocks a device is the reason why it is not in the plan. An unknown value never counts against
+a device: a single finding about the inventory says for how many devices it is unknown. Rules about the tenant
+(row -1) name what a person must check because no export shows it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rollout.values import UNKNOWN, Finding, Inventory, Join, Severity
 BLOCK, WARN, INFO = Severity.BLOCK, Severity.WARN, Severity.INFO
 
 STALE_DAYS_MIN, STALE_DAYS_MAX = 21, 3650
-"""Entra renews its sign-in stamp only when it is about 14 days old, give or take 5: less cannot be told."""
+"""Entra updates the last sign-in only when it is about 14 days old (± 5): a shorter absence cannot be seen."""
 
 STALE_DAYS = 90
 
@@ -28,14 +28,14 @@ STALE_DAYS = 90
 def preflight(
     inventory: Inventory, *, stale_days: int = STALE_DAYS, off: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:
-    """Give what speaks against the fleet as it is, ordered by rule, then by row; the tenant's come last.
+    """Return all findings about a fleet, ordered by rule, then by row; those about the tenant come last.
 
     Parameters
     ----------
     stale_days : days without sign-in after which a device is stale; at least 21.
-    off : rules that are switched off, each with the written reason, which is reported in their place.
+    off : rules that are turned off, each with the written reason, which is reported in their place.
 
-    Raise `UsageError` for a threshold that is too small, a rule that does not exist or a missing reason.
+    Raise `UsageError` for a threshold out of range, an unknown rule or a missing reason.
     """
     off = dict(off or {})
     _check(stale_days, off)
@@ -50,13 +50,13 @@ def preflight(
     for check in (*_data_findings(view), *_tenant_findings(view)):
         if check.rule not in off:
             findings.append(check)
-        elif not any(one.rule == check.rule for one in findings):
+        elif not any(finding.rule == check.rule for finding in findings):
             findings.append(_switched_off(check.rule, off[check.rule], 0))
     return tuple(findings)
 
 
 def exclusions(findings: Iterable[Finding]) -> dict[int, Finding]:
-    """Give, for each blocked row, the first finding that blocks it: the reason why it is not in the plan."""
+    """Return for each blocked row the first finding that blocks it: the reason why it is not in the plan."""
     reasons: dict[int, Finding] = {}
     for finding in findings:
         if finding.severity is BLOCK and finding.row >= 0:
@@ -73,28 +73,26 @@ def _check(stale_days: int, off: Mapping[str, str]) -> None:
     if stale_days < STALE_DAYS_MIN:
         raise UsageError(
             f"stale days: expected at least {STALE_DAYS_MIN}, found {stale_days}",
-            "Entra renews the sign-in stamp only about every 14 days, so a lower number hits devices in use.",
+            "Entra updates the last sign-in only about every 14 days; a lower value would catch devices in use.",
         )
     if stale_days > STALE_DAYS_MAX:
         raise UsageError(f"stale days: expected at most {STALE_DAYS_MAX:,}, found {stale_days}")
     known = rule_ids()
     for rule, reason in off.items():
         if rule not in known:
-            raise UsageError(f"rules off: no rule is called {rule!r}", f"The rules are {', '.join(known)}.")
+            raise UsageError(f"rules off: unknown rule {rule!r}", f"The rules are {', '.join(known)}.")
         if not reason.strip():
-            raise UsageError(
-                f"rules off: {rule} has no reason", "Write down why the rule does not apply here."
-            )
+            raise UsageError(f"rules off: {rule} has no reason", "State why the rule does not apply here.")
 
 
 def rule_ids() -> tuple[str, ...]:
-    """Give the ids of all rules, in order."""
+    """Return the ids of all rules, in order."""
     return (*(rule.id for rule in RULES), *DATA_RULES, *(rule.id for rule in TENANT_RULES))
 
 
 def _switched_off(rule: str, reason: str, hits: int) -> Finding:
-    sentence = f"Rule {rule} is switched off and would have hit {hits:,} devices. Reason: {reason.strip()}"
-    return Finding(rule, INFO, -1, sentence, "Look at the reason again before the next phase.")
+    sentence = f"Rule {rule} is turned off; it would apply to {hits:,} devices. Reason: {reason.strip()}"
+    return Finding(rule, INFO, -1, sentence, "Review the reason before the next phase.")
 
 
 def _device_findings(rule: Rule, view: View, rows: list[int]) -> Iterator[Finding]:
@@ -108,7 +106,7 @@ def _device_findings(rule: Rule, view: View, rows: list[int]) -> Iterator[Findin
 
 
 class _Facts(dict[str, str]):
-    """The columns of one device as text, looked up when a sentence asks for them."""
+    """The columns of one device as text, looked up when a sentence names them."""
 
     def __init__(self, view: View, row: int) -> None:
         super().__init__()
@@ -132,11 +130,11 @@ class _Facts(dict[str, str]):
 
 
 DATA_RULES = ("M1", "M2", "M3", "M4", "M5", "M6", "M7")
-"""Findings about what the inventory does not say."""
+"""Findings about what the inventory does not show."""
 
 
 def _data_findings(view: View) -> Iterator[Finding]:
-    """Say once, with a count, what is unknown; a device is not blamed for it."""
+    """Yield one finding, with a count, per thing that is unknown; it counts against no single device."""
     n = len(view.fleet)
     no_client = view.flag("client", UNKNOWN) & ~view.level("configmgr_join", "ambiguous")
     has_client = view.flag("client")
@@ -149,34 +147,33 @@ def _data_findings(view: View) -> Iterator[Finding]:
     blank = np.isnan(view.age_days) & view.flag("entra")
     checks = (
         ("M1", WARN, unsure, "whether the ConfigMgr client is installed, active and current",
-         "Import Get-CMDevice beside the other exports."),
+         "Import Get-CMDevice along with the other exports."),
         ("M2", WARN, entra, "whether they are enabled, joined and no longer pending in Entra",
-         "Import Entra's 'Download devices' beside the other exports."),
+         "Import Entra's 'Download devices' along with the other exports."),
         ("M3", WARN, version, "the operating system or its build",
          "Import an export that has it: Intune's or ConfigMgr's."),
-        ("M4", INFO, blank, "when they last signed in; a blank stamp does not count as stale",
-         "Look at a few of them; new devices have no stamp yet."),
-        ("M5", WARN, view.flag("comanaged", UNKNOWN), "whether they are co-managed already",
+        ("M4", INFO, blank, "when they last signed in; an empty date does not count as stale",
+         "Check a few of them; new devices have no sign-in date yet."),
+        ("M5", WARN, view.flag("comanaged", UNKNOWN), "whether they are already co-managed",
          "Import Intune's devices or Get-CMDevice, so that enrolled devices stay out of the plan."),
     )  # fmt: skip
     for rule, severity, rows, what, action in checks:
         if count := int(rows.sum()):
-            sentence = f"Of {count:,} of {n:,} devices it is not known {what}."
-            if what.startswith("the "):
-                sentence = f"Of {count:,} of {n:,} devices {what} is not known."
+            sentence = f"For {count:,} of {n:,} devices, the inventory does not show {what}."
             yield Finding(rule, severity, -1, sentence, action, {"devices": str(count)})
     signed_in = view.age_days[~np.isnan(view.age_days)]
     if len(signed_in) and (days := float(signed_in.min())) > STALE_DAYS_MIN:
         yield Finding(
             "M7", WARN, -1,
-            f"Nobody signed in during the last {days:.0f} days before this inventory: the exports are old.",
-            "Export again, or give the day of the exports when you import them.", {"days": f"{days:.0f}"},
+            f"No device signed in during the {days:.0f} days before this inventory: the exports are old.",
+            "Export again, or state the date of the exports when you import them (--taken).",
+            {"days": f"{days:.0f}"},
         )  # fmt: skip
     if count := int(view.level("configmgr_join", "name").sum()):
         yield Finding(
             "M6", WARN, -1,
-            f"{count:,} ConfigMgr records were joined to their device by computer name only.",
-            "Export Get-CMDevice with AADDeviceID, and compare some by serial number.", {"devices": str(count)},
+            f"{count:,} ConfigMgr records were matched to their device by computer name only.",
+            "Export Get-CMDevice with AADDeviceID, and compare a few by serial number.", {"devices": str(count)},
         )  # fmt: skip
 
 
@@ -186,9 +183,12 @@ def _tenant_findings(view: View) -> Iterator[Finding]:
         sentence, action, detail = rule.sentence, rule.next_action, {"devices": str(len(view.fleet))}
         if rule.id == "E20" and from_internet:
             sentence = (
-                f"Devices in Intune without a ConfigMgr client (E1-path2): {from_internet:,}. They need a cloud "
+                f"Devices in Intune without a ConfigMgr client: {from_internet:,} (E1-path2). They need a cloud "
                 "management gateway; existing clients do not."
             )
-            action = f"If all of them connect at once: {gateways_for(from_internet)}; two instances at least."
+            action = (
+                f"Size the gateway for all of them at the same time: {gateways_for(from_internet)}; "
+                "at least two instances."
+            )
             detail = {"devices": str(from_internet)}
         yield Finding(rule.id, rule.severity, -1, sentence, action, detail)

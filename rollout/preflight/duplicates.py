@@ -1,4 +1,4 @@
-"""Records that are the same device. What to do about them: `rollout.preflight.worklist`."""
+"""Find records that are the same device; `rollout.preflight.worklist` lists what to do about them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rollout.values import UNKNOWN, BoolArray, Fleet, IntArray, Join, codes_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Duplicates:
-    """Who is a duplicate of whom, (n,) each.
+    """Which record is a duplicate of which, (n,) each.
 
     registered : registered record of a device that is joined too (D1); dual_state : that joined device.
-    twin_extra, twin_keep : not the record in use, the one in use, among joined ones of a name (D2).
-    twin_unclear : nothing tells which of them is in use. same_name : different serials, so different computers.
+    twin_extra, twin_keep : among joined records with the same name, those not in use and the one in use (D2).
+    twin_unclear : nothing shows which of them is in use. same_name : different serials, so different computers.
     configmgr_extra : older ConfigMgr record (D5). intune_extra : older Intune record (D6).
-    other : row of the record to keep; for dual_state, of the registered record; -1 none.
+    other : row of the record to keep; for dual_state, that of the registered record; -1 if none.
     """
 
     registered: BoolArray
@@ -40,9 +40,9 @@ class Duplicates:
 
 
 def find_duplicates(fleet: Fleet) -> Duplicates:
-    """Find records that share a name (without case), a serial or an Entra id."""
+    """Find records that share a name (ignoring case), a serial number or an Entra ID."""
     n = len(fleet)
-    none = {one.name: np.zeros(n, dtype=np.bool_) for one in fields(Duplicates) if one.name != "other"}
+    none = {field.name: np.zeros(n, dtype=np.bool_) for field in fields(Duplicates) if field.name != "other"}
     found = Duplicates(**none, other=np.full(n, UNKNOWN, dtype=np.int32))
     codes = codes_of(map(str.casefold, fleet.names.tolist()))
     twin = fleet.factors.get("twin_of")
@@ -55,7 +55,7 @@ def find_duplicates(fleet: Fleet) -> Duplicates:
 
 
 def _shared(codes: IntArray, among: BoolArray) -> IntArray:
-    """Give the rows that share their code with another row, grouped by code."""
+    """Return the rows that share their code with another row, grouped by code."""
     counts = np.bincount(codes[among], minlength=1)
     rows = np.flatnonzero(among)
     rows = rows[counts[codes[rows]] > 1]
@@ -63,7 +63,7 @@ def _shared(codes: IntArray, among: BoolArray) -> IntArray:
 
 
 def _groups(codes: IntArray, rows: IntArray) -> Iterator[list[int]]:
-    """Give the rows of each code as a list."""
+    """Yield the rows of each code as a list."""
     edges = np.flatnonzero(np.diff(codes[rows])) + 1
     for group in np.split(rows, edges):
         if len(group):
@@ -95,7 +95,7 @@ def _name_groups(fleet: Fleet, found: Duplicates, codes: IntArray, rows: IntArra
 
 
 def _twins(fleet: Fleet, found: Duplicates, group: list[int]) -> None:
-    """Decide among joined records of one name and type: with serials, ConfigMgr's word, then activity."""
+    """Decide among joined records of one name and join type: by serial number, ConfigMgr record, then activity."""
     serials = [str(fleet.serials[row]) for row in group]
     if all(serials) and len(set(serials)) == len(serials):
         found.same_name[group] = True
@@ -120,12 +120,12 @@ def _active(fleet: Fleet, row: int) -> int:
 
 
 def _resource_twins(fleet: Fleet, found: Duplicates, group: list[int]) -> None:
-    """Mark the older of several current ConfigMgr records of a name."""
+    """Mark all but the one in use among several current ConfigMgr records of a name."""
     current = [row for row in group if fleet.resource_ids[row] >= 0 and fleet.flags["obsolete"][row] != 1]
     serials = {str(fleet.serials[row]) for row in current}
     if len(current) < 2 or (len(serials) == len(current) and "" not in serials):
         return
-    # The record that joined an Entra device, or is active, is the one in use; else the newest is.
+    # The record that matched an Entra device, or is active, is the one in use; otherwise the newest is.
     in_use = np.maximum(fleet.flags["entra"], 0) + np.maximum(fleet.flags["active"], 0)
     best = max(current, key=lambda row: (int(in_use[row]), int(fleet.resource_ids[row])))
     rest = [row for row in current if row != best and not found.is_extra[row]]
@@ -148,7 +148,7 @@ def _serial_groups(fleet: Fleet, found: Duplicates) -> None:
 
 
 def _claimed_twice(fleet: Fleet, found: Duplicates) -> None:
-    """Mark records whose Entra id a newer record of the same system has."""
+    """Mark records that share their Entra ID with a newer record of the same system."""
     twin = fleet.factors.get("twin_of")
     if twin is None:
         return

@@ -1,4 +1,4 @@
-"""What a person must check before a rollout, since no device list shows it.
+"""What a person must check before a rollout because no device list shows it.
 
 From Microsoft's documentation of co-management prerequisites; E-numbers as in `rollout.preflight.rules`.
 """
@@ -25,85 +25,87 @@ WARN, INFO = Severity.WARN, Severity.INFO
 TENANT_RULES: tuple[TenantRule, ...] = (
     TenantRule(
         "E5", WARN,
-        "The join as the computer sees it is in no export.",
-        "On a sample run dsregcmd /status: AzureAdJoined YES, DomainJoined YES if hybrid, MdmUrl present.",
+        "No export shows the join state as the computer itself sees it.",
+        "Run dsregcmd /status on a sample: AzureAdJoined YES, DomainJoined YES if hybrid, MdmUrl present.",
     ),
     TenantRule(
         "E8", WARN,
-        "An old Intune PC agent, or a policy that disables MDM, makes enrollment fail with 0x80180026.",
+        "A legacy Intune PC agent, or a policy that disables MDM, makes enrollment fail with 0x80180026.",
         r"Inventory HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\MDM\DisableRegistration and the agent's service.",
     ),
     TenantRule(
         "E10", WARN,
         "The tenant's MDM authority must be Intune.",
-        "Intune admin center > Tenant administration > Tenant status: MDM authority.",
+        "Check Intune admin center > Tenant administration > Tenant status > MDM authority.",
     ),
     TenantRule(
         "E11", WARN,
-        "The MDM user scope must be All, or Some with the users of these devices; MAM wins where both apply.",
-        "Entra admin center > Mobility (MDM and WIP) > Microsoft Intune: MDM scope, and MAM scope None for them.",
+        "The MDM user scope must be All, or Some with the users of these devices; where MAM applies too, MAM wins.",
+        "In Entra admin center > Mobility (MDM and WIP) > Microsoft Intune, check the MDM user scope and that the MAM "
+        "user scope is None for these users.",
     ),
     TenantRule(
         "E12", WARN,
-        "Only the default enrollment restriction counts for device tokens, and it must allow Windows (MDM).",
-        "Intune admin center > Devices > Enrollment > Device platform restriction: Default.",
+        "Enrollment with device tokens follows only the default restriction, which must allow Windows (MDM).",
+        "Check Intune admin center > Devices > Enrollment > Device platform restriction > Default.",
     ),
     TenantRule(
         "E13", WARN,
-        "Conditional Access must not ask for interaction when a device enrolls or synchronises.",
-        "Look for policies on 'Microsoft Intune Enrollment' that demand MFA or a compliant device.",
+        "Conditional Access must not require user interaction when a device enrolls or syncs.",
+        "Look for policies on 'Microsoft Intune Enrollment' that require MFA or a compliant device.",
     ),
     TenantRule(
         "E15", WARN,
-        "Entra ID P1 or P2 is needed for the tenant, and an Intune licence for the administrator.",
-        "Microsoft 365 admin center > Billing > Licenses.",
+        "The tenant needs Entra ID P1 or P2, and the administrator needs an Intune license.",
+        "Check Microsoft 365 admin center > Billing > Licenses.",
     ),
     TenantRule(
         "E16", WARN,
-        "Enabling co-management takes a ConfigMgr Full Administrator with all scopes, and once a Global Administrator.",
-        "Have both at hand for the wizard; the sign-in is not stored.",
+        "Enabling co-management needs a ConfigMgr Full Administrator with all scopes, and once a Global Administrator.",
+        "Have both accounts ready for the wizard; the sign-in is not stored.",
     ),
     TenantRule(
         "E17", WARN,
         "The client setting that registers domain-joined devices with Entra must be on.",
-        "Console > Administration > Client Settings > Cloud Services: automatically register … = Yes.",
+        "Check console > Administration > Client Settings > Cloud Services: Automatically register … = Yes.",
     ),
     TenantRule(
         "E18", WARN,
-        "Clients need ports 443 and 80 to Intune and Entra, without TLS inspection of *.manage and *.dm hosts.",
-        "Test from one client a site, as SYSTEM and through the proxy.",
+        "Clients must reach Intune and Entra on ports 443 and 80, without TLS inspection of *.manage and *.dm hosts.",
+        "Test from one client per site, as SYSTEM and through the proxy.",
     ),
     TenantRule(
         "E19", INFO,
-        "A TPM 1.2 in FIPS mode cannot carry a hybrid join; a TPM 2.0 can.",
-        "Inventory Win32_Tpm; switch FIPS mode off on TPM 1.2, or replace the computer.",
+        "Hybrid join does not work with TPM 1.2 in FIPS mode; it does with TPM 2.0.",
+        "Inventory Win32_Tpm; turn off FIPS mode on TPM 1.2, or replace the computer.",
     ),
     TenantRule(
         "E20", INFO,
         "A cloud management gateway is needed only for clients on the internet, not to co-manage existing clients.",
-        "If they are many: 6,000 clients an A2_v2 instance, 10,000 an A4_v2, at most 16 instances.",
+        "If there are many, plan 6,000 clients per A2_v2 instance or 10,000 per A4_v2, with at most 16 instances.",
     ),
     TenantRule(
         "E21", INFO,
-        "The EnterpriseEnrollment and EnterpriseRegistration DNS names are optional here.",
-        "Set them only if users enroll devices by hand.",
+        "The DNS names EnterpriseEnrollment and EnterpriseRegistration are optional here.",
+        "Create them only if users enroll devices by hand.",
     ),
     TenantRule(
         "E22", WARN,
-        "The site must be a supported version: 2111 for the Cloud Attach wizard; 2403 moves resource access to Intune.",
-        "Console > Administration > Site Configuration > Sites: version.",
+        "The site version must be supported: 2111 or later for the Cloud Attach wizard. From 2403 on, Intune manages "
+        "resource access.",
+        "Check the version in console > Administration > Site Configuration > Sites.",
     ),
 )  # fmt: skip
 
 GATEWAY_SIZES = (("A2_v2", 6_000), ("A4_v2", 10_000))
-"""Clients at once that an instance of a cloud management gateway serves, by size of its machine."""
+"""Clients that one instance of a cloud management gateway serves at the same time, by VM size."""
 
 GATEWAY_INSTANCES = 16
-"""The most instances of one gateway; past its capacity clients wait, they are not refused."""
+"""Maximum number of instances per gateway; beyond its capacity, clients wait and are not refused."""
 
 
 def gateways_for(clients: int) -> str:
-    """Say in words how many instances so many clients need, if all of them are connected at once."""
+    """Return in words how many instances `clients` need if all of them connect at the same time."""
     options = []
     for size, each in GATEWAY_SIZES:
         instances = -(-clients // each)

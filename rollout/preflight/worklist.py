@@ -1,8 +1,8 @@
-"""What to do about duplicate and stale records: keep, disable, delete; in which system, in which order.
+"""List what to do about duplicate and stale records: keep, disable, delete; in which system and order.
 
-Nothing is deleted by us. The order is that of Microsoft's guidance on stale devices: retire in Intune, disable,
-wait, delete. A hybrid record is handled in Active Directory, and Entra Connect carries it over: deleted in Entra
-alone it comes back as pending, disabled in Entra alone it is enabled again by the next synchronisation.
+We delete nothing. The order is that of Microsoft's guidance on stale devices: retire in Intune, disable, wait,
+delete. A hybrid record is changed in Active Directory, and Entra Connect carries the change over: deleted in Entra
+alone it comes back as pending, disabled in Entra alone it is enabled again by the next synchronization.
 """
 
 from __future__ import annotations
@@ -18,20 +18,18 @@ from rollout.values import Fleet, Inventory, Join
 GRACE_DAYS = 30
 """Days to wait between disabling and deleting."""
 
-BITLOCKER = "Deleting takes its BitLocker recovery keys along, for good: save them first."
-ENCRYPTED = "It is encrypted: deleting takes its BitLocker recovery keys along, for good. Save them first."
-AUTOPILOT = "Leave it if Autopilot knows it ([ZTDID] in its physicalIds): no export shows that."
-IN_AD = (
-    "Active Directory (Entra Connect carries it over); Entra only if no computer object has this id any more"
-)
+BITLOCKER = "Deleting it also deletes its BitLocker recovery keys for good: save them first."
+ENCRYPTED = "It is encrypted: deleting it also deletes its BitLocker recovery keys for good. Save them first."
+AUTOPILOT = "Leave it if it is registered with Autopilot ([ZTDID] in its physicalIds); no export shows that."
+IN_AD = "Active Directory (Entra Connect carries it over); in Entra only if no computer object has this ID any more"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
     """One step for one record.
 
-    rule : the preflight rule that found it. step : from 1 within a record, 0 for the record to keep.
-    identifier : what the system knows the record by. after_days : to wait after the step before.
+    rule : the preflight rule that found it. step : counted from 1 per record, 0 for the record to keep.
+    identifier : the record's identifier in that system. after_days : days to wait after the previous step.
     """
 
     rule: str
@@ -47,7 +45,7 @@ class WorkItem:
 
 
 def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[WorkItem, ...]:
-    """Give every step that cleans up duplicates (D1, D2, D5, D6), obsolete and stale (D3) records, by device name.
+    """Return the steps that clean up duplicate (D1, D2, D5, D6), obsolete and stale (D3) records, by device name.
 
     Raise `UsageError` if `stale_days` is less than 21.
     """
@@ -57,12 +55,12 @@ def worklist(inventory: Inventory, *, stale_days: int = STALE_DAYS) -> tuple[Wor
     done: set[int] = set()
     for finding in preflight(inventory, stale_days=stale_days):
         if finding.rule in chosen and finding.row not in done:
-            done.add(finding.row)  # a record has one list of steps, that of its first rule
+            done.add(finding.row)  # a record has one list of steps: that of its first rule
             steps = _steps(inventory.fleet, found, finding.rule, finding.row, finding.sentence)
             items.extend(
-                (str(inventory.fleet.names[finding.row]).casefold(), finding.row, one) for one in steps
+                (str(inventory.fleet.names[finding.row]).casefold(), finding.row, step) for step in steps
             )
-    return tuple(item for _, _, item in sorted(items, key=lambda one: one[:2]))
+    return tuple(item for _, _, item in sorted(items, key=lambda item: item[:2]))
 
 
 def _steps(fleet: Fleet, found: Duplicates, rule: str, row: int, reason: str) -> Iterator[WorkItem]:
@@ -92,7 +90,7 @@ def _steps(fleet: Fleet, found: Duplicates, rule: str, row: int, reason: str) ->
 
 
 def _identifier(fleet: Fleet, row: int, rule: str) -> str:
-    """Say what the system that the rule is about knows a record by."""
+    """Return the identifier of a record in the system that the rule is about."""
     if rule in ("D5", "E1-obsolete") and fleet.resource_ids[row] >= 0:
         return f"ResourceID {fleet.resource_ids[row]}"
     return str(fleet.ids[row])
@@ -104,5 +102,5 @@ def _keys(fleet: Fleet, row: int) -> str:
 
 
 def worklist_csv(items: Iterable[WorkItem]) -> str:
-    """Give the worklist as CSV with a header; see `rollout.files.csv_text`."""
-    return csv_text([one.name for one in fields(WorkItem)], map(astuple, items))
+    """Return the worklist as CSV with a header; see `rollout.files.csv_text`."""
+    return csv_text([field.name for field in fields(WorkItem)], map(astuple, items))

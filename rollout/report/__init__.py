@@ -5,66 +5,52 @@ Everything here draws or words what `ReportFacts` holds; nothing here reads a jo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from rollout.report.assessment import Assessment, assess
 from rollout.report.facts import (
     FINAL,
     LEVELS,
     PLANNED,
     AuditRow,
-    Bands,
     ExcludedRow,
-    Expected,
     FailureRow,
     FindingRow,
-    Forecast,
     Funnel,
     GateTrack,
     JudgementRow,
     Load,
+    PlanSimulation,
     ReportFacts,
     Track,
     Tuning,
 )
-from rollout.report.figures import json_report
-from rollout.report.standing import Standing, standing_of
+from rollout.report.figures import json_report, report_document
 from rollout.report.text import text_report
+from rollout.report.writing import write_report
+from rollout.values.bands import Bands
 from rollout.values.progress import Tone
-
-if TYPE_CHECKING:
-    from rollout.report.writing import write_report as write_report
 
 __all__ = [
     "FINAL",
     "LEVELS",
     "PLANNED",
+    "Assessment",
     "AuditRow",
     "Bands",
     "ExcludedRow",
-    "Expected",
     "FailureRow",
     "FindingRow",
-    "Forecast",
     "Funnel",
     "GateTrack",
     "JudgementRow",
     "Load",
+    "PlanSimulation",
     "ReportFacts",
-    "Standing",
     "Tone",
     "Track",
     "Tuning",
+    "assess",
     "json_report",
-    "standing_of",
+    "report_document",
     "text_report",
     "write_report",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the writer only when it is asked for: it brings the template engine with it."""
-    if name == "write_report":
-        from rollout.report.writing import write_report
-
-        return write_report
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

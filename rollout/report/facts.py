@@ -6,24 +6,29 @@ Instants are Unix seconds UTC, counts are devices.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import DecisionRow, Judgement, LongArray, Plan, ProgressPoint, Severity, Verdict
+from rollout.values import (
+    DecisionRow,
+    FailureClass,
+    Judgement,
+    LongArray,
+    Plan,
+    ProgressPoint,
+    Severity,
+    Verdict,
+)
+from rollout.values.bands import AnyCounts, Bands
+from rollout.values.forecast import Forecast
 
 FloatArray = NDArray[np.float64]
-AnyCounts = NDArray[np.int64] | NDArray[np.float64]
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """The usual quantile levels of a forecast."""
-
-LEVEL_NAMES = ("p10", "p50", "p90")
-"""How the three figures of an interval of 8 in 10 are named for scripts."""
 
 PLANNED = "planned"
 """State of a report about a plan that has not been run."""
@@ -41,33 +46,8 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bands:
-    """Quantiles over many simulated runs.
-
-    at : (t,) int64 Unix seconds. levels : q increasing quantile levels in (0, 1), 0.5 among them.
-    values : (q, t), what the level says at that instant.
-    """
-
-    at: LongArray
-    levels: tuple[float, ...]
-    values: AnyCounts
-
-    def __post_init__(self) -> None:
-        if self.values.shape != (len(self.levels), len(self.at)):
-            raise ValueError(f"values: expected {(len(self.levels), len(self.at))}, got {self.values.shape}")
-        if 0.5 not in self.levels:
-            raise ValueError(f"levels: expected 0.5 among them, got {self.levels}")
-
-    def level(self, level: float) -> AnyCounts:
-        """Give the quantile nearest to `level`, shape (t,)."""
-        nearest = min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - level))
-        row: AnyCounts = self.values[nearest]
-        return row
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Forecast:
-    """What the simulation expects.
+class PlanSimulation:
+    """What many simulated runs of the plan expect.
 
     enrolled : bands of the enrolled devices. origin : Unix seconds from which `eta_hours` count.
     eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is; infinite where
@@ -75,7 +55,7 @@ class Forecast:
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
     baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
     halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
-    through_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
+    enrolled_90_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
     """
 
     enrolled: Bands
@@ -90,15 +70,15 @@ class Forecast:
     baseline: Bands | None = None
     baseline_eta_hours: tuple[float, float, float] | None = None
     baseline_name: str = "mode All, native random window"
-    through_hours: tuple[float, float, float] | None = None
+    enrolled_90_hours: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """Enrollment attempts an hour that reach the service.
+    """Enrollment attempts per hour that reach the service.
 
     at : (h,) int64, start of each hour. p50, p90 : (h,) quantiles over runs. capacity : (h,) what the
-    service takes an hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
+    service takes per hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
     peak_p50, peak_p90 : highest hour of a run, as quantiles over runs.
     """
 
@@ -130,7 +110,7 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateTrack:
-    """What one gate saw, look by look.
+    """What one gate saw, observation by observation.
 
     at : (k,) int64. seen : (k,) devices that the gate counts: executed ones, and pending ones as
     successes. failed : (k,) failures among them. halt_at : (k,) fewest failures that would have meant
@@ -161,7 +141,7 @@ class FailureRow:
 
     code: int
     name: str
-    kind: str
+    kind: FailureClass
     count: int
     next_action: str
 
@@ -179,7 +159,7 @@ class FindingRow:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """Somebody did something: Unix seconds, who, what, why."""
+    """An entry of the audit: Unix seconds, person or executor, what happened, the reason."""
 
     at: int
     who: str
@@ -189,9 +169,9 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """The plans that a tuning compared: (k,) hours until 90 % are enrolled, (k,) peak attempts an hour.
+    """The plans that a tuning compared: (k,) hours until 90 % are enrolled, (k,) peak attempts per hour.
 
-    on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one a plan, or empty.
+    on_front : (k,) bool, not beaten in both. chosen : index, -1 none. names : one per plan, or empty.
     without_end : further plans that were tried and were refused or never reach 90 %.
     """
 
@@ -201,41 +181,6 @@ class Tuning:
     chosen: int = -1
     names: tuple[str, ...] = ()
     without_end: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What was forecast of a running rollout, from where it stood.
-
-    as_of : Unix seconds of the look from which it was played on. done, through : (p10, p50, p90) Unix seconds of
-    the end, and of 90 % of the planned devices enrolled; infinite where the simulated time ends before.
-    failed : (p10, p50, p90) devices failed in the end. calibrated : the assumptions were fitted to it first.
-    matched : share of the released devices that stand where these assumptions would have them.
-    """
-
-    as_of: int
-    done: tuple[float, float, float]
-    through: tuple[float, float, float]
-    failed: tuple[int, int, int]
-    halt_chance: float = 0.0
-    calibrated: bool = False
-    matched: float = 1.0
-
-    def document(self, iso: Callable[[int], str]) -> dict[str, Any]:
-        """Give it for scripts. iso : writes an instant; None stands for one that is not within the simulated time."""
-
-        def named(instants: tuple[float, float, float]) -> dict[str, str | None]:
-            told = (None if math.isinf(at) else iso(int(at)) for at in instants)
-            return dict(zip(LEVEL_NAMES, told, strict=True))
-
-        return {
-            "as_of": iso(self.as_of),
-            "done": named(self.done),
-            "enrolled_90": named(self.through),
-            "failed": dict(zip(LEVEL_NAMES, self.failed, strict=True)),
-            "halt_chance": self.halt_chance,
-            "calibrated": self.calibrated,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +202,9 @@ class ReportFacts:
     was run, of the simulation (median). planned : devices released by the plan's curve. decisions,
     points, judgements, audit : from the journal, in order of time; empty for a plan only.
     needs : sentences, what needs a person now. rollout : id, "" where nothing was run.
-    expected : the latest forecast of the running rollout. on_plan : a sentence, how it stands against the plan's
-    simulation, "" unknown. excluded : who is not in the plan, in words; empty where nobody worded it.
+    simulation : of the plan, before it started. forecast : the latest one of the running rollout. on_plan : a
+    sentence, how it stands against the plan's simulation, "" unknown. excluded : devices that are not in the plan, in
+    words by reason; may be empty.
     """
 
     title: str
@@ -272,7 +218,7 @@ class ReportFacts:
     planned: Track
     decisions: tuple[DecisionRow, ...] = ()
     points: tuple[ProgressPoint, ...] = ()
-    forecast: Forecast | None = None
+    simulation: PlanSimulation | None = None
     load: Load | None = None
     gates: tuple[GateTrack, ...] = ()
     judgements: tuple[JudgementRow, ...] = ()
@@ -282,7 +228,7 @@ class ReportFacts:
     needs: tuple[str, ...] = ()
     tuning: Tuning | None = None
     rollout: str = ""
-    expected: Expected | None = None
+    forecast: Forecast | None = None
     on_plan: str = ""
     excluded: tuple[ExcludedRow, ...] = ()
 

@@ -50,9 +50,9 @@ def _progress(facts: ReportFacts) -> list[Sequence[object]]:
 
 
 def _forecast(facts: ReportFacts) -> tuple[Sequence[str], list[Sequence[object]]]:
-    if facts.forecast is None:
+    if facts.simulation is None:
         return (), []
-    bands = facts.forecast.enrolled
+    bands = facts.simulation.enrolled
     head = ("at", *(f"enrolled_p{100 * level:g}" for level in bands.levels))
     return head, [
         (iso(at), *(round(float(v), 1) for v in column))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from rollout.report.assessment import Assessment, assess, last_observation, released_of
 from rollout.report.facts import FINAL, ReportFacts
 from rollout.report.figures import phases_of
-from rollout.report.standing import Standing, last_look, released_of, standing_of
 from rollout.report.wording import count, duration, hexcode, percent, short, when, zone_of
 from rollout.text import visible
 from rollout.values.progress import Tone
@@ -31,13 +31,13 @@ OUTCOME_WORDS = {
 
 def text_report(facts: ReportFacts) -> str:
     """Give the report as text: no colour, no line longer than 80 columns, ends with a newline."""
-    standing = standing_of(facts)
+    assessment = assess(facts)
     sections = [
-        _head(facts, standing),
+        _head(facts, assessment),
         _funnel(facts),
         _final(facts),
         _excluded(facts),
-        _forecast(facts),
+        _simulation(facts),
         _phases(facts),
         _gates(facts),
         _failures(facts),
@@ -46,18 +46,20 @@ def text_report(facts: ReportFacts) -> str:
     return "\n\n".join("\n".join(map(visible, lines)) for lines in sections if lines) + "\n"
 
 
-def _head(facts: ReportFacts, standing: Standing) -> list[str]:
+def _head(facts: ReportFacts, assessment: Assessment) -> list[str]:
     zone = zone_of(facts.zone)
     lines = [
         *_wrap(visible(facts.title), ""),
-        f"digest {short(facts.digest)}   as of {when(last_look(facts), zone)} {facts.zone}",
+        f"digest {short(facts.digest)}   as of {when(last_observation(facts), zone)} {facts.zone}",
         "",
-        *_wrap(f"{SIGN[standing.tone]} {standing.headline}. {standing.because}".rstrip(), "Going well?   "),
-        *_wrap(f"{standing.done}. {standing.done_range}".rstrip(), "Done when?    "),
+        *_wrap(
+            f"{SIGN[assessment.tone]} {assessment.headline}. {assessment.because}".rstrip(), "Going well?   "
+        ),
+        *_wrap(f"{assessment.done}. {assessment.done_range}".rstrip(), "Done when?    "),
     ]
     if facts.on_plan:
         lines += _wrap(f"Against the simulation: {facts.on_plan}.", " " * 14)
-    needs = standing.needs or ("Nothing right now.",)
+    needs = assessment.needs or ("Nothing right now.",)
     for index, need in enumerate(needs):
         lines += _wrap(visible(need), "Needs you?    " if index == 0 else " " * 14)
     return lines
@@ -99,23 +101,23 @@ def _excluded(facts: ReportFacts) -> list[str]:
     return ["NOT IN THE PLAN, AND WHAT TO DO", *lines] if lines else []
 
 
-def _forecast(facts: ReportFacts) -> list[str]:
-    forecast, load = facts.forecast, facts.load
-    if forecast is None:
+def _simulation(facts: ReportFacts) -> list[str]:
+    simulation, load = facts.simulation, facts.load
+    if simulation is None:
         return []
-    p10, p50, p90 = (duration(hours) for hours in forecast.eta_hours)
-    lines = [f"FORECAST ({forecast.runs} runs, seed {forecast.seed})"]
+    p10, p50, p90 = (duration(hours) for hours in simulation.eta_hours)
+    lines = [f"SIMULATION ({simulation.runs} runs, seed {simulation.seed})"]
     lines += _wrap(
-        f"{p50} (8 of 10 runs: {p10} to {p90}), counted to {forecast.done_means}", "  done after     "
+        f"{p50} (8 of 10 runs: {p10} to {p90}), counted to {simulation.done_means}", "  done after     "
     )
     if load is not None:
         peak = f"{count(load.peak_p50)} (9 of 10 runs: at most {count(load.peak_p90)})"
-        lines += _wrap(f"{peak} attempts an hour", "  peak load      ")
-    lines.append(f"  halted         {percent(forecast.halt_chance, 1)} of the runs")
-    if forecast.baseline_eta_hours is not None:
-        native = f"done after {duration(forecast.baseline_eta_hours[1])}"
-        native += f", peak {count(load.baseline_peak_p50)} attempts an hour" if load is not None else ""
-        lines += _wrap(f"{forecast.baseline_name}: {native}", "  instead        ")
+        lines += _wrap(f"{peak} attempts per hour", "  peak load      ")
+    lines.append(f"  halted         {percent(simulation.halt_chance, 1)} of the runs")
+    if simulation.baseline_eta_hours is not None:
+        native = f"done after {duration(simulation.baseline_eta_hours[1])}"
+        native += f", peak {count(load.baseline_peak_p50)} attempts per hour" if load is not None else ""
+        lines += _wrap(f"{simulation.baseline_name}: {native}", "  instead        ")
     return lines
 
 
@@ -123,11 +125,9 @@ def _phases(facts: ReportFacts) -> list[str]:
     lines = [f"PHASES ({count(released_of(facts))} devices released)"]
     lines.append(f"  {'':<28} {'devices':>11} {'released':>11} {'enrolled':>11} {'failed':>9}")
     for phase in phases_of(facts):
-        name = _cut(visible(phase["name"]), 28)
-        numbers = (
-            f"{count(phase['devices']):>11} {count(phase['released']):>11} {count(phase['enrolled']):>11}"
-        )
-        lines.append(f"  {name:<28} {numbers} {count(phase['failed']):>9}")
+        name = _cut(visible(phase.name), 28)
+        numbers = f"{count(phase.devices):>11} {count(phase.released):>11} {count(phase.enrolled):>11}"
+        lines.append(f"  {name:<28} {numbers} {count(phase.failed):>9}")
     return lines
 
 

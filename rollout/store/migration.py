@@ -1,4 +1,4 @@
-"""From whatever version a database has to the present one, after a backup; or a clear refusal."""
+"""Migrate a database to the current version, after a backup, or refuse it clearly."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rollout.store.connection.access import Access
 from rollout.store.connection.database_errors import translated
 
 HEAD = "rollout_0001"
-"""The newest migration in migrations/versions; known here so that Alembic is loaded only when needed."""
+"""The newest migration in migrations/versions; stated here so that Alembic is loaded only when needed."""
 
 VERSION_TABLE = "rollout_schema"
-_LOCK = 0x726F6C6C  # any number: PostgreSQL's advisory lock of those who migrate
+_LOCK = 0x726F6C6C  # any number: key of PostgreSQL's advisory lock for migrations
 
 
 def bring_up_to_date(access: Access) -> Path | None:
-    """Create or migrate the tables. Give the path of the backup that was made first, None if none was needed.
+    """Create or migrate the tables; return the path of the backup made before, None if none was needed.
 
-    Raise `DatabaseError` if the database is newer than this program or is not one of ours.
+    Raise `DatabaseError` if the database is newer than this program or belongs to another program.
     """
     with access.reading() as connection:
         found = version_of(connection, access.where)
@@ -33,19 +33,19 @@ def bring_up_to_date(access: Access) -> Path | None:
     with access.writing() as connection:
         if not access.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        # Another process may have been faster while this one waited for the lock.
+        # Another process may have migrated it while this one waited for the lock.
         if version_of(connection, access.where) != HEAD:
             _upgrade(connection)
     return backup
 
 
 def version_of(connection: Connection, where: str) -> str | None:
-    """Give the version of the database, None if it is empty; raise `DatabaseError` if it is not for us."""
+    """Return the version of the database, None if it is empty; raise `DatabaseError` if it cannot be ours."""
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in tables:
         if tables:
             raise DatabaseError(
-                f"database {where}: expected one of rollout, found another program's (table '{min(tables)}')",
+                f"database {where} belongs to another program (it has a table '{min(tables)}')",
                 "name another file or database with --db",
             )
         return None
@@ -53,19 +53,19 @@ def version_of(connection: Connection, where: str) -> str | None:
     version = found[0] if len(found) == 1 else ""
     if not re.fullmatch(r"rollout_\d{4}", str(version)):
         raise DatabaseError(
-            f"database {where}: expected version {HEAD}, found '{version}' of another lineage",
+            f"database {where}: expected version {HEAD}, found the unknown version '{version}'",
             "name another file or database with --db",
         )
     if version > HEAD:
         raise DatabaseError(
-            f"database {where}: expected version {HEAD} or older, found {version}",
-            "update rollout to the version that wrote it",
+            f"database {where} was written by a newer rollout: expected version {HEAD} or older, found {version}",
+            "update rollout",
         )
     return str(version)
 
 
 def back_up(access: Access, version: str) -> Path | None:
-    """Copy a SQLite database beside itself before it is changed; PostgreSQL is backed up by its own tools."""
+    """Copy an SQLite database to its own folder before it is changed; PostgreSQL is backed up by its own tools."""
     if access.path is None:
         return None
     backup = _free_name(access.path, version)
@@ -74,14 +74,14 @@ def back_up(access: Access, version: str) -> Path | None:
         with translated(access.where):
             raw = access.engine.raw_connection()
             try:
-                # VACUUM is refused inside a transaction, so this goes past SQLAlchemy's.
+                # VACUUM is refused inside a transaction, so this bypasses SQLAlchemy's.
                 raw.cursor().execute("VACUUM INTO ?", (str(backup),))
             finally:
                 raw.close()
         _sync(backup)
     except OSError as error:
         backup.unlink(missing_ok=True)
-        raise DatabaseError(f"the backup {backup} cannot be written ({error.strerror})") from error
+        raise DatabaseError(f"cannot write the backup {backup}: {error.strerror}") from error
     except DatabaseError:
         backup.unlink(missing_ok=True)
         raise
@@ -93,12 +93,12 @@ def _free_name(path: Path, version: str) -> Path:
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
     free = next((path.with_name(name) for name in names if not path.with_name(name).exists()), None)
     if free is None:
-        raise DatabaseError(f"database {path}: 999 backups lie beside it", "remove old ones")
+        raise DatabaseError(f"database {path} already has 999 backups in its folder", "remove old backups")
     return free
 
 
 def _sync(path: Path) -> None:
-    """VACUUM INTO does not wait for the disk."""
+    """Wait until a file is on the disk, which VACUUM INTO does not."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""The rollouts of a database: begin one, find one, command one."""
+"""The rollouts of a database: start, find and command them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ from rollout.store.stored import StoredRollout
 from rollout.store.vault import PLAN, find, plan_number
 from rollout.values import Progress, value_of
 
-Told = Row[tuple[object, ...]]
-
 
 class Rollouts:
-    """Where executions are kept."""
+    """The executions of plans."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     def start(self, plan_key: str, directory: str, seed: int, speed: str, at: int) -> str:
-        """Begin to execute a plan in a directory, or go on: one rollout a plan and directory."""
+        """Start to execute a plan in a directory, or continue: there is one rollout per plan and directory."""
         with self._access.writing() as connection:
             number = plan_number(connection, plan_key)
-            # The lock of the plan's row: on PostgreSQL two may begin at once.
+            # Lock the plan's row: on PostgreSQL, two executors may start at the same time.
             query = select(PLAN.c.digest).where(PLAN.c.id == number).with_for_update()
             digest = connection.execute(query).scalar_one()
             same = select(ROLLOUT.c.id).where(ROLLOUT.c.plan_id == number, ROLLOUT.c.directory == directory)
@@ -54,12 +52,12 @@ class Rollouts:
         return f"run-{run}"
 
     def has_any(self) -> bool:
-        """Whether a plan was ever executed from here."""
+        """Return whether there is a rollout."""
         with self._access.reading() as connection:
             return connection.execute(select(ROLLOUT.c.id).limit(1)).first() is not None
 
     def of_plan(self, plan_key: str | None) -> str | None:
-        """Give the latest rollout of a plan, None if it was never executed."""
+        """Return the latest rollout of a plan, None if it was never executed."""
         with self._access.reading() as connection:
             number = plan_number(connection, plan_key)
             query = select(ROLLOUT.c.id).where(ROLLOUT.c.plan_id == number).order_by(ROLLOUT.c.id.desc())
@@ -67,20 +65,20 @@ class Rollouts:
         return f"run-{known}" if known is not None else None
 
     def get(self, key: str | None) -> StoredRollout:
-        """Give a rollout, the latest by default."""
+        """Return a rollout, the latest by default."""
         with self._access.reading() as connection:
             return _stored(connection, find(connection, ROLLOUT, "run", key))
 
     def all(self) -> Sequence[StoredRollout]:
-        """Give all rollouts, the oldest first."""
+        """Return all rollouts, the oldest first."""
         with self._access.reading() as connection:
             numbers = connection.execute(select(ROLLOUT.c.id).order_by(ROLLOUT.c.id)).scalars().all()
             return tuple(_stored(connection, number) for number in numbers)
 
     def origin(self, key: str | None) -> tuple[int, str, int]:
-        """Give (number, seal before the first row, devices) of a rollout.
+        """Return (number, seal before the first row, devices) of a rollout.
 
-        Raise `RefusedError` if it does not belong to its plan any more.
+        Raise `RefusedError` if it no longer belongs to its plan.
         """
         with self._access.reading() as connection:
             number = find(connection, ROLLOUT, "run", key)
@@ -89,7 +87,7 @@ class Rollouts:
             digest, devices = plan.one()
         if digest != row.digest:
             raise RefusedError(
-                f"run-{number} executes plan {row.digest[:12]}, found plan {digest[:12]} in its place",
+                f"run-{number} executes plan {row.digest[:12]}, but the database has plan {digest[:12]} in its place",
                 "restore a backup of the database",
             )
         return number, genesis(number, digest, row.directory, row.seed, row.speed, row.started_at), devices
@@ -97,7 +95,7 @@ class Rollouts:
     def command(
         self, key: str, kind: str, by: str, reason: str, at: int, rows: Sequence[int], phase: int
     ) -> None:
-        """Append what somebody asks for; the executor reads it before its next chunk."""
+        """Append a person's request to the journal; the executor reads it before its next chunk."""
         if kind not in COMMANDS:
             raise ValueError(f"command {kind!r}: expected one of {', '.join(COMMANDS)}")
         with self._access.writing() as connection:
@@ -115,7 +113,7 @@ class Rollouts:
             lease.append_from_outside(connection, number, Entry("command", at, body))
 
     def release_lease(self, key: str, by: str, at: int) -> bool:
-        """Take the lease away from whoever has it; False if nobody has."""
+        """Release the lease of its holder; False if it is not held."""
         with self._access.writing() as connection:
             number = find(connection, ROLLOUT, "run", key)
             info = lease.info_of(lease.read(connection, number, lock=True))
@@ -137,12 +135,12 @@ def _free_lease(run: int, origin: str, at: int) -> dict[str, str | int]:
     }
 
 
-def _row(connection: Connection, number: int) -> Told:
+def _row(connection: Connection, number: int) -> Row[tuple[object, ...]]:
     return connection.execute(select(ROLLOUT).where(ROLLOUT.c.id == number)).one()
 
 
 def last_progress(connection: Connection, number: int) -> Progress | None:
-    """Give the progress of the last decision without reading the rows before it."""
+    """Return the progress of the last decision without reading the rows before it."""
     entry = lease.ENTRY.c
     query = select(entry.body).where(entry.rollout_id == number, entry.kind == "decision")
     body = connection.execute(query.order_by(entry.number.desc()).limit(1)).scalar()

@@ -1,4 +1,4 @@
-"""What the store gives back: plain frozen values, never rows."""
+"""The values that the store returns: plain and frozen, never database rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rollout.values import Plan, State
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPlan:
-    """A plan as it is kept.
+    """A stored plan.
 
-    id : "plan-1". digest : 64 hex digits. scenario : the TOML text that it was planned with, "" none.
-    approved_by, approved_at : the latest approval, "" and -1 if nobody approved it.
+    id : "plan-1". digest : 64 hex digits. scenario : the TOML text that it was planned with, "" if there is none.
+    approved_by, approved_at : the latest approval, "" and -1 if it is not approved.
     """
 
     id: str
@@ -26,9 +26,9 @@ class StoredPlan:
 
 @dataclass(frozen=True, slots=True)
 class LeaseInfo:
-    """Who may execute a rollout.
+    """The right to execute a rollout.
 
-    epoch : grows by one with each holder. holder : "" if nobody holds it. since, expires : Unix seconds.
+    epoch : grows by one with each holder. holder : "" if it is not held. since, expires : Unix seconds.
     """
 
     epoch: int
@@ -37,13 +37,13 @@ class LeaseInfo:
     expires: int
 
     def is_taken(self, now: float) -> bool:
-        """Whether somebody holds it and is not overdue."""
+        """Return whether it is held and has not expired."""
         return bool(self.holder) and now < self.expires
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRollout:
-    """A rollout as it is kept. state : of the last decision, None before the first."""
+    """A stored rollout. state : that of the last decision, None before the first."""
 
     id: str
     plan_id: str
@@ -58,7 +58,7 @@ class StoredRollout:
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """The first row of a journal that does not fit the rows before it. number : from 1."""
+    """The first row of a journal that does not continue the chain. number : counted from 1."""
 
     number: int
     sentence: str

@@ -1,7 +1,7 @@
 """The tables. Rows never leave this package: values do.
 
-`entry` is the journal and only grows. `lease` is the one row a rollout that changes: who may write, and where
-the journal ends. Times are Unix seconds; packed arrays are zlib over little-endian int32.
+`entry` is the journal and only grows. `lease` is the only row per rollout that changes: which executor may write, and
+where the journal ends. Times are Unix seconds; packed arrays are zlib over little-endian int32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _bytes() -> Column[bytes]:
 
 
 class InventoryRow(SQLModel, table=True):
-    """A snapshot of the fleet. digest : of the fleet. seal : SHA-256 of `body`."""
+    """A snapshot of the fleet. digest : the fleet's digest. seal : SHA-256 of `body`."""
 
     __tablename__ = "inventory"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -34,7 +34,7 @@ class InventoryRow(SQLModel, table=True):
 
 
 class FindingsRow(SQLModel, table=True):
-    """What preflight said of an inventory, as columns in one value; the latest replaces the one before."""
+    """The findings about an inventory, as columns in a single value; the latest replace earlier ones."""
 
     __tablename__ = "findings"
 
@@ -45,7 +45,7 @@ class FindingsRow(SQLModel, table=True):
 
 
 class PlanRow(SQLModel, table=True):
-    """A plan, frozen. digest : of the plan itself, so an edited body cannot pass for it."""
+    """A frozen plan. digest : the plan's own digest, so an edited body does not match it."""
 
     __tablename__ = "plan"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -60,7 +60,7 @@ class PlanRow(SQLModel, table=True):
 
 
 class ApprovalRow(SQLModel, table=True):
-    """Somebody approved a digest. seal : SHA-256 over digest, name and time."""
+    """An approval of a plan's digest. seal : SHA-256 over digest, name and time."""
 
     __tablename__ = "approval"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -84,7 +84,7 @@ class SimulationRow(SQLModel, table=True):
 
 
 class RolloutRow(SQLModel, table=True):
-    """One execution of a plan in a directory; written once."""
+    """An execution of a plan in a directory; written once."""
 
     __tablename__ = "rollout"
     __table_args__ = (
@@ -102,10 +102,10 @@ class RolloutRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """Who may write, and the end of the journal.
+    """The executor that may write, and the end of the journal.
 
-    process : marks the holder's process on its machine, to see that it is dead; "" where that is unknown.
-    head_number, head_seal : the last row of the journal, so a row cut off its end is missed.
+    process : identifies the holder's process on its machine, to detect that it has died; "" if unknown.
+    head_number, head_seal : the last row of the journal, so that rows removed from its end are noticed.
     """
 
     __tablename__ = "lease"
@@ -123,9 +123,9 @@ class LeaseRow(SQLModel, table=True):
 class EntryRow(SQLModel, table=True):
     """A row of the journal.
 
-    number : from 1, dense within a rollout. kind : see `rollout.store.journal.entries`. epoch : of the lease under
-    which it was written, 0 for commands. batch : its number, -1 none. body : JSON. packed : the arrays.
-    seal : SHA-256 over the row before and this one.
+    number : from 1, without gaps within a rollout. kind : see `rollout.store.journal.entries`. epoch : that of the
+    lease under which it was written, 0 for commands. batch : its number, -1 if none. body : JSON. packed : the arrays.
+    seal : SHA-256 over the previous row's seal and this row.
     """
 
     __tablename__ = "entry"
@@ -143,7 +143,7 @@ class EntryRow(SQLModel, table=True):
 
 
 class DeviceRow(SQLModel, table=True):
-    """The outcome of a released device, rewritten when it changes. row : of the plan's fleet."""
+    """The outcome of a released device, overwritten when it changes. row : its row in the plan's fleet."""
 
     __tablename__ = "device"
 
@@ -155,7 +155,7 @@ class DeviceRow(SQLModel, table=True):
 
 
 class MembershipRow(SQLModel, table=True):
-    """The embedded directory's own memory: an addition. seal : as in `entry`."""
+    """An addition in the simulated directory's own log. seal : as in `entry`."""
 
     __tablename__ = "membership"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
 from rollout.errors import RefusedError, UsageError
@@ -37,10 +38,11 @@ SIMULATION = SimulationRow.__table__  # type: ignore[attr-defined]
 T = TypeVar("T")
 
 PREFIX_MIN = 4
-"""Hex digits of a digest that name a plan."""
+"""Minimum number of hex digits of a digest that identify a plan."""
 
-NEXT = {"inv": "rollout inventory", "plan": "rollout plan", "sim": "rollout simulate", "run": "rollout run"}
-"""The command that makes the first of a kind."""
+NOUNS = {"inv": "inventory", "plan": "plan", "sim": "simulation", "run": "rollout"}
+COMMANDS = {"inv": "inventory", "plan": "plan", "sim": "simulate", "run": "run"}
+"""The verb that creates each kind, by the prefix of its IDs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,14 +58,14 @@ class _FindingColumns:
 
 
 class Vault:
-    """Where values are kept that never change."""
+    """The store of values that never change."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._made_up: dict[int, bool] = {}
 
     def add_inventory(self, inventory: Inventory) -> str:
-        """Keep a snapshot; give its id."""
+        """Store a snapshot and return its ID."""
         body = dumps(inventory)
         values = {
             "digest": inventory.fleet.digest,
@@ -77,20 +79,20 @@ class Vault:
             return _named("inv", connection.execute(insert(INVENTORY), values))
 
     def inventory_id(self, key: str | None = None) -> str:
-        """Give the id of an inventory; raise `UsageError` if it is unknown.
+        """Return the ID of an inventory; raise `UsageError` if it is unknown.
 
-        The default is the latest real one: a made-up fleet never takes its place.
+        The default is the latest real inventory: a generated fleet never takes its place.
         """
         with self._access.reading() as connection:
             return f"inv-{self._inventory_number(connection, key)}"
 
     def is_made_up(self, key: str) -> bool:
-        """Whether a scenario generated an inventory."""
+        """Return whether a scenario generated an inventory."""
         with self._access.reading() as connection:
             return self._is_made_up(connection, find(connection, INVENTORY, "inv", key))
 
     def latest_real(self) -> str | None:
-        """Give the id of the latest inventory that nobody made up, None if there is none."""
+        """Return the ID of the latest inventory that was not generated, None if there is none."""
         with self._access.reading() as connection:
             number = self._latest_real(connection)
         return None if number is None else f"inv-{number}"
@@ -104,7 +106,7 @@ class Vault:
         return next((number for number in numbers if not self._is_made_up(connection, number)), None)
 
     def _is_made_up(self, connection: Connection, number: int) -> bool:
-        """Read an inventory's sources and none of its devices; one that is damaged is nobody's invention."""
+        """Read only an inventory's sources, none of its devices; a damaged inventory counts as real."""
         if number not in self._made_up:
             body = connection.execute(select(INVENTORY.c.body).where(INVENTORY.c.id == number)).scalar_one()
             try:
@@ -114,7 +116,7 @@ class Vault:
         return self._made_up[number]
 
     def inventory(self, key: str | None = None) -> Inventory:
-        """Give an inventory, the latest by default; raise `RefusedError` if it was changed in its place."""
+        """Return an inventory, the latest by default; raise `RefusedError` if it was changed after it was stored."""
         with self._access.reading() as connection:
             number = self._inventory_number(connection, key)
             row = connection.execute(select(INVENTORY).where(INVENTORY.c.id == number)).one()
@@ -124,7 +126,7 @@ class Vault:
         return inventory
 
     def add_findings(self, inventory_key: str, findings: Sequence[Finding]) -> None:
-        """Keep what preflight said of an inventory, in place of what it said before."""
+        """Store the findings about an inventory, in place of any earlier ones."""
         body = dumps(_columns_of(findings))
         with self._access.writing() as connection:
             number = find(connection, INVENTORY, "inv", inventory_key)
@@ -133,7 +135,7 @@ class Vault:
             connection.execute(insert(FINDINGS), values)
 
     def findings(self, inventory_key: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of an inventory; nothing if it was not asked."""
+        """Return the findings about an inventory; empty if preflight has not run."""
         with self._access.reading() as connection:
             number = self._inventory_number(connection, inventory_key)
             query = select(FINDINGS).where(FINDINGS.c.inventory_id == number)
@@ -141,14 +143,14 @@ class Vault:
         return _findings_of(_opened(_FindingColumns, f"findings of inv-{number}", row)) if row else ()
 
     def findings_of(self, plan_key: str | None = None) -> tuple[Finding, ...]:
-        """Give what preflight said of a plan's inventory, without opening the plan."""
+        """Return the findings about a plan's inventory, without opening the plan."""
         with self._access.reading() as connection:
             query = select(PLAN.c.inventory_id).where(PLAN.c.id == plan_number(connection, plan_key))
             number = connection.execute(query).scalar_one()
         return self.findings(f"inv-{number}")
 
     def add_plan(self, plan: Plan, inventory_key: str, scenario: str = "") -> str:
-        """Keep a plan; give its id. The same plan again has the same id.
+        """Store a plan and return its ID; storing the same plan again returns the same ID.
 
         Raise `RefusedError` if it was made from another inventory.
         """
@@ -169,15 +171,15 @@ class Vault:
             return _named("plan", connection.execute(insert(PLAN), values))
 
     def has_plans(self) -> bool:
-        """Whether a plan was ever made here."""
+        """Return whether there is a plan."""
         with self._access.reading() as connection:
             return connection.execute(select(PLAN.c.id).limit(1)).first() is not None
 
     def latest_plan(self) -> str:
-        """Give the id of the plan that is meant where nobody names one.
+        """Return the ID of the plan to use when none is named.
 
-        Beside real inventories no plan of a made-up fleet is, and none of an older inventory while the latest one
-        has no plan: then raise `RefusedError`. An undo belongs to the inventory of what it undoes.
+        If there is a real inventory, that is never the plan of a generated fleet, nor of an older inventory while the
+        latest has no plan: then raise `RefusedError`. An undo belongs to the inventory of the plan that it undoes.
         """
         with self._access.reading() as connection:
             real = self._latest_real(connection)
@@ -193,17 +195,17 @@ class Vault:
             return f"plan-{plans[0][0]}"
         raise RefusedError(
             f"inv-{real} has no plan; nothing was done",
-            "run 'rollout plan SCENARIO.toml', or name the plan or scenario that is meant",
+            "run 'rollout plan SCENARIO.toml', or name the plan or scenario to use",
         )
 
     def _is_undo(self, number: int) -> bool:
         return self.plan(f"plan-{number}").plan.is_undo
 
     def plan(self, key: str | None = None) -> StoredPlan:
-        """Give a plan by id or digest prefix, the latest by default.
+        """Return a plan by ID or digest prefix, the latest by default.
 
         Raise `UsageError` if it is unknown or ambiguous; `RefusedError` if plan, inventory or approval
-        are not what they were when they were stored.
+        were changed after they were stored.
         """
         with self._access.reading() as connection:
             number = plan_number(connection, key)
@@ -224,7 +226,7 @@ class Vault:
         return StoredPlan(what, plan, row.digest, f"inv-{row.inventory_id}", row.scenario, by, at)
 
     def approve(self, key: str, by: str, at: int) -> None:
-        """Note that `by` approves a plan at Unix second `at`."""
+        """Record that `by` approved a plan at Unix second `at`."""
         with self._access.writing() as connection:
             number = plan_number(connection, key)
             digest = connection.execute(select(PLAN.c.digest).where(PLAN.c.id == number)).scalar_one()
@@ -232,14 +234,14 @@ class Vault:
             connection.execute(insert(APPROVAL), values)
 
     def add_simulation(self, plan_key: str, summary: dict[str, Any]) -> str:
-        """Keep the summary of a simulation of a plan; give its id."""
+        """Store the summary of a plan's simulation and return its ID."""
         text = json.dumps(summary, sort_keys=True)
         with self._access.writing() as connection:
             values = {"plan_id": plan_number(connection, plan_key), "summary": text}
             return _named("sim", connection.execute(insert(SIMULATION), values))
 
     def simulations(self, plan_key: str | None = None) -> dict[str, Any] | None:
-        """Give the latest summary of a plan's simulations, None if it was never simulated."""
+        """Return the latest summary of a plan's simulations, None if it was never simulated."""
         with self._access.reading() as connection:
             number = plan_number(connection, plan_key)
             query = select(SIMULATION.c.summary).where(SIMULATION.c.plan_id == number)
@@ -254,35 +256,36 @@ class Vault:
 
 
 def find(connection: Connection, table: Table, prefix: str, key: str | None) -> int:
-    """Give the number of "inv-3", or of the latest; raise `UsageError` naming what exists."""
+    """Return the number of "inv-3", or of the latest; raise `UsageError`, which names those that exist."""
     last = connection.execute(select(func.max(table.c.id))).scalar()
     if last is None:
-        found = "none" if key is None else f"'{key}', and none exists yet"
-        raise UsageError(f"expected an id like {prefix}-1, found {found}", f"begin with '{NEXT[prefix]}'")
+        what = f"there is no {NOUNS[prefix]} yet" + ("" if key is None else f", found '{key}'")
+        raise UsageError(what, f"start with 'rollout {COMMANDS[prefix]}'")
     if key is None:
         return int(last)
     match = re.fullmatch(rf"{prefix}-(\d{{1,9}})", key)
     if match and connection.execute(select(table.c.id).where(table.c.id == int(match[1]))).first():
         return int(match[1])
     known = connection.execute(select(table.c.id).order_by(table.c.id.desc()).limit(5)).scalars().all()
-    names = ", ".join(f"{prefix}-{one}" for one in known)
-    raise UsageError(f"expected one of {names}{', …' if last > 5 else ''}, found '{key}'")
+    names = ", ".join(f"{prefix}-{number}" for number in known)
+    more = ", …" if last > 5 else ""
+    raise UsageError(f"there is no {NOUNS[prefix]} '{key}': expected one of {names}{more}")
 
 
 def plan_number(connection: Connection, key: str | None) -> int:
-    """Give the number of a plan by id or by the first hex digits of its digest."""
+    """Return the number of a plan by ID or by the first hex digits of its digest."""
     if key is None or not re.fullmatch(r"[0-9a-fA-F]{1,64}", key):
         return find(connection, PLAN, "plan", key)
     if len(key) < PREFIX_MIN:
-        raise UsageError(f"expected at least {PREFIX_MIN} digits of a plan's digest, found '{key}'")
+        raise UsageError(f"expected at least {PREFIX_MIN} digits of a plan digest, found '{key}'")
     query = select(PLAN.c.id, PLAN.c.digest).where(PLAN.c.digest.startswith(key.lower()))
     hits = connection.execute(query.order_by(PLAN.c.id)).all()
     if len(hits) == 1:
         return int(hits[0].id)
     if not hits:
-        raise UsageError(f"no plan's digest begins with '{key}'", "give a plan id, such as plan-1")
+        raise UsageError(f"no plan digest starts with '{key}'", "name a plan, such as plan-1")
     names = ", ".join(f"plan-{hit.id} ({hit.digest[:12]})" for hit in hits)
-    raise UsageError(f"expected one plan, found {len(hits)} that begin with '{key}': {names}")
+    raise UsageError(f"'{key}' matches {len(hits)} plans: {names}", "add digits, or name the plan")
 
 
 def _named(prefix: str, result: Any) -> str:
@@ -301,14 +304,13 @@ def _check_inventory(connection: Connection, plan: Plan, number: int, what: str)
     found = connection.execute(select(INVENTORY.c.digest).where(INVENTORY.c.id == number)).scalar()
     if found != plan.inventory_digest:
         raise RefusedError(
-            f"{what} was made from inventory {plan.inventory_digest[:12]}, "
-            f"found {str(found)[:12]} as inv-{number}",
-            "plan anew from the inventory that is there",
+            f"{what} was made from inventory {plan.inventory_digest[:12]}, but inv-{number} is {str(found)[:12]}",
+            "plan again from the present inventory",
         )
 
 
 def _opened(kind: type[T], what: str, row: Row[Any]) -> T:
-    """Give the value of a row; raise `RefusedError` if its bytes are not those that were sealed."""
+    """Return the value of a row; raise `RefusedError` if its bytes were changed after they were sealed."""
     if not isinstance(row.body, bytes) or _seal(row.body) != row.seal:
         raise _changed(what)
     try:
@@ -319,21 +321,19 @@ def _opened(kind: type[T], what: str, row: Row[Any]) -> T:
 
 def _changed(what: str) -> RefusedError:
     return RefusedError(
-        f"{what} was changed after it was stored: its digest does not fit",
-        "restore a backup of the database, or make it anew",
+        f"{what} was changed after it was stored: its digest does not match",
+        "restore a backup of the database, or create it again",
     )
 
 
 def _columns_of(findings: Sequence[Finding]) -> _FindingColumns:
-    import numpy as np
-
     return _FindingColumns(
-        rule=Factor.of([one.rule for one in findings]),
-        severity=Factor.of([one.severity.value for one in findings]),
-        row=np.array([one.row for one in findings], dtype=np.int32),
-        sentence=Factor.of([one.sentence for one in findings]),
-        next_action=Factor.of([one.next_action for one in findings]),
-        detail=Factor.of([json.dumps(dict(one.detail), sort_keys=True) for one in findings]),
+        rule=Factor.of([finding.rule for finding in findings]),
+        severity=Factor.of([finding.severity.value for finding in findings]),
+        row=np.array([finding.row for finding in findings], dtype=np.int32),
+        sentence=Factor.of([finding.sentence for finding in findings]),
+        next_action=Factor.of([finding.next_action for finding in findings]),
+        detail=Factor.of([json.dumps(dict(finding.detail), sort_keys=True) for finding in findings]),
     )
 
 

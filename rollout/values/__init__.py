@@ -1,4 +1,4 @@
-"""Frozen data that everything else speaks in. Imports nothing of ours."""
+"""The frozen data types that all other packages share. Imports nothing of ours."""
 
 from rollout.values.canonical import digest_of, document_in, document_of, dumps, loads, value_of
 from rollout.values.fleet import (

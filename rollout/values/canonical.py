@@ -1,8 +1,8 @@
-"""The canonical form of a value: what a digest is taken of and what is stored.
+"""The canonical form of a value: digests are computed from it, and it is what is stored.
 
 Dataclasses become objects with sorted keys, arrays become {dtype, shape, data}, enums their value.
-The digest replaces each array by its own SHA-256, so it costs one pass over the bytes. A field that came later
-(`LATER`) is left out while it has its default: what was stored and approved before keeps its digest.
+The digest replaces each array by its own SHA-256, so it costs one pass over the bytes. A field that was added later
+(`LATER`) is left out while it has its default: values stored and approved before keep their digest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Pack = Callable[[bytes], str]
 
 LATER = {"canonical": "left out while it has its default"}
-"""The metadata of a field that came after values of its kind were stored; its default is a plain value."""
+"""Metadata of a field that was added after values of its type were stored; its default is a plain value."""
 
 
 def _is_left_out(value: object, field: dataclasses.Field[Any]) -> bool:
@@ -44,7 +44,7 @@ def _document(value: Any, pack: Pack) -> Any:
         fields = {
             f.name: getattr(value, f.name) for f in dataclasses.fields(value) if not _is_left_out(value, f)
         }
-        return {name: _document(one, pack) for name, one in fields.items()}
+        return {name: _document(field, pack) for name, field in fields.items()}
     if isinstance(value, np.ndarray):
         return _array(value, pack)
     if isinstance(value, Enum):
@@ -52,9 +52,9 @@ def _document(value: Any, pack: Pack) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return {str(key): _document(one, pack) for key, one in value.items()}
+        return {str(key): _document(item, pack) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_document(one, pack) for one in value]
+        return [_document(item, pack) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -65,47 +65,47 @@ def _text(document: Any) -> str:
 
 
 def digest_of(value: object) -> str:
-    """Give the SHA-256 of the canonical form of a dataclass, as 64 hex digits."""
+    """Return the SHA-256 of the canonical form of a dataclass, as 64 hex digits."""
     document = _document(value, lambda data: hashlib.sha256(data).hexdigest())
     return hashlib.sha256(_text(document).encode()).hexdigest()
 
 
 def dumps(value: object) -> bytes:
-    """Give the canonical form with its arrays, compressed, for storing."""
+    """Return the canonical form with its arrays, compressed, for storage."""
     text = _text(_document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode()))
     return zlib.compress(text.encode(), 1)
 
 
 def document_of(value: object) -> Any:
-    """Give the canonical form as what `json` writes: objects, lists, texts, numbers. Readable, for small values."""
+    """Return the canonical form as JSON values: objects, lists, texts, numbers. Readable, for small values."""
     return _document(value, lambda data: base64.b85encode(zlib.compress(data, 1)).decode())
 
 
 def value_of(kind: type[T], document: Any) -> T:
-    """Give back the value of type `kind` from its `document_of`; a field that is missing has its default.
+    """Return the value of type `kind` from its `document_of`; a missing field gets its default.
 
-    Raise a `ValueError` if the document describes something else.
+    Raise a `ValueError` if the document does not describe such a value.
     """
     try:
         return typing.cast(T, _value(kind, document))
     except (KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise ValueError(f"stored document is no {kind.__name__}: {error}") from error
+        raise ValueError(f"stored document is not a {kind.__name__}: {error}") from error
 
 
 def loads(kind: type[T], data: bytes) -> T:
-    """Give back the value of type `kind` that `dumps` wrote.
+    """Return the value of type `kind` that `dumps` wrote.
 
-    Raise a `ValueError` if the bytes are damaged or describe something else.
+    Raise a `ValueError` if the bytes are damaged or do not describe such a value.
     """
     document = document_in(data, kind.__name__)
     try:
         return typing.cast(T, _value(kind, document))
     except (KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise ValueError(f"stored bytes are no {kind.__name__}: {error}") from error
+        raise ValueError(f"stored bytes are not a {kind.__name__}: {error}") from error
 
 
 def document_in(data: bytes, name: str = "document") -> Any:
-    """Give what `dumps` wrote with its arrays still packed; raise a `ValueError` if it is damaged."""
+    """Return what `dumps` wrote with its arrays still packed; raise a `ValueError` if it is damaged."""
     try:
         return json.loads(zlib.decompress(data))
     except (zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -122,7 +122,7 @@ def _load_array(document: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 @functools.cache
 def _hints(kind: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields; resolving them anew for each value costs more than the rest."""
+    """Return the types of a dataclass's fields; resolving them for every value would cost more than the rest."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
@@ -142,11 +142,11 @@ def _value(kind: Any, document: Any) -> Any:
     if origin is tuple:
         args = typing.get_args(kind)
         if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_value(args[0], one) for one in document)
-        return tuple(_value(arg, one) for arg, one in zip(args, document, strict=True))
+            return tuple(_value(args[0], item) for item in document)
+        return tuple(_value(arg, item) for arg, item in zip(args, document, strict=True))
     if origin is dict or (origin is not None and issubclass(origin, typing.Mapping)):
         value_kind = typing.get_args(kind)[1]
-        return {key: _value(value_kind, one) for key, one in document.items()}
+        return {key: _value(value_kind, value) for key, value in document.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(document)
     if kind is float:

@@ -1,8 +1,8 @@
-"""Microsoft's clouds: which host answers for what, what is missing there, and what a person does differently.
+"""Microsoft's clouds: their hosts, what is missing in each, and what people must do differently.
 
 From Microsoft's pages on national cloud deployments, Intune's endpoints and its US Government service; China from
-its page on cloud attach. Tokens of one cloud are worth nothing in another, and nothing moves between clouds except
-by un-enrolling and enrolling again. Features come later to some clouds: check a flag's date before you rely on it.
+its page on cloud attach. Tokens of one cloud are not valid in another, and devices move between clouds only by
+un-enrolling and enrolling again. Features reach some clouds later: check a flag's date before you rely on it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """One cloud. graph : origin of Graph. authority : origin of the token service.
+    """A cloud. graph : origin of Graph. authority : origin of the token service.
 
-    environment : its name in the Cloud Attach wizard, "" where the wizard does not ask.
-    hosts : what clients must reach to enroll and be managed; * stands for any name.
-    tenant_attach : whether devices can be uploaded to Intune's console there. endpoint_analytics : None unknown.
-    feature_lag : what comes later there, in a sentence, "" nothing known.
+    environment : its name in the Cloud Attach wizard, "" if the wizard does not ask.
+    hosts : the hosts that clients must reach to enroll and be managed; * stands for any name.
+    tenant_attach : whether devices can be uploaded to Intune's console. endpoint_analytics : None if unknown.
+    feature_lag : a sentence on features that arrive later, "" if none are known.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Cloud:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What is different from the public cloud, in sentences; nothing there."""
+        """Differences from the public cloud, in sentences; empty for the public cloud itself."""
         if self.name in ("public", "gcc"):
             return ()
         out = [f"cloud {self.title}: clients must reach {', '.join(self.hosts)} (E18)"]
         if not self.tenant_attach:
-            out.append("tenant attach is off there: the option to upload devices is disabled in the wizard")
+            out.append("tenant attach is not available: the wizard disables the option to upload devices")
         if self.endpoint_analytics is False:
-            out.append("endpoint analytics is not there; automatic enrollment works")
+            out.append("endpoint analytics is not available; automatic enrollment works")
         if self.feature_lag:
             out.append(self.feature_lag)
         return tuple(out)
@@ -71,8 +71,8 @@ _GOV_HOSTS = (
     "enterpriseregistration.microsoftonline.us",
 )
 _GOV_LAG = (
-    "expedited and feature update policies and parts of Autopilot may come later there (as of June 2024): "
-    "look before you move Windows Update policies"
+    "expedited and feature update policies and parts of Autopilot may arrive later (as of June 2024): "
+    "check before you move Windows Update policies"
 )
 
 _ALL = (
@@ -131,5 +131,5 @@ _ALL = (
     ),
 )
 
-CLOUDS: Mapping[str, Cloud] = MappingProxyType({one.name: one for one in _ALL})
-"""By name, as settings and scenarios write it."""
+CLOUDS: Mapping[str, Cloud] = MappingProxyType({cloud.name: cloud for cloud in _ALL})
+"""All clouds by name, as settings and scenarios spell it."""

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: "90s", "5m", "36h", "7d", "1w", and mixtures such as "1d12h"."""
+"""Durations as people write them: "90s", "5m", "36h", "7d", "1w", and combinations such as "1d12h"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 EXPECTED = 'a duration such as "90s", "5m", "36h", "7d" or "1d12h"'
 MAX_S = 3650 * UNITS_S["d"]
-"""No duration is longer: a rollout is planned for two years at most, and no sum with a date may overflow."""
+"""The longest duration: a rollout is planned for two years at most, and no sum with a date may overflow."""
 _LONGEST_TEXT = 64
 FIRST_DAY = dt.date(1990, 1, 1)
 LAST_DAY = dt.date(2199, 12, 31)
@@ -19,9 +19,9 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 def parse_duration(text: str) -> int:
-    """Give the seconds of a duration; fractions are allowed if they come out as whole seconds.
+    """Return the seconds of a duration; fractions are allowed if they amount to whole seconds.
 
-    Raise a `ValueError` that says what was expected and found.
+    Raise a `ValueError` that names what was expected and found.
     """
     if len(text) > _LONGEST_TEXT:
         raise ValueError(f"expected {EXPECTED}, found {len(text)} characters")
@@ -39,7 +39,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Write seconds so that `parse_duration` gives them back: the largest units first, e.g. "1d12h"."""
+    """Return seconds as text that `parse_duration` reads: the largest units first, such as "1d12h"."""
     if seconds < 0:
         raise ValueError(f"expected a duration of at least 0 s, found {seconds}")
     out = []

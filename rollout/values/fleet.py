@@ -1,6 +1,6 @@
-"""The fleet: one row a device, held as columns. Also its inventory and what preflight finds.
+"""The fleet: one row per device, stored as columns. Also its inventory and preflight's findings.
 
-No Python object a device on a hot path: 100,000 devices are a handful of arrays.
+There is no Python object per device on a hot path: 100,000 devices are a handful of arrays.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ IntArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
 FlagArray = NDArray[np.int8]
 BoolArray = NDArray[np.bool_]
-TextArray = NDArray[np.str_]  # in truth numpy's variable-width StringDType, see `texts`
+TextArray = NDArray[np.str_]  # in fact numpy's variable-width StringDType, see `texts`
 
 UNKNOWN = -1
 """The value of an unknown flag, number or time."""
 
 
 def texts(values: Iterable[str]) -> TextArray:
-    """Give `values` as a numpy array of variable-width strings, shape ``(n,)``."""
+    """Return `values` as a numpy array of variable-width strings, shape ``(n,)``."""
     return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
 def texts_at(column: TextArray, rows: IntArray | LongArray) -> TextArray:
-    """Give the texts of some rows, in their order.
+    """Return the texts of some rows, in their order.
 
-    NumPy 2.1 reads freed memory where variable-width strings are chosen by indices of 32 bits.
+    NumPy 2.1 reads freed memory when 32-bit indices select variable-width strings.
     """
     chosen: TextArray = column[rows.astype(np.intp)]
     return chosen
 
 
 def put_texts(column: TextArray, rows: IntArray | LongArray, values: TextArray) -> None:
-    """Write texts into some rows of a column; with indices of 32 bits NumPy 2.1 writes nothing."""
+    """Write texts into some rows of a column; with 32-bit indices NumPy 2.1 writes nothing."""
     column[rows.astype(np.intp)] = values
 
 
 def codes_of(values: Iterable[str], index: dict[str, int] | None = None) -> IntArray:
-    """Number the different texts in order of first appearance, shape ``(n,)``.
+    """Number the distinct texts in order of first appearance, shape ``(n,)``.
 
-    index : text to number; it grows, so that several columns can share one numbering.
+    index : text to number; it grows, so that several columns can share a numbering.
 
     Texts are numbered, never sorted: NumPy 2.4 ends the process when it sorts a nearly sorted array of
     variable-width strings, and exports usually are sorted by name.
@@ -67,10 +67,10 @@ class Join(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factor:
-    """A text column with few different values.
+    """A text column with few distinct values.
 
     codes : (n,) int32, index into `levels`.
-    levels : the different values, sorted; the empty string means unknown.
+    levels : the distinct values, sorted; the empty string means unknown.
     """
 
     codes: IntArray
@@ -86,7 +86,7 @@ class Factor:
 
     @classmethod
     def constant(cls, value: str, n: int) -> Factor:
-        """Give a column of `n` times the same value."""
+        """Return a column that holds the same value `n` times."""
         return cls(np.zeros(n, dtype=np.int32), (value,))
 
     def __len__(self) -> int:
@@ -96,12 +96,12 @@ class Factor:
         return self.levels[int(self.codes[row])]
 
     def where(self, value: str) -> BoolArray:
-        """Say for each row whether it holds `value`, shape ``(n,)``; all False if nobody does."""
+        """Return for each row whether it holds `value`, shape ``(n,)``; all False if no row does."""
         code = self.levels.index(value) if value in self.levels else UNKNOWN
         return np.asarray(self.codes == code)
 
     def take(self, rows: IntArray) -> Factor:
-        """Give the same column for some rows only; the levels stay."""
+        """Return the column for some rows only, with the same levels."""
         return Factor(self.codes[rows], self.levels)
 
 
@@ -116,7 +116,7 @@ FACTORS = (
     "mdm",  # the MDM that manages it today, "" for none
     "presence",  # always-on, office, laptop, rarely-on; "" where unknown
 )
-"""Factors that every fleet has; further ones (a column of the customer's) may follow."""
+"""Factors that every fleet has; others (a customer's own column) may follow."""
 
 FLAGS = (
     "entra",  # an Entra record was seen
@@ -125,21 +125,21 @@ FLAGS = (
     "client",  # ConfigMgr client installed
     "active",  # ConfigMgr client active
     "obsolete",  # obsolete ConfigMgr record
-    "comanaged",  # enrolled already
+    "comanaged",  # already enrolled
     "intune",  # an Intune record was seen
 )
 """Flags that every fleet has: 1 yes, 0 no, -1 unknown."""
 
 TIMES = ("last_sign_in", "last_active", "registered")
-"""Unix seconds, -1 unknown."""
+"""Times that every fleet has: Unix seconds, -1 unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
-    """One client a row, as columns of equal length n.
+    """One client per row, as columns of equal length n.
 
-    ids : (n,) text, unique: the Entra device id in lower case; ``cm:<ResourceID>`` or
-        ``intune:<id>`` where no Entra record is known.
+    ids : (n,) text, unique: the Entra device ID in lower case; ``cm:<ResourceID>`` or
+        ``intune:<id>`` if no Entra record is known.
     names : (n,) text, computer names as exported.
     resource_ids : (n,) int64, the ConfigMgr ResourceID, -1 unknown.
     serials : (n,) text, "" unknown.
@@ -166,16 +166,16 @@ class Fleet:
         }
         for name, column in columns.items():
             if len(column) != n:
-                raise ValueError(f"column {name!r} has {len(column)} rows, expected {n}")
+                raise ValueError(f"column {name!r}: expected {n} rows, found {len(column)}")
         missing = [name for name in (*FACTORS, *FLAGS, *TIMES) if name not in columns]
         if missing:
-            raise ValueError(f"fleet lacks the columns {', '.join(missing)}")
+            raise ValueError(f"the fleet lacks the columns {', '.join(missing)}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: IntArray) -> Fleet:
-        """Give the fleet of some rows only, in their order."""
+        """Return the fleet of some rows only, in their order."""
         return Fleet(
             ids=texts_at(self.ids, rows),
             names=texts_at(self.names, rows),
@@ -187,12 +187,12 @@ class Fleet:
         )
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """Give the row of each id that is in the fleet."""
-        return {one: self._index[one] for one in ids if one in self._index}
+        """Return the row of each ID that is in the fleet."""
+        return {device: self._index[device] for device in ids if device in self._index}
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {one: row for row, one in enumerate(self.ids.tolist())}
+        return {device: row for row, device in enumerate(self.ids.tolist())}
 
     @cached_property
     def digest(self) -> str:
@@ -215,7 +215,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line of an export that could not be taken."""
+    """A line of an export that was rejected."""
 
     file: str
     line: int
@@ -229,7 +229,7 @@ class Rejected:
 
 
 GENERATED = "scenario"
-"""Kind of an inventory's source that is no export: a scenario that made the fleet up."""
+"""Kind of an inventory's source that is not an export but a scenario that generated the fleet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,7 +252,7 @@ class Inventory:
 
 
 def is_made_up(files: Iterable[Sequence[object]]) -> bool:
-    """Whether an inventory's sources, (name, kind, rows) each, are a scenario that generated it."""
+    """Return whether a scenario generated an inventory, by its sources, (name, kind, rows) each."""
     return any(kind == GENERATED for _, kind, _ in files)
 
 
@@ -260,13 +260,13 @@ class Severity(StrEnum):
     """What a finding means for the plan."""
 
     BLOCK = "block"  # the device leaves the plan, with this reason
-    WARN = "warn"  # it goes, and somebody should look
+    WARN = "warn"  # the device stays in the plan, and a person should check it
     INFO = "info"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What preflight says of a device (row ≥ 0) or of the tenant (row = -1)."""
+    """What preflight says about a device (row ≥ 0) or the tenant (row = -1)."""
 
     rule: str
     severity: Severity

@@ -1,4 +1,4 @@
-"""What becomes of a released device, and how outcomes are counted."""
+"""The outcome of a released device, and how outcomes are counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_RELEASED = -1
 
 
 class FailureClass(StrEnum):
-    """Class of a failure code: what a retry can do about it."""
+    """Class of a failure code: where its cause lies, and so whether a retry can help."""
 
     TRANSIENT = "transient"
     IDENTITY = "identity"
@@ -43,7 +43,7 @@ class Observation:
     at : Unix seconds, the directory's clock.
     counts : (batch, stratum, outcome) int64: released devices by batch number, stratum code of the
         plan and `Outcome`. Rows past the last batch are zero. Only visible members are counted. The
-        array may be a view that the next observation overwrites: take what you need at once.
+        array may be a view that the next observation overwrites: copy what you need immediately.
     failed_codes : failure code (unsigned 32-bit HRESULT) -> devices.
     readable : False if the directory could not be read; the counts are then the last good ones.
     """
@@ -54,7 +54,7 @@ class Observation:
     readable: bool = True
 
     def of(self, first: int, last: int) -> NDArray[np.int64]:
-        """Give the counts of the batches first … last-1, shape (stratum, outcome)."""
+        """Return the counts of the batches first … last-1, shape (stratum, outcome)."""
         return np.asarray(self.counts[first:last].sum(axis=0), dtype=np.int64)
 
 
@@ -76,8 +76,8 @@ class DeviceOutcomes:
 class Applied:
     """The directory's answer to one chunk.
 
-    accepted : rows that are members now because of us.
-    adopted : rows that were members before: never ours, an undo leaves them.
+    accepted : rows that we made members.
+    adopted : rows that were already members: never ours, an undo does not remove them.
     rejected : rows that the directory refused, with `reasons` (same length).
     """
 

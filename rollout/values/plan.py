@@ -1,4 +1,4 @@
-"""The plan: who, in which order, how fast, when not, judged how. Frozen, and sealed by a digest."""
+"""The plan: which devices, in what order, how fast, when, and how they are judged. Frozen, sealed by a digest."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ HOUR_S = 3600
 DAY_S = 86400
 
 UNDO = "undo:"
-"""How the action of a plan begins that takes another one back."""
+"""Prefix of the action of a plan that undoes another plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How many by now: active seconds -> fraction of the phase released.
+    """How many devices by now: active seconds -> fraction of the phase released.
 
     active_s : non-decreasing active seconds since the phase began, first 0. Two equal neighbours are a jump.
-    parts : non-decreasing fractions in parts of WHOLE; after the last point the last value holds.
+    parts : non-decreasing fractions in parts of WHOLE; the last value holds after the last point.
     """
 
     active_s: tuple[int, ...]
@@ -40,8 +40,8 @@ class Curve:
 class Window:
     """When releases are allowed: weekdays (0 = Monday), minutes of the local day, IANA zone.
 
-    A window with ``to_min <= from_min`` runs over midnight and belongs to the day on which it opens.
-    lasts_s : seconds that a wave lasts, whatever the clock does in the meantime; 0 for a window that ends at `to_min`.
+    A window with ``to_min <= from_min`` runs past midnight and belongs to the day on which it opens.
+    lasts_s : seconds that a wave lasts, whatever the clocks do in the meantime; 0 for a window that ends at `to_min`.
     """
 
     days: tuple[int, ...]
@@ -60,7 +60,7 @@ class Window:
 
 
 def time_of_day(minutes: int) -> str:
-    """Write minutes since midnight as a clock shows them: 07:30."""
+    """Return minutes since midnight as a time of day: 07:30."""
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
@@ -69,8 +69,8 @@ class Calendar:
     """The windows minus the freezes, resolved to instants.
 
     opens, closes : (k,) int64 Unix seconds, sorted, disjoint; releases are allowed in [opens, closes).
-    wave_s : 0, and active time is open time; or each interval is a wave, which counts as so many active seconds,
-        all of them when it closes. So a wave has one step, wherever in it a phase begins or goes on.
+    wave_s : 0 if active time is open time. Otherwise each interval is a wave that counts as this many active seconds,
+        all of them when it closes. So a wave has one step, wherever in it a phase begins or continues.
     """
 
     opens: LongArray
@@ -82,8 +82,8 @@ class Calendar:
 class EvidenceGate:
     """Beta-binomial e-process on the failure rate (see `rollout.gates` for the formulas).
 
-    p_ok : a rate that is acceptable; p_bad : one that is not. alpha : chance to halt a good rollout,
-    at any time; beta : chance to pass a bad one. prior_a, prior_b : Beta prior leaning to bad rates.
+    p_ok : an acceptable rate; p_bad : an unacceptable rate. alpha : probability of ever halting a good rollout;
+    beta : probability of passing a bad one. prior_a, prior_b : Beta prior that favors bad rates.
     """
 
     p_ok: float = 0.01
@@ -96,7 +96,7 @@ class EvidenceGate:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdGate:
-    """A plain rule: trips when rate ≥ percent AND failures ≥ count AND executed ≥ min_executed.
+    """A simple rule that trips when rate ≥ percent AND failures ≥ count AND executed ≥ min_executed.
 
     action : "halt" or "hold". classes : count only failures of these classes; empty = all.
     """
@@ -112,9 +112,9 @@ class ThresholdGate:
 class GatePolicy:
     """All rules that judge a phase.
 
-    min_executed : PASS is never given below so many mature executed devices (or the whole phase).
-    straggler_max : highest share of timed-out devices among mature ones before HOLD.
-    no_progress_s : HOLD if nothing enrolled for so long although devices wait; 0 = off.
+    min_executed : PASS needs at least this many mature executed devices (or the whole phase).
+    straggler_max : highest share of timed-out devices among mature devices before HOLD.
+    no_progress_s : HOLD if no device enrolls for this long although devices are waiting; 0 = off.
     strata_min : strata with fewer planned devices are pooled as "other".
     dry_run : report only, never decide.
     """
@@ -133,18 +133,18 @@ class PhaseEnd(StrEnum):
     """How a phase ends."""
 
     GATE = "gate"  # soak, then PASS opens the next phase
-    NEVER = "never"  # a pilot without end
+    NEVER = "never"  # a permanent pilot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:
-    """One source collection that feeds the target.
+    """A source collection that feeds the target.
 
     order : (k,) int32 fleet rows, in release order, frozen.
-    step_s : a batch is released at most so often. look_s is the plan's.
-    by : Unix seconds at which the curve is to be through so that a date is kept, -1 none. A phase that is late
+    step_s : shortest time between two batches.
+    by : Unix seconds at which the curve must be complete to keep a date, -1 if there is none. A phase that is late
         runs through its curve faster, see `rollout.pacing.advance`.
-    rung : successes that earn the rate of the next piece of the curve (pacing "ramp"), 0 = no ramp.
+    rung : successes needed to reach the rate of the next piece of the curve (pacing "ramp"), 0 = no ramp.
     """
 
     name: str
@@ -164,9 +164,9 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strata:
-    """The column by which gates judge apart.
+    """The column whose values gates judge separately.
 
-    codes : (n,) int32 by fleet row. names : one a code.
+    codes : (n,) int32 by fleet row. names : the name of each code.
     """
 
     column: str
@@ -176,7 +176,7 @@ class Strata:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The most devices in flight (released, no outcome yet), in all and per level of a column; 0: none."""
+    """Limits on devices in flight (released, no outcome yet), in total and per level of a column; 0 = no limit."""
 
     in_flight: int = 0
     per_step: int = 0
@@ -186,7 +186,7 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class HumanStep:
-    """What a person must do, since nothing documented lets a program do it."""
+    """A step that a person must do because there is no documented way for a program to do it."""
 
     when: str  # before | after phase NAME | after
     title: str
@@ -196,19 +196,19 @@ class HumanStep:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A rollout, complete: the same value is simulated, approved and executed.
+    """A complete rollout: the same value is simulated, approved and executed.
 
-    ids : (n,) text, the fleet's ids; every row number in the plan points here.
+    ids : (n,) text, the fleet's IDs; every row number in the plan refers to them.
     start : Unix seconds; no release before it.
     excluded : (n,) int32: 0 planned, else 1 + index into `exclusion_reasons`.
-    budget_codes : (n,) int32 levels of the budget column (zeros if none).
-    chunk : devices sent at once; a halt takes effect between chunks.
-    freezes : one line a freeze, for people; `calendar` has them subtracted already.
+    budget_codes : (n,) int32 levels of the budget column (zeros if there is none).
+    chunk : devices sent per request; a halt takes effect between chunks.
+    freezes : one line per freeze, for people; they are already subtracted from `calendar`.
     strata_columns : the columns by which the order is interleaved, see `rollout.planning.order`.
-    zone_names, zone_calendars : only if a window is in the device's own time: one a zone. `calendar` is then
-        their union, and a device may go only while the calendar of its zone is open.
+    zone_names, zone_calendars : one per zone, only if a window is in the device's own time. `calendar` is then
+        their union, and a device is released only while the calendar of its zone is open.
     zone_codes : (n,) int32, index into `zone_names`; shape (0,) if no window is in the device's time.
-    continues : digest of the plan that this one goes on with or undoes, "" none.
+    continues : digest of the plan that this plan continues or undoes, "" if none.
     """
 
     name: str
@@ -242,12 +242,12 @@ class Plan:
 
     @property
     def is_undo(self) -> bool:
-        """Whether it takes devices out of its collection: the way back of another plan."""
+        """Whether it removes devices from the collection, that is, undoes another plan."""
         return self.action.startswith(UNDO)
 
     @property
     def action_undone(self) -> str:
-        """The action that it is the way back of, "" for a plan that puts devices in."""
+        """The action that it undoes, "" for a plan that adds devices."""
         return self.action.removeprefix(UNDO) if self.is_undo else ""
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""How far a rollout is, and what was decided about it."""
+"""How far a rollout has come, and what was decided about it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rollout.values.fleet import BoolArray, IntArray, LongArray
 from rollout.values.outcome import Observation
 
 ON_COURSE = 0.002
-"""A few simulated runs of a large fleet hardly differ: so much of its devices outside the band is on course."""
+"""Share of devices outside the band that still counts as on course: few runs of a large fleet hardly differ."""
 
 
 class State(StrEnum):
     """State of a rollout. HALTED, ABORTED and FINISHED are final for a digest."""
 
     RUNNING = "running"
-    HELD = "held"  # a gate is inconclusive: releases stop, looks go on
+    HELD = "held"  # a gate is inconclusive: releases stop, observations continue
     PAUSED = "paused"  # a person stopped it
     HALTED = "halted"
     ABORTED = "aborted"
@@ -25,24 +25,24 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing follows under this digest."""
+        """Whether the rollout is over for this digest."""
         return self in (State.HALTED, State.ABORTED, State.FINISHED)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All that `decide` remembers from one look to the next; kept in the journal.
+    """All that `decide` remembers from one observation to the next; stored in the journal.
 
-    at : Unix seconds of the look it describes.
+    at : Unix seconds of the observation that it describes.
     phase : index of the current phase. active_s : active seconds in this phase so far.
-    released : devices released so far, one number a phase. batches : batches intended so far.
-    last_release : Unix seconds of the last release in this phase (or of its begin), -1 none.
-    next_step : active seconds in this phase at which its next batch is due: steps stand still with
-        active time, so a night or a hold neither skips nor crowds one.
-    enrolled, enrolled_at : devices enrolled at the last look at which that number grew, and when.
+    released : devices released so far, one number per phase. batches : batches intended so far.
+    last_release : Unix seconds of the last release in this phase (or of its start), -1 if none.
+    next_step : active seconds in this phase at which its next batch is due: steps pause together with
+        active time, so a night or a hold neither skips nor crowds a step.
+    enrolled, enrolled_at : devices enrolled at the last observation in which that number grew, and its time.
     first_batch : number of the first batch of this phase. holds : how often a gate held this phase.
     decisions : decision rows written so far.
-    verdict : what the gate said last. reason : the sentence of the last decision.
+    verdict : the gate's latest verdict. reason : the sentence of the last decision.
     """
 
     at: int
@@ -64,11 +64,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """The devices released together at one instant.
+    """The devices released together.
 
-    number : from 0, dense over the rollout; the batches of a phase are neighbours.
-    rows : fleet rows in release order. adopted : those of them that were members before we intended
-        the batch: never ours, an undo leaves them.
+    number : from 0, without gaps over the rollout; the batches of a phase are consecutive.
+    rows : fleet rows in release order. adopted : rows that were already members when we intended the
+        batch: never ours, an undo does not remove them.
     """
 
     number: int
@@ -83,11 +83,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What people asked for since the rollout began, as it stands now.
+    """What people have requested since the rollout began; the current state.
 
-    excluded : fleet rows that a person took out; not yet released ones are never released.
-    gate_approved : index of the phase whose inconclusive gate a person approved, -1 none.
-    withdrawn : fleet rows that a person wants out of the collection again, as far as we added them.
+    excluded : fleet rows that a person excluded; those not yet released are never released.
+    gate_approved : index of the phase whose inconclusive gate a person approved, -1 if none.
+    withdrawn : fleet rows that a person wants removed from the collection again, as far as we added them.
     """
 
     paused: bool = False
@@ -101,13 +101,13 @@ class Commands:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """All that `decide` looks at, besides plan and progress.
+    """Everything that `decide` reads in addition to plan and progress.
 
     now : Unix seconds. observation : what the directory shows.
-    gone : (n,) bool, rows that may not be released any more: released, or taken out by a person.
-    batch_at : Unix seconds of release of each batch, in order of number.
-    in_flight : (levels,) int64 devices in flight by level of the budget's column; None if no such budget.
-    unsent : batches that were released and wait for their directory, in part or whole.
+    gone : (n,) bool, rows that can no longer be released: already released, or excluded by a person.
+    batch_at : Unix seconds at which each batch was released, in order of number.
+    in_flight : (levels,) int64 devices in flight by level of the budget's column; None without such a budget.
+    unsent : released batches that are not yet completely sent to the directory.
     """
 
     now: int
@@ -120,9 +120,9 @@ class Seen:
 
 
 class Verdict(StrEnum):
-    """What a gate says."""
+    """The verdict of a gate."""
 
-    GO = "go"  # nothing speaks against releasing on
+    GO = "go"  # nothing speaks against further releases
     PASS = "pass"  # the phase is proven good
     HOLD = "hold"
     HALT = "halt"
@@ -133,7 +133,7 @@ class Judgement:
     """A gate's verdict with its sentence, e.g. "HALT: model 'X7' 9 of 41 executed failed, …".
 
     stratum : name of the stratum that decided, "" for all devices together.
-    evidence : e-value that decided (0 where none). executed, failed : the counts that decided.
+    evidence : e-value that decided (0 if none did). executed, failed : the counts that decided.
     """
 
     verdict: Verdict
@@ -148,12 +148,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quiet:
-    """How long looks would decide nothing. Whoever can tell the future, a pretend world, may skip them.
+    """How long observations would change nothing. A simulated directory, which knows its future, may skip them.
 
-    until : Unix seconds of the next look that must happen anyway. every : seconds between looks.
-    failed : (strata + 1,) int64 devices FAILED from which on a look is needed, by stratum and in all.
-    timed_out : devices TIMED_OUT in the batches from `first_batch` on from which a look is needed.
-    settled : whether a look is needed once nobody is pending.
+    until : Unix seconds of the next observation that is needed in any case. every : seconds between observations.
+    failed : (strata + 1,) int64 devices FAILED at which an observation is needed, by stratum and in total.
+    timed_out : devices TIMED_OUT, in the batches from `first_batch` on, at which an observation is needed.
+    settled : whether an observation is needed once no device is pending.
     """
 
     until: int
@@ -166,11 +166,11 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What `decide` says: the next progress, the batch to release (or none), when to look again, why.
+    """The result of `decide`: the next progress, the batch to release (or none), the next observation, the reason.
 
-    quiet : how long nothing else will be decided, None if each look is needed.
-    matters : whether this look changes anything that must be remembered (a release, a state, a phase,
-        a verdict); looks that change nothing leave no row.
+    quiet : how long nothing else will be decided, None if every observation is needed.
+    matters : whether it changes anything that must be recorded (a release, a state, a phase, a verdict);
+        decisions that change nothing leave no row.
     """
 
     progress: Progress
@@ -184,13 +184,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """A decision as the journal keeps it: compared across runs of the same plan and seed."""
+    """A decision as the journal stores it; the same for every run of a plan with the same seed."""
 
     number: int
     at: int
     state: State
     phase: int
-    batch: int  # number of the batch released now, -1 none
+    batch: int  # number of the batch released now, -1 if none
     count: int  # devices in it
     released: int  # devices released so far, all phases
     totals: tuple[int, ...]  # devices by Outcome, all batches
@@ -207,7 +207,7 @@ class ProgressPoint:
 
 
 class Tone(StrEnum):
-    """How a headline is meant; shown as a word and a sign, never by colour alone."""
+    """The tone of a headline; shown as a word and a sign, never by color alone."""
 
     GOOD = "good"
     WATCH = "watch"

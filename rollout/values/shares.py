@@ -1,7 +1,7 @@
 """Shares and percentages, compared exactly: 1.1 % is 11 in 1,000, not the nearest binary fraction.
 
-TOML gives a percentage as a binary float. The shortest decimal that stands for it is what a person wrote, and all
-comparisons and products go by that decimal, in whole numbers.
+TOML reads a percentage as a binary float. The shortest decimal that represents it is what a person wrote, and all
+comparisons and products use that decimal, in whole numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WHOLE: Final = 1_000_000_000
 
 @lru_cache(maxsize=4096)
 def parts_of_share(share: float) -> int:
-    """Give a share of 0 to 1 in parts of WHOLE, exactly as it is written.
+    """Return a share of 0 to 1 in parts of WHOLE, exactly as it is written.
 
     Raise a `ValueError` for more than nine decimals.
     """
@@ -30,7 +30,7 @@ def parts_of_share(share: float) -> int:
 
 @lru_cache(maxsize=4096)
 def parts_of_percent(percent: float) -> int:
-    """Give 0 to 100 percent in parts of WHOLE, exactly as it is written.
+    """Return 0 to 100 percent in parts of WHOLE, exactly as it is written.
 
     Raise a `ValueError` for more than seven decimals.
     """
@@ -41,15 +41,15 @@ def parts_of_percent(percent: float) -> int:
 
 
 def share_of(percent: float) -> float:
-    """Give the share of 1 that a percentage is, however fine: 0.007 for 0.7 (0.7 / 100 is a little less)."""
+    """Return a percentage as a share of 1, however fine: 0.007 for 0.7 (0.7 / 100 is slightly less)."""
     return float(Fraction(str(percent)) / 100)
 
 
 def ceil_of(size: int, share: float) -> int:
-    """Give a share of `size` things as it is written, however fine, rounded up to a whole thing."""
+    """Return a share of `size`, exactly as it is written, rounded up to a whole number."""
     return math.ceil(Fraction(str(share)) * size)
 
 
 def part_of(size: int, parts: int) -> int:
-    """Give a share (in parts of WHOLE) of `size` things, rounded up to a whole thing."""
+    """Return a share (in parts of WHOLE) of `size`, rounded up to a whole number."""
     return -(-size * parts // WHOLE)

@@ -1,7 +1,8 @@
-"""Workloads and automatic enrollment: what can be set, what it does to whom, and the way back.
+"""Workloads and automatic enrollment: the settings, which devices they affect, and how to revert them.
 
-`sliders` holds the seven workloads as a table, `flags` reads a client's bits, `authority` says who manages what,
-`enrollment` knows None, Pilot and All, `way_back` what stays, `states` what the site says of each client.
+`sliders` holds the seven workloads as a table, `flags` decodes a client's bits, `authority` names the manager of
+each workload, `enrollment` covers None, Pilot and All, `way_back` what a move back leaves behind, `states` the
+site's status of each client.
 """
 
 from rollout.workloads.authority import Authority, authorities, authority, expected_authority
@@ -13,7 +14,7 @@ from rollout.workloads.enrollment import (
     Transition,
     transition,
 )
-from rollout.workloads.flags import FORCED_SINCE, MARKERS, Flags, decode
+from rollout.workloads.flags import FORCED_SINCE, MARKERS, WorkloadFlags, decode
 from rollout.workloads.sliders import (
     AUTOPATCH,
     COMANAGED_BIT,
@@ -28,7 +29,14 @@ from rollout.workloads.sliders import (
     outside_superset,
     workloads_of,
 )
-from rollout.workloads.states import ClientState, Standing, Status, Step, count_states, read_state
+from rollout.workloads.states import (
+    ClientState,
+    EnrollmentStatus,
+    StateCounts,
+    Step,
+    count_states,
+    read_state,
+)
 from rollout.workloads.way_back import UNENROLL_ORDER, Leave, Unenrolled, judge_unenroll, way_back
 
 __all__ = [
@@ -43,17 +51,17 @@ __all__ = [
     "WORKLOADS",
     "Authority",
     "ClientState",
-    "Flags",
+    "EnrollmentStatus",
     "Groups",
     "Leave",
     "Mode",
     "Slider",
-    "Standing",
-    "Status",
+    "StateCounts",
     "Step",
     "Transition",
     "Unenrolled",
     "Workload",
+    "WorkloadFlags",
     "authorities",
     "authority",
     "breaks_superset",

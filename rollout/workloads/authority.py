@@ -1,32 +1,34 @@
-"""Who manages a workload on a device: a total function, for every device and every workload.
+"""Which system manages a workload on a device: a total function, for every device and every workload.
 
-A device that is not co-managed is managed by Configuration Manager in all workloads, whatever its flags say: its
-log writes so. Where co-management or the flags are not known, the authority is unknown, never a guess.
+Configuration Manager manages all workloads of a device that is not co-managed, whatever its flags say; the client
+log confirms it. If co-management or the flags are unknown, so is the authority: it is never a guess.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from rollout.workloads.flags import DISK_ENCRYPTION_BIT, FORCED_SINCE, Flags
+from rollout.workloads.flags import DISK_ENCRYPTION_BIT, FORCED_SINCE, WorkloadFlags
 from rollout.workloads.sliders import WORKLOADS, Slider
 
 
 class Authority(StrEnum):
-    """Who manages one workload of one device."""
+    """The system that manages one workload of one device."""
 
     CONFIGMGR = "Configuration Manager"
     INTUNE = "Intune"
     UNKNOWN = "unknown"
 
 
-def authority(workload: str, comanaged: int, flags: Flags, site_version: int | None = None) -> Authority:
-    """Say who manages a workload by what a device's records say.
+def authority(
+    workload: str, comanaged: int, flags: WorkloadFlags, site_version: int | None = None
+) -> Authority:
+    """Return the authority of a workload according to a device's records.
 
-    comanaged : 1 yes, 0 no, -1 unknown. site_version : such as 2403, None unknown.
-    Raise `KeyError` for a workload that does not exist.
+    comanaged : 1 yes, 0 no, -1 unknown. site_version : such as 2403, None if unknown.
+    Raise `KeyError` for an unknown workload.
     """
-    one = WORKLOADS[workload]
+    bit = WORKLOADS[workload].bit
     if comanaged == 0:
         return Authority.CONFIGMGR
     if comanaged != 1:
@@ -36,22 +38,24 @@ def authority(workload: str, comanaged: int, flags: Flags, site_version: int | N
     bits = flags.effective
     if bits is None:
         return Authority.UNKNOWN
-    moved = bits & one.bit
+    moved = bits & bit
     if workload == "endpoint-protection" and not moved and bits & DISK_ENCRYPTION_BIT:
-        return Authority.UNKNOWN  # only half of it moved, which no documented switch does
+        return Authority.UNKNOWN  # only half of it moved, which no documented setting does
     return Authority.INTUNE if moved else Authority.CONFIGMGR
 
 
-def authorities(comanaged: int, flags: Flags, site_version: int | None = None) -> dict[str, Authority]:
-    """Give the authority of each workload, by name; arguments as in `authority`."""
+def authorities(
+    comanaged: int, flags: WorkloadFlags, site_version: int | None = None
+) -> dict[str, Authority]:
+    """Return the authority of each workload, by name; arguments as in `authority`."""
     return {name: authority(name, comanaged, flags, site_version) for name in WORKLOADS}
 
 
 def expected_authority(slider: Slider, *, comanaged: int, staged: bool, workload: str = "") -> Authority:
-    """Say who will manage a workload once policy has arrived, by the console's slider.
+    """Return the authority of a workload, by the console's slider, once policy has arrived.
 
-    staged : the device is in the workload's staging collection, which counts at Pilot Intune only: at Intune
-    every co-managed device moves, and at Configuration Manager none.
+    staged : the device is in the workload's staging collection, which matters only at Pilot Intune: at Intune
+    every co-managed device moves, at Configuration Manager none.
     """
     if comanaged == 0:
         return Authority.CONFIGMGR

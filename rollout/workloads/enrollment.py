@@ -1,7 +1,7 @@
-"""Automatic enrollment in Intune: None, Pilot, All; and what each change of it does to whom.
+"""Automatic enrollment in Intune: None, Pilot, All; and which devices a change between them affects.
 
-None: nobody new enrolls. Pilot: members of the Intune Auto Enrollment collection. All: every eligible client.
-What Microsoft does not document is marked as assumed: whether leaving the scope touches an enrolled device.
+None: no more devices enroll. Pilot: members of the Intune Auto Enrollment collection. All: every eligible client.
+What Microsoft does not document is marked as assumed: whether leaving the scope affects an enrolled device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class Mode(StrEnum):
-    """Automatic enrollment in Intune, as the console writes it."""
+    """Automatic enrollment in Intune, as the console names it."""
 
     NONE = "none"
     PILOT = "pilot"
@@ -21,16 +21,16 @@ class Mode(StrEnum):
 
 
 WIZARD_DEFAULT = Mode.ALL
-"""What the Cloud Attach wizard sets with its default settings: one click enrolls the whole fleet."""
+"""What the Cloud Attach wizard sets by default: one click enrolls the whole fleet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Devices that are not enrolled yet, by what a mode means to them.
+    """Numbers of devices, by what a mode means for them.
 
     members : eligible and in the auto-enrollment collection. others : eligible and not in it.
-    held : blocked by preflight or kept out by hand, yet eligible for Configuration Manager itself.
-    enrolled : enrolled already.
+    held : blocked by preflight or excluded by hand, yet eligible for Configuration Manager itself.
+    enrolled : already enrolled; the other three are not yet.
     """
 
     members: int = 0
@@ -41,7 +41,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of the mode. allowed : False if it breaks a phased plan; see `fits`."""
+    """A change of the mode. allowed : False if it breaks a phased plan; see `fits`."""
 
     before: Mode
     after: Mode
@@ -50,21 +50,21 @@ class Transition:
     allowed: bool = True
 
     def enrolls(self, groups: Groups) -> int:
-        """Give how many devices begin to enroll because of it, each after its own random time."""
+        """Return how many devices start to enroll because of it, each after its own random delay."""
         return _targeted(self.after, groups) - min(
             _targeted(self.before, groups), _targeted(self.after, groups)
         )
 
     def stops(self, groups: Groups) -> int:
-        """Give how many devices that have not enrolled yet no longer will."""
+        """Return how many devices that would have enrolled no longer will."""
         return _targeted(self.before, groups) - min(
             _targeted(self.before, groups), _targeted(self.after, groups)
         )
 
     def fits(self, groups: Groups | None) -> bool:
-        """Say whether it may be made: it is no break of a plan, or, leaving Pilot, it changes nobody's enrollment.
+        """Return whether it may be made: it breaks no plan or, if it leaves Pilot, changes no device's enrollment.
 
-        So All is fine once the last eligible device is in. groups : None where no inventory tells.
+        So All is fine once the last eligible device is a member. groups : None if there is no inventory.
         """
         if self.allowed or groups is None or self.before is not Mode.PILOT:
             return self.allowed
@@ -72,78 +72,78 @@ class Transition:
 
 
 def _targeted(mode: Mode, groups: Groups) -> int:
-    everybody = groups.members + groups.others + groups.held
-    return {Mode.NONE: 0, Mode.PILOT: groups.members, Mode.ALL: everybody}[mode]
+    eligible = groups.members + groups.others + groups.held
+    return {Mode.NONE: 0, Mode.PILOT: groups.members, Mode.ALL: eligible}[mode]
 
 
 _STAY = (
-    "Devices that are enrolled stay so (assumed: Microsoft does not document it); un-enrolled ones stay out."
+    "Enrolled devices stay enrolled (assumed: Microsoft does not document it); un-enrolled devices stay out."
 )
 
 _ALL_CHANGES = (
     Transition(
-        Mode.NONE, Mode.NONE, "Nobody new enrolls.", "Set it to Pilot with an empty collection to begin."
+        Mode.NONE, Mode.NONE, "No more devices enroll.", "To start, set it to Pilot with an empty collection."
     ),
     Transition(
         Mode.NONE,
         Mode.PILOT,
-        "Members of the auto-enrollment collection begin to enroll; with an empty collection nobody does.",
-        "Begin here: choose the collection that the rollout grows, while it is empty.",
+        "Members of the auto-enrollment collection start to enroll; with an empty collection, no device does.",
+        "Start here: choose the collection that the rollout will fill, while it is still empty.",
     ),
     Transition(
         Mode.NONE,
         Mode.ALL,
-        "Every eligible client begins to enroll, also those that a plan holds back. So do the wizard's defaults.",
-        "Do not: choose Pilot. In the wizard take 'Customize settings'.",
+        "Every eligible client starts to enroll, including those that a plan holds back. This is the wizard's default.",
+        "Choose Pilot instead. In the wizard, choose 'Customize settings'.",
         allowed=False,
     ),
     Transition(
         Mode.PILOT,
         Mode.NONE,
-        f"Nobody new enrolls, released devices that have not enrolled yet included. {_STAY}",
-        "Pause the rollout first: released devices would count as stragglers.",
+        f"No more devices enroll, not even released devices that have not enrolled yet. {_STAY}",
+        "Pause the rollout first: released devices would count as silent.",
         allowed=False,
     ),
     Transition(
         Mode.PILOT,
         Mode.PILOT,
-        "The rollout decides, by growing the collection. This has no time limit and may stay so for good.",
-        'Nothing: a phase with end = "never" is a pilot without end.',
+        "The rollout decides which devices enroll, by adding members to the collection. This has no time limit.",
+        'No action needed: a phase with end = "never" is a permanent pilot.',
     ),
     Transition(
         Mode.PILOT,
         Mode.ALL,
-        "Every eligible client that is not a member begins to enroll, also those that a plan excludes.",
-        "Only when the tail is done, and the devices that shall never enroll are not eligible. Never needed.",
+        "Every eligible client that is not a member starts to enroll, including those that a plan excludes.",
+        "Only do this once the tail is done and no device that must not enroll is eligible. It is never needed.",
         allowed=False,
     ),
     Transition(
         Mode.ALL,
         Mode.NONE,
-        f"Nobody new enrolls. {_STAY}",
-        "The emergency stop of a fleet that enrolls at once; then go on with Pilot.",
+        f"No more devices enroll. {_STAY}",
+        "Use it as the emergency stop of a fleet that enrolls all at once; then continue with Pilot.",
     ),
     Transition(
         Mode.ALL,
         Mode.PILOT,
-        f"Eligible clients outside the collection stop to enroll; timers that run already may still fire. {_STAY}",
-        "Undo a wizard's default with it: an empty collection first, then Pilot, then a new inventory.",
+        f"Eligible clients outside the collection no longer enroll; timers already running may still fire. {_STAY}",
+        "Use it to undo the wizard's default: first an empty collection, then Pilot, then a new inventory.",
     ),
     Transition(
         Mode.ALL,
         Mode.ALL,
-        "Every eligible client enrolls, new ones at once. A phased plan has no effect.",
-        "Set it to Pilot before a phased plan runs.",
+        "Every eligible client enrolls, new clients immediately. A phased plan has no effect.",
+        "Set it to Pilot before running a phased plan.",
         allowed=False,
     ),
 )
 
 TRANSITIONS: Mapping[tuple[Mode, Mode], Transition] = MappingProxyType(
-    {(one.before, one.after): one for one in _ALL_CHANGES}
+    {(change.before, change.after): change for change in _ALL_CHANGES}
 )
-"""Every pair of modes, staying as it is included."""
+"""Every pair of modes, including no change."""
 
 
 def transition(before: Mode, after: Mode) -> Transition:
-    """Give what a change of automatic enrollment does; it is defined for every pair."""
+    """Return what a change of automatic enrollment does; every pair is defined."""
     return TRANSITIONS[before, after]

@@ -1,8 +1,8 @@
 """The seven workloads: names, flag bits, what moves with what, in which order, and the superset rule.
 
-Flag bits are those of ConfigMgr's co-management flags; 2, 4 and 16 are confirmed by Microsoft's log samples,
-the others come from third parties. What moves with what and what a move back leaves behind is Microsoft's
-documentation of workloads; the usual order is that of its co-management FAQ.
+Flag bits are those of ConfigMgr's co-management flags; Microsoft's log samples confirm 2, 4 and 16, the others come
+from third parties. What moves with what, and what a move back leaves behind, follows Microsoft's documentation of
+workloads; the usual order follows its co-management FAQ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COMANAGED_BIT = 1
 
 
 class Slider(StrEnum):
-    """Where the slider of a workload stands in the console."""
+    """The position of a workload's slider in the console."""
 
     CONFIGMGR = "configmgr"
     PILOT = "pilot"  # Pilot Intune: only members of the workload's staging collection move
@@ -28,11 +28,11 @@ class Slider(StrEnum):
 class Workload:
     """One slider of the co-management properties.
 
-    bit : of the client's flags. switch : the parameter of New-CMCoManagementPolicy.
-    counterpart : what must be deployed in Intune first, so that the device always has one manager.
+    bit : its bit in the client's flags. switch : the parameter of New-CMCoManagementPolicy.
+    counterpart : what must be deployed in Intune first, so that the device is always managed.
     implies : workloads that move with it. supported : False if it can no longer be moved by itself.
-    log : the client's log in which the move can be seen, "" where none is documented.
-    reverts, stays : what a move back to Configuration Manager gives back, and what it leaves behind.
+    log : the client log that shows the move, "" if none is documented.
+    reverts, stays : what a move back to Configuration Manager restores, and what it leaves behind.
     note : what else Microsoft documents about the move.
     """
 
@@ -50,7 +50,7 @@ class Workload:
 
     @property
     def staging(self) -> str:
-        """A name for its staging collection, for who has none yet."""
+        """The suggested name of its staging collection."""
         return f"Co-management Staging {self.title}"
 
 
@@ -61,10 +61,10 @@ _ALL = (
         2,
         "CAWorkloadEnabled",
         "a compliance policy",
-        reverts="Configuration Manager's compliance baselines decide again.",
-        stays="Nothing documented; Intune's last verdict presumably stands until the client reports anew.",
+        reverts="Configuration Manager's compliance baselines apply again.",
+        stays="Nothing documented; Intune's last verdict presumably remains until the client reports again.",
         log="ComplRelayAgent.log",
-        note="Conditional Access needs it. An Intune policy can still demand Configuration Manager's compliance.",
+        note="Conditional Access needs it. An Intune policy can still require Configuration Manager's compliance.",
     ),
     Workload(
         "resource-access",
@@ -72,7 +72,7 @@ _ALL = (
         4,
         "RAWorkloadEnabled",
         "certificate, Wi-Fi and VPN profiles",
-        reverts="Nothing: from site version 2403 on its slider is forced to Intune.",
+        reverts="Nothing: from site version 2403 on, its slider is forced to Intune.",
         stays="Certificates and profiles that Intune installed, as part of device configuration.",
         supported=False,  # since 2203; from 2403 its slider is forced to Intune
         log="CIAgent.log",
@@ -85,9 +85,9 @@ _ALL = (
         "DCWorkloadEnabled",
         "configuration profiles or settings catalog policies",
         reverts="Configuration Manager's configuration items and baselines apply again.",
-        stays="Settings that Intune wrote may stay tattooed: Intune removes them only while this workload is its own.",
+        stays="Settings that Intune wrote may stay tattooed: Intune removes them only while it manages this workload.",
         implies=("resource-access", "endpoint-protection"),
-        note="Settings catalog policies always follow this slider. At Pilot Intune its policies are not removed when "
+        note="Settings catalog policies always follow this slider. At Pilot Intune, its policies are not removed when "
         "they are unassigned; that needs Intune.",
     ),
     Workload(
@@ -96,10 +96,10 @@ _ALL = (
         16,
         "WufbWorkloadEnabled",
         "update rings",
-        reverts="Configuration Manager scans and deploys updates again, once its client setting is switched on.",
-        stays="Windows keeps the version it has; it is not taken back.",
+        reverts="Configuration Manager scans and deploys updates again once its client setting is turned on.",
+        stays="Windows keeps its version; updates are not rolled back.",
         log="WUAHandler.log",
-        note="Software updates must be switched off in a client setting too.",
+        note="Software updates must also be turned off in a client setting.",
     ),
     Workload(
         "endpoint-protection",
@@ -108,8 +108,8 @@ _ALL = (
         "EPWorkloadEnabled",
         "endpoint security policies",
         reverts="Configuration Manager's antimalware policies apply again.",
-        stays="Settings may stay tattooed; removing all of them needs device configuration at Intune too.",
-        note="Configuration Manager's policy stays until Intune's overwrites it, so there is no gap. At Pilot Intune "
+        stays="Settings may stay tattooed; to remove all of them, device configuration must be at Intune too.",
+        note="Configuration Manager's policy stays until Intune's overwrites it, so there is no gap. At Pilot Intune, "
         "policies are not removed when they are unassigned.",
     ),
     Workload(
@@ -120,7 +120,7 @@ _ALL = (
         "the apps' assignments",
         reverts="Configuration Manager alone installs apps again; its own deployments never stopped.",
         stays="Apps that Intune installed presumably stay installed; nothing is documented.",
-        note="Intune's PowerShell scripts run on 1903 and later without it.",
+        note="On Windows 10 version 1903 and later, Intune's PowerShell scripts run without it.",
     ),
     Workload(
         "office",
@@ -129,16 +129,16 @@ _ALL = (
         "O365WorkloadEnabled",
         "the Microsoft 365 Apps assignment",
         reverts="Configuration Manager manages Office updates again.",
-        stays="Office keeps the version it has; it is not taken back.",
-        note="It may take 24 hours or a restart until the move shows.",
+        stays="Office keeps its version; updates are not rolled back.",
+        note="The move may take 24 hours or a restart to take effect.",
     ),
 )
 
-WORKLOADS: Mapping[str, Workload] = MappingProxyType({one.name: one for one in _ALL})
+WORKLOADS: Mapping[str, Workload] = MappingProxyType({item.name: item for item in _ALL})
 """All workloads by name, in the order of their bits."""
 
 AUTOPATCH = ("windows-update", "device-configuration", "office")
-"""What Windows Autopatch needs at Intune."""
+"""The workloads that Windows Autopatch needs at Intune."""
 
 USUAL_ORDER = (
     "compliance",
@@ -148,56 +148,56 @@ USUAL_ORDER = (
     "endpoint-protection",
     "device-configuration",
 )
-"""A usual order of moves: compliance first, then the three that most begin with, those with tattooed settings last."""
+"""The usual order: compliance, the three workloads that most start with, then those that may tattoo settings."""
 
 
 def moves_with(name: str) -> tuple[str, ...]:
-    """Give the workloads that a switch of `name` moves, itself first."""
+    """Return the workloads that move with `name`, itself first."""
     return (name, *WORKLOADS[name].implies)
 
 
 def workloads_of(flags: int) -> tuple[str, ...]:
-    """Give the workloads that Intune manages by a client's flags; unknown bits are ignored."""
-    return tuple(one.name for one in _ALL if flags & one.bit)
+    """Return the workloads that Intune manages according to a client's flags; unknown bits are ignored."""
+    return tuple(workload.name for workload in _ALL if flags & workload.bit)
 
 
 def missing_counterparts(name: str, confirmed: Collection[str]) -> tuple[str, ...]:
-    """Give the workloads that would move with `name` without a confirmed counterpart in Intune."""
-    return tuple(one for one in moves_with(name) if one not in confirmed)
+    """Return the workloads that would move with `name` without a confirmed counterpart in Intune."""
+    return tuple(moved for moved in moves_with(name) if moved not in confirmed)
 
 
 def order_advice(name: str, at_intune: Iterable[str]) -> tuple[str, ...]:
-    """Say what Microsoft's order and dependencies mean for moving `name` next.
+    """Return what Microsoft's order and dependencies mean for moving `name` next.
 
-    at_intune : the workloads that Intune manages already. Advice only: nothing of it is refused.
+    at_intune : the workloads that Intune already manages. This is advice; nothing is refused.
     """
-    there = {one for moved in at_intune for one in moves_with(moved)}
+    there = {moved for workload in at_intune for moved in moves_with(workload)}
     workload, out = WORKLOADS[name], []
     if workload.implies:
-        titles = " and ".join(WORKLOADS[one].title for one in workload.implies)
-        out.append(f"{workload.title} takes {titles} along")
+        titles = " and ".join(WORKLOADS[implied].title for implied in workload.implies)
+        out.append(f"{workload.title} moves {titles} with it")
     if name != "compliance" and "compliance" not in there:
         out.append("compliance policies usually move first: Conditional Access depends on them")
     if name in AUTOPATCH:
-        rest = [WORKLOADS[one].title for one in AUTOPATCH if one != name and one not in there]
+        rest = [WORKLOADS[other].title for other in AUTOPATCH if other != name and other not in there]
         if rest:
-            out.append(f"Windows Autopatch needs {' and '.join(rest)} at Intune as well")
+            out.append(f"Windows Autopatch also needs {' and '.join(rest)} at Intune")
     return tuple(out)
 
 
 def outside_superset(auto_enrollment: Collection[str], staging: Collection[str]) -> tuple[str, ...]:
-    """Give the members of a staging collection that are not in the auto-enrollment collection, sorted.
+    """Return the members of a staging collection that are not in the auto-enrollment collection, sorted.
 
-    The auto-enrollment collection must contain every staging collection: a device that is not enrolled has
-    nothing to switch. The caller refuses a change after which this is not empty.
+    The auto-enrollment collection must contain every staging collection: a device that is not enrolled has no
+    workload to move. The caller refuses a change after which this is not empty.
     """
     allowed = set(auto_enrollment)
-    return tuple(sorted(one for one in staging if one not in allowed))
+    return tuple(sorted(member for member in staging if member not in allowed))
 
 
 def breaks_superset(
     auto_enrollment: Collection[str], staging: Mapping[str, Collection[str]]
 ) -> Mapping[str, int]:
-    """Count, by workload, the members of staging collections outside the auto-enrollment collection."""
+    """Count, by workload, the members of staging collections that are not in the auto-enrollment collection."""
     outside = {name: len(outside_superset(auto_enrollment, members)) for name, members in staging.items()}
     return {name: count for name, count in outside.items() if count}

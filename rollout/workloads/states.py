@@ -1,9 +1,9 @@
-"""What the site says of each client: the dashboard's status, its funnel, and who manages which workload.
+"""The site's status of each client: the dashboard's status, its funnel, and the manager of each workload.
 
 The rows are those of v_ClientCoManagementState (SMS_Client_ComanagementState over WMI), which an administrator
-exports as CSV. Microsoft documents MDMEnrolled, Authority and ComgmtPolicyPresent; the other columns are seen in
-the class, and how they make up the dashboard's status is inferred. The list of values of EnrollmentStatusCode is
-not public: a value that is a known result code is explained, any other is shown.
+exports as CSV. Microsoft documents MDMEnrolled, Authority and ComgmtPolicyPresent; the other columns were observed
+in the class, and how they make up the dashboard's status is inferred. The values of EnrollmentStatusCode are not
+public: a value that is a known result code is explained, any other is shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from rollout.values.failures import Failure, explain, parse_code
 from rollout.workloads.authority import Authority, authorities
-from rollout.workloads.flags import Flags, decode
+from rollout.workloads.flags import WorkloadFlags, decode
 from rollout.workloads.sliders import WORKLOADS
 
 COLUMNS = (
@@ -23,12 +23,12 @@ COLUMNS = (
     "HybridAADJoined", "AADJoined", "EnrollmentScheduled", "EnrollmentFailed", "PendingLogon",
     "EnrollmentStatusCode", "AADDeviceID",
 )  # fmt: skip
-"""What is read; all but the first four are optional."""
+"""The columns that are read; all but the first four are optional."""
 
 REQUIRED = COLUMNS[:4]
 
 
-class Status(StrEnum):
+class EnrollmentStatus(StrEnum):
     """The dashboard's status of one client."""
 
     SUCCESS = "Success"
@@ -49,35 +49,35 @@ class Step(StrEnum):
 
 
 _STEPS = {
-    Status.SUCCESS: Step.ENROLLED,
-    Status.FAILURE: Step.INITIATED,
-    Status.PENDING: Step.INITIATED,
-    Status.ENROLLING: Step.SCHEDULED,
-    Status.NOT_BEGUN: Step.ELIGIBLE,
-    Status.UNKNOWN: Step.ELIGIBLE,
+    EnrollmentStatus.SUCCESS: Step.ENROLLED,
+    EnrollmentStatus.FAILURE: Step.INITIATED,
+    EnrollmentStatus.PENDING: Step.INITIATED,
+    EnrollmentStatus.ENROLLING: Step.SCHEDULED,
+    EnrollmentStatus.NOT_BEGUN: Step.ELIGIBLE,
+    EnrollmentStatus.UNKNOWN: Step.ELIGIBLE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """One client. comanaged : 1, 0, -1 unknown. join : "hybrid", "entra" or "unknown". code : of a failure."""
+    """One client. comanaged : 1, 0, -1 if unknown. join : "hybrid", "entra" or "unknown"."""
 
     resource_id: str
     name: str
-    status: Status
+    status: EnrollmentStatus
     step: Step
     join: str
     comanaged: int
-    flags: Flags
+    flags: WorkloadFlags
     failure: Failure | None = None
 
     def authorities(self, site_version: int | None = None) -> dict[str, Authority]:
-        """Give who manages each workload, by name."""
+        """Return the authority of each workload, by name."""
         return authorities(self.comanaged, self.flags, site_version)
 
 
 def read_state(row: Mapping[str, str]) -> ClientState:
-    """Read one row; column names in any case. Never raises: what cannot be read is unknown."""
+    """Read one row; column names in any case. Never raises: values that cannot be read are unknown."""
     cells = {name.strip().casefold(): (value or "").strip() for name, value in row.items()}
 
     def flag(name: str) -> int:
@@ -86,7 +86,7 @@ def read_state(row: Mapping[str, str]) -> ClientState:
     enrolled, policy, provisioned = flag("MDMEnrolled"), flag("ComgmtPolicyPresent"), flag("MDMProvisioned")
     comanaged = 0 if 0 in (enrolled, policy) else 1 if enrolled == policy == 1 else -1
     status = _status(comanaged, enrolled, provisioned, flag)
-    step = Step.INITIATED if status is Status.ENROLLING and enrolled == 1 else _STEPS[status]
+    step = Step.INITIATED if status is EnrollmentStatus.ENROLLING and enrolled == 1 else _STEPS[status]
     return ClientState(
         resource_id=cells.get("resourceid", ""),
         name=cells.get("name", ""),
@@ -95,21 +95,23 @@ def read_state(row: Mapping[str, str]) -> ClientState:
         join="hybrid" if flag("HybridAADJoined") == 1 else "entra" if flag("AADJoined") == 1 else "unknown",
         comanaged=comanaged,
         flags=decode(cells.get("mdmworkloads") or None),
-        failure=_failure(cells.get("enrollmentstatuscode", "")) if status is Status.FAILURE else None,
+        failure=_failure(cells.get("enrollmentstatuscode", ""))
+        if status is EnrollmentStatus.FAILURE
+        else None,
     )
 
 
-def _status(comanaged: int, enrolled: int, provisioned: int, ask: Callable[[str], int]) -> Status:
-    """ask : gives a column's flag by its name."""
+def _status(comanaged: int, enrolled: int, provisioned: int, ask: Callable[[str], int]) -> EnrollmentStatus:
+    """Return the dashboard's status. ask : returns the flag of a column by name."""
     if comanaged == 1 and provisioned != 0:
-        return Status.SUCCESS
+        return EnrollmentStatus.SUCCESS
     if ask("EnrollmentFailed") == 1:
-        return Status.FAILURE
+        return EnrollmentStatus.FAILURE
     if ask("PendingLogon") == 1:
-        return Status.PENDING
+        return EnrollmentStatus.PENDING
     if ask("EnrollmentScheduled") == 1 or enrolled == 1:
-        return Status.ENROLLING
-    return Status.UNKNOWN if comanaged == -1 else Status.NOT_BEGUN
+        return EnrollmentStatus.ENROLLING
+    return EnrollmentStatus.UNKNOWN if comanaged == -1 else EnrollmentStatus.NOT_BEGUN
 
 
 def _flag(text: str) -> int:
@@ -128,15 +130,15 @@ def _failure(text: str) -> Failure | None:
 
 
 @dataclass(slots=True)
-class Standing:
-    """A fleet's standing, counted from its clients.
+class StateCounts:
+    """The clients of a fleet, counted by state.
 
-    status : (status, join) -> devices. funnel : step -> devices that have come at least so far.
+    status : (status, join) -> devices. funnel : step -> devices that have reached at least this step.
     failures : code -> devices. authority : workload -> authority -> devices. unknown_bits : bit -> devices.
     """
 
     devices: int = 0
-    status: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    status: Counter[tuple[EnrollmentStatus, str]] = field(default_factory=Counter)
     funnel: Counter[Step] = field(default_factory=Counter)
     failures: Counter[int] = field(default_factory=Counter)
     authority: dict[str, Counter[Authority]] = field(
@@ -145,18 +147,18 @@ class Standing:
     unknown_bits: Counter[int] = field(default_factory=Counter)
 
 
-def count_states(states: Iterable[ClientState], site_version: int | None = None) -> Standing:
-    """Count clients into the dashboard's tables."""
-    standing = Standing()
+def count_states(states: Iterable[ClientState], site_version: int | None = None) -> StateCounts:
+    """Count clients as the dashboard's tables do."""
+    counts = StateCounts()
     order = list(Step)
     for state in states:
-        standing.devices += 1
-        standing.status[state.status, state.join] += 1
+        counts.devices += 1
+        counts.status[state.status, state.join] += 1
         for step in order[: order.index(state.step) + 1]:
-            standing.funnel[step] += 1
+            counts.funnel[step] += 1
         if state.failure is not None:
-            standing.failures[state.failure.code] += 1
-        for name, who in state.authorities(site_version).items():
-            standing.authority[name][who] += 1
-        standing.unknown_bits.update(state.flags.unknown_bits)
-    return standing
+            counts.failures[state.failure.code] += 1
+        for workload, authority in state.authorities(site_version).items():
+            counts.authority[workload][authority] += 1
+        counts.unknown_bits.update(state.flags.unknown_bits)
+    return counts

@@ -169,8 +169,8 @@ def _days(model: Model, base: int, limit: int) -> FlagArray:
 
 def _codes(model: Model) -> LongArray:
     clients = model.clients
-    codes = {failure.code for failure in clients.failures} | {failure.code for failure in clients.failure}
-    return np.array(sorted(codes | {OUTAGE_CODE}), dtype=np.int64)
+    codes = {failure.code for failure in clients.failures} | {level.code for level in clients.failure}
+    return np.array(sorted({*codes, OUTAGE_CODE}), dtype=np.int64)
 
 
 def _mix(model: Model, codes: LongArray, *, permanent: bool) -> LongArray:

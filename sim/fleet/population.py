@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from rollout.policy.bounds import MAX_DEVICES, MAX_LIST, Share, Weight
+from rollout.fields import MAX_DEVICES, MAX_LIST, Share, Weight
 from rollout.values import (
     GENERATED,
     UNKNOWN,

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from rollout.pacing import SERVICE_PER_HOUR
-from rollout.policy import Auto, Batches, PhasePolicy, Policy, Ramp, Rate
+from rollout.pacing.modes.auto import SERVICE_PER_HOUR
+from rollout.pacing.modes.base import shrunk
+from rollout.policy import PhasePolicy, Policy
 from rollout.values import Inventory, Plan
 from sim.model import Model, ServiceModel
 
@@ -85,20 +86,4 @@ def scaled_policy(policy: Policy, factor: float) -> Policy:
 def _phase(phase: PhasePolicy, factor: float) -> PhasePolicy:
     if phase.devices is not None:
         return phase
-    pacing = phase.pacing
-    update: dict[str, Any] = {}
-    if isinstance(pacing, Rate) and pacing.devices is not None:
-        update = {"devices": shrunk(pacing.devices, factor)}
-    elif isinstance(pacing, Auto) and pacing.service_per_hour is not None:
-        update = {"service_per_hour": pacing.service_per_hour * factor}
-    elif isinstance(pacing, Ramp):
-        update = {name: shrunk(getattr(pacing, name), factor) for name in ("base", "succeeded", "cap")}
-    elif isinstance(pacing, Batches) and isinstance(pacing.batches, tuple):
-        sizes = (shrunk(batch, factor) if isinstance(batch, int) else batch for batch in pacing.batches)
-        update = {"batches": tuple(sizes)}
-    return phase.model_copy(update={"pacing": pacing.model_copy(update=update)}) if update else phase
-
-
-def shrunk(count: int, factor: float) -> int:
-    """Return a scaled number of devices; 0 stays 0, every other number is at least 1."""
-    return max(1, round(count * factor)) if count else 0
+    return phase.model_copy(update={"pacing": phase.pacing.scaled(factor)})

@@ -9,9 +9,9 @@ continuation has its own draw of the calibrated assumptions, so the interval inc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from rollout.loop.drive import drive, pump
 from rollout.values import (
     HOUR_S,
     NOT_RELEASED,
-    ON_COURSE,
     Applied,
     Batch,
     Commands,
@@ -37,6 +36,7 @@ from rollout.values import (
     State,
     ceil_of,
 )
+from rollout.values.forecast import Forecast
 from sim.clients.draws import Draws, Traits, make_draws, traits_of
 from sim.engines.engine import make_engine
 from sim.forecast.calibration import Calibration
@@ -53,8 +53,8 @@ SHARE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standing:
-    """Where a rollout stands.
+class JournalSnapshot:
+    """What a rollout's journal says at an instant.
 
     outcomes : as last saved, known up to `known_until`. applied : (Unix seconds, batch, rows) of all members.
     """
@@ -70,83 +70,48 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Future:
-    """One way on. done, through : Unix seconds of the end, and of SHARE of the planned devices enrolled; -1 never.
+    """One continuation.
 
+    done, enrolled_90 : Unix seconds of the end, and of SHARE of the planned devices enrolled; -1 never.
     failed, enrolled : devices in the end. halted : whether a gate halts it. matched : share of the released
     devices that stand in the pretend past where they really stand.
     """
 
     done: int
-    through: int
+    enrolled_90: int
     failed: int
     enrolled: int
     halted: bool
     matched: float
 
 
-@dataclass(frozen=True, slots=True)
-class Eta:
-    """What is to be expected of a running rollout. Instants are Unix seconds; None = not within the horizon.
-
-    done : p10, p50, p90 of the end: every device with an outcome, or given up. through : the same until SHARE of
-    the planned devices are enrolled. failed : p10, p50, p90 of the devices failed in the end.
-    failed_surely : the same as an any-time interval from counts alone, without any model (95 %).
-    calibrated : whether the assumptions were fitted to this rollout.
-    """
-
-    now: int
-    runs: int
-    done: tuple[int | None, int | None, int | None]
-    through: tuple[int | None, int | None, int | None]
-    failed: tuple[int, int, int]
-    failed_surely: tuple[int, int]
-    halt_chance: float
-    matched: float
-    calibrated: bool
-
-    def document(self) -> dict[str, Any]:
-        """Give the stored form: plain data, instants in Unix seconds."""
-        names = ("p10", "p50", "p90")
-        return {
-            "now": self.now,
-            "runs": self.runs,
-            "done": dict(zip(names, self.done, strict=True)),
-            "through": dict(zip(names, self.through, strict=True)),
-            "failed": dict(zip(names, self.failed, strict=True)),
-            "failed_surely": list(self.failed_surely),
-            "halt_chance": self.halt_chance,
-            "matched": self.matched,
-            "calibrated": self.calibrated,
-        }
-
-
-def eta_of(
+def forecast_of(
     plan: Plan,
     fleet: Fleet,
     model: Model,
-    standing: Standing,
+    snapshot: JournalSnapshot,
     calibration: Calibration | None = None,
     *,
     seed: int = 1,
     runs: int = RUNS,
     workers: Workers | None = None,
-) -> Eta | None:
+) -> Forecast | None:
     """Give what is to be expected; None for a rollout that has ended. The same seed gives the same result.
 
     A paused rollout is taken to go on now, a held one to wait for its gate.
     """
-    if standing.progress.state.is_final:
+    if snapshot.progress.state.is_final:
         return None
-    job = _Job(plan, traits_of(fleet, model), model, standing, calibration, seed)
+    job = _Job(plan, traits_of(fleet, model), model, snapshot, calibration, seed)
     futures = (workers or InProcess()).map(job, range(runs))
-    outcome = standing.outcomes.outcome
+    outcome = snapshot.outcomes.outcome
     failed = int((outcome == Outcome.FAILED).sum())
     executed = failed + int((outcome == Outcome.ENROLLED).sum())
-    return Eta(
-        now=standing.progress.at,
+    return Forecast(
+        as_of=snapshot.progress.at,
         runs=runs,
         done=_instants([one.done for one in futures]),
-        through=_instants([one.through for one in futures]),
+        enrolled_90=_instants([one.enrolled_90 for one in futures]),
         failed=_counts([one.failed for one in futures]),
         failed_surely=finite_fleet_interval(failed, executed, max(plan.planned, executed)),
         halt_chance=sum(one.halted for one in futures) / runs,
@@ -155,9 +120,8 @@ def eta_of(
     )
 
 
-def _instants(values: Sequence[int]) -> tuple[int | None, int | None, int | None]:
-    found = _foreseen([value if value >= 0 else math.inf for value in values])
-    return tuple(int(one) if math.isfinite(one) else None for one in found)  # type: ignore[return-value]
+def _instants(values: Sequence[int]) -> tuple[float, float, float]:
+    return _foreseen([value if value >= 0 else math.inf for value in values])
 
 
 def _counts(values: Sequence[int]) -> tuple[int, int, int]:
@@ -181,7 +145,7 @@ class _Job:
     plan: Plan
     traits: Traits
     model: Model
-    standing: Standing
+    snapshot: JournalSnapshot
     calibration: Calibration | None
     seed: int
 
@@ -198,15 +162,17 @@ class _Job:
             a, b = self.calibration.failed + 0.5, self.calibration.executed - self.calibration.failed + 0.5
             usual = float(np.median(fault)) or 1e-9
             fault = np.minimum(1.0, fault * (rng.beta(a, b) / usual if rate.median else 1.0))
-        return _future(self.plan, replace(self.traits, fault=fault), model, self.standing, (self.seed, run))
+        return _future(self.plan, replace(self.traits, fault=fault), model, self.snapshot, (self.seed, run))
 
 
-def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance: tuple[int, int]) -> Future:
+def _future(
+    plan: Plan, traits: Traits, model: Model, snapshot: JournalSnapshot, chance: tuple[int, int]
+) -> Future:
     seed, run = chance
-    horizon = max(model.horizon, 2 * (standing.progress.at - plan.start) + model.horizon)
+    horizon = max(model.horizon, 2 * (snapshot.progress.at - plan.start) + model.horizon)
     draws = make_draws(model, traits, seed=seed, replication=1000 * run, start=plan.start, horizon_s=horizon)
-    told = _told(traits, standing)
-    draws, matched = _like_the_real_past(draws, told, model, standing, plan, chance)
+    told = _told(traits, snapshot)
+    draws, matched = _like_the_real_past(draws, told, model, snapshot, plan, chance)
     engine = make_engine(
         model,
         told,
@@ -216,16 +182,16 @@ def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance
         n_strata=len(plan.strata.names),
         straggler_after_s=plan.straggler_after_s,
     )
-    world = SimulatedDirectory(engine, len(plan), _Past(standing.applied), skip_s=horizon)
+    world = SimulatedDirectory(engine, len(plan), _Past(snapshot.applied), skip_s=horizon)
     until = plan.start + horizon
-    progress = pump(drive(plan, _journal(standing), world, until), SimClock(standing.progress.at).wait_until)
+    progress = pump(drive(plan, _journal(snapshot), world, until), SimClock(snapshot.progress.at).wait_until)
     world.engine.advance(until)
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
     return Future(
         done=progress.at if progress.state is State.FINISHED else -1,
-        through=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
+        enrolled_90=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
         failed=int((outcome == Outcome.FAILED).sum()),
         enrolled=len(enrolled),
         halted=progress.state is State.HALTED,
@@ -233,9 +199,9 @@ def _future(plan: Plan, traits: Traits, model: Model, standing: Standing, chance
     )
 
 
-def _told(traits: Traits, standing: Standing) -> Traits:
+def _told(traits: Traits, snapshot: JournalSnapshot) -> Traits:
     """Give the traits as the outcomes tell them: who failed has a fault, who enrolled has none."""
-    outcome = standing.outcomes.outcome
+    outcome = snapshot.outcomes.outcome
     fault = traits.fault.copy()
     fault[outcome == Outcome.FAILED] = 1.0
     fault[outcome == Outcome.ENROLLED] = 0.0
@@ -246,7 +212,7 @@ def _like_the_real_past(
     draws: Draws,
     traits: Traits,
     model: Model,
-    standing: Standing,
+    snapshot: JournalSnapshot,
     plan: Plan,
     chance: tuple[int, int],
 ) -> tuple[Draws, float]:
@@ -255,15 +221,15 @@ def _like_the_real_past(
     A device that does not match after ROUNDS draws keeps the last: its outcome is very unlikely in the model.
     """
     keys, presence, offset = draws.keys.copy(), draws.presence.copy(), draws.offset.copy()
-    rows, at = _released(standing)
+    rows, at = _released(snapshot)
     left = np.arange(len(rows))
-    real = _kinds(standing.outcomes.outcome[rows])
+    real = _kinds(snapshot.outcomes.outcome[rows])
     for number in range(ROUNDS):
         if not len(left):
             break
         mine = rows[left]
         some = _part(traits, mine)
-        past = _pilot(mine, at[left], some, plan.start, standing.known_until)
+        past = _pilot(mine, at[left], some, plan.start, snapshot.known_until)
         replication = 1000 * chance[1] + 1 + number
         simulated = simulate_pilot(past, model, seed=chance[0], replication=replication)
         fresh = make_draws(
@@ -281,14 +247,14 @@ def _kinds(outcome: FlagArray) -> FlagArray:
     return np.where(known, outcome, NOT_RELEASED).astype(np.int8)
 
 
-def _released(standing: Standing) -> tuple[IntArray, LongArray]:
+def _released(snapshot: JournalSnapshot) -> tuple[IntArray, LongArray]:
     """Give the members with the instant of their release, in the order of release."""
     rows = [
         np.empty(0, dtype=np.int32),
-        *(one for at, _, one in standing.applied if at < standing.known_until),
+        *(one for at, _, one in snapshot.applied if at < snapshot.known_until),
     ]
     times = [
-        np.full(len(one), at, dtype=np.int64) for at, _, one in standing.applied if at < standing.known_until
+        np.full(len(one), at, dtype=np.int64) for at, _, one in snapshot.applied if at < snapshot.known_until
     ]
     return np.concatenate(rows).astype(np.int32), np.concatenate([np.empty(0, dtype=np.int64), *times])
 
@@ -323,19 +289,19 @@ class _Past:
         """Do nothing: a continuation is not stored."""
 
 
-def _journal(standing: Standing) -> MemoryJournal:
+def _journal(snapshot: JournalSnapshot) -> MemoryJournal:
     """Give a journal in memory that stands where the real one stands."""
     journal = MemoryJournal()
-    progress = standing.progress
+    progress = snapshot.progress
     if progress.state is State.PAUSED:
         progress = replace(progress, state=State.RUNNING)
-    journal.commands_now = replace(standing.commands, paused=False, aborted=False)
-    for batch in standing.batches or (None,):
+    journal.commands_now = replace(snapshot.commands, paused=False, aborted=False)
+    for batch in snapshot.batches or (None,):
         journal.intend(progress, _row(progress, batch), batch, ProgressPoint(progress.at, ()))
     nothing = np.empty(0, dtype=np.int32)
-    for batch in standing.batches:
+    for batch in snapshot.batches:
         journal.confirm(
-            batch.number, standing.confirmed[batch.number], Applied(nothing, nothing, nothing), batch.at
+            batch.number, snapshot.confirmed[batch.number], Applied(nothing, nothing, nothing), batch.at
         )
     return journal
 
@@ -343,28 +309,3 @@ def _journal(standing: Standing) -> MemoryJournal:
 def _row(progress: Progress, batch: Batch | None) -> DecisionRow:
     number = batch.number if batch else -1
     return DecisionRow(0, progress.at, progress.state, progress.phase, number, 0, 0, (), "", "")
-
-
-def on_plan(
-    told: Mapping[str, Any] | None, now: int, enrolled: int, zone_hours: Callable[[float], str]
-) -> str:
-    """Say whether what is enrolled lies within the outermost band of the plan's stored simulation, or nearly so.
-
-    told : the simulation as it is stored (`start`, `enrolled` with quantiles and values by hour, `summary`), None if
-    there is none. zone_hours : writes a number of hours.
-    """
-    if told is None:
-        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
-    bands = told["enrolled"]
-    levels, values = list(bands["quantiles"]), np.asarray(bands["values"])
-    hour = min(max(0, (now - told["start"]) // HOUR_S - 1), values.shape[1] - 1)
-    low, middle, high = (values[one, hour] for one in (0, levels.index(0.5), -1))
-    final = told["summary"]["final"]
-    slack = ON_COURSE * (sum(final.values()) - final["excluded"])
-    band = f"expected {middle:,.0f} ({low:,.0f} … {high:,.0f}), found {enrolled:,}"
-    if low - slack <= enrolled <= high + slack:
-        return f"on plan: {band} enrolled"
-    curve = values[levels.index(0.5)]
-    then = int(np.searchsorted(curve, enrolled))
-    apart = zone_hours(float(abs(hour - then)))
-    return f"{'behind' if enrolled < low else 'ahead of'} plan by {apart}: {band} enrolled"

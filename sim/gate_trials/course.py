@@ -16,8 +16,8 @@ HOUR_S = 3600
 class Course:
     """How releases and answers come.
 
-    released : (looks,) int64 non-decreasing, devices released at each look; the last looks are the soak.
-    look_s : seconds between looks. fail_s, enroll_s : mean seconds from release to failure and success.
+    released : (observations,) int64 non-decreasing, devices released at each observation; the last are the soak.
+    look_s : seconds between observations. fail_s, enroll_s : mean seconds from release to failure and success.
     """
 
     released: LongArray
@@ -76,8 +76,10 @@ def course_of(plan: Plan, *, fail_s: float, enroll_s: float, look_s: int = HOUR_
 
 
 def _releases(phase: Phase, look_s: int) -> LongArray:
-    """Devices of a phase released at each look, its soak included."""
+    """Devices of a phase released at each observation, its soak included."""
     soak_s = phase.soak_s if phase.end is PhaseEnd.GATE else 0
-    looks = -(-phase.curve.length_s // look_s) + 1 + soak_s // look_s
-    released = (released_by(phase.curve, look * look_s, len(phase)) for look in range(looks))
-    return np.fromiter(released, dtype=np.int64, count=looks)
+    observations = -(-phase.curve.length_s // look_s) + 1 + soak_s // look_s
+    released = (
+        released_by(phase.curve, observation * look_s, len(phase)) for observation in range(observations)
+    )
+    return np.fromiter(released, dtype=np.int64, count=observations)

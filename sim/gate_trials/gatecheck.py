@@ -31,7 +31,7 @@ class Tried:
     """What became of the runs at one true failure rate, under one kind of gate.
 
     halted, passed : share of the runs; the rest ended as HOLD. named : share of the runs halted by the bad
-    stratum. exposed : devices released at the end or at the HALT, mean; median and p95 beside it.
+    stratum. exposed : devices released at the end or at the HALT, mean; also median and p95.
     """
 
     rate: float
@@ -45,9 +45,9 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class GateCheck:
-    """The operating characteristic of a policy, beside a plain threshold on the same runs.
+    """The operating characteristic of a policy, and of a plain threshold on the same runs.
 
-    ours, plain : one entry a true rate. devices, strata, runs, seed : what was simulated.
+    ours, plain : one entry per true rate. devices, strata, runs, seed : what was simulated.
     bad : name of the stratum whose rate varies, "" if all do. p_ok, p_bad, alpha : of the policy, 0 if it
     has no evidence gate. threshold : the plain rule in words.
     """
@@ -102,8 +102,8 @@ class GateCheck:
             ),
         )
         for tried, label, style in styles:
-            rates = [100 * one.rate for one in tried]
-            axes.plot(rates, [scale * getattr(one, field) for one in tried], label=label, **style)
+            rates = [100 * summary.rate for summary in tried]
+            axes.plot(rates, [scale * getattr(summary, field) for summary in tried], label=label, **style)
         who = f"stratum '{self.bad}'" if self.bad else "all devices"
         # A name is no formula, whatever dollar signs it holds.
         axes.set_xlabel(visible(f"true failure rate of {who} (%)"), parse_math=False)
@@ -135,7 +135,7 @@ def simulate_gates(
 
     planned : (strata,) int64 devices; released in one random order, the same in all runs. rates : of all
     devices, or of the stratum named `bad` alone while the others have `good_rate`. plain : the threshold
-    that runs beside it. The same seed gives the same result. Raise a `ValueError` on impossible parameters.
+    to compare with. The same seed gives the same result. Raise a `ValueError` on impossible parameters.
     """
     if len(planned) != len(names) or not len(planned) or planned.min() < 0 or not planned.sum():
         raise ValueError("expected planned devices by stratum, with one name each")
@@ -172,16 +172,16 @@ def _characteristic(
         raise ValueError(f"expected failure rates between 0 and 1, found {[*rates, good_rate]}")
     if runs < 1:
         raise ValueError(f"expected at least one run, found {runs}")
-    ours, beside = [], []
+    ours, threshold = [], []
     for index, rate in enumerate(rates):
         chance = np.where(trial.bad, rate, good_rate)
-        one, other = run_trial(trial, chance, runs, np.random.default_rng([seed, index]))
-        ours.append(_summary(rate, trial.course, *one))
-        beside.append(_summary(rate, trial.course, *other))
+        by_policy, by_threshold = run_trial(trial, chance, runs, np.random.default_rng([seed, index]))
+        ours.append(_summary(rate, trial.course, *by_policy))
+        threshold.append(_summary(rate, trial.course, *by_threshold))
     gate, plain = trial.policy.evidence, trial.plain
     return GateCheck(
         tuple(ours),
-        tuple(beside),
+        tuple(threshold),
         devices=trial.course.devices,
         strata=trial.strata,
         runs=runs,

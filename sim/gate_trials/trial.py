@@ -1,4 +1,4 @@
-"""Many rollouts under one gate: released along a course, answered by chance, judged at every look."""
+"""Many rollouts under one gate: released along a course, answered by chance, judged at every observation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sim.gate_trials.course import Course
 FloatArray = NDArray[np.float64]
 
 CELLS = 4_000_000
-"""At most so many counts (runs x looks x groups) are held at once."""
+"""At most so many counts (runs x observations x groups) are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class Trial:
     bad : (devices,) in the order of release, those of the bad stratum; all where none is named.
     group : the group of the bad stratum, -1 none.
     cells : (devices,) group of each device, 0 where nothing is judged apart.
-    counted : (looks, groups) devices that each look counts: those released before it.
+    counted : (observations, groups) devices that each observation counts: those released before it.
     """
 
     policy: GatePolicy
@@ -49,13 +49,13 @@ class Trial:
     counted: LongArray
 
     @property
-    def looks(self) -> int:
+    def observations(self) -> int:
         return len(self.course.released)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(looks, groups)."""
-        return self.looks, self.counted.shape[1]
+        """(observations, groups)."""
+        return self.observations, self.counted.shape[1]
 
 
 def trial_of(
@@ -100,19 +100,19 @@ def _group_of(name: str, groups: Groups) -> int:
 
 
 Ends = tuple[LongArray, BoolArray, BoolArray]
-"""Of each run: look of the HALT (looks if none), whether it passed, whether the bad stratum halted it."""
+"""Of each run: observation of the HALT (observations if none), whether it passed, whether the bad stratum halted it."""
 
 
 def run_trial(trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator) -> tuple[Ends, Ends]:
     """Play the runs in chunks that fit into memory; a chunk's draws follow those of the one before."""
     size = max(1, CELLS // max(math.prod(trial.shape), len(chance)))
     ours: list[Ends] = []
-    beside: list[Ends] = []
+    plain: list[Ends] = []
     for first in range(0, runs, size):
         failed, enrolled = play(trial, chance, min(size, runs - first), draw)
         ours.append(judge_runs(trial, failed, enrolled))
-        beside.append(_plain(trial.plain, failed.sum(axis=2), enrolled))
-    return _join(ours), _join(beside)
+        plain.append(_plain(trial.plain, failed.sum(axis=2), enrolled))
+    return _join(ours), _join(plain)
 
 
 def _join(parts: list[Ends]) -> Ends:
@@ -123,24 +123,26 @@ def _join(parts: list[Ends]) -> Ends:
 def play(
     trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator
 ) -> tuple[LongArray, LongArray]:
-    """Give what each look sees: failed (runs, looks, groups), enrolled (runs, looks), both cumulative.
+    """Give what each observation sees, cumulative: failed (runs, observations, groups), enrolled without groups.
 
-    A look at t sees events strictly before t; the releases of that look come after it.
+    An observation at t sees events strictly before t; the releases of that observation come after it.
     """
     course, shape = trial.course, (runs, len(chance))
-    looks, groups = trial.shape
+    observations, groups = trial.shape
     released_at = np.searchsorted(course.released, np.arange(len(chance)), side="right")
     fails = draw.random(shape) < chance
     delay = draw.standard_exponential(shape, dtype=np.float32)
     delay *= np.where(fails, np.float32(course.fail_s), np.float32(course.enroll_s)) / course.look_s
     seen_at = (released_at + 1 + delay).astype(np.int64)
     run = np.broadcast_to(np.arange(runs)[:, None], shape)
-    known = seen_at < looks
+    known = seen_at < observations
     hit = fails & known
-    where = (run[hit] * looks + seen_at[hit]) * groups + np.broadcast_to(trial.cells, shape)[hit]
-    failed = np.bincount(where, minlength=runs * looks * groups).reshape(runs, looks, groups)
+    where = (run[hit] * observations + seen_at[hit]) * groups + np.broadcast_to(trial.cells, shape)[hit]
+    failed = np.bincount(where, minlength=runs * observations * groups).reshape(runs, observations, groups)
     hit = ~fails & known
-    enrolled = np.bincount(run[hit] * looks + seen_at[hit], minlength=runs * looks).reshape(runs, looks)
+    enrolled = np.bincount(run[hit] * observations + seen_at[hit], minlength=runs * observations).reshape(
+        runs, observations
+    )
     return failed.cumsum(axis=1), enrolled.cumsum(axis=1)
 
 
@@ -164,12 +166,12 @@ def _counted(cells: LongArray, groups: int, course: Course) -> LongArray:
 
 
 def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
-    """Let the policy look at each instant of each run; its thresholds, too, but not their holds."""
+    """Judge each instant of each run by the policy; its thresholds, too, but not their holds."""
     policy, groups, counted = trial.policy, trial.groups, trial.counted
-    runs, looks = enrolled.shape
+    runs, observations = enrolled.shape
     whole = failed.sum(axis=2)
-    over = np.zeros((runs, looks), dtype=bool)
-    apart = np.zeros((runs, looks, max(1, len(groups.names))), dtype=bool)
+    over = np.zeros((runs, observations), dtype=bool)
+    apart = np.zeros((runs, observations, max(1, len(groups.names))), dtype=bool)
     gate = policy.evidence
     if gate is not None:
         over = halt_boundary(gate, groups.whole).halts(whole, counted.sum(axis=1))
@@ -180,9 +182,9 @@ def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
         if rule.action == "halt":
             over = over | trips(rule, whole, whole + enrolled)
     at = _first(over)
-    passed = (at == looks) & _passes(policy, whole[:, -1], enrolled[:, -1])
-    apart_at = apart[np.arange(runs), np.minimum(at, looks - 1)]
-    named = (at < looks) & (apart_at[:, trial.group] if groups.names else False) & (trial.group >= 0)
+    passed = (at == observations) & _passes(policy, whole[:, -1], enrolled[:, -1])
+    apart_at = apart[np.arange(runs), np.minimum(at, observations - 1)]
+    named = (at < observations) & (apart_at[:, trial.group] if groups.names else False) & (trial.group >= 0)
     return at, passed, named
 
 

@@ -1,6 +1,6 @@
-"""The plans that a tuning tries: one phase of the scenario paced in another way, within a stated space.
+"""The plans that a tuning tries: the scenario with another pacing of one phase, within a stated space.
 
-Three ways of pacing are tried. `duration` is a straight line; `rate` would be the same line written another way,
+Three modes are tried. `duration` is a straight line; `rate` would be the same line written another way,
 so it is left out. `ramp` begins slowly and earns its speed. `auto` takes what a budget of devices in flight
 leaves it, and is the only one that a budget may slow down: the planner refuses a budget that breaks a promise.
 """
@@ -8,13 +8,13 @@ leaves it, and is the only one that a budget may slow down: the planner refuses 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.pacing.curve import UTILISATION
+from rollout.pacing.modes.auto import UTILISATION
 from rollout.planning.planner import default_phases
 from rollout.policy import PhasePolicy, Policy, load_policy
 from rollout.toml import parse_toml
@@ -32,10 +32,10 @@ FASTEST_H: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to pace the main phase, in shares of it, so that it means the same on a fleet of any size.
+    """A pacing of the main phase, in shares of it, so that it means the same on a fleet of any size.
 
     hours : active hours of a straight line at its full speed. step_s : a batch is released at most so often.
-    slow : ramp: how many times slower it begins. factor : ramp: speed-up a rung. rung : ramp: share of the
+    slow : ramp: how many times slower it begins. factor : ramp: speed-up per rung. rung : ramp: share of the
     phase that must be enrolled for the next rung. in_flight : auto: budget as a share of the phase, 0 none.
     pilot : devices of the first phase, 0 = as written. mode "" : the scenario as it is written.
     """
@@ -59,10 +59,6 @@ class Candidate:
         if self.in_flight:
             text += f", at most {self.in_flight:.0%} in flight"
         return text + (f", pilot {self.pilot}" if self.pilot else "")
-
-    def facts(self) -> dict[str, Any]:
-        """Give the fields as plain data."""
-        return asdict(self)
 
 
 AS_WRITTEN: Final = Candidate()
@@ -124,7 +120,7 @@ _OWN: Final = {"duration": (), "ramp": ("slow", "factor", "rung"), "auto": ("in_
 class Space:
     """What may be tried with a scenario.
 
-    main : name of the phase that is paced anew. size : its devices. pilot : name of a first phase whose size
+    main : name of the phase whose pacing varies. size : its devices. pilot : name of a first phase whose size
     may vary, "" none. slowest_h : most active hours. tries_pilot : whether a target judges the pilot's size.
     """
 
@@ -155,16 +151,16 @@ class Space:
 
     def at(self, mode: str, shares: Sequence[float]) -> Candidate:
         """Give the candidate at a place of the unit cube."""
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             axis.name: float(axis.value(np.float64(share)))
             for axis, share, own in zip(self.axes, shares, self.own(mode), strict=True)
             if own
         }
-        for name in {"slow", "pilot"} & told.keys():
-            told[name] = int(told[name])
-        if told.get("in_flight") == 1.0:
-            told["in_flight"] = 0.0
-        return Candidate(mode, step_s=STEPS_S[int(told.pop("step"))], **told)
+        for name in {"slow", "pilot"} & values.keys():
+            values[name] = int(values[name])
+        if values.get("in_flight") == 1.0:
+            values["in_flight"] = 0.0
+        return Candidate(mode, step_s=STEPS_S[int(values.pop("step"))], **values)
 
     def place(self, candidate: Candidate) -> list[float]:
         """Give the place of a candidate in the unit cube; the middle on axes that its mode has not."""
@@ -186,7 +182,7 @@ def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot:
     main = max(plan.phases, key=len)
     first = plan.phases[0]
     is_pilot = first.name != main.name and any(
-        one.name == first.name and one.devices for one in written_phases(policy, plan.planned)
+        phase.name == first.name and phase.devices for phase in written_phases(policy, plan.planned)
     )
     slowest = min(SLOWEST_H, finish_within_h) if finish_within_h else SLOWEST_H
     return Space(
@@ -218,9 +214,9 @@ def document_of(text: str, candidate: Candidate, space: Space, planned: int) -> 
         return document
     rollout: dict[str, Any] = document["rollout"]
     phases = rollout.get("phases") or [
-        {"name": one.name, "soak": format_duration(one.soak)}
-        | ({"devices": one.devices} if one.devices is not None else {})
-        for one in default_phases(planned)[:-1]
+        {"name": phase.name, "soak": format_duration(phase.soak)}
+        | ({"devices": phase.devices} if phase.devices is not None else {})
+        for phase in default_phases(planned)[:-1]
     ]
     rollout["phases"] = [_phase(phase, candidate, space) for phase in phases]
     if candidate.mode == "auto" and candidate.in_flight:

@@ -27,7 +27,7 @@ from sim.world.directory import SimClock
 from sim.world.journal import MemoryJournal
 
 LOOK_S: Final = HOUR_S
-"""Candidates are looked at hourly (or each step, if that is shorter): ten times as fast as every five minutes."""
+"""Candidates are observed hourly (or each step, if that is shorter): ten times as fast as every five minutes."""
 NEVER_H: Final = 1e6
 """Stands for hours that never come: a plan that is refused, or does not get there within the horizon."""
 SHARE: Final = 0.9
@@ -169,7 +169,7 @@ class Evaluate:
         figures = tuple(_run(plan, traits, model, job, replication) for replication in task.replications)
         exposed = -1.0
         if job.targets.exposed and 0 in task.replications and not task.assumptions:
-            fixed = {one.name for one in job.policy(task.candidate).phases if one.devices is not None}
+            fixed = {phase.name for phase in job.policy(task.candidate).phases if phase.devices is not None}
             exposed = exposed_p90(
                 plan,
                 job.model,
@@ -204,10 +204,10 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
 
 def score_of(results: Sequence[Result], targets: Targets) -> Score:
     """Sum up the runs of one candidate."""
-    refused = next((one.refused for one in results if one.refused), "")
+    refused = next((result.refused for result in results if result.refused), "")
     if refused:
         return Score(NEVER_H, NEVER_H, NEVER_H, NEVER_H, NEVER_H, 1.0, refused=refused)
-    runs = [run for one in results for run in one.figures]
+    runs = [run for result in results for run in result.figures]
     return Score(
         hours=_quantile([run.hours for run in runs], 0.5),
         peak=_quantile([run.peak for run in runs], 0.5),
@@ -215,7 +215,7 @@ def score_of(results: Sequence[Result], targets: Targets) -> Score:
         peak_p90=_quantile([run.peak for run in runs], 0.9),
         tickets_p90=targets.tickets_per_failure * _quantile([run.failures for run in runs], 0.9),
         halt_chance=sum(run.halted for run in runs) / len(runs),
-        exposed_p90=max((one.exposed_p90 for one in results), default=-1.0),
+        exposed_p90=max((result.exposed_p90 for result in results), default=-1.0),
         runs=len(runs),
     )
 

@@ -52,8 +52,8 @@ def exposed_p90(
 
 
 def _share(model: Model, fleet: Fleet) -> float:
-    for one in model.clients.failure:
-        return float(fleet.factors[one.column].where(one.level).mean())
+    for kind in model.clients.failure:
+        return float(fleet.factors[kind.column].where(kind.level).mean())
     return USUAL_SHARE
 
 
@@ -64,8 +64,8 @@ def _course(plan: Plan, sizes: list[int], enroll_s: float) -> Course:
         if not size:
             continue
         soak_s = phase.soak_s if phase.end is PhaseEnd.GATE else 0
-        looks = -(-phase.curve.length_s // HOUR_S) + 1 + soak_s // HOUR_S
-        rising = [before + released_by(phase.curve, look * HOUR_S, size) for look in range(looks)]
+        hours = -(-phase.curve.length_s // HOUR_S) + 1 + soak_s // HOUR_S
+        rising = [before + released_by(phase.curve, hour * HOUR_S, size) for hour in range(hours)]
         parts.append(np.array(rising, dtype=np.int64))
         before = int(parts[-1][-1])
     parts.append(np.full(max(1, round(5 * enroll_s / HOUR_S)), before, dtype=np.int64))

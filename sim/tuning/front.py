@@ -27,12 +27,12 @@ def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
 
     Where nobody meets the targets, those that miss them least.
     """
-    least = min((one.score.violation(targets) for one in tried), default=0.0)
-    able = [one for one in tried if one.score.violation(targets) <= least + 1e-9]
+    least = min((entry.score.violation(targets) for entry in tried), default=0.0)
+    able = [entry for entry in tried if entry.score.violation(targets) <= least + 1e-9]
     out: list[Tried] = []
-    for one in sorted(able, key=lambda one: (one.score.hours, one.score.peak, one.number)):
-        if not out or one.score.peak < out[-1].score.peak:
-            out.append(one)
+    for entry in sorted(able, key=lambda entry: (entry.score.hours, entry.score.peak, entry.number)):
+        if not out or entry.score.peak < out[-1].score.peak:
+            out.append(entry)
     return out
 
 
@@ -48,25 +48,25 @@ def choose(front: Sequence[Tried], robust: Sequence[Robustness], targets: Target
     """Choose one of the front and say why.
 
     With a target for the end: the gentlest that keeps it, under every assumption if one does. Without: the
-    one from which a further hour, or a further device an hour, buys least (the front's knee).
+    one from which a further hour, or a further device per hour, buys least (the front's knee).
     """
     if front[0].score.violation(targets) > 0:
-        best = min(front, key=lambda one: (one.score.violation(targets), one.score.peak, one.number))
+        best = min(front, key=lambda entry: (entry.score.violation(targets), entry.score.peak, entry.number))
         missed = ", ".join(best.score.misses(targets)) or "the horizon"
         return best, f"no plan meets all targets; this one misses them least ({missed})"
     if targets.finish_within_h:
-        sure = {one.candidate for one in robust if not one.missed(targets)}
-        safe = [one for one in front if one.candidate in sure]
-        best = min(safe or front, key=lambda one: (one.score.peak, one.number))
+        sure = {entry.candidate for entry in robust if not entry.missed(targets)}
+        safe = [entry for entry in front if entry.candidate in sure]
+        best = min(safe or front, key=lambda entry: (entry.score.peak, entry.number))
         how = "under every assumption tried" if safe else "as the scenario assumes"
         return best, (
             f"the gentlest plan that is done within {targets.finish_within_h:g} h {how}: "
-            f"{best.score.peak:,.0f} attempts an hour at its peak"
+            f"{best.score.peak:,.0f} attempts per hour at its peak"
         )
     best = _knee(front)
     return best, (
         f"the knee of the front: 90 % enrolled after {best.score.hours / 24:.1f} days with "
-        f"{best.score.peak:,.0f} attempts an hour at the peak; faster costs more load, gentler more days"
+        f"{best.score.peak:,.0f} attempts per hour at the peak; faster costs more load, gentler more days"
     )
 
 
@@ -78,12 +78,12 @@ def _knee(front: Sequence[Tried]) -> Tried:
         low, high = log(max(min(values), 1e-9)), log(max(max(values), 1e-9))
         return (log(max(value, 1e-9)) - low) / (high - low) if high > low else 0.0
 
-    hours, peaks = [one.score.hours for one in front], [one.score.peak for one in front]
+    hours, peaks = [entry.score.hours for entry in front], [entry.score.peak for entry in front]
     return min(
         front,
-        key=lambda one: (
-            round(hypot(place(hours, one.score.hours), place(peaks, one.score.peak)), 9),
-            one.number,
+        key=lambda entry: (
+            round(hypot(place(hours, entry.score.hours), place(peaks, entry.score.peak)), 9),
+            entry.number,
         ),
     )
 
@@ -91,7 +91,9 @@ def _knee(front: Sequence[Tried]) -> Tried:
 def hypervolume(scores: Sequence[Score], reference: tuple[float, float]) -> float:
     """Give the area that scores dominate, up to a reference (hours, peak); larger is better."""
     points = sorted(
-        (one.hours, one.peak) for one in scores if one.hours < reference[0] and one.peak < reference[1]
+        (score.hours, score.peak)
+        for score in scores
+        if score.hours < reference[0] and score.peak < reference[1]
     )
     area, ceiling = 0.0, reference[1]
     for hours, peak in points:

@@ -42,7 +42,7 @@ class Robustness:
     def missed(self, targets: Targets) -> tuple[str, ...]:
         """Name the assumptions under which a target is missed."""
         return tuple(
-            f"{one.assumption} {one.value}" for one in self.tried if one.score.violation(targets) > 0
+            f"{entry.assumption} {entry.value}" for entry in self.tried if entry.score.violation(targets) > 0
         )
 
     def swings(self) -> list[tuple[str, float, float, float]]:
@@ -51,13 +51,13 @@ class Robustness:
         The swing is that of the hours or of the peak load, whichever is wider.
         """
         out = []
-        for name in dict.fromkeys(one.assumption for one in self.tried):
-            mine = [one.score for one in self.tried if one.assumption == name]
-            hours = [self.base.hours, *(one.hours for one in mine)]
-            peaks = [self.base.peak, *(one.peak for one in mine)]
+        for name in dict.fromkeys(entry.assumption for entry in self.tried):
+            mine = [entry.score for entry in self.tried if entry.assumption == name]
+            hours = [self.base.hours, *(entry.hours for entry in mine)]
+            peaks = [self.base.peak, *(entry.peak for entry in mine)]
             spread = [(max(x) - min(x)) / max(x[0], 1e-9) for x in (hours, peaks)]
             out.append((name, min(hours), max(hours), round(max(spread), 4)))
-        return sorted(out, key=lambda one: (-one[3], one[0]))
+        return sorted(out, key=lambda row: (-row[3], row[0]))
 
     def sentence(self, targets: Targets) -> str:
         """Say on which assumption the answer hangs."""
@@ -116,7 +116,7 @@ class Tornado:
 
         axes = ax if ax is not None else Figure(figsize=(9, 4.5), layout="constrained").subplots()
         base = self.robustness.base.hours / 24
-        rows = sorted(self.robustness.swings(), key=lambda one: one[2] - one[1])
+        rows = sorted(self.robustness.swings(), key=lambda row: row[2] - row[1])
         highest = max([base, *(most / 24 for _, _, most, _ in rows if most < NEVER_H)])
         for place, (_, least, most, _) in enumerate(rows):
             end = min(most / 24, 1.15 * highest)

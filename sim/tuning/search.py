@@ -1,10 +1,14 @@
 """Which candidates to try next: where a cheap stand-in for the runs expects the front to gain most.
 
-It begins with each mode at all speeds, spread evenly over everything else. From then on it looks at many places:
+It begins with each mode at all speeds, spread evenly over everything else. From then on it considers many places:
 near the front (a step along some axes, another's pace, a mix of two) and anywhere. A surrogate of each figure says
 what they may score, noise included; taken are those whose expected gain in the area that the front dominates is
-largest, each as if those taken before it had scored what they may. Each FRESH-th batch is Optuna's instead, which
-does not share the surrogate's beliefs. Nothing is tried twice, nor what can only score the same.
+largest, each as if those taken before it had scored what they may. Nothing is tried twice, nor what can only score
+the same.
+
+At equal budget on fresh seeds this alone is as good as with every sixth batch from Optuna's TPE (areas 1.0016 and
+1.0012 of that of ten times as many random plans; under a deadline the peak is 0.2 % and 0.1 % above the best), and
+TPE alone is worse (0.9986; 13 %): so there is no second optimizer.
 """
 
 from __future__ import annotations
@@ -19,16 +23,13 @@ from rollout.values import BoolArray, IntArray
 from sim.scenario import Targets
 from sim.tuning.candidates import AS_WRITTEN, MODES, NAMES, Candidate, FloatArray, Space
 from sim.tuning.evaluation import NEVER_H, Score
-from sim.tuning.explorer import Explorer
 from sim.tuning.front import Tried, front_of, gains, staircase
 from sim.tuning.surrogate import Surrogate, one_thread
 
-FRESH: Final = 6
-"""Each FRESH-th batch is the explorer's."""
 PER_MODE: Final = 8
 """Candidates of each mode to begin with."""
 POOL: Final = 600
-"""Places looked at for each batch."""
+"""Places considered for each batch."""
 OLD, KNOWN = 24, 200
 """The first and the latest so many teach a surrogate: not the best, whose luck would be taken for skill."""
 WORLDS: Final = 32
@@ -40,7 +41,7 @@ WORST: Final = 4.0
 
 
 class Search:
-    """Asks for candidates and is told their scores; the same seed and scores give the same candidates."""
+    """Proposes candidates and learns from their scores; the same seed and scores give the same candidates."""
 
     def __init__(self, space: Space, targets: Targets, seed: int) -> None:
         self._space, self._targets, self._seed = space, targets, seed
@@ -49,14 +50,11 @@ class Search:
         self._first = [AS_WRITTEN, *evenly(space, np.random.default_rng((seed, 0)))]
         self._surrogates: dict[str, Surrogate] = {}
         self._plateaus = Plateaus()
-        self._explorer = Explorer(space, targets, seed)
         self._threads = one_thread()
-        self._heard = 0
-        self._asks = 0
 
     @property
     def tried(self) -> list[Tried]:
-        """All that was told, in order."""
+        """All scored candidates, in order."""
         return self._tried
 
     def ask(self, count: int) -> list[Candidate]:
@@ -64,9 +62,6 @@ class Search:
         out: list[Candidate] = []
         while self._first and len(out) < count:
             self._take(self._first.pop(0), out)
-        self._asks += 1
-        if len(out) < count and self._asks % FRESH == 0:
-            self._explore(count, out)
         if len(out) < count:
             with self._threads.limit(limits=1):
                 self._expected_best(count, out)
@@ -88,53 +83,45 @@ class Search:
             self._seen.add(key)
             out.append(candidate)
 
-    def _explore(self, count: int, out: list[Candidate]) -> None:
-        """Take what the explorer asks for, but nothing that can tell nothing new."""
-        self._explorer.tell(self._tried[self._heard :])
-        self._heard = len(self._tried)
-        modes, places = self._new(*self._explorer.ask(count))
-        for mode, place in zip(modes, places, strict=True):
-            self._take(self._space.at(MODES[mode], place), out)
-
     def _expected_best(self, count: int, out: list[Candidate]) -> None:
         """Take those that are expected to gain most, until there are `count`."""
         rng = np.random.default_rng((self._seed, 1 + len(self._tried)))
-        ended = [one for one in self._tried if one.score.hours < NEVER_H]
+        ended = [entry for entry in self._tried if entry.score.hours < NEVER_H]
         front = front_of(ended or self._tried, self._targets)
         modes, places = self._pool(front, rng)
         if not len(modes):
             return
-        told = self._expected(front, modes, places, rng)
-        least = min(self._missed(one.score) for one in front)
-        while len(out) < count and told.left.any():
+        expected = self._expected(front, modes, places, rng)
+        least = min(self._missed(entry.score) for entry in front)
+        while len(out) < count and expected.left.any():
             if least > 0:
-                best = told.nearer(least)
+                best = expected.nearer(least)
             elif self._targets.finish_within_h and len(out) % 2:
-                best = told.gentlest()
+                best = expected.gentlest()
             else:
-                best = told.widest()
+                best = expected.widest()
             self._take(self._space.at(MODES[modes[best]], places[best]), out)
 
     def _expected(
         self, front: Sequence[Tried], modes: IntArray, places: FloatArray, rng: np.random.Generator
     ) -> Expected:
         able = self._paced
-        points = np.array([(one.score.hours, one.score.peak) for one in front])
+        points = np.array([(entry.score.hours, entry.score.peak) for entry in front])
         corner = np.maximum(1.2 * points.max(axis=0), 1.05 * _ended(able).max(axis=0))
         return Expected(*self._worlds(able, modes, places, rng), points, corner)
 
     @property
     def _paced(self) -> list[Tried]:
         """Those of the tried that have a place: the scenario as written has none."""
-        return [one for one in self._tried if one.candidate.mode]
+        return [entry for entry in self._tried if entry.candidate.mode]
 
     def _pool(self, front: Sequence[Tried], rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
         # Each mode's own front, too: the mode that is behind may only lack the right shape.
-        each = [[one for one in self._paced if one.candidate.mode == mode] for mode in MODES]
-        own = [one for mine in each if mine for one in front_of(mine, self._targets)]
-        parents = [*(one for one in front if one.candidate.mode), *own]
-        modes = np.array([MODES.index(one.candidate.mode) for one in parents], dtype=np.int32)
-        places = np.array([self._space.place(one.candidate) for one in parents])
+        each = [[entry for entry in self._paced if entry.candidate.mode == mode] for mode in MODES]
+        own = [entry for mine in each if mine for entry in front_of(mine, self._targets)]
+        parents = [*(entry for entry in front if entry.candidate.mode), *own]
+        modes = np.array([MODES.index(entry.candidate.mode) for entry in parents], dtype=np.int32)
+        places = np.array([self._space.place(entry.candidate) for entry in parents])
         return self._new(*around(self._space, modes, places, rng))
 
     def _new(self, modes: IntArray, places: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -148,8 +135,8 @@ class Search:
     ) -> tuple[FloatArray, FloatArray]:
         """Draw what places may score: hours and peak (worlds, n, 2), and how far targets are missed (worlds, n)."""
         known = [*able[:OLD], *able[OLD:][-KNOWN:]]
-        kinds = np.array([MODES.index(one.candidate.mode) for one in known], dtype=np.int32)
-        at = np.array([self._space.place(one.candidate) for one in known])
+        kinds = np.array([MODES.index(entry.candidate.mode) for entry in known], dtype=np.int32)
+        at = np.array([self._space.place(entry.candidate) for entry in known])
         points, missed = [], np.zeros((WORLDS, len(modes)))
         for name, figures in self._teach(known):
             surrogate = self._surrogates.setdefault(name, Surrogate(len(NAMES)))
@@ -170,9 +157,9 @@ class Search:
         """Give what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
         hours, peak = np.log(_figures(known)).T
         out = [("hours", hours), ("peak", peak)]
-        shares = [one.score.ratios(self._targets) for one in known]
+        shares = [entry.score.ratios(self._targets) for entry in known]
         for name in shares[0]:
-            out.append((name, np.log(np.clip([one[name] for one in shares], 1 / WORST, WORST))))
+            out.append((name, np.log(np.clip([share[name] for share in shares], 1 / WORST, WORST))))
         return out
 
 
@@ -250,14 +237,14 @@ class Expected:
 
 def _ended(tried: Sequence[Tried]) -> FloatArray:
     """Give hours and peak, (n, 2), of those that came to an end; of none, a point that all are beaten by."""
-    raw = np.array([(one.score.hours, one.score.peak) for one in tried])
+    raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     ended = raw[raw[:, 0] < NEVER_H]
     return ended if len(ended) else np.zeros((1, 2))
 
 
 def _figures(tried: Sequence[Tried]) -> FloatArray:
     """Give hours and peak, (n, 2); what never ends is as bad as the worst that did, some times over."""
-    raw = np.array([(one.score.hours, one.score.peak) for one in tried])
+    raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     most = np.maximum(0.5 * WORST * _ended(tried).max(axis=0), 1.0)
     out: FloatArray = np.clip(raw, 1e-3, most)
     return out
@@ -271,7 +258,7 @@ def evenly(space: Space, rng: np.random.Generator) -> list[Candidate]:
         cube = np.stack([rng.permutation(PER_MODE) + rng.random(PER_MODE) for _ in NAMES], axis=1) / PER_MODE
         cube[:, 0] = np.linspace(0, 1, PER_MODE)
         out.append([space.at(mode, cube[turn]) for turn in turns])
-    return [one for turn in zip(*out, strict=True) for one in turn]
+    return [candidate for turn in zip(*out, strict=True) for candidate in turn]
 
 
 def around(

@@ -2,8 +2,7 @@
 
 A Gaussian process over the unit cube of a space: a straight trend along the first axis, a smooth part that all
 kinds of pacing share, and a rougher part of each kind's own. How far an axis reaches, and how much is noise, is
-fitted by climbing the posterior a few random steps each time. numpy alone: Optuna's own sampler of this sort
-needs torch.
+fitted by climbing the posterior a few random steps each time. It needs numpy alone.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Surrogate:
         self._axes = axes
         self._prior = np.log([*[REACH] * axes, SMOOTH, ROUGH, NOISE])
         self._doubt = np.array([*[DOUBT[0]] * axes, *DOUBT[1:]])
-        self._told = self._prior.copy()
+        self._fitted = self._prior.copy()
 
     def fit(self, x: FloatArray, kind: IntArray, y: FloatArray, rng: np.random.Generator, tries: int) -> None:
         """Learn from places x (n, axes), kinds (n,) and figures y (n,); `tries` steps of the climb."""
@@ -61,28 +60,30 @@ class Surrogate:
         self._mean, self._scale = float(y.mean()), float(y.std()) or 1.0
         self._z = (y - self._mean) / self._scale
         squares = (x[:, None, :] - x[None, :, :]) ** 2
-        best = self._evidence(self._told, squares)
+        best = self._evidence(self._fitted, squares)
         for _ in range(tries):
-            moved = rng.normal(0, 0.4, len(self._told)) * (rng.random(len(self._told)) < 0.4)
-            found = self._evidence(self._told + moved, squares)
+            moved = rng.normal(0, 0.4, len(self._fitted)) * (rng.random(len(self._fitted)) < 0.4)
+            found = self._evidence(self._fitted + moved, squares)
             if found > best:
-                best, self._told = found, self._told + moved
-        self._inverse = np.linalg.inv(self._noisy(self._told, squares))
+                best, self._fitted = found, self._fitted + moved
+        self._inverse = np.linalg.inv(self._noisy(self._fitted, squares))
         self._weights = self._inverse @ self._z
 
     def predict(self, x: FloatArray, kind: IntArray) -> tuple[FloatArray, FloatArray]:
         """Give mean and standard deviation of the figure at places x (n, axes)."""
         squares = (x[:, None, :] - self._x[None, :, :]) ** 2
-        near = self._kernel(self._told, squares, x[:, 0], self._x[:, 0], kind[:, None] == self._kind[None, :])
-        smooth, rough, noise = np.exp(self._told[self._axes :])
+        near = self._kernel(
+            self._fitted, squares, x[:, 0], self._x[:, 0], kind[:, None] == self._kind[None, :]
+        )
+        smooth, rough, noise = np.exp(self._fitted[self._axes :])
         before = 1.0 + noise + SLOPE * (x[:, 0] - 0.5) ** 2 + smooth + rough
         spread = np.maximum(before - np.einsum("ij,ij->i", near @ self._inverse, near), 1e-9)
         return self._mean + self._scale * (near @ self._weights), self._scale * np.sqrt(spread)
 
     def _kernel(
-        self, told: FloatArray, squares: FloatArray, x: FloatArray, other: FloatArray, same: NDArray[np.bool_]
+        self, logs: FloatArray, squares: FloatArray, x: FloatArray, other: FloatArray, same: NDArray[np.bool_]
     ) -> FloatArray:
-        reach, (smooth, rough, _) = np.exp(told[: self._axes]), np.exp(told[self._axes :])
+        reach, (smooth, rough, _) = np.exp(logs[: self._axes]), np.exp(logs[self._axes :])
         weights = 1.0 / reach**2
         shared = np.zeros(self._axes)
         shared[list(SHARED)] = weights[list(SHARED)]
@@ -92,18 +93,18 @@ class Surrogate:
         out += rough * same * (1.0 + far + far * far / 3.0) * np.exp(-far)
         return out
 
-    def _noisy(self, told: FloatArray, squares: FloatArray) -> FloatArray:
+    def _noisy(self, logs: FloatArray, squares: FloatArray) -> FloatArray:
         x = self._x[:, 0]
-        out = self._kernel(told, squares, x, x, self._kind[:, None] == self._kind[None, :])
-        out[np.diag_indices(len(out))] += np.exp(told[-1]) + JITTER
+        out = self._kernel(logs, squares, x, x, self._kind[:, None] == self._kind[None, :])
+        out[np.diag_indices(len(out))] += np.exp(logs[-1]) + JITTER
         return out
 
-    def _evidence(self, told: FloatArray, squares: FloatArray) -> float:
+    def _evidence(self, logs: FloatArray, squares: FloatArray) -> float:
         """Give the log posterior of the reaches and variances, but for a constant."""
         # With y as one more row, a single factorization gives the determinant and the quadratic form.
-        size, noise = len(self._z), np.exp(told[-1]) + JITTER
+        size, noise = len(self._z), np.exp(logs[-1]) + JITTER
         border = np.zeros((size + 1, size + 1))
-        border[:size, :size] = self._noisy(told, squares)
+        border[:size, :size] = self._noisy(logs, squares)
         border[size, :size] = border[:size, size] = self._z
         border[size, size] = 1.0 + self._z @ self._z / noise
         try:
@@ -111,5 +112,5 @@ class Surrogate:
         except np.linalg.LinAlgError:
             return -np.inf
         fit = factor[size, :size]
-        prior = (((told - self._prior) / self._doubt) ** 2).sum()
+        prior = (((logs - self._prior) / self._doubt) ** 2).sum()
         return float(-0.5 * fit @ fit - np.log(np.diag(factor)[:size]).sum() - 0.5 * prior)

@@ -1,6 +1,6 @@
 """The search for a better pacing: plans that are beaten by none in both time and peak load.
 
-Candidates are asked for in batches of a fixed size (`sim.tuning.search`), and their scores are told in the
+Candidates are asked for in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
 order in which they were asked for: so the result depends on seed and number of trials, and not on the
 workers. A candidate that its first run shows to be hopeless is not run again. `budget_s` ends the search by
 the clock instead: then the number of trials, and with it the result, is the machine's.
@@ -31,7 +31,7 @@ RUNS: Final = 3
 HOPELESS: Final = 1.02
 """A first run that a candidate of the front beats by this factor in both objectives is not repeated."""
 FEW: Final = 5
-"""Candidates of the front whose robustness is looked at."""
+"""Candidates of the front whose robustness is measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Tuning:
     @property
     def hangs_on(self) -> str:
         """On which assumption the answer hangs, in a sentence."""
-        mine = next(one for one in self.robust if one.candidate == self.choice.candidate)
+        mine = next(entry for entry in self.robust if entry.candidate == self.choice.candidate)
         return mine.sentence(self.targets)
 
 
@@ -117,15 +117,15 @@ def tune(
     *,
     look_around: bool = True,
 ) -> Tuning:
-    """Search, choose, and look how robust the best are.
+    """Search, choose, and measure how robust the best are.
 
     progress : called with the number of candidates tried. look_around : False leaves robustness out.
-    Raise a `UsageError` if optuna is not installed, or if no plan can be made at all.
+    Raise a `UsageError` if threadpoolctl is not installed, or if no plan can be made at all.
     """
     hands = workers or InProcess()
     evaluate = Evaluate(job)
     tried = _search(evaluate, effort, hands, progress)
-    able = [one for one in tried if not one.score.refused and one.score.hours < NEVER_H]
+    able = [entry for entry in tried if not entry.score.refused and entry.score.hours < NEVER_H]
     if not able:
         why = tried[0].score.refused or "nobody gets there within the model's horizon"
         raise UsageError(f"expected a plan that can be made, found none in {len(tried)} trials: {why}")
@@ -134,14 +134,14 @@ def tune(
     if look_around:
         some = spread(front, FEW)
         robust = robustness(
-            evaluate, [(one.candidate, one.score) for one in some], hands, tuple(range(effort.runs))
+            evaluate, [(entry.candidate, entry.score) for entry in some], hands, tuple(range(effort.runs))
         )
     chosen, reason = choose(front, robust, job.targets)
-    if look_around and all(one.candidate != chosen.candidate for one in robust):
+    if look_around and all(entry.candidate != chosen.candidate for entry in robust):
         robust += robustness(evaluate, [(chosen.candidate, chosen.score)], hands, tuple(range(effort.runs)))
     return Tuning(
         tried=tuple(tried),
-        front=tuple(one.number for one in front),
+        front=tuple(entry.number for entry in front),
         chosen=chosen.number,
         reason=reason,
         robust=tuple(robust),
@@ -184,24 +184,25 @@ def score_all(
 ) -> list[Score]:
     """Run each candidate once, and those that are not hopeless some times more."""
     targets = evaluate.job.targets
-    first = workers.map(evaluate, [Task(one, (0,)) for one in candidates])
-    results: list[list[Result]] = [[one] for one in first]
-    able = [one for one in tried if not one.score.refused]
+    first = workers.map(evaluate, [Task(candidate, (0,)) for candidate in candidates])
+    results: list[list[Result]] = [[result] for result in first]
+    able = [entry for entry in tried if not entry.score.refused]
     front = front_of(able, targets) if able else []
     again = [
         index
         for index in range(len(candidates))
         if not first[index].refused and not _hopeless(score_of(results[index], targets), front)
     ]
-    # One task a run, so that a batch keeps more workers busy than it has candidates.
+    # One task per run, so that a batch keeps more workers busy than it has candidates.
     tasks = [Task(candidates[index], (run,)) for index in again for run in range(1, runs)]
     more = workers.map(evaluate, tasks)
     for place, index in enumerate(again):
         results[index] += more[place * (runs - 1) : (place + 1) * (runs - 1)]
-    return [score_of(one, targets) for one in results]
+    return [score_of(result, targets) for result in results]
 
 
 def _hopeless(score: Score, front: Sequence[Tried]) -> bool:
     return any(
-        one.score.hours * HOPELESS < score.hours and one.score.peak * HOPELESS < score.peak for one in front
+        entry.score.hours * HOPELESS < score.hours and entry.score.peak * HOPELESS < score.peak
+        for entry in front
     )

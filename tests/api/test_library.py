@@ -17,6 +17,7 @@ import pytest
 
 import rollout
 import sim
+from rollout.cli.app import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES: list[ModuleType] = [rollout, sim]
@@ -77,27 +78,61 @@ def test_the_readmes_lines_draw_a_picture(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_example_runs(
+def test_the_example_takes_the_whole_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a small fleet: figures, a sentence, and a report whose figures are the same."""
-    monkeypatch.setattr(
-        sys, "argv", ["example.py", str(ROOT / "scenarios" / "default.toml"), "900", str(tmp_path / "out")]
-    )
+    """From the exports of the README to a report, whose figures are those that were simulated; nothing is guessed."""
+    folder = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["example.py", str(ROOT / "scenarios" / "data" / "*.csv"), str(folder)])
     runpy.run_path(str(ROOT / "scenarios" / "example.py"), run_name="__main__")
-    said = capsys.readouterr().out
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    hours = float(re.search(r"hours to the end: \{'p10': ([\d.]+)", said)[1])  # type: ignore[index]
+    printed = capsys.readouterr().out
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    hours = float(re.search(r"hours to the end: \{'p10': ([\d.]+)", printed)[1])  # type: ignore[index]
     assert report["eta_hours"]["p10"] == pytest.approx(hours, abs=0.01)
-    assert "Enrolled devices over time" in said
-    assert (tmp_path / "out" / "load.png").stat().st_size > 10_000
-    assert "<h1" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert (report["rollout"], report["state"]) == ("run-1", "finished")
+    outcomes = json.loads(re.search(r"devices by outcome: (.*)", printed)[1].replace("'", '"'))  # type: ignore[index]
+    assert outcomes["enrolled"] == report["final"]["enrolled"] > 0
+    assert sum(outcomes.values()) == report["devices"]
+    assert "Enrolled devices over time" in printed
+    assert (folder / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    assert "<h1" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_command_has_its_functions() -> None:
+    """What the command line can do, a script can: every command but `doctor` has public functions."""
+    functions = {
+        "demo": ["run_demo"],
+        "inventory": ["read_inventory", "generate_inventory", "store_inventory"],
+        "preflight": ["check_inventory"],
+        "plan": ["make_plan", "plan_continuation", "plan_undo", "explain_device"],
+        "simulate": ["simulate_plan"],
+        "tune": ["tune_scenario"],
+        "capacity": ["size_capacity"],
+        "calibrate": ["calibrate_rollout"],
+        "forecast": ["forecast_rollout"],
+        "gate": ["simulate_gate"],
+        "approve": ["approve_plan", "approve_gate"],
+        "run": ["run_rollout"],
+        "status": ["read_status", "read_device_status"],
+        "pause": ["pause"],
+        "resume": ["resume"],
+        "abort": ["abort"],
+        "exclude": ["exclude_devices"],
+        "withdraw": ["withdraw_devices"],
+        "report": ["gather_report", "write_report", "read_audit"],
+        "enrollment": ["count_enrollment", "judge_mode_change", "judge_unenrollment"],
+        "workloads": ["list_workloads", "read_device_workloads", "read_workload_flags"],
+        "client": ["read_client_log", "check_client_command"],
+        "schema": ["schema_of"],
+    }
+    assert set(functions) == set(VERBS) - {"doctor"}
+    assert {name for names in functions.values() for name in names} <= set(rollout.__all__)
 
 
 def test_a_plan_alone_has_facts_too() -> None:
     """Without a simulation there is a funnel and the plan's own curve, and no forecast."""
     facts = rollout.facts_of(sim.plan_scenario(sim.load_scenario().with_clients(300)), created=sim.MADE_UP_AT)
-    assert facts.forecast is None
+    assert facts.simulation is None
     assert facts.planned.count[-1] == facts.plan.planned
     assert "forecast" not in rollout.pictures_of(facts)
 
@@ -105,6 +140,6 @@ def test_a_plan_alone_has_facts_too() -> None:
 def test_another_plans_simulation_is_refused() -> None:
     """Figures of one plan must not be drawn under the name of another."""
     one, other = (sim.plan_scenario(sim.load_scenario().with_clients(n)) for n in (300, 301))
-    forecast = sim.simulate(other.plan, other.fleet, other.model, runs=1)
+    simulation = sim.simulate(other.plan, other.fleet, other.model, runs=1)
     with pytest.raises(ValueError, match="expected a simulation of plan"):
-        rollout.facts_of(one, forecast)
+        rollout.facts_of(one, simulation)

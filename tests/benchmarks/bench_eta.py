@@ -19,7 +19,7 @@ from continuations import MODEL, plan_and_fleet, truth_of
 
 from rollout.values import HOUR_S
 from sim.forecast.calibration import calibrate
-from sim.forecast.continuation import eta_of
+from sim.forecast.continuation import forecast_of
 from sim.forecast.pilot import pilot_of
 
 SHARES = (0.1, 0.25, 0.5)
@@ -36,18 +36,18 @@ def main(worlds: int, first: int) -> None:
         changes = {"online": float(rng.uniform(0.85, 1.15)), "lag": float(np.exp(rng.uniform(-0.4, 0.4)))}
         truth = truth_of(window_s=window, seed=1000 + world, **changes)
         for share in SHARES:
-            now = truth.standing[share]
+            now = truth.snapshots[share]
             pilot = pilot_of(plan, fleet, MODEL, now.batches, now.outcomes, now.known_until)
             fitted = calibrate(pilot, MODEL, seed=world)
-            eta = eta_of(plan, fleet, MODEL, now, fitted, seed=world)
-            assert eta is not None
+            found = forecast_of(plan, fleet, MODEL, now, fitted, seed=world)
+            assert found is not None
             for name, interval, came in (
-                ("through", eta.through, truth.through),
-                ("done", eta.done, truth.done),
+                ("through", found.enrolled_90, truth.through),
+                ("done", found.done, truth.done),
             ):
                 low, _, high = interval
-                held[share, name].append(low is not None and low <= came and (high is None or came <= high))
-                width[share, name].append(np.inf if low is None or high is None else (high - low) / HOUR_S)
+                held[share, name].append(low <= came <= high)
+                width[share, name].append((high - low) / HOUR_S if low < np.inf else np.inf)
         if (world - first) % 5 == 4:
             print(f"{world - first + 1} worlds", flush=True)
             for (share, name), hits in sorted(held.items()):

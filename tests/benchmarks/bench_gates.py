@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from rollout.gates import judge
+from rollout.gates import GateCounts, judge
 from rollout.gates.evidence import HaltBoundary, PassBoundary
 from rollout.loop import decide
 from rollout.planning import make_plan
@@ -61,14 +61,16 @@ def run_of_looks() -> Callable[[], None]:
         for counts, mature in looks:
             judge(
                 policy,
-                cumulative=counts,
-                phase=counts,
-                mature=mature,
-                planned=planned,
-                names=names,
-                complete=False,
-                readable=True,
-                column="model",
+                GateCounts(
+                    cumulative=counts,
+                    phase=counts,
+                    mature=mature,
+                    planned=planned,
+                    names=names,
+                    complete=False,
+                    readable=True,
+                    column="model",
+                ),
             )
 
     return work

@@ -7,7 +7,7 @@ each of 240 plans against the best there is and the best of 10,000 random ones.
 `bench_tune.py real --seeds 1 5 [--seconds 60 | --trials 600] [--workers 2]`: a scenario's own evaluator; random
 search has ten times the seconds, or the plans, and stops hopeless ones as early. Areas are taken up to two corners
 (see `closed_tunings.corners`), first by the scores that both sides chose by: the best of many has luck in them, and ten
-times as many have more of it. Then both fronts are scored anew with other draws on the whole fleet, where luck hardly
+times as many have more of it. Then both fronts are scored again with other draws on the whole fleet, where luck hardly
 counts: that is what a user gets. A row is printed as soon as its seed is done.
 """
 
@@ -37,9 +37,9 @@ from sim.tuning.front import Tried, front_of, hypervolume
 from sim.tuning.tune import BATCH, Effort, job_of, score_all, tune
 from sim.workers import Workers, workers_of
 
-ANEW = 1_000_000
+OTHER_DRAWS = 1_000_000
 """What is added to a seed for other draws."""
-RUNS_ANEW = 3
+OTHER_RUNS = 3
 
 DEFAULT = Path(__file__).parent.parent.parent / "scenarios" / "default.toml"
 
@@ -50,7 +50,7 @@ def areas(ours: list[Score], luck: list[Score]) -> list[float]:
 
 
 def closed(first: int, last: int) -> None:
-    """Print a row a seed, then medians and worst."""
+    """Print a row per seed, then medians and worst."""
     head = ("seed", "far", "near", "deadline: peak", "hours", "luck's peak", "both: hours", "peak", "luck's")
     print("".join(f"{one:>15}" for one in head))
     rows = []
@@ -68,26 +68,26 @@ def _print(name: object, row: list[float]) -> None:
 
 
 def _front(seed: int) -> list[float]:
-    planted, told = Planted(seed), job(seed=seed)
-    tried = tune(told, Effort(100, runs=1), planted, look_around=False).tried
+    planted, work = Planted(seed), job(seed=seed)
+    tried = tune(work, Effort(100, runs=1), planted, look_around=False).tried
     assert planted.asked == len(tried) <= 100
-    return areas([one.score for one in tried], by_luck(planted, told.space, 1000, seed))
+    return areas([one.score for one in tried], by_luck(planted, work.space, 1000, seed))
 
 
 def _deadline(seed: int) -> list[float]:
-    planted, told = Planted(seed), job(Targets(finish_within_h=100), seed=seed)
-    found = tune(told, Effort(240, runs=1), planted, look_around=False)
+    planted, work = Planted(seed), job(Targets(finish_within_h=100), seed=seed)
+    found = tune(work, Effort(240, runs=1), planted, look_around=False)
     assert planted.asked == len(found.tried) <= 240
-    luck = [one.peak for one in by_luck(planted, told.space, 10_000, seed) if one.hours <= 100]
+    luck = [one.peak for one in by_luck(planted, work.space, 10_000, seed) if one.hours <= 100]
     best, chosen = 1e4 / 76, found.choice.score
     return [chosen.peak / best - 1, chosen.hours / 100 - 1, min(luck) / best - 1]
 
 
 def _both(seed: int) -> list[float]:
-    told = job(seed=seed)
-    well = Well(seed, told.space)
-    found = tune(told, Effort(240, runs=1), well, look_around=False)
-    luck = by_luck(well, told.space, 10_000, seed)
+    work = job(seed=seed)
+    well = Well(seed, work.space)
+    found = tune(work, Effort(240, runs=1), well, look_around=False)
+    luck = by_luck(well, work.space, 10_000, seed)
     chosen = found.choice.score
     return [
         chosen.hours / 100 - 1,
@@ -97,15 +97,15 @@ def _both(seed: int) -> list[float]:
 
 
 def real(scenario: Path, first: int, last: int, seconds: float, trials: int, workers: int) -> None:
-    """Print a row a seed: both areas, and what each side did."""
-    told = load_scenario(scenario)
-    fleet = generate(told.fleet, 1, MADE_UP_AT - 3600)
-    plan = make_plan(fleet, preflight(fleet), told.policy, mature_after_s=None, created=MADE_UP_AT - 3600)
+    """Print a row per seed: both areas, and what each side did."""
+    read = load_scenario(scenario)
+    fleet = generate(read.fleet, 1, MADE_UP_AT - 3600)
+    plan = make_plan(fleet, preflight(fleet), read.policy, mature_after_s=None, created=MADE_UP_AT - 3600)
     print(
-        "seed   far     near    anew: far  near    plans tried  runs  seconds   random plans  runs  seconds"
+        "seed   far     near    again: far  near    plans tried  runs  seconds   random plans  runs  seconds"
     )
     for seed in range(first, last + 1):
-        work = job_of(told, plan, fleet, seed=seed)
+        work = job_of(read, plan, fleet, seed=seed)
         with workers_of(workers) as hands:
             score_all(
                 Evaluate(work), [random_candidate(work.space, np.random.default_rng(0))] * 4, [], hands, 3
@@ -116,24 +116,24 @@ def real(scenario: Path, first: int, last: int, seconds: float, trials: int, wor
             begun = time.monotonic()
             luck = _luck(work, 10 * trials, 10 * seconds, hands, seed)
             lucky = time.monotonic() - begun
-            anew = job_of(told, plan, fleet, seed=ANEW + seed, least=len(fleet.fleet))
-            again = [_anew(anew, tried, hands) for tried in (found.tried, luck)]
+            other_job = job_of(read, plan, fleet, seed=OTHER_DRAWS + seed, least=len(fleet.fleet))
+            again = [_again(other_job, tried, hands) for tried in (found.tried, luck)]
         both = [[one.score for one in tried] for tried in (found.tried, luck)]
         far, near = areas(*both)
-        far_anew, near_anew = areas(*again)
+        far_again, near_again = areas(*again)
         runs = [sum(one.runs for one in scores) for scores in both]
         print(
-            f"{seed:4}  {far:.4f}  {near:.4f}  {far_anew:9.4f}  {near_anew:.4f}  {len(found.tried):11}  {runs[0]:4}  "
+            f"{seed:4}  {far:.4f}  {near:.4f}  {far_again:9.4f}  {near_again:.4f}  {len(found.tried):11}  {runs[0]:4}  "
             f"{took:7.0f}  {len(luck):13}  "
             f"{runs[1]:4}  {lucky:7.0f}",
             flush=True,
         )
 
 
-def _anew(work: Job, tried: Sequence[Tried], hands: Workers) -> list[Score]:
+def _again(work: Job, tried: Sequence[Tried], hands: Workers) -> list[Score]:
     """Score the front of what was tried with other draws, on the whole fleet."""
     front = [one.candidate for one in front_of(tried, Targets())]
-    return score_all(Evaluate(work), front, [], hands, RUNS_ANEW)
+    return score_all(Evaluate(work), front, [], hands, OTHER_RUNS)
 
 
 def _luck(work: Job, trials: int, seconds: float, hands: Workers, seed: int) -> list[Tried]:
@@ -162,12 +162,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=0, help="plans of the search, in place of seconds")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--scenario", type=Path, default=DEFAULT)
-    told = parser.parse_args()
-    if told.what == "closed":
-        closed(*told.seeds)
+    options = parser.parse_args()
+    if options.what == "closed":
+        closed(*options.seeds)
     else:
-        seconds = told.seconds or (0.0 if told.trials else 60.0)
-        real(told.scenario, *told.seeds, seconds, told.trials, told.workers)
+        seconds = options.seconds or (0.0 if options.trials else 60.0)
+        real(options.scenario, *options.seeds, seconds, options.trials, options.workers)
 
 
 if __name__ == "__main__":

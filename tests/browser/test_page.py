@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
-from report_facts import make_expected, make_facts, make_tuning, nasty_facts
+from report_facts import make_facts, make_forecast, make_tuning, nasty_facts
 
 from rollout.report import ReportFacts, json_report, write_report
 
@@ -60,7 +60,7 @@ FACTS: dict[str, ReportFacts] = {
     "running": make_facts(tuning=make_tuning()),
     "planned": make_facts("planned"),
     "nasty": nasty_facts(),
-    "forecast anew": replace(make_facts(), expected=make_expected()),
+    "forecast anew": replace(make_facts(), forecast=make_forecast()),
 }
 
 

@@ -56,7 +56,9 @@ def is_refused(answer: Answer, code: int, *needles: str) -> bool:
 def test_a_command_for_one_of_two_rollouts_names_it(two_run: Cli, words: list[str]) -> None:
     """Nobody stops the wrong one: both are named, nothing is noted."""
     answer = two_run(*words)
-    assert is_refused(answer, 2, "found 2 under way: run-1 (quick), run-2 (second)", "rollout pause run-2")
+    assert is_refused(
+        answer, 2, "2 rollouts are under way: run-1 (quick), run-2 (second)", "rollout pause run-2"
+    )
     assert "by " not in two_run("report", "run-2", "--audit").out
 
 
@@ -97,9 +99,9 @@ def test_an_unknown_id_names_those_that_are(one_runs: Cli) -> None:
     """Plan, rollout and too short a digest."""
     digest = one_runs("status", "--json").json["digest"]
     for words, line in (
-        (("run", "plan-9"), "expected one of plan-1, found 'plan-9'"),
-        (("status", "run-9"), "expected one of run-1, found 'run-9'"),
-        (("run", digest[:3]), f"expected at least 4 digits of a plan's digest, found '{digest[:3]}'"),
+        (("run", "plan-9"), "there is no plan 'plan-9': expected one of plan-1"),
+        (("status", "run-9"), "there is no rollout 'run-9': expected one of run-1"),
+        (("run", digest[:3]), f"expected at least 4 digits of a plan digest, found '{digest[:3]}'"),
     ):
         answer = one_runs(*words)
         assert (answer.code, answer.out, answer.err) == (2, "", f"rollout: {line}\n")
@@ -115,8 +117,6 @@ def test_a_name_that_two_devices_have_is_refused(cli: Cli) -> None:
         database.add_plan(plan, known)
     assert cli("run", "--speed", "max", "--once").code == 0
     answer = cli("exclude", "PC-1", "--by", "Kim")
-    assert is_refused(
-        answer, 2, "expected one device 'PC-1', found 2 devices with that name", "give the device id"
-    )
+    assert is_refused(answer, 2, "2 devices are named 'PC-1'", "give the device id")
     assert "Kim" not in cli("report", "--audit").out
     assert cli("exclude", str(fleet.ids[-1]), "--by", "Kim").code == 0, "of a device that waits"

@@ -85,7 +85,7 @@ REFUSED = {
         "forced to Intune since site version 2403",
     ),
     "mode All": (enroll('automatic_enrollment = "all"'), "found All"),
-    "mode None": (enroll('automatic_enrollment = "none"'), "Nobody new enrolls"),
+    "mode None": (enroll('automatic_enrollment = "none"'), "No more devices enroll"),
 }  # fmt: skip
 
 
@@ -201,9 +201,17 @@ def test_enrollment_is_not_undone_under_a_staged_workload(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("cloud", "portal", "needles"),
     [
-        ("usgov", "intune.microsoft.us", ("tenant attach is off", "*.manage.microsoft.us", "come later")),
-        ("dod", "intune.microsoft.us", ("tenant attach is off",)),
-        ("china", "intune.microsoftonline.cn", ("tenant attach is off", "endpoint analytics is not there")),
+        (
+            "usgov",
+            "intune.microsoft.us",
+            ("tenant attach is not available", "*.manage.microsoft.us", "arrive later"),
+        ),
+        ("dod", "intune.microsoft.us", ("tenant attach is not available",)),
+        (
+            "china",
+            "intune.microsoftonline.cn",
+            ("tenant attach is not available", "endpoint analytics is not available"),
+        ),
     ],
 )
 def test_the_plan_says_what_differs_in_a_cloud(
@@ -225,7 +233,7 @@ def test_the_gov_scenario_is_one(cli: Cli) -> None:
     """scenarios/gov.toml names its cloud."""
     text = (ROOT / "scenarios" / "gov.toml").read_text(encoding="utf-8")
     made = planned(cli, text.replace("40_000", "1_000")).json
-    assert any("tenant attach is off" in one for one in made["warnings"])
+    assert any("tenant attach is not available" in one for one in made["warnings"])
 
 
 # Who manages what.
@@ -359,7 +367,7 @@ def test_the_wizards_default_is_counted(cli: Cli) -> None:
     assert 40 < told.json["of_them_held_back"] < 80  # the stale ones: Configuration Manager would take them
     shown = cli("enrollment", "--from", "none", "--to", "all")
     assert shown.code == 4
-    assert "devices begin to enroll" in shown.out
+    assert "devices start enrolling" in shown.out
     assert cli("enrollment", "--from", "pilot", "--to", "pilot").code == 0
     assert cli("enrollment", "--from", "pilot").code == 2
 
@@ -405,7 +413,7 @@ def test_a_log_is_told_as_a_story(cli: Cli, tmp_path: Path) -> None:
         "timer: set to fire at 11/18/2026",
         "tries: 2 of 3",
         "0x80192EE2 TIMEOUT",
-        "It is co-managed.",
+        "The device is co-managed.",
     ):
         assert needle in shown.out
     wide = tmp_path / "wide.log"

@@ -14,8 +14,8 @@ from benches import CLIENTS, SCOPE, Bench, Benches, decisions
 from emulators.tokens import CODE
 
 from rollout.cli import main
-from rollout.directory.http.credentials import gateway_credential
-from rollout.directory.settings import AdminServiceSettings
+from rollout.directory.configmgr.credentials import gateway_credential
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.values import State
 
 pytest.importorskip("azure.identity", reason="azure-identity is not installed: pip install 'rollout[graph]'")

@@ -52,12 +52,12 @@ def test_a_made_up_plan_is_never_the_default_beside_a_real_inventory(cli: Cli) -
     assert cli("plan", "--json").json["plan"] == "plan-1"
     made_up = cli(*MAKE_UP)
     assert made_up.code == 0
-    assert "plan-2 is for a made-up fleet" in made_up.err
+    assert "plan-2 is for a generated fleet" in made_up.err
     assert cli("approve", "--by", "Kim", "--json").json["plan"] == "plan-1"
     named = cli("approve", "plan-2", "--by", "Kim", "--json").json
     assert (named["plan"], named["warnings"]) == ("plan-2", ["the fleet of this plan is made up"])
     assert cli("preflight", "--json").json["inventory"] == "inv-1"
-    assert "inv-3 is made up" in cli("inventory", "--from", "scenario", "quick.toml").err
+    assert "inv-3 is generated" in cli("inventory", "--from", "scenario", "quick.toml").err
     assert cli("plan", "--json").json["plan"] == "plan-1", "the same plan of the same inventory"
 
 

@@ -50,7 +50,7 @@ def test_exclude_says_that_it_comes_too_late(cli: Cli) -> None:
     assert f"stays a member\n  to take them out again: rollout withdraw {one}" in refused.err
     both = cli("exclude", one, waiting())
     assert both.code == 0
-    assert "exclude of 1 devices is noted" in both.out
+    assert "exclude of 1 devices is recorded" in both.out
     assert f"to take it out: rollout withdraw {one}" in both.out
     told = cli("exclude", one, waiting(), "--json").json
     assert (told["devices"], told["released"]) == (1, [one])
@@ -96,7 +96,7 @@ def test_a_rollout_that_is_over_lets_devices_go_too(cli: Cli) -> None:
     assert cli("withdraw", *everybody).code == 0
     assert taken_out() == [count]
     none = cli("plan", "--undo", "run-1")
-    assert (none.code, "no device is left that run-1 added" in none.err) == (2, True)
+    assert (none.code, "every device that run-1 added has been withdrawn" in none.err) == (2, True)
 
 
 def test_an_executor_that_runs_takes_them_out(cli: Cli) -> None:
@@ -176,4 +176,4 @@ def test_a_device_of_a_site_is_withdrawn(
         assert len(rules) == 9
         assert "outcome stays counted" in capsys.readouterr().out
     assert main(["withdraw", two]) == 3
-    assert "the withdrawal is noted" in capsys.readouterr().err
+    assert "the withdrawal is recorded" in capsys.readouterr().err

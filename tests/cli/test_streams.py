@@ -340,7 +340,7 @@ def test_a_broken_pipe_that_is_not_ours_is_told(cli: Cli, monkeypatch: pytest.Mo
     def broken(*_: Any, **__: Any) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("rollout.api.workflow.has_db", broken)
+    monkeypatch.setattr("rollout.api.databases.has_db", broken)
     answer = cli("status")
     assert answer.code == 9
     assert answer.err == "rollout: the operating system refused: Broken pipe\n"

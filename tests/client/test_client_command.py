@@ -42,7 +42,7 @@ def test_more_than_1024_characters_fail(length: int) -> None:
     assert len(text) == length
     checked = check_command(text)
     assert checked.usable is (length == 1024)
-    assert any("1,025 characters" in one.sentence for one in checked.problems) is (length == 1025)
+    assert any("1,025 characters" in problem.sentence for problem in checked.problems) is (length == 1025)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_more_than_1024_characters_fail(length: int) -> None:
         (GOOD.replace('"', ""), "not between two straight"),
         (GOOD.removesuffix('"'), "not between two straight"),
         (GOOD.replace('"', "\u201d"), "typographic"),
-        (GOOD + " SMSMP=mp.example.com", "behind the closing"),
+        (GOOD + " SMSMP=mp.example.com", "after the closing"),
         (with_more('FSP="a.example.com"'), "quotation marks within"),
         (GOOD.replace(" ", "\n"), "line break"),
         ('CCMSETUPCMD="SMSSITECODE=P01"', "CCMHOSTNAME is missing"),
@@ -62,13 +62,13 @@ def test_more_than_1024_characters_fail(length: int) -> None:
         (GOOD.replace("P01", "AUTO"), "AUTO finds no site"),
         (GOOD.replace("P01", "P0001"), "three letters or digits"),
         (GOOD.replace("cmg.", "https://cmg."), "prefix such as https://"),
-        (GOOD.replace("cmg.example.com", "cmg"), "full host name"),
+        (GOOD.replace("cmg.example.com", "cmg"), "fully qualified host name"),
         (GOOD.replace("/CCM_Proxy_MutualAuth/", "/other/"), "CCM_Proxy_MutualAuth"),
-        (with_more("SMSSITECODE=P02"), "stands there 2 times"),
-        (with_more("AADCLIENTAPPID=7"), "expected an id (GUID)"),
+        (with_more("SMSSITECODE=P02"), "occurs 2 times"),
+        (with_more("AADCLIENTAPPID=7"), "expected an ID (GUID)"),
         (with_more("AADRESOURCEURI=server"), "AADRESOURCEURI"),
         (with_more("PROVISIONTS="), "PROVISIONTS has no value"),
-        (GOOD.replace("CCMHOSTNAME", f"/mp:{HOST} CCMHOSTNAME"), "no https:// in front"),
+        (GOOD.replace("CCMHOSTNAME", f"/mp:{HOST} CCMHOSTNAME"), "does not start with https://"),
         (GOOD.replace("CCMHOSTNAME", "/uninstall CCMHOSTNAME"), "/uninstall removes"),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_fails_is_named(text: str, needle: str) -> None:
     """Each fault stops the command with a sentence of its own and an action."""
     checked = check_command(text)
     assert not checked.usable
-    problem = next(one for one in checked.problems if needle in one.sentence)
+    problem = next(problem for problem in checked.problems if needle in problem.sentence)
     assert problem.stops
     assert problem.next_action
 
@@ -85,19 +85,19 @@ def test_what_fails_is_named(text: str, needle: str) -> None:
     ("text", "needle", "action"),
     [
         (with_more("CCMHOSTNAM=x"), "property CCMHOSTNAM is not documented", "CCMHOSTNAME"),
-        (with_more("ZEBRA=1"), "property ZEBRA is not documented", "Look it up"),
+        (with_more("ZEBRA=1"), "property ZEBRA is not documented", "Check the list"),
         (GOOD.replace("CCMHOSTNAME", "/NoCRLChek CCMHOSTNAME"), "parameter /NoCRLChek", "/NOCRLCHECK"),
-        (with_more("/NoCRLCheck"), "stands behind a property", "before properties"),
+        (with_more("/NoCRLCheck"), "written after a property", "before properties"),
         ('CCMSETUPCMD="CCMHOSTNAME=mp.example.com SMSSITECODE=P01"', "CCM_Proxy_MutualAuth", "Copy"),
         (GOOD.replace("CCMHOSTNAME", "/UsePKICert CCMHOSTNAME").replace('P01"', 'P01 AADRESOURCEURI=https://s"'),
-         "/UsePKICert", "Leave it out"),
+         "/UsePKICert", "Remove it"),
     ],
 )  # fmt: skip
 def test_what_is_odd_is_named_but_may_be_meant(text: str, needle: str, action: str) -> None:
     """Unknown names and unusual forms are said, and do not stop the command."""
     checked = check_command(text)
     assert checked.usable
-    problem = next(one for one in checked.problems if needle in one.sentence)
+    problem = next(problem for problem in checked.problems if needle in problem.sentence)
     assert action in problem.next_action
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.client import Kind, Story, parse_log, read_log, tell
-from rollout.client.story import Stand
+from rollout.client import Kind, Story, parse_log, read_log, read_story
+from rollout.client.story import Stage
 from rollout.errors import UsageError
 
 EXAMPLE = Path(__file__).parent.parent.parent / "scenarios" / "data" / "CoManagementHandler.log"
@@ -23,22 +23,22 @@ def line(text: str, time: str = "07:00:00.000-060", date: str = "11-18-2026") ->
 
 
 def story_of(*texts: str) -> Story:
-    return tell(parse_log("".join(map(line, texts)).encode(), "test").entries)
+    return read_story(parse_log("".join(map(line, texts)).encode(), "test").entries)
 
 
 def test_the_example_tells_one_devices_story() -> None:
     """Out of scope, no MDM address, timer, a time-out, the second try, co-managed, compliance moved."""
     log = read_log(EXAMPLE)
-    story = tell(log.entries)
+    story = read_story(log.entries)
     assert (log.broken, log.encoding) == (0, "utf-8")
-    assert story.stand is Stand.COMANAGED
+    assert story.stage is Stage.COMANAGED
     assert story.due == "11/18/2026 07:12:40"
     assert story.tries == (2, 3)
     assert story.failure is not None
     assert (story.failure.code, story.failure.name) == (TIMEOUT, "TIMEOUT")
     assert (story.flags, story.cap) == (8195, 16383)
     assert story.enrolled_at == 1_794_983_345  # 2026-11-18 06:29:05 UTC: bias -060 is one hour east
-    kinds = [one.kind for one in story.events]
+    kinds = [event.kind for event in story.events]
     assert (
         kinds.index(Kind.NO_URL)
         < kinds.index(Kind.QUEUED)
@@ -78,7 +78,7 @@ def test_the_bias_leads_to_utc(time: str, hour: int) -> None:
 def test_a_text_may_run_over_lines() -> None:
     """A message with a line break is one entry."""
     entries = parse_log(line("MDM enrollment failed with\r\nerror code 0xcaa9001f").encode(), "x").entries
-    assert [one.text for one in entries] == ["MDM enrollment failed with error code 0xcaa9001f"]
+    assert [entry.text for entry in entries] == ["MDM enrollment failed with error code 0xcaa9001f"]
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_a_text_may_run_over_lines() -> None:
 )
 def test_what_is_no_log_is_refused_in_one_sentence(data: bytes) -> None:
     """Exit 2 with what was expected, and where the log lies."""
-    with pytest.raises(UsageError, match="expected CMTrace lines") as caught:
+    with pytest.raises(UsageError, match="has no CMTrace lines") as caught:
         parse_log(data, "some.log")
     assert "CoManagementHandler.log" in caught.value.hint
 
 
 def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
     """Neither is a traceback."""
-    with pytest.raises(UsageError, match="readable log"):
+    with pytest.raises(UsageError, match="cannot read"):
         read_log(tmp_path / "none.log")
     huge = tmp_path / "huge.log"
     with huge.open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(UsageError, match="found 68,157,440 bytes"):
+    with pytest.raises(UsageError, match="too large for a client log: 68,157,440 bytes"):
         read_log(huge)
 
 
@@ -108,32 +108,32 @@ FAIL = "MDM enrollment failed with error code {} 'text'. Will retry in 15 minute
 
 
 @pytest.mark.parametrize(
-    ("texts", "stand"),
+    ("texts", "stage"),
     [
-        ((), Stand.NOTHING),
-        ((AUTO.format("False"),), Stand.NOT_TARGETED),
-        ((AUTO.format("True"),), Stand.TARGETED),
-        ((AUTO.format("True"), "Mdm Enrollment Url has not yet been configured."), Stand.BLOCKED),
-        ((AUTO.format("True"), "Queuing enrollment timer to fire at 1/2/2027 3:04:05 local time"), Stand.SCHEDULED),
-        (("Queuing enrollment timer to fire at 1/2/2027", AUTO.format("False")), Stand.NOT_TARGETED),
-        (("Enrollment randomization timer fired",), Stand.TRYING),
+        ((), Stage.NOTHING),
+        ((AUTO.format("False"),), Stage.NOT_TARGETED),
+        ((AUTO.format("True"),), Stage.TARGETED),
+        ((AUTO.format("True"), "Mdm Enrollment Url has not yet been configured."), Stage.BLOCKED),
+        ((AUTO.format("True"), "Queuing enrollment timer to fire at 1/2/2027 3:04:05 local time"), Stage.SCHEDULED),
+        (("Queuing enrollment timer to fire at 1/2/2027", AUTO.format("False")), Stage.NOT_TARGETED),
+        (("Enrollment randomization timer fired",), Stage.TRYING),
         ((TRY.format(1), "Failed to enroll with RegisterDeviceWithManagementUsingAADDeviceCredentials. "
-          "Error code 0x8018002a"), Stand.TRYING),
-        ((TRY.format(1), FAIL.format("0x80180005")), Stand.RETRYING),
-        ((TRY.format(3), FAIL.format("0x80180018")), Stand.GIVEN_UP),
-        ((TRY.format(1), FAIL.format("0x8018000a")), Stand.ENROLLED),
-        (("MDM enrollment succeeded",), Stand.ENROLLED),
-        (("Device is provisioned",), Stand.COMANAGED),
-        (("This device is enrolled to an unexpected vendor",), Stand.FOREIGN),
-        (("Device is provisioned", "Device is not MDM enrolled yet.", AUTO.format("True")), Stand.TARGETED),
-        (("Device is provisioned", "Device is not provisioned"), Stand.NOT_TARGETED),
-        (("Device is provisioned", AUTO.format("False")), Stand.COMANAGED),
+          "Error code 0x8018002a"), Stage.TRYING),
+        ((TRY.format(1), FAIL.format("0x80180005")), Stage.RETRYING),
+        ((TRY.format(3), FAIL.format("0x80180018")), Stage.GIVEN_UP),
+        ((TRY.format(1), FAIL.format("0x8018000a")), Stage.ENROLLED),
+        (("MDM enrollment succeeded",), Stage.ENROLLED),
+        (("Device is provisioned",), Stage.COMANAGED),
+        (("This device is enrolled to an unexpected vendor",), Stage.FOREIGN),
+        (("Device is provisioned", "Device is not MDM enrolled yet.", AUTO.format("True")), Stage.TARGETED),
+        (("Device is provisioned", "Device is not provisioned"), Stage.NOT_TARGETED),
+        (("Device is provisioned", AUTO.format("False")), Stage.COMANAGED),
     ],
 )  # fmt: skip
-def test_the_last_line_that_counts_decides(texts: tuple[str, ...], stand: Stand) -> None:
+def test_the_last_line_that_counts_decides(texts: tuple[str, ...], stage: Stage) -> None:
     """Each known line moves the device; an enrolled one stays so when it leaves the collection."""
     story = story_of("Processing GET for assignment (x)", *texts)
-    assert story.stand is stand
+    assert story.stage is stage
     assert story.next_action
 
 
@@ -142,7 +142,7 @@ def test_a_failure_says_what_to_do() -> None:
     story = story_of(TRY.format(3), FAIL.format("0x80180018"))
     assert story.failure is not None
     assert story.next_action == story.failure.next_action
-    assert "licence" in story.next_action
+    assert "license" in story.next_action
 
 
 def test_flags_of_two_policies_are_joined() -> None:
@@ -156,7 +156,7 @@ def test_the_logs_of_workloads_name_the_flags() -> None:
     """ComplRelayAgent, CIAgent and WUAHandler say which flags they go by; of enrollment they say nothing."""
     story = story_of("Verifying if workload 2 is enabled in workloadFlags 7", "Result of & operation is 2")
     assert story.flags == 7
-    assert story.stand is Stand.NOTHING
+    assert story.stage is Stage.NOTHING
 
 
 @given(st.binary(max_size=300))
@@ -169,4 +169,4 @@ def test_any_bytes_end_in_a_log_or_a_sentence(data: bytes) -> None:
         data + line(repr(data)).encode("utf-16-le"),
     ):
         with contextlib.suppress(UsageError):
-            tell(parse_log(whole, "fuzz").entries)
+            read_story(parse_log(whole, "fuzz").entries)

@@ -1,16 +1,15 @@
-"""One contract for every directory: the embedded world, a ConfigMgr site, an Entra tenant."""
+"""One contract for every directory: the embedded world, a ConfigMgr site, an Entra tenant, CSV files in a folder."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from building import MONDAY
 from directory_kinds import KINDS, MODEL, Opened
 from emulators.web import Fault
-from opened import Setting, fleet_plan, site, tenant
+from opened import fleet_plan
 
 from rollout.errors import OutsideError, RefusedError
 from rollout.loop.drive import drive, pump
@@ -150,6 +149,7 @@ def test_failures_halt_the_same_everywhere() -> None:
     assert rows["embedded"][-1].state is State.HALTED
     assert rows["adminservice"] == rows["embedded"]
     assert rows["graph"] == rows["embedded"]
+    assert rows["csv"] == rows["embedded"]
 
 
 @pytest.mark.parametrize("kind", ["adminservice", "graph"])
@@ -170,74 +170,46 @@ def test_lost_answers_and_outages_change_nothing_in_the_end(kind: str) -> None:
     assert journal.decisions()[-1].state is State.FINISHED
 
 
-@pytest.mark.parametrize("kind", ["adminservice", "graph"])
+@pytest.mark.parametrize("kind", ["adminservice", "graph", "csv"])
 def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
     """A new process with a new directory takes the batches up: same members, nobody sent twice."""
     plan = replace(fleet_plan(40, sizes=(20, 20, 0), chunk=7)[1], look_s=7200)
     whole = rolled(KINDS[kind](plan, MODEL))[1]
     for kill_at in (3, 20):
         opened = KINDS[kind](plan, MODEL)
-        it = opened.setting
-        assert it is not None
+        assert opened.outside is not None
         journal, clock = MemoryJournal(), Clock(opened)
         steps = drive(plan, journal, opened.directory)
         wanted = next(steps)
         for _ in range(kill_at):
             wanted = steps.send(clock.wait_until(wanted))
         steps.close()
-        fresh = (site if kind == "adminservice" else tenant)(40, plan=plan, bare=True)
-        fresh.directory.close()
-        again = _over(kind, it, fresh)
+        opened.directory.close()  # type: ignore[attr-defined]
+        again = opened.outside.again()
         pump(drive(plan, journal, again, plan.start + 40 * DAY_S), clock.wait_until)
         assert again.members(np.arange(40, dtype=np.int32)).tolist() == whole
 
 
-def _over(kind: str, it: Setting, fresh: Setting) -> Any:
-    """Give the fresh session's directory over the old session's emulator."""
-    from emulators.web import in_process
-    from opened import SITE_URL, Token
-
-    from rollout.directory.opening import open_directory
-    from rollout.directory.settings import DirectorySettings
-
-    settings = fresh.directory.settings
-    both = DirectorySettings(**{kind: settings})
-    assert SITE_URL
-    return open_directory(
-        kind,
-        both,
-        it.plan,
-        it.fleet,
-        clock=it.time,
-        http=in_process(it.emulator),
-        credential=Token(),
-        chance=lambda: 0.5,
-    )
-
-
-@pytest.mark.parametrize("kind", ["adminservice", "graph"])
+@pytest.mark.parametrize("kind", ["adminservice", "graph", "csv"])
 def test_an_unreadable_directory_raises_and_never_guesses(kind: str) -> None:
     """What cannot be read raises `OutsideError`: the loop makes HOLD of it."""
     opened = KINDS[kind](fleet_plan(40, chunk=10)[1], MODEL)
-    assert opened.setting is not None
+    assert opened.outside is not None
     opened.directory.apply(0, np.arange(8, dtype=np.int32), opened.pass_(0))
-    opened.setting.emulator.faults.append(
-        Fault("Membership|Co[Mm]anagement|batch|members", times=10_000, drop=True)
-    )
+    at = opened.pass_(HOUR_S)
+    opened.outside.cut()
     with pytest.raises(OutsideError):
-        opened.directory.observe(opened.pass_(HOUR_S))
+        opened.directory.observe(at)
     with pytest.raises(OutsideError):
         opened.directory.members(np.arange(8, dtype=np.int32))
 
 
 def test_restored_batches_are_counted(it: Opened) -> None:
     """Members of an earlier session count in their batch; half-sent devices do not."""
-    if it.setting is None:
+    if it.outside is None:
         pytest.skip("the embedded world restores from its own log")
     it.directory.apply(0, np.arange(4, dtype=np.int32), it.pass_(0))
-    kind = "adminservice" if "AdminService" in type(it.directory).__name__ else "graph"
-    fresh = (site if kind == "adminservice" else tenant)(40, plan=it.plan, bare=True)
-    again = _over(kind, it.setting, fresh)
+    again = it.outside.again()
     again.prepare(it.plan)
     again.restore([Batch(0, 0, MONDAY, np.arange(6, dtype=np.int32), NOBODY)])
     counts = again.observe(it.pass_(60)).counts
@@ -261,15 +233,10 @@ def test_withdrawn_devices_are_members_no_more(it: Opened) -> None:
 def test_a_batch_that_is_followed_counts_its_adopted_members(it: Opened) -> None:
     """Members from before count with the batch that has them; devices that are not sent yet do not."""
     rows = np.array([0, 1, 2, 3], dtype=np.int32)
-    if it.setting is None:
-        adopted = NOBODY
-    else:
-        emulator = it.setting.emulator
+    adopted = NOBODY
+    if it.outside is not None:
         adopted = rows[:2]
-        if hasattr(emulator, "groups"):
-            emulator.target.members.update(dict.fromkeys(emulator.object_of[:2]))
-        else:
-            emulator.target.members.update(sorted(emulator.row_of)[:2])
+        it.outside.add(adopted.tolist())
     it.directory.follow(Batch(0, 0, it.pass_(0), rows, adopted))
     assert int(it.directory.observe(it.pass_(60)).counts.sum()) == len(adopted)
 

@@ -12,7 +12,7 @@ import pytest
 from building import MONDAY, make_plan
 from directory_kinds import KINDS, MODEL, Opened, emulated
 from emulators.web import Asked, Fault, Reply
-from opened import Setting, fleet_plan, tenant
+from opened import Setting, fleet_plan
 
 from rollout.executor import clock as clocks
 from rollout.executor.clock import WallClock
@@ -139,8 +139,8 @@ def test_our_own_quota_keeps_to_the_window(monkeypatch: pytest.MonkeyPatch) -> N
     window = Window((0, 1, 2, 3, 4, 5, 6), 0, 20, "UTC")
     plan = plan_for(60, sizes=(60, 0, 0), hours=(0, 1, 1), windows=(window,), chunk=60)
     monkeypatch.setattr(clocks, "STEP_S", 60.0)
-    quota = {"writes": 20, "writes_window_s": 1500, "write_counts": "member"}
-    opened = emulated(lambda *given, **keys: tenant(*given, **keys, **quota), plan, MODEL)
+    quota: dict[str, Any] = {"writes": 20, "writes_window_s": 1500, "write_counts": "member"}
+    opened = emulated("graph", plan, MODEL, **quota)
     it = opened.setting
     assert it is not None
 
@@ -199,7 +199,7 @@ def test_a_pause_reaches_a_write_that_waits(kind: str, monkeypatch: pytest.Monke
     assert journal.decisions()[-1].state is State.PAUSED
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("kind", [*REAL, "csv"])
 def test_who_is_excluded_before_it_is_sent_is_not_sent(kind: str) -> None:
     """An intended batch of which a person excludes devices: they stay out, and the others go."""
     plan = plan_for(40, sizes=(40, 0, 0), hours=(0, 1, 1), chunk=10)

@@ -7,15 +7,15 @@ import time
 
 import pytest
 
-from rollout.directory.http.concurrency import together
+from rollout.directory.http.concurrency import map_concurrently
 
 
 def test_answers_come_in_the_order_of_the_items() -> None:
     """However long each call takes; and of nothing comes nothing."""
-    assert together(lambda one: (time.sleep(one % 3 / 500), one * 2)[1], range(40), 8) == list(
+    assert map_concurrently(lambda one: (time.sleep(one % 3 / 500), one * 2)[1], range(40), 8) == list(
         range(0, 80, 2)
     )
-    assert together(lambda one: one, [], 8) == []
+    assert map_concurrently(lambda one: one, [], 8) == []
 
 
 def test_never_more_at_once_than_said() -> None:
@@ -30,7 +30,7 @@ def test_never_more_at_once_than_said() -> None:
         with lock:
             now[0] -= 1
 
-    together(call, range(12), 3)
+    map_concurrently(call, range(12), 3)
     assert most[0] == 3
 
 
@@ -46,7 +46,7 @@ def test_what_a_call_raises_is_raised_and_no_further_call_is_made() -> None:
 
     at = time.monotonic()
     with pytest.raises(KeyError):
-        together(call, range(50), 3)
+        map_concurrently(call, range(50), 3)
     assert time.monotonic() - at < 5
     go_on.set()
     time.sleep(0.05)
@@ -55,7 +55,7 @@ def test_what_a_call_raises_is_raised_and_no_further_call_is_made() -> None:
 
 def test_whoever_waits_looks_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a call lasts, the waiting thread is called again and again; what it raises ends the waiting."""
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.005)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.005)
     go_on, looks, begun = threading.Event(), [0], []
 
     def look() -> None:
@@ -69,7 +69,7 @@ def test_whoever_waits_looks_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> No
         go_on.wait(10)
 
     with pytest.raises(KeyboardInterrupt):
-        together(call, range(9), 2, look)
+        map_concurrently(call, range(9), 2, look)
     go_on.set()
     time.sleep(0.05)
     assert looks[0] == 3

@@ -15,9 +15,8 @@ from emulators.people import FIRST_RESOURCE, Prompt
 from emulators.web import Fault, Reply
 from opened import Setting, fleet_plan, rows, site
 
-from rollout.directory.checking import checks
 from rollout.directory.configmgr.requests import MACHINE_POLICY, delete_rule, notify
-from rollout.directory.http.concurrency import NAME
+from rollout.directory.http.concurrency import THREAD_NAME
 from rollout.directory.outcomes import comanagement_state, instant_of
 from rollout.errors import OutsideError, RefusedError
 from rollout.executor.clock import LivelyTime
@@ -71,7 +70,7 @@ def test_two_collections_of_a_name_are_refused() -> None:
     """Names need not be unique: an id decides."""
     it = site(bare=True, collection="Intune Auto Enrollment")
     it.emulator.collections["P0100011"] = Collected("P0100011", "Intune Auto Enrollment")
-    refused(it, "found 2: P0100010, P0100011")
+    refused(it, "2 collections are named 'Intune Auto Enrollment': P0100010, P0100011")
 
 
 def test_a_collection_is_found_by_name() -> None:
@@ -82,7 +81,11 @@ def test_a_collection_is_found_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("collection", "says"),
-    [("SMS00001", "built-in"), ("P0109999", "the site has none"), ("No such name", "found none")],
+    [
+        ("SMS00001", "built-in"),
+        ("P0109999", "does not exist"),
+        ("No such name", "there is no collection named"),
+    ],
 )
 def test_an_impossible_collection_is_refused(collection: str, says: str) -> None:
     """Built in, or not there."""
@@ -292,11 +295,11 @@ def test_who_only_looks_asks_for_no_evaluation() -> None:
     it.emulator.faults.append(Fault("RequestRefresh", reply=Reply(201, {"ReturnValue": 0})))
     it.directory.apply(0, rows(0, 1), it.now)
     it.time.pass_(1801)
-    it.directory.only_look()
+    it.directory.set_read_only()
     before = len(it.emulator.writes())
     it.directory.observe(it.now)
     assert len(it.emulator.writes()) == before
-    with pytest.raises(RefusedError, match="only looks"):
+    with pytest.raises(RefusedError, match="this session is read-only"):
         it.directory.apply(0, rows(2), it.now)
 
 
@@ -394,7 +397,7 @@ def test_a_collection_that_was_deleted_is_an_outside_error() -> None:
     it = site()
     it.directory.apply(0, rows(0), it.now)
     del it.emulator.collections[TARGET]
-    with pytest.raises(OutsideError, match="the site has none"):
+    with pytest.raises(OutsideError, match="does not exist"):
         it.directory.apply(0, rows(1), it.now)
 
 
@@ -443,7 +446,7 @@ def test_some_bad_ids_cost_a_small_look_each_and_stop_nobody() -> None:
 
 def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The threads wait; the main thread looks after lease and signals, and may end it for all."""
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.02)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.02)
     clock, looks = LivelyTime(), [0]
     it = site(60, chunk=60, clock=clock, in_flight=3, per_second=200)  # type: ignore[arg-type]
     it.directory.members(rows(0))
@@ -457,7 +460,7 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
     it.directory.site.transport.pace.hold(1.0)
     with pytest.raises(KeyboardInterrupt):
         it.directory.apply(0, np.arange(60, dtype=np.int32), it.now)
-    for one in [one for one in threading.enumerate() if one.name == NAME]:
+    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
         one.join(5)
     assert looks[0] == 8
     assert not it.emulator.writes()
@@ -731,14 +734,14 @@ def test_the_doctor_reads_only_and_finds_what_is_wrong() -> None:
     """Each check is a sentence; a wrong clock, a missing right and a dead host are named."""
     it = site(bare=True)
     it.emulator.target.rights = 1
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["site"].ok
     assert not found["collection"].ok
     assert "may not change" in found["collection"].sentence
     assert not it.emulator.writes()
     it = site(bare=True)
     it.emulator.faults.append(Fault(".", times=99, drop=True))
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert not found["site"].ok
 
 

@@ -14,18 +14,20 @@ from emulators.graph import GROUP, Grouped, Quota
 from emulators.people import Prompt, guid
 from emulators.web import FakeTime, Fault, Reply, TeamTime
 from faults.wires import LINK
-from opened import SITE_URL, Setting, Token, rows, site, tenant
+from opened import SITE_URL, Setting, Token, network_of, rows, site, tenant
 
-from rollout.directory.checking import checks
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.graph import requests as ask
+from rollout.directory.graph.opening import open_tenant
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import batch_answers
-from rollout.directory.http.concurrency import NAME
-from rollout.directory.http.credentials import ANEW
+from rollout.directory.http.concurrency import THREAD_NAME
+from rollout.directory.http.credentials import ALWAYS_TRUE_CLAIMS
 from rollout.directory.http.pace import Pace
 from rollout.directory.http.pace import Quota as OurQuota
 from rollout.directory.opening import open_directory
 from rollout.directory.outcomes import failure_code, is_comanaged
-from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError, RefusedError, UsageError
 from rollout.executor.clock import LivelyTime
 from rollout.loop.undo import UndoDirectory
@@ -72,13 +74,13 @@ def test_two_groups_of_a_name_are_refused() -> None:
     """Names need not be unique: an id decides."""
     it = tenant(bare=True, group="")
     it.emulator.groups[guid("other")] = Grouped(guid("other"), "Intune Auto Enrollment")
-    refused(it, "found 2")
+    refused(it, "2 groups are named 'Intune Auto Enrollment'")
 
 
 def test_a_group_that_is_not_there_is_refused() -> None:
     """By id and by name."""
-    refused(tenant(bare=True, group=guid("nothing")), "the tenant has none")
-    refused(tenant(bare=True, group="Nothing"), "found none")
+    refused(tenant(bare=True, group=guid("nothing")), "does not exist")
+    refused(tenant(bare=True, group="Nothing"), "there is no group named")
 
 
 def test_the_wrong_tenant_is_refused() -> None:
@@ -105,12 +107,9 @@ def test_a_group_that_copies_a_collection_is_refused() -> None:
 
     from emulators.web import in_process
 
-    settings = DirectorySettings(
-        graph=it.directory.settings, adminservice=AdminServiceSettings(hosts=(SITE_URL,), auth="none")
-    )
-    directory = open_directory(
-        "graph", settings, it.plan, it.fleet, clock=it.time, http=in_process(Both()), credential=Token()
-    )
+    sections = {"adminservice": AdminServiceSettings(hosts=(SITE_URL,), auth="none")}
+    opening = Opening(it.plan, it.fleet, sections, clock=it.time)
+    directory = open_tenant(it.directory.settings, opening, network_of(in_process(Both())))
     with pytest.raises(RefusedError, match="is a copy of collection P0100010"):
         directory.prepare(it.plan)
 
@@ -134,7 +133,7 @@ def test_a_workload_is_refused() -> None:
     it = tenant(bare=True)
     plan = replace(it.plan, action="workload:compliance")
     it = tenant(bare=True, plan=plan)
-    refused(it, "moves a ConfigMgr collection")
+    refused(it, "needs a ConfigMgr collection, not a group")
 
 
 # Lists.
@@ -345,9 +344,9 @@ def test_a_deleted_group_is_not_an_empty_one() -> None:
             '{"access_token":{}}',
         ),
         ('Bearer claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ"', '{"access_token":{}}'),
-        ('Bearer claims="!"', ANEW),
-        ('Bearer claims="bm8gSlNPTg=="', ANEW),
-        ("", ANEW),
+        ('Bearer claims="!"', ALWAYS_TRUE_CLAIMS),
+        ('Bearer claims="bm8gSlNPTg=="', ALWAYS_TRUE_CLAIMS),
+        ("", ALWAYS_TRUE_CLAIMS),
     ],
 )
 def test_a_refused_token_is_asked_for_anew_and_not_from_the_cache(header: str, claims: str) -> None:
@@ -491,7 +490,7 @@ def test_trouble_ends_all_that_is_under_way_and_names_whom_it_never_reached() ->
     it.emulator.faults.append(Fault("PATCH", skip=2, lose=True))
     with pytest.raises(OutsideError, match="may have happened") as failed:
         it.directory.apply(0, everybody(it), it.now)
-    assert not [one for one in threading.enumerate() if one.name == NAME]
+    assert not [one for one in threading.enumerate() if one.name == THREAD_NAME]
     arrived = sent_to(it)
     assert 60 <= len(arrived) <= 180
     assert sorted({*arrived, *failed.value.never_sent}) == list(range(200))
@@ -535,7 +534,7 @@ def test_a_tenant_that_wants_one_write_at_a_time_gets_it() -> None:
 def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quota makes the threads wait; the main thread looks after lease and signals, and may end it for all."""
     monkeypatch.setattr("rollout.directory.http.pace.SLACK_S", 0.0)
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.02)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.02)
     clock, looks = LivelyTime(), [0]
     it = tenant(60, chunk=60, clock=clock, in_flight=3, writes=1, writes_window_s=1.5)
 
@@ -548,7 +547,7 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         it.directory.apply(0, everybody(it), it.now)
     sent = len(it.emulator.writes())
-    for one in [one for one in threading.enumerate() if one.name == NAME]:
+    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
         one.join(5)
     assert looks[0] == 8
     assert len(it.emulator.writes()) == sent == 1
@@ -634,7 +633,7 @@ def test_who_is_added_in_the_minute_after_the_look_is_found_by_the_write() -> No
 
 def test_the_lease_is_kept_alive_while_a_look_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches that wait for the tenant: the main thread looks after lease and signals."""
-    monkeypatch.setattr("rollout.directory.http.concurrency.LOOK_S", 0.02)
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.02)
     clock, looks = LivelyTime(), [0]
     it = tenant(60, clock=clock, in_flight=3)
     it.directory._size = 20_000
@@ -648,7 +647,7 @@ def test_the_lease_is_kept_alive_while_a_look_waits(monkeypatch: pytest.MonkeyPa
     it.directory.tenant.transport.pace.hold(1.0)
     with pytest.raises(KeyboardInterrupt):
         it.directory.members(everybody(it))
-    for one in [one for one in threading.enumerate() if one.name == NAME]:
+    for one in [one for one in threading.enumerate() if one.name == THREAD_NAME]:
         one.join(5)
     assert looks[0] == 8
 
@@ -776,10 +775,10 @@ def test_the_estimate_follows_the_windows_of_the_quota() -> None:
 def test_a_missing_extra_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without httpx2: what to install."""
     it = tenant(bare=True)
-    settings = DirectorySettings(graph=it.directory.settings)
+    opening = Opening(it.plan, it.fleet, {"graph": it.directory.settings})
     monkeypatch.setattr("rollout.directory.opening.find_spec", lambda _name: None)
     with pytest.raises(UsageError) as caught:
-        open_directory("graph", settings, it.plan, it.fleet)
+        open_directory("graph", opening)
     assert caught.value.hint == "pip install 'rollout[graph]'"
 
 
@@ -798,19 +797,20 @@ def test_the_optional_packages_are_not_imported_before_they_are_needed() -> None
 def test_a_missing_secret_names_its_variable() -> None:
     """Secrets come from the environment only."""
     it = tenant(bare=True)
-    settings = DirectorySettings(graph=GraphSettings(tenant_id="t", client_id="c"))
+    settings = {"graph": GraphSettings(tenant_id="t", client_id="c")}
     with pytest.raises(UsageError, match="ROLLOUT_GRAPH_CLIENT_SECRET"):
-        open_directory("graph", settings, it.plan, it.fleet, environ={})
+        open_directory("graph", Opening(it.plan, it.fleet, settings, environ={}))
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("nowhere", "expected one of"), ("adminservice", "expected this section")]
+    ("name", "says"),
+    [("nowhere", "expected one of"), ("adminservice", r"no section \[directory.adminservice\]")],
 )
 def test_an_unknown_or_unconfigured_directory_is_a_usage_error(name: str, says: str) -> None:
     """The name and the section."""
     it = tenant(bare=True)
     with pytest.raises(UsageError, match=says):
-        open_directory(name, DirectorySettings(graph=it.directory.settings), it.plan, it.fleet)
+        open_directory(name, Opening(it.plan, it.fleet, {"graph": it.directory.settings}))
 
 
 # Doctor.
@@ -840,7 +840,7 @@ def test_the_doctor_reads_the_rights_that_the_token_names(roles: list[str], ok: 
     token = token_with(roles=roles)
     it = tenant(bare=True, token=token)
     it.emulator.tokens = set(token.tokens)
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["permissions"].ok is ok
     assert found["tenant"].ok
     assert not it.emulator.writes()
@@ -862,7 +862,7 @@ def test_the_doctor_says_what_intune_suggests_if_it_is_asked_to(answer: Any, say
     """As Microsoft's client expects it and as its examples show it; no answer is a note, no failure."""
     it = tenant(bare=True, suggested_limit=True)
     it.emulator.suggested = answer
-    found = {one.name: one for one in checks(it.directory)}
+    found = {one.name: one for one in it.directory.checks()}
     assert found["suggested limit"].ok
     assert says in found["suggested limit"].sentence
     assert not it.emulator.writes()
@@ -873,9 +873,9 @@ def test_a_tenant_that_knows_no_suggestion_is_as_healthy() -> None:
     for status in (403, 404):
         it = tenant(bare=True, suggested_limit=True)
         it.emulator.faults.append(Fault("getSuggestedEnrollmentLimit", reply=error(status)))
-        found = {one.name: one for one in checks(it.directory)}
+        found = {one.name: one for one in it.directory.checks()}
         assert found["suggested limit"].ok
         assert f"answered {status}" in found["suggested limit"].sentence
     it = tenant(bare=True)
-    assert "suggested limit" not in {one.name for one in checks(it.directory)}
+    assert "suggested limit" not in {one.name for one in it.directory.checks()}
     assert not [asked for asked in it.emulator.asked if "beta" in asked.path]

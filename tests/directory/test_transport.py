@@ -20,12 +20,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from rollout.directory.configmgr.settings import AdminServiceSettings
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.http.credentials import Bearer
-from rollout.directory.http.pace import Pace, Quota, SystemTime
+from rollout.directory.http.pace import Pace, Quota
 from rollout.directory.http.requests import Call, address, any_of, get, key, literal
 from rollout.directory.http.retrying import ASKED_MAX_S, Backoff, Budget, asked_wait_s
 from rollout.directory.http.transport import AnswerError, LostAnswerError, Transport, shown
-from rollout.directory.settings import AdminServiceSettings, GraphSettings, load_settings
+from rollout.directory.port import SystemTime
+from rollout.directory.settings import load_settings
 from rollout.errors import OutsideError, UsageError
 
 URL = "https://cm.example/AdminService/wmi/SMS_Site"
@@ -588,16 +591,14 @@ def test_settings_are_read_and_frozen(tmp_path: Path) -> None:
         '[directory.adminservice]\nhosts = ["https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService/"]\n'
         '[directory.graph]\ntenant_id = "t"\ncloud = "usgov"\n'
     )
-    settings = load_settings(path)
-    assert settings.adminservice is not None
-    assert settings.adminservice.hosts == ("https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService",)
+    settings: Any = load_settings(path)
+    assert settings["adminservice"].hosts == ("https://cmg.example/CCM_Proxy_ServerAuth/1/AdminService",)
     assert AdminServiceSettings(hosts=("cm01.corp.example",)).hosts == (
         "https://cm01.corp.example/AdminService",
     )
-    assert settings.graph is not None
-    assert settings.graph.base == "https://graph.microsoft.us/v1.0"
+    assert settings["graph"].base == "https://graph.microsoft.us/v1.0"
     with pytest.raises(ValueError, match="frozen"):
-        settings.graph.cloud = "public"  # type: ignore[misc]
+        settings["graph"].cloud = "public"
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stored_schemas
 from documents_world import World, ask, made
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from rollout.cli import terminal
 from rollout.cli.app import VERBS, command_of
-from rollout.documents import FORMS, adapter_of
+from rollout.documents import DOCUMENTS, adapter_of
 from rollout.documents.base import INSTANT
 
-KEYS = Path(__file__).parent.parent / "data" / "documents.json"
 NOT_MET = {"DryRunOutside requests[].headers.*"}
 """Keys that this small world prints nowhere: the requests to a site need no header of their own."""
 
@@ -77,41 +77,27 @@ def branches(root: Any, node: Any) -> list[Any]:
     return forms if "anyOf" in node else [node] * (node.get("type") != "null")
 
 
-def kind(root: Any, node: Any) -> str:
-    """Say in a word what a node holds: its type, the values of a closed set, whether it may be null."""
-    told = set()
-    for one in branches(root, node):
-        closed = one.get("enum", [one["const"]] if "const" in one else None)
-        plain = "instant" if one.get("format") == "date-time" else one.get("type", "any")
-        told |= {f"'{value}'" for value in closed} if closed else {plain}
-    may_be_null = any(one.get("type") == "null" for one in resolved(root, node).get("anyOf", ()))
-    return " or ".join([*sorted(told), *["null"] * may_be_null])
-
-
-def fields(root: Any, node: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Give (path, node, kind) of every key below a node; `?` marks one that may be left out."""
+def fields(root: Any, node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Give (path, node) of every key below a node; `?` marks a key that may be left out."""
     for form in branches(root, node):
-        for name, one in form.get("properties", {}).items():
+        for name, value in form.get("properties", {}).items():
             here = f"{path}.{name}".lstrip(".") + "?" * (name not in form.get("required", ()))
-            yield here, one, kind(root, one)
-            yield from fields(root, one, here)
+            yield here, value
+            yield from fields(root, value, here)
         if isinstance(values := form.get("additionalProperties"), dict):
-            yield f"{path}.*", values, kind(root, values)
+            yield f"{path}.*", values
             yield from fields(root, values, f"{path}.*")
         if "items" in form:
             yield from fields(root, form["items"], f"{path}[]")
 
 
-def snapshot() -> dict[str, Any]:
-    """Give every verb's forms, and every form's keys with their kinds, as tests/data keeps them."""
-    verbs: dict[str, list[str]] = {}
-    forms: dict[str, dict[str, str]] = {}
-    for verb, schema in schemas().items():
-        names = [one["$ref"].removeprefix("#/$defs/") for one in schema["anyOf"]]
-        verbs[verb] = names
-        for name in names:
-            forms[name] = {path: what for path, _, what in fields(schema, schema["$defs"][name])}
-    return {"verbs": verbs, "forms": dict(sorted(forms.items()))}
+def keys_of_documents() -> dict[str, set[str]]:
+    """Give the paths of all keys of every document, by the name of its class."""
+    keys: dict[str, set[str]] = {}
+    for schema in schemas().values():
+        for name in (form["$ref"].removeprefix("#/$defs/") for form in schema["anyOf"]):
+            keys[name] = {path for path, _ in fields(schema, schema["$defs"][name])}
+    return keys
 
 
 Trail = tuple[str | int, ...]
@@ -175,7 +161,7 @@ def offers_json() -> list[str]:
 def test_every_verb_with_json_has_a_schema_and_was_asked(world: World) -> None:
     """Verbs, schemas and the cases of this file are the same ones."""
     assert len(offers_json()) > 20
-    assert set(offers_json()) == set(FORMS) == {one.verb for one in world.printed}
+    assert set(offers_json()) == set(DOCUMENTS) == {one.verb for one in world.printed}
 
 
 def test_every_printed_document_fits_its_schema(world: World) -> None:
@@ -193,16 +179,27 @@ def test_every_form_and_every_key_was_printed(world: World) -> None:
         schema, name = schemas()[one.verb], form_of(one.verb, one.document)
         found = places(schema, {"$ref": f"#/$defs/{name}"}, cut(one.document))
         seen.setdefault(name, set()).update(path for _, path, _ in found)
-    told = {name: set(keys) for name, keys in snapshot()["forms"].items()}
-    assert set(seen) == set(told)
-    missing = {f"{name} {key}" for name in told for key in told[name] - seen[name]}
+    keys = keys_of_documents()
+    assert set(seen) == set(keys)
+    missing = {f"{name} {key}" for name in keys for key in keys[name] - seen[name]}
     assert missing == NOT_MET
 
 
 def test_no_key_comes_or_goes_unnoticed() -> None:
-    """The keys and kinds are those of tests/data/documents.json; who changes one means to."""
-    kept = json.loads(KEYS.read_text(encoding="utf-8"))
-    assert snapshot() == kept, f"if that is meant: PYTHONPATH=tests/support python {__file__} > {KEYS}"
+    """The schemas are those of tests/data/schemas. Regenerate them: python tests/support/stored_schemas.py"""
+    kept = stored_schemas.stored()
+    assert set(schemas()) == set(kept)
+    for verb, schema in schemas().items():
+        assert schema == kept[verb], f"{verb}: if the change is meant: {stored_schemas.COMMAND}"
+
+
+def test_a_regenerated_schema_is_the_stored_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command writes every schema, and removes those of commands that no longer exist."""
+    kept = stored_schemas.stored()
+    monkeypatch.setattr(stored_schemas, "FOLDER", tmp_path)
+    (tmp_path / "gone.json").write_text("{}", encoding="utf-8")
+    stored_schemas.regenerate()
+    assert stored_schemas.stored() == kept
 
 
 def test_every_key_says_what_it_is() -> None:
@@ -214,8 +211,8 @@ def test_every_key_says_what_it_is() -> None:
             assert form.get("description"), f"{verb}: {name}"
         silent = [
             path
-            for path, one, _ in fields(schema, schema)
-            if not path.endswith("*") and not one.get("description")
+            for path, node in fields(schema, schema)
+            if not path.endswith("*") and not node.get("description")
         ]
         assert silent == [], verb
 
@@ -358,7 +355,7 @@ def test_one_verb_s_schema_is_the_one_among_all() -> None:
         code, out, _ = ask("schema", verb)
         assert code == 0
         assert json.loads(out) == schemas()[verb]
-    assert set(schemas()) == set(FORMS)
+    assert set(schemas()) == set(DOCUMENTS)
 
 
 @pytest.mark.parametrize(
@@ -373,20 +370,20 @@ def test_an_unknown_verb_is_one_helpful_line(verb: str, needle: str) -> None:
     assert needle in err.splitlines()[1]
 
 
-def test_no_other_verb_waits_for_the_documents() -> None:
-    """Help needs no pydantic, and a verb with --json none of the models of its document."""
-    asked = (
-        "import sys; from rollout.cli import main; main({}); print([one for one in {} if one in sys.modules])"
+def test_the_overview_of_commands_waits_for_no_document() -> None:
+    """Help needs no pydantic."""
+    code = "import sys; from rollout.cli import main; main(['--help']); print('pydantic' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
     )
-    for arguments, lazy in (
-        (["--help"], ["pydantic", "rollout.documents"]),
-        (["workloads", "--json"], ["rollout.documents"]),
-    ):
-        told = subprocess.run(
-            [sys.executable, "-c", asked.format(arguments, lazy)], capture_output=True, text=True, check=True
-        )
-        assert told.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[-1] == "False"
 
 
-if __name__ == "__main__":
-    print(json.dumps(snapshot(), indent=1, ensure_ascii=False))
+@pytest.mark.parametrize("name", ["plan", "simulation", "tune", "capacity", "demo"])
+def test_a_document_is_printed_as_it_was_read(
+    world: World, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """`emit` writes an object of a document as the verb did: by its keys, what is not set left out."""
+    printed = world.of(name)
+    terminal.emit(adapter_of_(printed.verb).validate_json(printed.out))
+    assert capsys.readouterr().out == printed.out

@@ -1,4 +1,4 @@
-"""A rollout watched: the view, its lines, the forecast kept in the journal, and the chores beside the loop."""
+"""A rollout watched: the view, its lines, the forecast kept in the journal, and the background tasks of the loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from command_line import Cli
 
 from rollout.api import stored_forecast
-from rollout.api.status import Looks
+from rollout.api.status import read_status
 from rollout.cli.watching import line, view
 from rollout.executor import background_tasks
-from rollout.executor.background import Beside, Chore
+from rollout.executor.background import BackgroundProcess, BackgroundTask
 from rollout.store import open_database
-from rollout.store.journal.reader import Told
+from rollout.store.journal.reader import ReplayedJournal
 from rollout.text import instant
 
 TOLD: dict[str, Any] = {
@@ -46,10 +46,10 @@ def begun(cli: Cli) -> None:
 
 def test_a_kept_forecast_reads_as_it_was_written() -> None:
     """What `run` keeps in the journal is read back; what is no forecast is none."""
-    found = stored_forecast.of_text(stored_forecast.text_of(TOLD))
+    found = stored_forecast.of_text(json.dumps(TOLD))
     assert found is not None
-    assert stored_forecast.document(found)["done"] == TOLD["done"]
-    assert stored_forecast.document(found)["as_of"] == TOLD["as_of"]
+    assert json.loads(stored_forecast.text_of(found)) == TOLD
+    assert stored_forecast.of_text(stored_forecast.text_of(found)) == found
     assert stored_forecast.of_text("{}") is None
     assert stored_forecast.of_text("no JSON") is None
 
@@ -61,7 +61,7 @@ def test_status_and_report_show_the_kept_forecast_and_the_audit_does_not(cli: Cl
         open_database("rollout.db") as database,
         database.journal("run-1", owner="test:1", now=time.time) as journal,
     ):
-        journal.session(1, stored_forecast.KIND, stored_forecast.text_of(TOLD))
+        journal.session(1, stored_forecast.KIND, json.dumps(TOLD))
     status = cli("status", "--json").json
     assert status["eta"]["of"] == "forecast"
     assert status["forecast"]["enrolled_90"] == TOLD["enrolled_90"]
@@ -79,11 +79,11 @@ def test_the_view_fits_80_columns(cli: Cli) -> None:
     begun(cli)
     with open_database("rollout.db") as database:
         console = Console(width=80, record=True, file=Path("sink").open("w", encoding="utf-8"))  # noqa: SIM115
-        console.print(view(Looks(database, "run-1").look()))
+        console.print(view(read_status(database, "run-1")))
         console.file.close()
     text = console.export_text()
     assert max(len(one) for one in text.splitlines()) <= 80
-    for word in ("goal by now", "actual", "an hour", "last decisions", "on plan?"):
+    for word in ("goal by now", "actual", "per hour", "last decisions", "on plan?"):
         assert word in text
 
 
@@ -106,10 +106,10 @@ def test_ctrl_c_ends_the_watching_only(cli: Cli, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     begun(cli)
-    monkeypatch.setattr(watching.watch, "__defaults__", (stop,))
+    monkeypatch.setattr(watching.watch_status, "__defaults__", (stop,))
     answer = cli("status", "--watch")
     assert answer.code == 130
-    assert "the rollout goes on" in answer.err
+    assert "the rollout continues" in answer.err
 
 
 def test_watch_with_json_is_refused(cli: Cli) -> None:
@@ -122,7 +122,7 @@ def test_a_line_names_goal_and_actual(cli: Cli) -> None:
     """One line holds state, released with its goal, enrolled, rate and reason."""
     begun(cli)
     with open_database("rollout.db") as database:
-        text = line(Looks(database, "run-1").look())
+        text = line(read_status(database, "run-1"))
     assert "released" in text
     assert "(goal " in text
 
@@ -144,48 +144,52 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_begins(cli: Cli) -> 
 
 def test_a_disk_that_takes_no_last_report_stops_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """One warning; the rollout is finished, exit 0."""
-    import rollout.report
+    from rollout.executor import running
 
     def refuse(*_any: object) -> None:
         raise OSError(28, "No space left on device")
 
     cli("simulate", "quick.toml", "--runs", "1", "--workers", "1")
-    monkeypatch.setattr(rollout.report, "write_report", refuse, raising=False)
+    monkeypatch.setattr(running, "write_report", refuse)
     answer = cli("run", "--speed", "max", "--report", "live")
     assert answer.code == 0
     assert answer.err.count("the last report was not written") == 1
 
 
-def work_off(beside: Beside, position: object, seconds: float = 30.0) -> None:
+def work_off(process: BackgroundProcess, position: object, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and beside._running is None:
-        beside.look(lambda: position)  # type: ignore[arg-type, return-value]
-    while time.monotonic() < end and beside._running is not None:
-        beside.look(lambda: position)  # type: ignore[arg-type, return-value]
+    while time.monotonic() < end and process._running is None:
+        process.update(lambda: position)  # type: ignore[arg-type, return-value]
+    while time.monotonic() < end and process._running is not None:
+        process.update(lambda: position)  # type: ignore[arg-type, return-value]
         time.sleep(0.02)
 
 
-def test_a_chore_runs_once_a_position_and_hands_over_what_it_printed(tmp_path: Path) -> None:
+def test_a_task_runs_once_a_position_and_hands_over_what_it_printed(tmp_path: Path) -> None:
     """What it printed arrives; the same journal position is not worked on again."""
     got: list[str] = []
-    beside = Beside(Chore("x", ("--version",), 0.0, take=got.append), str(tmp_path / "a.db"))
-    work_off(beside, 1)
+    process = BackgroundProcess(
+        BackgroundTask("x", ("--version",), 0.0, take=got.append), str(tmp_path / "a.db")
+    )
+    work_off(process, 1)
     assert got[0].startswith("rollout ")
-    beside._due = 0.0
-    beside.look(lambda: 1)
-    assert beside._running is None
+    process._due = 0.0
+    process.update(lambda: 1)
+    assert process._running is None
 
 
-def test_a_chore_that_fails_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_fails_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says why; a second failure says nothing more."""
     from rollout.executor import background as module
 
     said: list[str] = []
-    monkeypatch.setattr(module, "tell", lambda text, **_: said.append(text))
-    beside = Beside(Chore("the report was not refreshed", ("fly",), 0.0), str(tmp_path / "a.db"))
+    monkeypatch.setattr(module, "log_event", lambda text, **_: said.append(text))
+    process = BackgroundProcess(
+        BackgroundTask("the report was not refreshed", ("fly",), 0.0), str(tmp_path / "a.db")
+    )
     for position in (1, 2):
-        beside._due = 0.0
-        work_off(beside, position)
+        process._due = 0.0
+        work_off(process, position)
     assert len(said) == 1
     assert "unknown verb 'fly'" in said[0]
 
@@ -201,8 +205,8 @@ def test_a_run_keeps_its_forecast(cli: Cli) -> None:
         with database.journal("run-1", owner="test:1", now=time.time) as journal:
             plan = database.plan().plan
             some: Any = None
-            made = background_tasks.Chores(plan, "run-1", journal, some, Channels(quiet=True))
-            made._keep_forecast(json.dumps({"eta": TOLD, "on_plan": "on plan"}))
+            made = background_tasks.BackgroundTasks(plan, "run-1", journal, some, Channels(quiet=True))
+            made._keep_forecast(json.dumps({"rollout": "run-1", "eta": TOLD, "on_plan": "on plan"}))
         assert stored_forecast.latest(database.reader("run-1")) is not None
 
 
@@ -216,7 +220,7 @@ def test_a_finished_rollout_has_no_gate_that_holds(cli: Cli) -> None:
     assert "is finished" in said
     assert "HOLD" not in said
     with open_database("rollout.db") as database:
-        assert "gate" not in line(Looks(database, "run-1").look())
+        assert "gate" not in line(read_status(database, "run-1"))
 
 
 class Reports(threading.Thread):
@@ -248,7 +252,7 @@ def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: 
     monkeypatch.setattr(background_tasks, "REPORT_S", 1.0)
     monkeypatch.setattr(background_tasks, "FORECAST_S", 1.0)
     monkeypatch.setattr(background_tasks, "FORECAST_FIRST_S", 0.0)
-    monkeypatch.setattr("rollout.executor.background.REST", 0.2)
+    monkeypatch.setattr("rollout.executor.background.PAUSE_FACTOR", 0.2)
     cli("simulate", "quick.toml", "--runs", "2", "--workers", "1", "--decisions", "simulated.jsonl")
     reports = Reports(Path("live/report.json"))
     reports.start()
@@ -285,11 +289,13 @@ def test_devices_that_are_not_sent_are_told_with_the_reason(
             (sent + 60, "unanswered", "answered 429"),
             (sent + 90, "begin", "x"),
         ]
-        monkeypatch.setattr(Told, "confirmed", lambda *_: 0)
-        monkeypatch.setattr(Told, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")])
-        now = Looks(database, "run-1").look()
+        monkeypatch.setattr(ReplayedJournal, "confirmed", lambda *_: 0)
+        monkeypatch.setattr(
+            ReplayedJournal, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")]
+        )
+        now = read_status(database, "run-1")
         assert now.unsent == count > 0
         assert now.unsent_because == f"still 429; since {instant(sent + 60, now.plan.zone)}"
         monkeypatch.undo()
-        now = Looks(database, "run-1").look()
+        now = read_status(database, "run-1")
         assert (now.unsent, now.unsent_because) == (0, "")

@@ -1,4 +1,4 @@
-"""What an operator relies on: log lines, figures, notices, the audit, refusals, and secrets that stay secret."""
+"""What an operator relies on: log lines, metrics, notices, the audit, refusals, and secrets that stay secret."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from journals import raw
 from postgres import fresh_database
 from sqlalchemy import create_engine, text
 
-from rollout.api import workflow
+from rollout.api.planning import plan_scenario
 from rollout.errors import UsageError
-from rollout.executor.metrics import Figures, text_of, write_metrics
+from rollout.executor.metrics import RunMetrics, text_of, write_metrics
 from rollout.executor.notify import Notice
 from rollout.store import Database, open_database
 from rollout.values import State
@@ -37,7 +37,7 @@ def planned(more: str = "") -> None:
     """Plan a small made-up fleet in the folder's database."""
     text = QUICK.replace("clients = 600", "clients = 240").replace("devices = 100", "devices = 80") + more
     with open_database("rollout.db") as database:
-        workflow.plan_scenario(database, parse_scenario(text, "quick"))
+        plan_scenario(database, parse_scenario(text, "quick"))
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
@@ -90,7 +90,7 @@ def test_a_run_tells_each_decision_in_json(cli: Cli) -> None:
     assert lines[-1]["state"] == "finished"
 
 
-def test_a_run_writes_its_figures(cli: Cli) -> None:
+def test_a_run_writes_its_metrics(cli: Cli) -> None:
     """--metrics writes what Prometheus reads, and leaves nothing else behind."""
     planned()
     final = cli("run", "--speed", "max", "--metrics", "m/rollout.prom")
@@ -98,34 +98,34 @@ def test_a_run_writes_its_figures(cli: Cli) -> None:
     Path("m").mkdir()
     final = cli("run", "--speed", "max", "--metrics", "m/rollout.prom", "--json").json
     assert [one.name for one in Path("m").iterdir()] == ["rollout.prom"]
-    figures = dict(
+    metrics = dict(
         line.rsplit(" ", 1) for line in Path("m/rollout.prom").read_text().splitlines() if line[0] != "#"
     )
     here = 'rollout="run-1",plan="quick"'
-    assert int(figures[f"rollout_released_devices{{{here}}}"]) == final["released"]
-    assert int(figures[f'rollout_devices{{{here},outcome="enrolled"}}']) == final["final"]["enrolled"]
-    assert figures[f'rollout_state{{{here},state="finished"}}'] == "1"
-    assert figures[f'rollout_state{{{here},state="running"}}'] == "0"
-    assert float(figures[f"rollout_lease_age_seconds{{{here}}}"]) >= 0
+    assert int(metrics[f"rollout_released_devices{{{here}}}"]) == final["released"]
+    assert int(metrics[f'rollout_devices{{{here},outcome="enrolled"}}']) == final["final"]["enrolled"]
+    assert metrics[f'rollout_state{{{here},state="finished"}}'] == "1"
+    assert metrics[f'rollout_state{{{here},state="running"}}'] == "0"
+    assert float(metrics[f"rollout_lease_age_seconds{{{here}}}"]) >= 0
 
 
-def figures(plan: str = "quick") -> Figures:
-    return Figures("run-1", plan, State.HELD, "hold", 10, 7, (1, 3, 2, 0, 1), 5, 99, 10.0, 20.0, 25.5)
+def metrics(plan: str = "quick") -> RunMetrics:
+    return RunMetrics("run-1", plan, State.HELD, "hold", 10, 7, (1, 3, 2, 0, 1), 5, 99, 10.0, 20.0, 25.5)
 
 
-def test_figures_are_in_the_text_format() -> None:
+def test_metrics_are_in_the_text_format() -> None:
     """HELP and TYPE before each family, labels escaped, pending devices in flight."""
-    lines = text_of(figures('a "b" \\ c\nd')).splitlines()
+    lines = text_of(metrics('a "b" \\ c\nd')).splitlines()
     assert 'rollout_in_flight_devices{rollout="run-1",plan="a \\"b\\" \\\\ c\\nd"} 1' in lines
     names = {line.split("{")[0] for line in lines if not line.startswith("#")}
     assert names == {line.split()[2] for line in lines if line.startswith("# TYPE")}
-    assert text_of(figures()).endswith("\n")
+    assert text_of(metrics()).endswith("\n")
 
 
-def test_figures_replace_the_file_at_once(tmp_path: Path) -> None:
+def test_metrics_replace_the_file_at_once(tmp_path: Path) -> None:
     """Whoever reads while they are written sees whole files only."""
     path = tmp_path / "a.prom"
-    write_metrics(path, figures())
+    write_metrics(path, metrics())
     whole = path.read_text()
     stop, seen = threading.Event(), set()
 
@@ -136,17 +136,17 @@ def test_figures_replace_the_file_at_once(tmp_path: Path) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     for _ in range(50):
-        write_metrics(path, figures())
+        write_metrics(path, metrics())
     stop.set()
     thread.join()
     assert seen <= {whole}
 
 
-def test_a_disk_that_takes_no_figures_stops_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_no_metrics_stops_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warning, once; the rollout goes on."""
     from rollout.executor import reporter
 
-    def refuse(_path: Path, _figures: Figures) -> None:
+    def refuse(_path: Path, _metrics: RunMetrics) -> None:
         raise OSError(28, "No space left on device", "m.prom")
 
     planned()
@@ -371,10 +371,10 @@ confirmed_pilot_by = "Kim"
 CRASH = """
 import sys
 from rollout.cli import main, run
-from rollout.directory.settings import SECRETS
+from rollout.directory.configmgr.settings import PASSWORD_ENV
 import os
 def broken(*_arguments, **_options):
-    secret = os.environ[SECRETS[0]]
+    secret = os.environ[PASSWORD_ENV]
     raise RuntimeError(f"a bug beside a secret of {len(secret)} letters")
 run.execute = broken
 sys.exit(main(["run", "--speed", "max", "-vv"]))
@@ -405,7 +405,7 @@ def test_the_search_finds_a_secret_wherever_it_is_told(
     cli("run", "--speed", "max", "--once")
     cli("report", "--audit")
     logging.getLogger("rollout").warning("signed in with %s", os.environ[SOURCES[0]])
-    Path("figures.prom").write_text(f"rollout_info{{by={os.environ[SOURCES[0]]!r}}} 1")
+    Path("metrics.prom").write_text(f"rollout_info{{by={os.environ[SOURCES[0]]!r}}} 1")
     with raw(Path("rollout.db")) as connection:
         connection.execute("UPDATE plan SET body = ?", (zlib.compress(CANARY.encode(), 1),))
     watch.saw("log", caplog.text)
@@ -414,7 +414,7 @@ def test_the_search_finds_a_secret_wherever_it_is_told(
     caplog.clear()
     watch.forget(Path.cwd())
     assert {"stdout", "log"} <= set(found)
-    for place in ("rollout.db", "rollout.db: entry.body", "rollout.db: plan.body", "figures.prom"):
+    for place in ("rollout.db", "rollout.db: entry.body", "rollout.db: plan.body", "metrics.prom"):
         assert any(one.endswith(place) for one in found), place
 
 
@@ -423,7 +423,7 @@ def test_a_secret_in_a_row_of_a_server_is_found() -> None:
     url = fresh_database()
     postgres.MADE.remove(url)
     with open_database(url) as database:
-        workflow.plan_scenario(database, parse_scenario(QUICK, "quick"))
+        plan_scenario(database, parse_scenario(QUICK, "quick"))
     assert on_server(url) == []
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -442,13 +442,13 @@ def test_the_password_of_a_server_appears_nowhere(cli: Cli, monkeypatch: pytest.
     assert password
     opened: list[Database] = []
 
-    def open_db(db: str) -> Database:
+    def kept(db: str) -> Database:
         opened.append(open_database(db))
         return opened[-1]
 
-    monkeypatch.setattr(workflow, "open_db", open_db)
+    monkeypatch.setattr("rollout.api.databases.open_database", kept)
     with open_database(url) as database:
-        workflow.plan_scenario(database, parse_scenario(QUICK, "quick"))
+        plan_scenario(database, parse_scenario(QUICK, "quick"))
     said = [cli(verb, "--db", url) for verb in ("status", "doctor")]
     said += [cli("run", "--speed", "max", "--once", "--db", url), cli("report", "--audit", "--db", url)]
     said += [cli("status", "--db", url.replace(password, "wrong" + password), "-vv")]

@@ -152,8 +152,8 @@ def test_several_bad_lines_show_the_first_and_count_the_rest(tmp_path: Path) -> 
     """The first bad line is shown in full; all are carried, in order, one a line."""
     rows = [entra_row(n, accountEnabled="maybe", deviceId="x" if n % 2 else guid(n)) for n in range(1, 6)]
     error = refused(entra(tmp_path, rows))
-    assert "and 4 more; see --rejected FILE" in error.message
-    assert [one.line for one in error.rejected] == [2, 3, 4, 5, 6]
+    assert "and 4 more; list them with --rejected FILE" in error.message
+    assert [rejected.line for rejected in error.rejected] == [2, 3, 4, 5, 6]
     assert error.count == 5
 
 
@@ -209,7 +209,7 @@ def test_a_pipe_and_an_endless_line_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     assert "a pipe" in refused(tmp_path / "pipe.csv").message
     (tmp_path / "long.csv").write_bytes(b"a," * 40_000)
-    assert "no line end" in refused(tmp_path / "long.csv").message
+    assert "no line break" in refused(tmp_path / "long.csv").message
 
 
 def test_dates_of_another_culture_get_a_hint(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_lines_are_counted_through_fields_that_span_lines(tmp_path: Path) -> Non
     """A field in quotes may hold line ends of every kind; the lines after it keep their numbers."""
     rows = [entra_row(1, registeredOwners="a\nb\r\nc\rd"), entra_row(2), entra_row(3, accountEnabled="?")]
     path = entra(tmp_path, rows)
-    assert [one.line for one in refused(path).rejected] == [7]
+    assert [rejected.line for rejected in refused(path).rejected] == [7]
 
 
 def test_an_unclosed_quote_names_the_line_on_which_it_opens(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_bad_lines_can_be_left_out(tmp_path: Path) -> None:
     rows = [entra_row(1), entra_row(2, accountEnabled="?"), entra_row(3), entra_row(1)]
     taken = read(entra(tmp_path, rows), allow_rejected=True)
     assert taken.fleet.ids.tolist() == [guid(1), guid(3)]
-    assert [one.line for one in taken.rejected] == [3, 5]
+    assert [rejected.line for rejected in taken.rejected] == [3, 5]
     assert taken.files[0][1:] == ("Entra devices (2 lines left out)", 2)
 
 

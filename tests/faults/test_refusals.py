@@ -171,7 +171,7 @@ def test_who_only_adopted_has_nothing_to_undo(
     capsys.readouterr()
     assert main(["plan", "--undo", "run-1"]) == Exit.USAGE
     err = capsys.readouterr().err
-    assert "found run-1 that added none: its 10 devices were members before it" in err
-    assert "take them out in the console" in err
+    assert "run-1 added no devices: its 10 devices were members before it" in err
+    assert "remove them in the console" in err
     with open_database(str(DATABASE)) as database:
         assert database.plan().id == "plan-1"

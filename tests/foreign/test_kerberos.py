@@ -21,8 +21,9 @@ from emulators.people import FIRST_RESOURCE, Prompt
 from emulators.web import Asked, Reply, on_loopback
 from opened import fleet_plan, rows
 
+from rollout.directory.configmgr.settings import PASSWORD_ENV, AdminServiceSettings
 from rollout.directory.opening import open_directory
-from rollout.directory.settings import PASSWORD_ENV, AdminServiceSettings, DirectorySettings
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError
 
 TOOLS = ("krb5kdc", "kdb5_util", "kadmin.local")
@@ -159,8 +160,8 @@ class Site:
             "ca_file": self.ca_file,
             "attempts": 1,
         }
-        settings = DirectorySettings(adminservice=AdminServiceSettings(**(known | keys)))
-        return open_directory("adminservice", settings, plan, fleet, environ=environ or {}), plan
+        settings = {"adminservice": AdminServiceSettings(**(known | keys))}
+        return open_directory("adminservice", Opening(plan, fleet, settings, environ=environ or {})), plan
 
 
 @pytest.fixture(name="gated")

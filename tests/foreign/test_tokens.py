@@ -15,8 +15,9 @@ from emulators.tokens import Tokens
 from emulators.web import on_loopback
 from opened import fleet_plan
 
+from rollout.directory.graph.settings import CLIENT_SECRET_ENV, GraphSettings
 from rollout.directory.opening import open_directory
-from rollout.directory.settings import CLIENT_SECRET_ENV, DirectorySettings, GraphSettings
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError
 
 pytest.importorskip("azure.identity", reason="azure-identity is not installed: pip install 'rollout[graph]'")
@@ -47,7 +48,7 @@ def opened(root: str, authority: str, ca_file: str, secret: str) -> Any:
         tenant_id=TENANT, client_id="app", root=root, authority=authority, ca_file=ca_file, attempts=1
     )
     environ = {CLIENT_SECRET_ENV: secret}
-    return open_directory("graph", DirectorySettings(graph=settings), plan, fleet, environ=environ)
+    return open_directory("graph", Opening(plan, fleet, {"graph": settings}, environ=environ))
 
 
 def test_a_client_secret_becomes_a_token(

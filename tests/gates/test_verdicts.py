@@ -16,6 +16,7 @@ from scipy import stats
 
 from rollout.gates import (
     RULES,
+    GateCounts,
     boundary,
     check_policy,
     groups_of,
@@ -49,7 +50,7 @@ def look(policy: GatePolicy, *strata: Sequence[int], **given: Any) -> Judgement:
         "readable": True,
         "column": "model",
     }
-    return judge(policy, **{**arguments, **given})
+    return judge(policy, GateCounts(**{**arguments, **given}))
 
 
 def test_nothing_released_yet_is_no_objection() -> None:
@@ -456,9 +457,9 @@ def _check_generated(number: int, seed: int) -> dict[Verdict, int]:
     seen = dict.fromkeys(Verdict, 0)
     for _ in range(number):
         policy, given, sound = _generate(rng)
-        judgement = judge(policy, **given)
+        judgement = judge(policy, GateCounts(**given))
         seen[judgement.verdict] += 1
-        assert judgement.rule in RULES
+        assert judgement.rule in {"data", "go", *(rule.name for rule in RULES)}
         assert judgement.sentence.startswith(f"{judgement.verdict.upper()}: ")
         assert judgement.verdict is not Verdict.PASS or given["complete"]
         assert judgement.verdict is not Verdict.GO or not given["complete"]
@@ -484,7 +485,7 @@ def _check_monotone(
         worse[name] = given[name].copy()
         worse[name][stratum, Outcome.ENROLLED] -= moved
         worse[name][stratum, Outcome.FAILED] += moved
-    assert SEVERITY[judge(policy, **worse).verdict] >= SEVERITY[first.verdict]
+    assert SEVERITY[judge(policy, GateCounts(**worse)).verdict] >= SEVERITY[first.verdict]
 
 
 def test_generated_inputs_never_raise_and_never_pass_blindly() -> None:

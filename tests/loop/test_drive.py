@@ -9,7 +9,7 @@ import pytest
 from building import MONDAY, PromptDirectory, make_plan
 
 from rollout.errors import LeaseError, OutsideError
-from rollout.loop.drive import drive, foresee, pump
+from rollout.loop.drive import drive, preview_next, pump
 from rollout.values import DAY_S, HOUR_S, Budgets, Commands, Outcome, PhaseEnd, Plan, Progress, State, Window
 from sim.world.journal import MemoryJournal
 
@@ -86,7 +86,7 @@ def test_a_wave_has_one_batch_also_after_a_pause_within_it() -> None:
         journal.commands_now = Commands(paused=is_paused)
 
     assert run(plan, directory, journal, hook).state is State.FINISHED
-    assert [(one.at - MONDAY) / HOUR_S for one in journal.batches()] == [26, 50.5, 74, 98, 122, 146]
+    assert [(batch.at - MONDAY) / HOUR_S for batch in journal.batches()] == [26, 50.5, 74, 98, 122, 146]
 
 
 def test_a_bad_pilot_halts_before_the_rest() -> None:
@@ -199,8 +199,8 @@ def test_a_person_who_adds_whom_a_failed_call_never_reached_was_faster() -> None
 
     assert run(plan, directory, journal, hook).state is State.FINISHED
     answers = [applied for _, _, applied in journal.applied]
-    assert first in np.concatenate([one.accepted for one in answers])
-    assert second in np.concatenate([one.adopted for one in answers])
+    assert first in np.concatenate([answer.accepted for answer in answers])
+    assert second in np.concatenate([answer.adopted for answer in answers])
 
 
 def test_what_is_foreseen_is_what_happens() -> None:
@@ -211,7 +211,7 @@ def test_what_is_foreseen_is_what_happens() -> None:
     foreseen: list[tuple[int, ...]] = []
 
     def hook(now: int) -> None:
-        _, rows = foresee(plan, journal, directory, now)
+        _, rows = preview_next(plan, journal, directory, now)
         foreseen.append(tuple(rows.tolist()))
 
     assert run(plan, directory, journal, hook).state is State.FINISHED

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from building import MONDAY, make_plan
 
-from rollout.gates import failures_to_speak, judge
+from rollout.gates import GateCounts, failures_to_speak, judge
 from rollout.loop.drive import drive, pump
 from rollout.values import (
     DAY_S,
@@ -109,14 +109,14 @@ def test_skipping_looks_changes_no_decision_between_waves(fleet) -> None:  # typ
     assert decided(plan, traits, MODEL, 0, 10**9) == every
     local = [dt.datetime.fromtimestamp(row.at, ZoneInfo("Europe/Berlin")) for row in every if row.batch >= 0]
     assert len(local) >= 6
-    assert len({one.date() for one in local}) == len(local)
-    assert {one.hour for one in local} == {2}
+    assert len({item.date() for item in local}) == len(local)
+    assert {item.hour for item in local} == {2}
 
 
 def test_below_the_bound_a_gate_says_go() -> None:
     """Whatever becomes of the pending devices: with fewer failures than the bounds the verdict is GO."""
     random = np.random.default_rng(3)
-    names = tuple(f"M{one}" for one in range(6))
+    names = tuple(f"M{number}" for number in range(6))
     for trial in range(400):
         gate = list(GATES.values())[trial % 4]
         counts = np.zeros((6, OUTCOMES), dtype=np.int64)
@@ -138,12 +138,14 @@ def test_below_the_bound_a_gate_says_go() -> None:
         none = np.zeros_like(later)
         said = judge(
             gate,
-            cumulative=later,
-            phase=later,
-            mature=none,
-            planned=planned,
-            names=names,
-            complete=False,
-            readable=True,
+            GateCounts(
+                cumulative=later,
+                phase=later,
+                mature=none,
+                planned=planned,
+                names=names,
+                complete=False,
+                readable=True,
+            ),
         )
         assert said.verdict is Verdict.GO, said.sentence

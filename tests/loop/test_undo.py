@@ -78,4 +78,4 @@ def test_the_verbs_say_it(cli: Cli) -> None:
     assert "outside the change windows" in cli("run", "--speed", "max").err
     assert cli("plan", "quick.toml", "--in-windows").code == 2
     kept = cli("plan", "--undo", "run-1", "--in-windows", "--json").json
-    assert not any("outside the change windows" in one for one in kept["warnings"])
+    assert not any("outside the change windows" in item for item in kept["warnings"])

@@ -1,4 +1,4 @@
-"""Every way of pacing as one curve, against the exact answers of public systems."""
+"""Every pacing mode as one curve, against the exact answers of public systems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from plan_builders import instant, make_policy
 
 from rollout import pacing
 from rollout.errors import UsageError
-from rollout.planning.curves import DateError, Frame, batch_counts, compile_curve, deadline
+from rollout.pacing.modes import DateError, Frame
+from rollout.pacing.modes.auto import auto_duration_s
+from rollout.pacing.modes.batches import Batches, batch_counts
+from rollout.pacing.modes.rate import rate
 from rollout.values import DAY_S, HOUR_S, WHOLE, Calendar, Curve, GatePolicy, Phase
 
 SIZES = [0, 1, 2, 99, 100, 101, 100_000]
@@ -43,7 +46,7 @@ MODES: dict[str, dict[str, Any]] = {
 def curve_of(pacing_table: dict[str, Any], size: int, **frame: Any) -> Curve:
     """The curve of a phase that begins on 1 January 2027, with steps of an hour."""
     wish = make_policy(phases=[{"name": "all", "pacing": pacing_table}]).phases[0].pacing
-    return compile_curve(wish, size, Frame(**{"calendar": ALWAYS, "begin": START, "step_s": HOUR_S, **frame}))
+    return wish.curve(size, Frame(**{"calendar": ALWAYS, "begin": START, "step_s": HOUR_S, **frame}))
 
 
 def released(curve: Curve, size: int, *hours: float) -> list[int]:
@@ -185,7 +188,8 @@ def test_batches_cover_all_and_none_twice(wish: list[int | str], size: int) -> N
     """Whatever the list, its counts are the phase, and the curve gives just these counts."""
     counts = batch_counts(wish, size)
     assert sum(counts) == size
-    curve = pacing.batches(counts, HOUR_S)
+    batches = Batches.model_construct(mode="batches", batches=tuple(wish))  # shares above 100 % too
+    curve = batches.curve(size, Frame(ALWAYS, START, HOUR_S))
     assert [count for _, count in groups(curve, size)] == [count for count in counts if count]
 
 
@@ -193,7 +197,7 @@ def test_batches_cover_all_and_none_twice(wish: list[int | str], size: int) -> N
 @given(st.integers(1, 200_000), st.integers(1, 5000))
 def test_a_rate_is_exact_at_every_step(size: int, devices: int) -> None:
     """Also where the staircase is so long that it is written as a straight line."""
-    curve = pacing.rate(devices, 300, size)
+    curve = rate(devices, 300, size)
     steps = -(-size // devices)
     for step in {0, 1, 2, steps // 2, steps - 2, steps - 1}:
         if step >= 0:
@@ -202,9 +206,9 @@ def test_a_rate_is_exact_at_every_step(size: int, devices: int) -> None:
 
 def test_auto_grows_with_the_fleet() -> None:
     """Several days at 100,000; never so fast that a fault has no time to show."""
-    hours = [pacing.auto_duration_s(n) / HOUR_S for n in (0, 1, 4000, 10_000, 100_000, 1_000_000)]
+    hours = [auto_duration_s(n) / HOUR_S for n in (0, 1, 4000, 10_000, 100_000, 1_000_000)]
     assert hours == [0, 4, 4, 10, 100, 1000]
-    assert pacing.auto_duration_s(100_000, 10_000) / HOUR_S == 20
+    assert auto_duration_s(100_000, 10_000) / HOUR_S == 20
 
 
 def test_auto_keeps_the_budget_of_a_step() -> None:
@@ -217,7 +221,8 @@ def test_the_largest_step_is_the_curves_steepest() -> None:
     """The first batch counts too."""
     assert pacing.largest_step(pacing.linear(10 * HOUR_S), HOUR_S, 1005) == 101
     assert pacing.largest_step(pacing.linear(0), HOUR_S, 77) == 77
-    assert pacing.largest_step(pacing.batches([5, 3, 2], HOUR_S), HOUR_S, 10) == 5
+    batches = curve_of({"mode": "batches", "batches": [5, 3, 2]}, 10)
+    assert pacing.largest_step(batches, HOUR_S, 10) == 5
 
 
 @settings(derandomize=True, max_examples=200, deadline=None)
@@ -267,7 +272,7 @@ def test_a_date_is_read_on_the_policys_clock() -> None:
         wish = (
             make_policy(phases=[{"name": "a", "pacing": {"mode": "by_date", "date": date}}]).phases[0].pacing
         )
-        assert deadline(wish, "Europe/Berlin") == instant(expected)
+        assert wish.deadline("Europe/Berlin") == instant(expected)
 
 
 def test_points_must_end_at_100_percent() -> None:
@@ -276,7 +281,7 @@ def test_points_must_end_at_100_percent() -> None:
         curve_of({"mode": "points", "points": [["1d", "50%"]]}, 10)
     wish = make_policy(phases=[{"name": "a", "pacing": {"mode": "points", "points": [["1d", "50%"]]}}])
     frame = Frame(ALWAYS, START, HOUR_S)
-    assert released(compile_curve(wish.phases[0].pacing, 10, frame, may_stop=True), 10, 48) == [5]
+    assert released(wish.phases[0].pacing.curve(10, frame, may_stop=True), 10, 48) == [5]
 
 
 def phase_of(curve: Curve, size: int = 10_000, **fields: Any) -> Phase:

@@ -418,7 +418,9 @@ def test_littles_law_is_printed() -> None:
     phases = [{"name": "a", "pacing": {"mode": "rate", "devices": 100}}]
     report = feasibility(plan_of(make_inventory(10_000), phases=phases, budgets={"in_flight": 2400}))
     assert (report.peaks.per_hour, report.little, report.peaks.in_flight) == (100, 2400, 2400)
-    assert any("100 an hour * 1d = 2400 in flight" in line and "budget 2400" in line for line in report.lines)
+    assert any(
+        "100 per hour * 1d = 2400 in flight" in line and "budget 2400" in line for line in report.lines
+    )
 
 
 def test_the_latency_comes_from_policy_then_model_then_default() -> None:

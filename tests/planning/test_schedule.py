@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from plan_builders import make_inventory, plan_of
 
-from rollout.loop.decide import begin, decide
+from rollout.loop.decide import decide, initial_progress
 from rollout.pacing import step_limit
 from rollout.planning import nominal_batches, nominal_releases
 from rollout.values import DAY_S, OUTCOMES, Observation, Outcome, Plan, Seen
@@ -20,7 +20,7 @@ EASY = {"evidence": False, "min_executed": 1}
 
 def decided(plan: Plan) -> list[tuple[int, int, int]]:
     """(Unix seconds, phase, devices) of each batch that `decide` releases in a world where all goes well."""
-    progress, now = begin(plan), plan.start
+    progress, now = initial_progress(plan), plan.start
     gone = np.zeros(len(plan), dtype=np.bool_)
     released: list[tuple[int, int, np.ndarray]] = []
     while not progress.state.is_final and now < plan.start + 90 * DAY_S:

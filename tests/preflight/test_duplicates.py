@@ -28,7 +28,7 @@ def make_fleet(*devices: dict[str, object]) -> Inventory:
     fleet = inventory.fleet
 
     def chosen(name: str, default: object) -> list[object]:
-        return [one.get(name, default) for one in devices]
+        return [device.get(name, default) for device in devices]
 
     flags = {name: np.array(chosen(name, int(column[0])), np.int8) for name, column in fleet.flags.items()}
     times = {name: np.array(chosen(name, TAKEN - DAY_S), np.int64) for name in (*fleet.times, "last_sync")}
@@ -148,9 +148,9 @@ def test_nameless_devices_are_not_each_others_duplicates() -> None:
 
 def steps(items: tuple[WorkItem, ...], name: str) -> list[tuple[int, str, str]]:
     return [
-        (one.step, one.action, one.system.split(" (")[0])
-        for one in items
-        if one.name.casefold() == name.casefold()
+        (item.step, item.action, item.system.split(" (")[0])
+        for item in items
+        if item.name.casefold() == name.casefold()
     ]
 
 
@@ -175,7 +175,7 @@ def test_an_enrolled_record_is_retired_first() -> None:
 def test_unclear_twins_are_compared_not_deleted() -> None:
     """Where nothing tells the records apart, a person looks."""
     blank = {"last_sign_in": -1, "last_active": -1}
-    assert {one.action for one in worklist(make_fleet(blank, blank))} == {"compare"}
+    assert {item.action for item in worklist(make_fleet(blank, blank))} == {"compare"}
 
 
 def test_the_example_exports_give_a_list_for_each_kind() -> None:
@@ -184,8 +184,8 @@ def test_the_example_exports_give_a_list_for_each_kind() -> None:
         [DATA / f"{name}-devices.csv" for name in ("entra", "intune", "configmgr")], taken=TAKEN
     )
     items = worklist(inventory)
-    assert [one.name.casefold() for one in items] == sorted(one.name.casefold() for one in items)
-    assert {one.rule for one in items} == {
+    assert [item.name.casefold() for item in items] == sorted(item.name.casefold() for item in items)
+    assert {item.rule for item in items} == {
         "D1-registered",
         "D2",
         "D2-unclear",
@@ -195,19 +195,19 @@ def test_the_example_exports_give_a_list_for_each_kind() -> None:
         "E1-obsolete",
     }
     assert steps(items, "CASE-D5") == [(0, "keep", "every system"), (1, "delete", "ConfigMgr")]
-    assert next(one.identifier for one in items if one.rule == "D5" and one.step == 1).startswith(
+    assert next(item.identifier for item in items if item.rule == "D5" and item.step == 1).startswith(
         "ResourceID "
     )
     assert steps(items, "CASE-D6") == [(0, "keep", "every system"), (1, "retire", "Intune")]
-    assert "It is encrypted" in next(one.warning for one in items if one.rule == "D6" and one.step == 1)
+    assert "It is encrypted" in next(item.warning for item in items if item.rule == "D6" and item.step == 1)
 
 
 def test_no_record_to_keep_is_ever_deleted() -> None:
     """Over a drawn fleet, what one row keeps no other row disables or deletes."""
     model = FleetModel(clients=3000, problems=Problems(twins=0.1, dual_state=0.1, stale=0.1))
     items = worklist(generate(model, 3, TAKEN))
-    kept = {one.identifier for one in items if one.action == "keep"}
-    gone = {one.identifier for one in items if one.action in ("disable", "delete", "retire")}
+    kept = {item.identifier for item in items if item.action == "keep"}
+    gone = {item.identifier for item in items if item.action in ("disable", "delete", "retire")}
     assert kept
     assert kept.isdisjoint(gone)
 

@@ -94,10 +94,12 @@ def test_a_rule_fires_on_its_own_device_and_on_no_other(name: str, tmp_path: Pat
     ids = inventory.fleet.ids
     phone = {str(ids[row]) for row in range(len(ids)) if inventory.fleet.names[row] == "a phone"}
     found = {
-        (one.rule, str(ids[one.row])) for one in findings if one.row >= 0 and str(ids[one.row]) not in phone
+        (finding.rule, str(ids[finding.row]))
+        for finding in findings
+        if finding.row >= 0 and str(ids[finding.row]) not in phone
     }
     assert found == {(rule, guid(number)) for rule, number in tenant.expected}
-    assert {rule.id for rule in TENANT_RULES} <= {one.rule for one in findings if one.row < 0}
+    assert {rule.id for rule in TENANT_RULES} <= {finding.rule for finding in findings if finding.row < 0}
 
 
 @pytest.mark.parametrize("name", TENANTS)
@@ -111,7 +113,7 @@ def test_only_the_case_leaves_the_plan(name: str, tmp_path: Path) -> None:
 def test_a_stale_hybrid_record_is_cleaned_up_on_premises_first(tmp_path: Path) -> None:
     """Disable, wait, delete, in Active Directory; a blank stamp has no steps at all."""
     steps = worklist(inventory_of(TENANTS["stale"], tmp_path))
-    assert [(one.action, one.system.split(" (")[0]) for one in steps] == [
+    assert [(step.action, step.system.split(" (")[0]) for step in steps] == [
         ("disable", "Active Directory"),
         ("delete", "Active Directory"),
     ]

@@ -91,20 +91,20 @@ def changed(
 
 
 def of_devices(findings: tuple[Finding, ...]) -> set[tuple[str, int]]:
-    return {(one.rule, one.row) for one in findings if one.row >= 0}
+    return {(finding.rule, finding.row) for finding in findings if finding.row >= 0}
 
 
 def named(inventory: Inventory, rule: str) -> set[str]:
-    return {str(inventory.fleet.names[one.row]) for one in preflight(inventory) if one.rule == rule}
+    return {str(inventory.fleet.names[item.row]) for item in preflight(inventory) if item.rule == rule}
 
 
 def test_each_rule_fires_on_its_own_device_and_on_no_other() -> None:
     """In the example exports every device rule has a case of its own."""
     findings = preflight(examples())
     hit: dict[str, set[str]] = {}
-    for one in findings:
-        if one.row >= 0:
-            hit.setdefault(one.rule, set()).add(str(examples().fleet.names[one.row]))
+    for finding in findings:
+        if finding.row >= 0:
+            hit.setdefault(finding.rule, set()).add(str(examples().fleet.names[finding.row]))
     assert hit == EXPECTED
     assert set(EXPECTED) == {rule.id for rule in RULES}
 
@@ -196,8 +196,8 @@ def test_what_is_unknown_or_just_right_is_not_held_against_a_device(
 )
 def test_unknown_is_one_finding_with_its_count(rule: str, change: dict[str, dict[str, int]]) -> None:
     """What the exports do not say is said once, not once a device."""
-    findings = [one for one in preflight(changed(healthy(50), **change)) if one.rule in DATA_RULES]  # type: ignore[arg-type]
-    assert [one.rule for one in findings] == [rule]
+    findings = [item for item in preflight(changed(healthy(50), **change)) if item.rule in DATA_RULES]  # type: ignore[arg-type]
+    assert [finding.rule for finding in findings] == [rule]
     assert findings[0].row == -1
     assert findings[0].detail["devices"] == "50"
     assert "50 of 50" in findings[0].sentence
@@ -221,7 +221,7 @@ def test_the_first_blocking_rule_is_the_reason() -> None:
         times={"last_sign_in": TAKEN - 300 * DAY_S},
     )
     reasons = exclusions(preflight(inventory))
-    assert {row: one.rule for row, one in reasons.items()} == {1: "E2-os"}
+    assert {row: reason.rule for row, reason in reasons.items()} == {1: "E2-os"}
 
 
 def test_warnings_do_not_exclude() -> None:
@@ -235,17 +235,17 @@ def test_findings_come_by_rule_then_row_and_are_the_same_each_time() -> None:
     inventory = generate(FleetModel(clients=2000), 3, TAKEN)
     findings = preflight(inventory)
     order = list(rule_ids())
-    keys = [(order.index(one.rule), one.row) for one in findings if one.row >= 0]
+    keys = [(order.index(finding.rule), finding.row) for finding in findings if finding.row >= 0]
     assert keys == sorted(keys)
     assert findings == preflight(inventory)
 
 
 def test_every_finding_says_what_to_do() -> None:
     """Sentence and next action are filled in, with no brace left over."""
-    for one in (*preflight(examples()), *preflight(generate(FleetModel(clients=3000), 4, TAKEN))):
-        assert one.sentence.endswith((".", "?"))
-        assert one.next_action
-        assert "{" not in one.sentence + one.next_action
+    for item in (*preflight(examples()), *preflight(generate(FleetModel(clients=3000), 4, TAKEN))):
+        assert item.sentence.endswith((".", "?"))
+        assert item.next_action
+        assert "{" not in item.sentence + item.next_action
 
 
 def test_braces_in_a_name_stay_what_they_are() -> None:
@@ -268,9 +268,9 @@ def test_a_rule_can_be_switched_off_with_a_reason() -> None:
     inventory = changed(healthy(), flags={"enabled": 0})
     findings = preflight(inventory, off={"E6": "We enable them the day before.", "E21": "No manual users."})
     assert exclusions(findings) == {}
-    told = {one.rule: one for one in findings}
+    told = {finding.rule: finding for finding in findings}
     assert told["E6"].severity is Severity.INFO
-    assert "would have hit 5 devices. Reason: We enable them the day before." in told["E6"].sentence
+    assert "would apply to 5 devices. Reason: We enable them the day before." in told["E6"].sentence
     assert "No manual users." in told["E21"].sentence
 
 
@@ -289,11 +289,11 @@ def test_rule_ids_are_unique() -> None:
 def test_devices_that_need_a_gateway_are_counted_apart() -> None:
     """Devices without client in Intune size the gateway; without any of them it is not needed."""
     assert "needed only for clients on the internet" in next(
-        one.sentence for one in preflight(healthy()) if one.rule == "E20"
+        item.sentence for item in preflight(healthy()) if item.rule == "E20"
     )
     path_two = changed(healthy(50), flags={"client": 0, "intune": 1}, factors={"join": "entra"})
-    finding = next(one for one in preflight(path_two) if one.rule == "E20")
-    assert "(E1-path2): 50." in finding.sentence
+    finding = next(item for item in preflight(path_two) if item.rule == "E20")
+    assert "without a ConfigMgr client: 50 (E1-path2)." in finding.sentence
     assert "1 A2_v2 or 1 A4_v2" in finding.next_action
 
 

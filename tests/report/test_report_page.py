@@ -141,7 +141,7 @@ def test_page_of_every_state(state: str) -> None:
 
 def test_page_of_bare_facts() -> None:
     """Where nothing is known the page says so instead of showing empty pictures."""
-    bare = make_facts("planned", forecast=None, load=None, findings=())
+    bare = make_facts("planned", simulation=None, load=None, findings=())
     text = " ".join(outline(html_report(bare)).text)
     assert "The codes of the failures are not known" in text
     assert "No forecast: simulate the plan" in text
@@ -182,7 +182,7 @@ def test_write_report_writes_whole_files(facts: ReportFacts, tmp_path: Path) -> 
 
 def test_write_report_writes_vector_and_dark_pictures(facts: ReportFacts, tmp_path: Path) -> None:
     """SVG keeps its text, dark pictures have their own names."""
-    few = replace(facts, forecast=None, load=None, gates=(), failures=(), tuning=None)
+    few = replace(facts, simulation=None, load=None, gates=(), failures=(), tuning=None)
     paths = write_report(few, tmp_path, formats=("svg", "png-dark"))
     assert {path.name for path in paths} == {
         f"{k}{end}" for k in ("funnel", "phases") for end in (".svg", "-dark.png")

@@ -13,11 +13,11 @@ from report_facts import (
     START,
     N,
     make_bands,
-    make_expected,
     make_facts,
     make_forecast,
     make_load,
     make_plan,
+    make_simulation,
     make_tuning,
 )
 
@@ -35,7 +35,7 @@ from rollout.report.pictures.phases import PhaseProgress, _steepest
 from rollout.report.pictures.style import DARK, LIGHT, ROLES, Theme
 from rollout.report.pictures.tuning import TuningFront
 from rollout.report.pictures.versus import Versus
-from rollout.values import HOUR_S, ProgressPoint
+from rollout.values import HOUR_S, FailureClass, ProgressPoint
 
 
 def words(ax: Axes) -> str:
@@ -149,18 +149,18 @@ def test_a_phase_is_named_where_its_line_climbs() -> None:
 
 def test_fan_marks_the_end_that_the_headline_names(facts: ReportFacts) -> None:
     """Where it was forecast anew the bar is that interval, not the one from before the start."""
-    anew = replace(facts, expected=make_expected())
+    anew = replace(facts, forecast=make_forecast())
     fan = ForecastFan.of(anew)
     assert fan is not None
-    assert fan.interval == make_expected().through
+    assert fan.interval == make_forecast().enrolled_90
     assert fan.span_words() == "90 % enrolled, 8 of 10 runs: Tue 10 Nov to Wed 11 Nov"
 
 
 def test_fan_marks_nine_of_ten_where_the_simulation_tells(facts: ReportFacts) -> None:
     """The very end says little: it is when the last silent device is given up."""
-    assert facts.forecast is not None
+    assert facts.simulation is not None
     fan = ForecastFan.of(
-        replace(facts, forecast=replace(facts.forecast, through_hours=(190.0, 200.0, 225.0)))
+        replace(facts, simulation=replace(facts.simulation, enrolled_90_hours=(190.0, 200.0, 225.0)))
     )
     assert fan is not None
     assert fan.span_words() == "90 % enrolled, 8 of 10 runs: Tue 10 Nov to Wed 11 Nov"
@@ -200,7 +200,7 @@ def test_a_capacity_far_above_the_load_is_written_not_drawn() -> None:
     assert curve is not None
     ax = curve.plot()
     assert ax.get_ylim()[1] < 10_000
-    assert "capacity: 90,000 an hour, far above this picture" in words(ax)
+    assert "capacity: 90,000 per hour, far above this picture" in words(ax)
 
 
 def test_equal_peaks_do_not_share_a_line_of_text() -> None:
@@ -242,7 +242,7 @@ def many_phases(n: int) -> ReportFacts:
     )
     bands = tuple(make_bands(900, 24 * i / 3, 1) for i in range(n))
     return make_facts(
-        plan=make_plan(sizes, names), points=points, forecast=replace(make_forecast(), by_phase=bands)
+        plan=make_plan(sizes, names), points=points, simulation=replace(make_simulation(), by_phase=bands)
     )
 
 
@@ -306,7 +306,9 @@ def test_gates_that_saw_nothing_are_left_out() -> None:
 
 def test_failures_are_sorted_and_the_rest_summed() -> None:
     """The most frequent codes come first with their action, the others are one bar."""
-    rows = tuple(FailureRow(0x80180000 + i, f"E{i}", "config", i + 1, f"do {i}") for i in range(20))
+    rows = tuple(
+        FailureRow(0x80180000 + i, f"E{i}", FailureClass.CONFIG, i + 1, f"do {i}") for i in range(20)
+    )
     codes = FailureCodes.of(make_facts(failures=rows))
     assert codes is not None
     assert [row.count for row in codes.rows] == list(range(20, 20 - MOST_CODES, -1))
@@ -336,7 +338,7 @@ def test_tuning_rings_the_chosen_plan(facts: ReportFacts) -> None:
 
 def test_nothing_known_gives_only_the_funnel() -> None:
     """Pictures without data are absent, not empty."""
-    bare = make_facts("planned", forecast=None, load=None, failures=())
+    bare = make_facts("planned", simulation=None, load=None, failures=())
     assert list(pictures_of(bare)) == ["funnel"]
 
 
@@ -365,7 +367,7 @@ def test_a_label_at_the_edge_takes_no_room_from_the_plot() -> None:
 
 def test_long_names_do_not_shrink_the_plot() -> None:
     """A label lies inside the plot, however long the name is."""
-    row = FailureRow(1, "x" * 300, "config", 7, "word " * 60)
+    row = FailureRow(1, "x" * 300, FailureClass.CONFIG, 7, "word " * 60)
     facts = make_facts(plan=make_plan(names=("x" * 300, "y" * 300, "tail")), failures=(row,))
     for display in (PhaseProgress.of(facts), FailureCodes.of(facts)):
         assert display is not None

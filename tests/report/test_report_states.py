@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from command_line import QUICK, Cli
 from journals import filled, point
-from report_facts import START, grid, make_bands, make_facts, make_forecast, make_plan, make_tuning
+from report_facts import START, grid, make_bands, make_facts, make_plan, make_simulation, make_tuning
 
-from rollout.api.report_facts import gather
+from rollout.api.report_facts import gather_report
 from rollout.report import LEVELS, Bands, ExcludedRow, Funnel, GateTrack, Track
 from rollout.report.page.html import html_report
 from rollout.report.pictures.displays import draw, pictures_of
@@ -64,7 +64,7 @@ def drawn(out: str) -> set[str]:
     """Write the latest rollout's report, its page with live charts; give the names of its pictures."""
     with open_database("rollout.db") as database:
         known = database.rollout()
-        facts = gather(database, known.plan_id, known.id, 1_800_000_000)
+        facts = gather_report(database, known.id, 1_800_000_000)
     paths = write_report(facts, Path(out), formats=USUAL)
     assert all(path.stat().st_size for path in paths)
     return {path.stem for path in paths if path.suffix == ".png" and not path.stem.endswith("-dark")}
@@ -168,7 +168,7 @@ def test_nobody_to_enroll(tmp_path: Path) -> None:
         plan=make_plan(sizes=(0, 0, 0)),
         funnel=Funnel(0, 0, 0, 0),
         planned=Track(grid()[:1], np.zeros(1)),
-        forecast=replace(make_forecast(), enrolled=flat(), baseline=flat(), by_phase=(flat(),) * 3),
+        simulation=replace(make_simulation(), enrolled=flat(), baseline=flat(), by_phase=(flat(),) * 3),
     )
     assert set(pictures_of(facts)) == {"forecast", "funnel", "load", "versus"}
     write_report(facts, tmp_path / "out", formats=USUAL)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_facts import DAYS, NASTY, START, N, make_facts, make_plan, nasty_facts
 
-from rollout.report import FINAL, AuditRow, JudgementRow, Tone, json_report, standing_of, text_report
+from rollout.report import FINAL, AuditRow, JudgementRow, Tone, assess, json_report, text_report
+from rollout.report.assessment import unaccounted
 from rollout.report.pictures.forecast import ForecastFan
-from rollout.report.standing import unaccounted
 from rollout.report.tables import csv_tables
 from rollout.report.wording import (
     brief,
@@ -81,7 +81,7 @@ def test_json_keys_are_stable() -> None:
 
 def test_json_without_a_forecast() -> None:
     """What is not known is null, not absent and not zero."""
-    figures = json_report(make_facts("planned", forecast=None, load=None))
+    figures = json_report(make_facts("planned", simulation=None, load=None))
     assert figures["eta_hours"] is None
     assert figures["peak_per_hour"] is None
     assert figures["baseline"] is None
@@ -102,62 +102,62 @@ def test_json_without_a_forecast() -> None:
 )
 def test_headline_follows_the_state(state: str, tone: Tone, headline: str) -> None:
     """Each state has its headline, and what went wrong is never called well."""
-    standing = standing_of(make_facts(state))
-    assert standing.tone == tone
-    assert standing.headline.startswith(headline)
+    assessment = assess(make_facts(state))
+    assert assessment.tone == tone
+    assert assessment.headline.startswith(headline)
 
 
 @pytest.mark.parametrize(("pace", "headline"), [(0.5, "Behind"), (1.0, "On course"), (1.35, "Ahead")])
 def test_running_is_compared_with_the_forecast(pace: float, headline: str) -> None:
     """Slower than the band is behind, faster is ahead."""
-    standing = standing_of(make_facts(pace=pace))
-    assert standing.headline.startswith(headline)
-    assert (standing.tone == Tone.WATCH) == (headline == "Behind")
+    assessment = assess(make_facts(pace=pace))
+    assert assessment.headline.startswith(headline)
+    assert (assessment.tone == Tone.WATCH) == (headline == "Behind")
 
 
 def test_a_halt_verdict_outweighs_good_progress() -> None:
     """While the state still says running, a HALT is already shown."""
     judged = JudgementRow(START, 0, Judgement(Verdict.HALT, "HALT: 9 of 41 failed"))
-    standing = standing_of(make_facts(judgements=(judged,)))
-    assert (standing.tone, standing.because) == (Tone.BAD, "HALT: 9 of 41 failed.")
+    assessment = assess(make_facts(judgements=(judged,)))
+    assert (assessment.tone, assessment.because) == (Tone.BAD, "HALT: 9 of 41 failed.")
 
 
 def test_a_risky_plan_is_not_called_well() -> None:
     """A plan whose runs are often halted asks to be looked at."""
     facts = make_facts("planned")
-    assert facts.forecast is not None
-    risky = replace(facts, forecast=replace(facts.forecast, halt_chance=0.3))
-    assert standing_of(risky).tone == Tone.WATCH
+    assert facts.simulation is not None
+    risky = replace(facts, simulation=replace(facts.simulation, halt_chance=0.3))
+    assert assess(risky).tone == Tone.WATCH
 
 
 def test_a_plan_says_when_nine_of_ten_are_enrolled() -> None:
     """The end is when the last silent one is given up, which hardly differs between runs: 90 % says more."""
     facts = make_facts("planned")
-    assert facts.forecast is not None
-    told = replace(facts.forecast, through_hours=(190.0, 200.0, 225.0), eta_hours=(300.0, 300.5, 301.0))
-    said = standing_of(replace(facts, forecast=told)).done_range
+    assert facts.simulation is not None
+    told = replace(facts.simulation, enrolled_90_hours=(190.0, 200.0, 225.0), eta_hours=(300.0, 300.5, 301.0))
+    said = assess(replace(facts, simulation=told)).done_range
     assert said == (
         "90 % of the devices are enrolled Tue 10 Nov 17:00 (Tue 10 Nov 07:00 to Wed 11 Nov 18:00); "
-        "nearly all runs end then: the last to be given up are those that stay silent"
+        "nearly all runs end then: the last devices to be given up are the silent ones"
     )
-    assert json_report(replace(facts, forecast=told))["enrolled_90_hours"]["p90"] == 225.0
+    assert json_report(replace(facts, simulation=told))["enrolled_90_hours"]["p90"] == 225.0
     assert json_report(facts)["enrolled_90_hours"] is None
 
 
 def test_an_end_beyond_the_simulated_time_is_said() -> None:
     """An infinite quantile is a word in the text and null in the JSON, in every mixture."""
     inf = float("inf")
-    forecast = make_facts().forecast
+    forecast = make_facts().simulation
     assert forecast is not None
     for hours in ((250.0, inf, inf), (250.0, 300.0, inf), (inf, inf, inf)):
-        facts = make_facts(forecast=replace(forecast, eta_hours=hours, baseline_eta_hours=hours))
+        facts = make_facts(simulation=replace(forecast, eta_hours=hours, baseline_eta_hours=hours))
         figures = json_report(facts)
         json.dumps(figures, allow_nan=False)
         assert figures["eta_hours"]["p90"] is None
         assert figures["eta"]["p90"] is None
         assert "than simulated" in text_report(facts)
-        assert "than simulated" in standing_of(facts).done + standing_of(facts).done_range or hours[0] == inf
-        assert ("Later" in standing_of(facts).done) == (hours[1] == inf)
+        assert "than simulated" in assess(facts).done + assess(facts).done_range or hours[0] == inf
+        assert ("Later" in assess(facts).done) == (hours[1] == inf)
         fan = ForecastFan.of(facts)
         assert fan is not None
         assert "simulated" in fan.span_words()
@@ -176,8 +176,8 @@ def test_verdicts_are_taken_from_decisions_where_no_gate_wrote_its_own() -> None
 
 def test_a_final_state_promises_no_end() -> None:
     """A halted rollout shows no date of completion."""
-    standing = standing_of(make_facts("halted"))
-    assert "2026" not in standing.done + standing.done_range
+    assessment = assess(make_facts("halted"))
+    assert "2026" not in assessment.done + assessment.done_range
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rollout.gates import groups_of, judge
+from rollout.gates import GateCounts, groups_of, judge
 from rollout.gates.evidence import halt_boundary
 from rollout.values import (
     OUTCOMES,
@@ -180,13 +180,15 @@ def _replay(
         rows[:, Outcome.PENDING] = released - rows.sum(axis=1)
         judgement = judge(
             policy,
-            cumulative=rows,
-            phase=rows,
-            mature=rows,
-            planned=planned,
-            names=names,
-            complete=look == looks - 1,
-            readable=True,
+            GateCounts(
+                cumulative=rows,
+                phase=rows,
+                mature=rows,
+                planned=planned,
+                names=names,
+                complete=look == looks - 1,
+                readable=True,
+            ),
         )
         if judgement.verdict is Verdict.HALT:
             return look, False

@@ -20,10 +20,10 @@ def _through(text: str) -> str:
     scenario = parse_scenario(text, "fuzz.toml")
     scenario = scenario.with_clients(min(scenario.fleet.clients, DEVICES))
     made = plan_scenario(scenario)
-    forecast = simulate(made.plan, made.fleet, made.model, runs=1)
+    simulation = simulate(made.plan, made.fleet, made.model, runs=1)
     if made.plan.planned:
         simulate_plan_gates(made.plan, rates=[0.02], fail_s=3600, enroll_s=7200, runs=2)
-    return str(forecast.summary())
+    return str(simulation.figures)
 
 
 def _try(seed: int, count: int) -> dict[str, int]:

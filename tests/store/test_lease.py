@@ -48,7 +48,7 @@ def test_a_taken_lease_names_its_holder(database: Database, wall: Wall) -> None:
     take(database, "anna's server:11", wall)
     wall.at += 59
     with pytest.raises(
-        LeaseError, match=r"found it with anna's server:11 since 2027-01-11 00:00:00 UTC"
+        LeaseError, match="anna's server:11 has held the lease of run-1 since 2027-01-11 00:00:00 UTC"
     ) as caught:
         take(database, "second", wall)
     assert "rollout doctor --release-lease run-1" in caught.value.hint
@@ -80,16 +80,16 @@ def outcomes() -> DeviceOutcomes:
 
 
 WRITES: dict[str, Callable[[SqlJournal], object]] = {
-    "intend": lambda one: one.intend(build.progress(1), build.row(1), None, build.point(1)),
-    "release": lambda one: one.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
-    "observe": lambda one: (one.observe(build.point(1)), one.heartbeat()),
-    "confirm": lambda one: one.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
-    "cancel": lambda one: one.cancel(0, AT, "why not"),
-    "session": lambda one: one.session(AT, "note", "text"),
-    "heartbeat": lambda one: one.heartbeat(),
-    "check": lambda one: one.check(),
-    "commands": lambda one: one.commands(),
-    "save_outcomes": lambda one: one.save_outcomes(outcomes()),
+    "intend": lambda item: item.intend(build.progress(1), build.row(1), None, build.point(1)),
+    "release": lambda item: item.intend(build.progress(1, 2), build.row(1), build.batch(1), build.point(1)),
+    "observe": lambda item: (item.observe(build.point(1)), item.heartbeat()),
+    "confirm": lambda item: item.confirm(0, 2, build.accepted(build.rows_of(5, 3)), AT),
+    "cancel": lambda item: item.cancel(0, AT, "why not"),
+    "session": lambda item: item.session(AT, "note", "text"),
+    "heartbeat": lambda item: item.heartbeat(),
+    "check": lambda item: item.check(),
+    "commands": lambda item: item.commands(),
+    "save_outcomes": lambda item: item.save_outcomes(outcomes()),
 }
 
 
@@ -334,7 +334,7 @@ def test_a_killed_holder_need_not_be_waited_for(tmp_path: Path) -> None:
         process.communicate()
         with database.journal("run-1", owner="second") as journal:
             journal.check()
-        assert any("child was overdue or dead" in why for *_, why in database.reader("run-1").audit())
+        assert any("the lease of child expired" in why for *_, why in database.reader("run-1").audit())
 
 
 def test_marks_of_other_machines_say_nothing() -> None:

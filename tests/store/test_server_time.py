@@ -94,7 +94,7 @@ def test_a_machine_that_is_an_hour_fast_takes_no_lease(
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)
     if request.node.callspec.params["database"] == "postgres":
-        with pytest.raises(LeaseError, match="with first since"):
+        with pytest.raises(LeaseError, match="first has held the lease of run-1 since"):
             database.journal("run-1", owner="second")
         assert database.rollout("run-1").lease.holder == "first"
     else:

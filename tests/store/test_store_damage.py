@@ -143,7 +143,8 @@ def told(path: Path) -> Any:
         with database.journal("run-1", owner="b", now=Wall(AT + 999)) as journal:
             log = [(at, batch, rows.tolist()) for at, batch, rows in database.membership_log("run-1").load()]
             batches = [
-                (one.number, one.rows.tolist(), journal.confirmed(one.number)) for one in journal.batches()
+                (batch.number, batch.rows.tolist(), journal.confirmed(batch.number))
+                for batch in journal.batches()
             ]
             return stored.digest, database.rollout("run-1").seed, batches, journal.progress(), log
 
@@ -235,7 +236,7 @@ def test_a_stalled_process_on_a_server_is_not_waited_for_forever(monkeypatch: py
     monkeypatch.setattr("rollout.store.connection.access.STALLED_S", 1.0)
     place = fresh_database()
     with filled(place) as database, open_database(place) as other:
-        with pytest.raises(DatabaseError, match="a transaction that stalled"):
+        with pytest.raises(DatabaseError, match="a stalled transaction"):
             stall(other, database)
         assert database.reader("run-1").commands().paused
 
@@ -271,10 +272,10 @@ def test_a_read_only_database_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     path = folder / "rollout.db"
     filled(path).close()
-    for one in (folder, *folder.parents):
-        if one == Path(tempfile.gettempdir()):
+    for parent in (folder, *folder.parents):
+        if parent == Path(tempfile.gettempdir()):
             break
-        one.chmod(0o755)
+        parent.chmod(0o755)
     path.chmod(0o444)
     before = path.read_bytes()
     process = child(READ_ONLY, str(path))
@@ -290,15 +291,15 @@ def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path: Path) -> None:
     """Not even looking is allowed there: a `DatabaseError`, as for every other unusable file."""
     folder = tmp_path / "locked"
     folder.mkdir()
-    for one in (folder, *folder.parents):
-        if one == Path(tempfile.gettempdir()):
+    for parent in (folder, *folder.parents):
+        if parent == Path(tempfile.gettempdir()):
             break
-        one.chmod(0o755)
+        parent.chmod(0o755)
     folder.chmod(0o700)
     process = child(READ_ONLY, str(folder / "rollout.db"))
     out, err = process.communicate(timeout=60)
     assert not err
-    assert "cannot be read" in out or os.geteuid() != 0
+    assert "cannot read database" in out or os.geteuid() != 0
 
 
 WRITER = """

@@ -16,6 +16,7 @@ import pytest
 import trustme
 from building import MONDAY
 from canaries import CANARY
+from csv_directory.outside import CsvFiles
 from emulators.adminservice import TARGET, AdminService
 from emulators.graph import GROUP, TENANT, TOKEN, Graph
 from emulators.machine import MachineTime
@@ -23,7 +24,7 @@ from emulators.people import Engine
 from emulators.tokens import Gateway, Tokens
 from emulators.web import on_loopback
 
-from rollout.api import workflow
+from rollout.api.scenarios import world_of_plan
 from rollout.cli import main
 from rollout.store import open_database
 from rollout.values import DecisionRow
@@ -73,7 +74,7 @@ class Stays(Engine):
 class Bench:
     """A folder with a plan, the directory that it is for, and the command line.
 
-    kind : embedded, adminservice or graph. clock : the machine's. emulator : None for embedded.
+    kind : embedded, or the name of a real directory. clock : the machine's. emulator : None for embedded.
     """
 
     kind: str
@@ -100,6 +101,9 @@ class Bench:
 
     def members(self) -> list[int]:
         """Give the rows of the collection's or the group's members."""
+        if self.kind == "csv":
+            members: list[int] = self.emulator.members()
+            return members
         if self.kind == "graph":
             return sorted(self.emulator.objects[one] for one in self.emulator.target.members)
         if self.kind == "adminservice":
@@ -117,10 +121,10 @@ def decisions(rollout_id: str) -> list[DecisionRow]:
 def emulated(kind: str) -> Any:
     """Give an emulator of the planned fleet, whose devices are the simulator's: the same draws, the same outcomes."""
     with open_database("rollout.db") as database:
-        setting = workflow.world_of_plan(database, None)
+        setting = world_of_plan(database, None)
     plan, model = setting.stored.plan, setting.model
     engine = world_of(plan, traits_of(setting.fleet, model), model, seed=1).engine
-    make = Graph if kind == "graph" else AdminService
+    make: Any = {"graph": Graph, "adminservice": AdminService, "csv": CsvFiles}[kind]
     return make(setting.fleet, Stays(engine, len(plan)), now=lambda: int(time.time()))
 
 
@@ -167,6 +171,10 @@ class Benches:
         return it
 
     def _serve(self, it: Bench, gateway: bool) -> None:
+        if it.kind == "csv":
+            Path("directory.toml").write_text(f'[directory.csv]\nfolder = "{it.emulator.folder}"\n')
+            self._live_on(it)
+            return
         if it.kind == "adminservice" and not gateway:
             origin = self._stack.enter_context(on_loopback(it.emulator))
             Path("directory.toml").write_text(settings_of(it.kind, origin))
@@ -179,3 +187,8 @@ class Benches:
         ca_file = str(Path("ca.pem").resolve())
         told = through_gateway(origin, ca_file) if gateway else settings_of(it.kind, origin, ca_file)
         Path("directory.toml").write_text(told)
+
+    def _live_on(self, it: Bench) -> None:
+        """Let the devices behind files live on as the machine's time passes: nobody asks them anything."""
+        it.emulator.advance()
+        it.clock.after(60, lambda: self._live_on(it))

@@ -16,10 +16,12 @@ from pathlib import Path
 from emulators.graph import TOKEN
 from sqlalchemy import create_engine, inspect, text
 
-from rollout.directory.settings import SECRETS
+from rollout.directory.configmgr.settings import PASSWORD_ENV
+from rollout.directory.graph.settings import SECRETS
 
 CANARY = "c4n4ry-d0-n0t-t3ll"
 SOURCES = (
+    PASSWORD_ENV,
     *SECRETS,
     "PGPASSWORD",
     "AZURE_CLIENT_SECRET",

@@ -14,7 +14,7 @@ from rollout.values import Commands, Fleet, Outcome, Plan, ceil_of
 from sim.assumptions import assumed
 from sim.clients.draws import traits_of
 from sim.fleet.population import FleetModel, generate
-from sim.forecast.continuation import SHARE, Standing
+from sim.forecast.continuation import SHARE, JournalSnapshot
 from sim.model import ClientModel, Model
 from sim.simulation import world_of
 from sim.world.directory import SimClock
@@ -40,7 +40,7 @@ POLICY = {
 class Truth:
     """What really happened: where it stood at each share, when it was over, how many had failed."""
 
-    standing: dict[float, Standing]
+    snapshots: dict[float, JournalSnapshot]
     done: int
     through: int
     failed: int
@@ -64,13 +64,13 @@ def truth_of(
     world = world_of(plan, traits_of(fleet, model), model, seed=seed, replication=7)
     journal, clock = MemoryJournal(), SimClock(plan.start)
     steps = drive(plan, journal, world, plan.start + model.horizon)
-    wanted, standing = [0.1, 0.25, 0.5], {}
+    wanted, snapshots = [0.1, 0.25, 0.5], {}
     at = next(steps)
     while True:
         now = clock.wait_until(at)
         share = (world.engine.outcome == Outcome.ENROLLED).mean()
         while wanted and share >= wanted[0]:
-            standing[wanted.pop(0)] = standing_of(journal, world.outcomes(), now)
+            snapshots[wanted.pop(0)] = snapshot_of(journal, world.outcomes(), now)
         try:
             at = steps.send(now)
         except StopIteration as end:
@@ -80,14 +80,14 @@ def truth_of(
     outcome = world.engine.outcome
     enrolled = np.sort(world.engine.outcome_at[outcome == Outcome.ENROLLED])
     needed = ceil_of(plan.planned, SHARE)
-    return Truth(standing, done, int(enrolled[needed - 1]), int((outcome == Outcome.FAILED).sum()))
+    return Truth(snapshots, done, int(enrolled[needed - 1]), int((outcome == Outcome.FAILED).sum()))
 
 
-def standing_of(journal: MemoryJournal, outcomes: object, now: int) -> Standing:
+def snapshot_of(journal: MemoryJournal, outcomes: object, now: int) -> JournalSnapshot:
     progress = journal.progress()
     assert progress is not None
     batches = tuple(journal.batches())
-    return Standing(
+    return JournalSnapshot(
         progress=replace(progress, at=now),
         batches=batches,
         confirmed=tuple(journal.confirmed(batch.number) for batch in batches),

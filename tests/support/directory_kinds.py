@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from emulators.people import Engine
-from opened import Setting, site, tenant
+from csv_directory.directory import open_csv
+from csv_directory.outside import CsvFiles
+from csv_directory.settings import CsvSettings
+from emulators.people import Engine, make_fleet
+from emulators.web import Fault, in_process
+from opened import FACTORIES, Setting, network_of, site, tenant
 
+from rollout.directory.port import Opening
 from rollout.loop.ports import Directory
 from rollout.values import Plan
 from sim.clients.draws import traits_like
@@ -20,12 +27,28 @@ MODEL = Model.model_validate({"clients": {"window": "24h"}})
 
 @dataclass
 class Opened:
-    """A directory under test. pass_(seconds) lets its world live on; gives the instant."""
+    """A directory under test. pass_(seconds) lets its world live on; gives the instant.
+
+    outside : None for the embedded directory, which nobody else can change. setting : of an emulated directory.
+    """
 
     plan: Plan
     directory: Directory
     pass_: Callable[[int], int]
+    outside: Outside | None = None
     setting: Setting | None = None
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What happens to a real directory. again : opens it for another session, not yet prepared.
+
+    add : somebody else adds members. cut : from now on nothing can be read.
+    """
+
+    again: Callable[[], Any]
+    add: Callable[[list[int]], None]
+    cut: Callable[[], None]
 
 
 def embedded(plan: Plan, model: Model, seed: int = 1) -> Opened:
@@ -40,21 +63,54 @@ def embedded(plan: Plan, model: Model, seed: int = 1) -> Opened:
     return Opened(plan, world, pass_)
 
 
-def emulated(make: Callable[..., Setting], plan: Plan, model: Model, seed: int = 1) -> Opened:
+def emulated(kind: str, plan: Plan, model: Model, seed: int = 1, **keys: Any) -> Opened:
+    """A site or a tenant over its emulator. keys : of the settings."""
+
     def world(plan: Plan, _fleet: Any) -> Engine:
         return Engine(world_of(plan, traits_like(len(plan), model), model, seed=seed).engine, len(plan))
 
-    it = make(len(plan), plan=plan, world=world)
+    make = {"adminservice": site, "graph": tenant}[kind]
+    it = make(len(plan), plan=plan, world=world, **keys)
 
     def pass_(seconds: int) -> int:
         it.now += seconds
         return it.now
 
-    return Opened(plan, it.directory, pass_, it)
+    def again() -> Any:
+        opening = Opening(it.plan, it.fleet, {}, clock=it.time)
+        return FACTORIES[kind](it.directory.settings, opening, network_of(in_process(it.emulator)))
+
+    def cut() -> None:
+        it.emulator.faults.append(Fault("Membership|Co[Mm]anagement|batch|members", times=10_000, drop=True))
+
+    return Opened(plan, it.directory, pass_, Outside(again, it.emulator.add, cut), it)
+
+
+def csv_files(plan: Plan, model: Model, seed: int = 1) -> Opened:
+    now = [plan.start]
+    engine = world_of(plan, traits_like(len(plan), model), model, seed=seed).engine
+    fleet, folder = make_fleet(len(plan)), Path(tempfile.mkdtemp())
+    outside = CsvFiles(fleet, Engine(engine, len(plan)), lambda: now[0], folder)
+
+    def pass_(seconds: int) -> int:
+        now[0] += seconds
+        outside.advance()
+        return now[0]
+
+    def again() -> Any:
+        return open_csv(CsvSettings(folder=folder), Opening(plan, fleet, {}))
+
+    def cut() -> None:
+        (folder / "members.csv").write_text("?", encoding="utf-8")
+
+    directory = again()
+    directory.prepare(plan)
+    return Opened(plan, directory, pass_, Outside(again, outside.add, cut))
 
 
 KINDS: dict[str, Callable[..., Opened]] = {
     "embedded": embedded,
-    "adminservice": lambda *given: emulated(site, *given),
-    "graph": lambda *given: emulated(tenant, *given),
+    "adminservice": lambda *given: emulated("adminservice", *given),
+    "graph": lambda *given: emulated("graph", *given),
+    "csv": csv_files,
 }

@@ -123,7 +123,7 @@ def _under_way(world: World) -> None:
     world.ask("dry run", "run", "--dry-run")
     world.ask("once", "run", "--speed", "max", "--once")
     world.ask("forecast", "forecast", "--runs", "2", "--workers", "1")
-    told = stored_forecast.text_of(world.of("forecast").document["eta"])
+    told = json.dumps(world.of("forecast").document["eta"])
     with open_database("rollout.db") as database:
         with database.journal("run-1", owner="test:1", now=time.time) as journal:
             journal.session(1, stored_forecast.KIND, told)

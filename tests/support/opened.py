@@ -14,10 +14,12 @@ from emulators.graph import GROUP, TENANT, TOKEN, Graph
 from emulators.people import Prompt, World, make_fleet
 from emulators.web import FakeTime, in_process
 
-from rollout.directory.configmgr.directory import AdminServiceDirectory
-from rollout.directory.graph.directory import GraphDirectory
-from rollout.directory.opening import open_directory
-from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
+from rollout.directory.configmgr.opening import open_site
+from rollout.directory.configmgr.settings import AdminServiceSettings
+from rollout.directory.graph.opening import open_tenant
+from rollout.directory.graph.settings import GraphSettings
+from rollout.directory.http.network import Network
+from rollout.directory.port import Opening
 from rollout.values import Fleet, Plan
 
 SITE_URL = "http://127.0.0.1:1"
@@ -37,6 +39,14 @@ class Token:
         token = self.tokens[min(self.calls, len(self.tokens) - 1)]
         self.calls += 1
         return SimpleNamespace(token=token, expires_on=1 << 40)
+
+
+def network_of(layer: Any, token: Token | None = None) -> Network:
+    """Give what replaces the network: an emulator, a token, and no chance."""
+    return Network(token or Token(), layer, lambda: 0.5)
+
+
+FACTORIES: dict[str, Callable[..., Any]] = {"adminservice": open_site, "graph": open_tenant}
 
 
 @dataclass
@@ -85,18 +95,8 @@ def site(
         "collection": TARGET,
         "in_flight": 1,
     } | keys
-    settings = DirectorySettings(adminservice=AdminServiceSettings(**known))
-    it.directory = open_directory(
-        "adminservice",
-        settings,
-        made,
-        fleet,
-        clock=it.time,
-        http=in_process(it.emulator),
-        identity=identity,
-        chance=lambda: 0.5,
-    )
-    assert isinstance(it.directory, AdminServiceDirectory)
+    opening = Opening(made, fleet, {}, identity=identity, clock=it.time)
+    it.directory = open_site(AdminServiceSettings(**known), opening, network_of(in_process(it.emulator)))
     if not bare:
         it.directory.prepare(made)
         it.emulator.asked.clear()
@@ -129,19 +129,9 @@ def tenant(
         "confirmed_pilot_by": "Kim",
         "in_flight": 1,
     } | keys
-    settings = DirectorySettings(graph=GraphSettings(**known))
-    it.directory = open_directory(
-        "graph",
-        settings,
-        made,
-        fleet,
-        clock=it.time,
-        http=in_process(it.emulator, lambda: it.time.sleep(call_s) if call_s else None),
-        identity=identity,
-        credential=token or Token(),
-        chance=lambda: 0.5,
-    )
-    assert isinstance(it.directory, GraphDirectory)
+    opening = Opening(made, fleet, {}, identity=identity, clock=it.time)
+    layer = in_process(it.emulator, lambda: it.time.sleep(call_s) if call_s else None)
+    it.directory = open_tenant(GraphSettings(**known), opening, network_of(layer, token))
     if not bare:
         it.directory.prepare(made)
         it.emulator.asked.clear()

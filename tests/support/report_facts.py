@@ -11,14 +11,13 @@ from rollout.report.facts import (
     LEVELS,
     AuditRow,
     Bands,
-    Expected,
     FailureRow,
     FindingRow,
-    Forecast,
     Funnel,
     GateTrack,
     JudgementRow,
     Load,
+    PlanSimulation,
     ReportFacts,
     Track,
     Tuning,
@@ -31,6 +30,7 @@ from rollout.values import (
     Calendar,
     Curve,
     DecisionRow,
+    FailureClass,
     GatePolicy,
     HumanStep,
     Judgement,
@@ -43,6 +43,7 @@ from rollout.values import (
     Window,
     texts,
 )
+from rollout.values.forecast import Forecast
 
 START = 1_793_606_400  # Mon 2 Nov 2026 08:00 UTC
 N = 100_000
@@ -128,20 +129,32 @@ def make_bands(size: float, start_h: float, days: float) -> Bands:
     return Bands(grid(), LEVELS, np.sort(np.stack(rows), axis=0))
 
 
-def make_expected() -> Expected:
+def make_forecast() -> Forecast:
     """A forecast from where the rollout stood on its fifth day."""
     done = tuple(float(START + hours * HOUR_S) for hours in (250, 262, 300))
     through = tuple(float(START + hours * HOUR_S) for hours in (190, 205, 230))
-    return Expected(START + 5 * DAY_S, done, through, (800, 950, 1200), 0.0, True, 0.97)  # type: ignore[arg-type]
+    p10, p50, p90 = done
+    q10, q50, q90 = through
+    return Forecast(
+        as_of=START + 5 * DAY_S,
+        runs=20,
+        done=(p10, p50, p90),
+        enrolled_90=(q10, q50, q90),
+        failed=(800, 950, 1200),
+        failed_surely=(700, 1500),
+        halt_chance=0.0,
+        matched=0.97,
+        calibrated=True,
+    )
 
 
-def make_forecast() -> Forecast:
-    """A forecast by phase and in all, with the native way beside it."""
+def make_simulation() -> PlanSimulation:
+    """A simulation by phase and in all, with the native way beside it."""
     parts = (make_bands(PILOT, 0, 1.4), make_bands(ALL, 72, 7.0), make_bands(TAIL, 240, 1.5))
     total = Bands(grid(), LEVELS, np.asarray(sum(p.values for p in parts)))
     hours = np.arange(24 * DAYS + 1, dtype=np.float64)
     fast = [96_800 * 0.985 * (1 - np.exp(-np.clip(hours - 1, 0, None) / (16 + 6 * (1 - q)))) for q in LEVELS]
-    return Forecast(
+    return PlanSimulation(
         enrolled=total,
         origin=START,
         eta_hours=(291.0, 302.5, 318.0),
@@ -157,10 +170,10 @@ def make_forecast() -> Forecast:
 
 def make_load() -> Load:
     """Attempts an hour under the plan and in the native way."""
-    bands = make_forecast().enrolled
+    bands = make_simulation().enrolled
     p50 = np.diff(bands.level(0.5), prepend=0.0) * 1.06
     p90 = p50 * 1.18
-    native = np.diff(make_forecast().baseline.level(0.5), prepend=0.0) * 1.15  # type: ignore[union-attr]
+    native = np.diff(make_simulation().baseline.level(0.5), prepend=0.0) * 1.15  # type: ignore[union-attr]
     return Load(
         at=grid(),
         p50=p50,
@@ -176,7 +189,7 @@ def make_load() -> Load:
 
 def make_points(until_h: int, pace: float = 1.0) -> tuple[ProgressPoint, ...]:
     """What was seen each hour until `until_h`: (phase, outcome) counts."""
-    parts = make_forecast().by_phase
+    parts = make_simulation().by_phase
     wobble = 1 + 0.01 * np.sin(np.arange(24 * DAYS + 1) / 5)
     curves = [np.maximum.accumulate(part.level(0.5) * wobble * pace) for part in parts]
     points = []
@@ -223,24 +236,28 @@ FAILURES = (
     FailureRow(
         0x80180026,
         "MENROLL_E_DEVICE_ALREADY_ENROLLED_OTHER_MDM",
-        "config",
+        FailureClass.CONFIG,
         410,
         "Remove the other MDM first.",
     ),
     FailureRow(
         0x80180018,
         "MENROLL_E_USERLICENSE",
-        "identity",
+        FailureClass.IDENTITY,
         165,
         "Give the user an Intune licence, then wait a day.",
     ),
     FailureRow(
-        0x8018002A, "MENROLL_E_CANCELLED", "transient", 96, "Nothing: the client tries again by itself."
+        0x8018002A,
+        "MENROLL_E_CANCELLED",
+        FailureClass.TRANSIENT,
+        96,
+        "Nothing: the client tries again by itself.",
     ),
     FailureRow(
         0x80072EE7,
         "",
-        "network",
+        FailureClass.NETWORK,
         44,
         "Let the client reach enrollment.manage.microsoft.com through the proxy.",
     ),
@@ -286,7 +303,7 @@ def make_facts(state: Any = "running", until_h: int = 190, pace: float = 1.0, **
         "planned": Track(grid(), curve),
         "points": points,
         "decisions": make_decisions(points, state),
-        "forecast": make_forecast(),
+        "simulation": make_simulation(),
         "load": make_load(),
         "gates": (
             make_gate("pilot", 2, 70, 493, 0.006),
@@ -339,11 +356,11 @@ def nasty_facts() -> ReportFacts:
         title=NASTY,
         plan=replace(plan, exclusion_reasons=reasons, warnings=(NASTY,)),
         decisions=tuple(replace(row, reason=NASTY) for row in facts.decisions),
-        failures=(FailureRow(0x80180026, NASTY, NASTY, 3, NASTY),),
+        failures=(FailureRow(0x80180026, NASTY, FailureClass.CONFIG, 3, NASTY),),
         findings=(FindingRow("E2", Severity.BLOCK, 1, NASTY, NASTY),),
         audit=(AuditRow(START, NASTY, "=HYPERLINK(1)", NASTY),),
         gates=tuple(replace(gate, name=NASTY) for gate in facts.gates),
         judgements=(JudgementRow(START, 0, judged),),
         needs=(NASTY,),
-        forecast=replace(make_forecast(), done_means=NASTY, baseline_name=NASTY),
+        simulation=replace(make_simulation(), done_means=NASTY, baseline_name=NASTY),
     )

@@ -36,7 +36,7 @@ def test_the_headers_numbers_mean_what_the_logs_numbers_mean(header: int, logged
 
 def test_enrolled_already_is_no_failure_to_retry() -> None:
     """Exactly one code means that the work is done."""
-    assert [one.name for one in FAILURES.values() if one.done] == ["DEVICE_ALREADY_ENROLLED"]
+    assert [failure.name for failure in FAILURES.values() if failure.done] == ["DEVICE_ALREADY_ENROLLED"]
 
 
 def test_throttling_is_transient() -> None:

@@ -75,10 +75,11 @@ def no_sorted_strings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             *arguments: object, _real: Callable[..., object] = real, _name: str = name, **named: object
         ) -> object:
             flat = [
-                one for each in arguments for one in (each if isinstance(each, tuple | list) else (each,))
+                item for each in arguments for item in (each if isinstance(each, tuple | list) else (each,))
             ]
             if any(
-                isinstance(one, np.ndarray) and isinstance(one.dtype, np.dtypes.StringDType) for one in flat
+                isinstance(item, np.ndarray) and isinstance(item.dtype, np.dtypes.StringDType)
+                for item in flat
             ):
                 seen.append(_name)
             return _real(*arguments, **named)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rollout.exports.comanagement import read_comanagement
 from rollout.exports.decoding import ExportError
-from rollout.workloads import Authority, Status, Step, count_states, read_state
+from rollout.workloads import Authority, EnrollmentStatus, Step, count_states, read_state
 from rollout.workloads.states import COLUMNS, REQUIRED
 
 EXAMPLE = Path(__file__).parent.parent.parent / "scenarios" / "data" / "comanagement-states.txt"
@@ -27,25 +27,27 @@ WAITING = {**ENROLLED, "MDMEnrolled": "0", "MDMProvisioned": "0"}
 @pytest.mark.parametrize(
     ("row", "status", "step", "comanaged"),
     [
-        (ENROLLED, Status.SUCCESS, Step.ENROLLED, 1),
-        ({**ENROLLED, "MDMProvisioned": ""}, Status.SUCCESS, Step.ENROLLED, 1),
-        ({**ENROLLED, "MDMProvisioned": "0"}, Status.ENROLLING, Step.INITIATED, 1),
-        ({**ENROLLED, "ComgmtPolicyPresent": "0"}, Status.ENROLLING, Step.INITIATED, 0),
-        (WAITING, Status.NOT_BEGUN, Step.ELIGIBLE, 0),
-        ({**WAITING, "EnrollmentScheduled": "1"}, Status.ENROLLING, Step.SCHEDULED, 0),
+        (ENROLLED, EnrollmentStatus.SUCCESS, Step.ENROLLED, 1),
+        ({**ENROLLED, "MDMProvisioned": ""}, EnrollmentStatus.SUCCESS, Step.ENROLLED, 1),
+        ({**ENROLLED, "MDMProvisioned": "0"}, EnrollmentStatus.ENROLLING, Step.INITIATED, 1),
+        ({**ENROLLED, "ComgmtPolicyPresent": "0"}, EnrollmentStatus.ENROLLING, Step.INITIATED, 0),
+        (WAITING, EnrollmentStatus.NOT_BEGUN, Step.ELIGIBLE, 0),
+        ({**WAITING, "EnrollmentScheduled": "1"}, EnrollmentStatus.ENROLLING, Step.SCHEDULED, 0),
         (
             {**WAITING, "EnrollmentScheduled": "True", "EnrollmentFailed": "1"},
-            Status.FAILURE,
+            EnrollmentStatus.FAILURE,
             Step.INITIATED,
             0,
         ),
-        ({**WAITING, "PendingLogon": "1"}, Status.PENDING, Step.INITIATED, 0),
-        ({**ENROLLED, "EnrollmentFailed": "1"}, Status.SUCCESS, Step.ENROLLED, 1),
-        ({**ENROLLED, "MDMEnrolled": "NULL"}, Status.UNKNOWN, Step.ELIGIBLE, -1),
-        ({}, Status.UNKNOWN, Step.ELIGIBLE, -1),
+        ({**WAITING, "PendingLogon": "1"}, EnrollmentStatus.PENDING, Step.INITIATED, 0),
+        ({**ENROLLED, "EnrollmentFailed": "1"}, EnrollmentStatus.SUCCESS, Step.ENROLLED, 1),
+        ({**ENROLLED, "MDMEnrolled": "NULL"}, EnrollmentStatus.UNKNOWN, Step.ELIGIBLE, -1),
+        ({}, EnrollmentStatus.UNKNOWN, Step.ELIGIBLE, -1),
     ],
 )
-def test_a_row_gives_one_status(row: dict[str, str], status: Status, step: Step, comanaged: int) -> None:
+def test_a_row_gives_one_status(
+    row: dict[str, str], status: EnrollmentStatus, step: Step, comanaged: int
+) -> None:
     """Enrolled with the policy is success; then failed, pending, scheduled; what is missing is unknown."""
     state = read_state(row)
     assert (state.status, state.step, state.comanaged) == (status, step, comanaged)
@@ -67,7 +69,7 @@ def test_the_example_counts_every_client_once() -> None:
     assert sum(standing.status.values()) == standing.devices == 31
     assert all(sum(counts.values()) == 31 for counts in standing.authority.values())
     assert [standing.funnel[step] for step in Step] == [31, 28, 25, 20]
-    assert standing.status[Status.SUCCESS, "entra"] == 1
+    assert standing.status[EnrollmentStatus.SUCCESS, "entra"] == 1
     assert standing.unknown_bits == {1 << 20: 1}
     # The one without co-management's flags, and the two with NULL and text.
     assert standing.authority["compliance"][Authority.UNKNOWN] == 3
@@ -107,5 +109,5 @@ def test_what_is_no_such_export_is_refused(tmp_path: Path, text: str, needle: st
 def test_any_row_is_read(row: dict[str, str]) -> None:
     """Whatever stands in the cells, there is one status and one authority a workload."""
     state = read_state(row)
-    assert state.status in Status
+    assert state.status in EnrollmentStatus
     assert len(state.authorities()) == 7

@@ -41,14 +41,16 @@ INTUNE, CONFIGMGR, UNKNOWN = Authority.INTUNE, Authority.CONFIGMGR, Authority.UN
 
 def test_seven_workloads_with_one_bit_each() -> None:
     """The bits are those of the client's flags, in their order."""
-    assert [one.bit for one in WORKLOADS.values()] == [2, 4, 8, 16, 32, 64, 128]
-    assert all(name == one.name for name, one in WORKLOADS.items())
+    assert [workload.bit for workload in WORKLOADS.values()] == [2, 4, 8, 16, 32, 64, 128]
+    assert all(name == workload.name for name, workload in WORKLOADS.items())
 
 
 def test_each_workload_says_what_it_needs_and_leaves() -> None:
     """Nothing is empty, and each has a staging collection of its own."""
-    assert all(one.counterpart and one.reverts and one.stays for one in WORKLOADS.values())
-    assert len({one.staging for one in WORKLOADS.values()}) == 7
+    assert all(
+        workload.counterpart and workload.reverts and workload.stays for workload in WORKLOADS.values()
+    )
+    assert len({workload.staging for workload in WORKLOADS.values()}) == 7
 
 
 def test_flags_are_tested_bit_by_bit() -> None:
@@ -96,7 +98,7 @@ def test_unknown_bits_are_shown_and_change_nothing() -> None:
     flags = decode(str(8193 + (1 << 20) + (1 << 40)))
     assert flags.unknown_bits == (1 << 20, 1 << 40)
     assert authorities(1, flags) == authorities(1, decode("8193"))
-    assert [one.split(":")[0] for one in decode("12289").markers] == [str(bit) for bit in MARKERS]
+    assert [marker.split(":")[0] for marker in decode("12289").markers] == [str(bit) for bit in MARKERS]
 
 
 def test_bits_above_the_clients_cap_have_no_effect() -> None:
@@ -195,13 +197,13 @@ def test_a_counterpart_is_needed_for_all_that_moves() -> None:
 def test_order_is_advice() -> None:
     """Compliance first, Autopatch as a set, and what moves along; nothing once all is there."""
     assert order_advice("compliance", ()) == ()
-    assert any("compliance policies usually move first" in one for one in order_advice("office", ()))
+    assert any("compliance policies usually move first" in item for item in order_advice("office", ()))
     (autopatch,) = order_advice("windows-update", ("compliance",))
     assert "Device configuration and Office" in autopatch
     assert order_advice("office", ("compliance", "windows-update", "device-configuration")) == ()
     (along,) = order_advice("device-configuration", ("compliance", "office", "windows-update"))
     assert "Resource access policies and Endpoint Protection" in along
-    assert set(USUAL_ORDER) == {name for name, one in WORKLOADS.items() if one.supported}
+    assert set(USUAL_ORDER) == {name for name, workload in WORKLOADS.items() if workload.supported}
     assert set(AUTOPATCH) <= set(USUAL_ORDER)
 
 
@@ -216,11 +218,11 @@ def test_the_way_back_names_what_stays_for_all_that_moved() -> None:
     """Device configuration speaks of three workloads; a version and a tattoo are named."""
     assert len(way_back("device-configuration")) == 3
     assert "tattooed" in way_back("device-configuration")[0]
-    assert "keeps the version" in way_back("windows-update")[0]
+    assert "keeps its version" in way_back("windows-update")[0]
     assert "forced to Intune" in way_back("resource-access")[0]
 
 
-@pytest.mark.parametrize("steps", [one for n in range(4) for one in permutations(Leave, n)])
+@pytest.mark.parametrize("steps", [permutation for n in range(4) for permutation in permutations(Leave, n)])
 def test_only_one_order_takes_a_device_out_for_good(steps: tuple[Leave, ...]) -> None:
     """Leave the scope, see the policy, retire; every other order says what goes wrong."""
     judged = judge_unenroll(steps)
@@ -231,13 +233,13 @@ def test_only_one_order_takes_a_device_out_for_good(steps: tuple[Leave, ...]) ->
 def test_retired_first_it_enrolls_again() -> None:
     """The classic mistake."""
     judged = judge_unenroll((Leave.RETIRE, Leave.SCOPE, Leave.POLICY))
-    assert any("enrolls again at its next policy evaluation" in one for one in judged.sentences)
+    assert any("enrolls again at its next policy evaluation" in sentence for sentence in judged.sentences)
 
 
 def test_every_change_of_automatic_enrollment_is_in_the_table() -> None:
     """Nine pairs, each with a sentence and an action; the wizard's default is All."""
     assert set(TRANSITIONS) == set(product(Mode, Mode))
-    assert all(one.sentence and one.next_action for one in TRANSITIONS.values())
+    assert all(item.sentence and item.next_action for item in TRANSITIONS.values())
     assert WIZARD_DEFAULT is Mode.ALL
     assert not transition(Mode.NONE, WIZARD_DEFAULT).allowed
 

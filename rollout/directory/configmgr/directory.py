@@ -1,4 +1,4 @@
-"""ConfigMgr's AdminService as a directory (`rollout.loop.ports.Directory`): devices become members one rule each.
+"""ConfigMgr's AdminService as a `RealDirectory`: each device becomes a member by a rule of its own.
 
 A membership is *accepted* when its direct rule exists, *visible* once the site has evaluated the collection,
 *effective* when the device shows its state. Only visible members are counted.
@@ -15,20 +15,21 @@ import numpy as np
 from rollout.directory.configmgr import requests as ask
 from rollout.directory.configmgr import site_checks
 from rollout.directory.configmgr.membership_rules import MembershipRules
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import Collection, Site
+from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.paging import field_of
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import AnswerError
+from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.outcomes import comanagement_state
-from rollout.directory.settings import AdminServiceSettings
-from rollout.directory.tally import Tally
+from rollout.directory.port import Check, Opening
 from rollout.errors import OutsideError, RefusedError
 from rollout.values import (
     Applied,
     Batch,
     BoolArray,
     DeviceOutcomes,
-    Fleet,
     IntArray,
     LongArray,
     Observation,
@@ -39,59 +40,46 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to so many devices are asked for by their ids, 20 at a time; above it the whole class is read. A class counts its
-rows; an answer to ids does not say that it is short: whoever was there before and is missing now is counted, and at the
-first look and each `refresh_again_s` everybody who is missing."""
+"""Up to so many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its rows,
+but an answer to ids does not say that it is short: devices that were there before and are missing now are counted, and
+at the first observation and every `refresh_again_s` all missing devices."""
 
 QUIET_S = 30.0
-"""After so long without a change, an evaluation that is owed is asked for."""
+"""After so many seconds without a change, an evaluation that is owed is requested."""
 
-NOBODY: IntArray = np.empty(0, dtype=np.int32)
+NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
 
 class AdminServiceDirectory:
-    """The directory over one site and one collection.
+    """The directory over one site and one collection."""
 
-    fleet : the plan's inventory, row by row. workload_bit : of the workload that the plan moves, 0 = enroll.
-    superset : id or name of the auto-enrollment collection in which a workload's devices must be, "" = none.
-    identity : the site code of the first contact, "" = this is it.
-    """
-
-    def __init__(
-        self,
-        site: Site,
-        settings: AdminServiceSettings,
-        plan: Plan,
-        fleet: Fleet,
-        *,
-        workload_bit: int = 0,
-        superset: str = "",
-        identity: str = "",
-    ) -> None:
+    def __init__(self, site: Site, settings: AdminServiceSettings, opening: Opening) -> None:
+        plan = opening.plan
         self.site = site
         self.settings = settings
         self.notes: list[str] = []
-        self._plan, self._fleet = plan, fleet
-        self._workload_bit, self._superset, self._expected = workload_bit, superset, identity
+        self._plan, self._fleet = plan, opening.fleet
+        self._workload_bit, self._superset = opening.workload_bit, opening.superset
+        self._expected = opening.identity
         self._undoes = plan.is_undo
         self._target: Collection | None = None
-        self._tally = Tally(plan)
+        self._counts = OutcomeCounts(plan)
         self._resource = np.full(len(plan), -1, dtype=np.int64)
         self._why_not: dict[int, str] = {}
         self._known_rules: MembershipRules | None = None
         self._owed = False
-        # The session before may have died before it asked for an evaluation: the first look asks where one waits.
+        # The session before may have died before it requested an evaluation: the first observation makes up for it.
         self._refreshed_at, self._changed_at = -math.inf, 0.0
-        self._clock = site.transport.clock
+        self._clock = opening.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
-        # Who was visible, and who had a state, at the last look: that they are missing now is confirmed first.
-        self._seen, self._told = self._mask(()), self._mask(())
+        # Devices that were visible or had a state at the last observation: if they are missing now, that is confirmed.
+        self._was_visible, self._had_state = self._mask(()), self._mask(())
         self._thorough_at = -math.inf
 
-    # What the loop asks for.
+    # For the loop.
 
     def prepare(self, plan: Plan) -> None:
-        """Look at the site, the collection, the mode and every planned device; refuse what does not fit."""
+        """Check the site, the collection, the mode and every planned device; refuse what does not fit."""
         if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
             raise RefusedError(
                 "the plan and the fleet differ", "open the directory with the plan's own inventory"
@@ -112,14 +100,14 @@ class AdminServiceDirectory:
             self._check_superset()
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Take up earlier batches; devices that cannot become members count as rejected again."""
-        self._tally.restore(batches)
-        bad = [row for row in self._why_not if self._tally.released[row]]
-        self._tally.rejected[bad] = True
+        """Restore earlier batches; devices that cannot become members count as rejected again."""
+        self._counts.restore(batches)
+        bad = [row for row in self._why_not if self._counts.released[row]]
+        self._counts.rejected[bad] = True
 
     def follow(self, batch: Batch) -> None:
         """Count the devices of a batch from now on, as far as they are visible members."""
-        self._tally.enter(batch.rows, batch.number, batch.at)
+        self._counts.enter(batch.rows, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
         """Give those of `rows` that are visible members or have their rule already."""
@@ -132,10 +120,10 @@ class AdminServiceDirectory:
         return np.asarray(rows[inside[rows]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Add `rows`, some at once. Where it stays unclear what happened, `OutsideError` after a look."""
-        self._tally.enter(rows, batch, at)
+        """Add `rows`, some concurrently. Raise `OutsideError` if a second read leaves it unclear what happened."""
+        self._counts.enter(rows, batch, at)
         answer = self._change(rows, inside=True)
-        self._tally.rejected[answer.rejected] = True
+        self._counts.rejected[answer.rejected] = True
         return answer
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
@@ -144,8 +132,8 @@ class AdminServiceDirectory:
         return self._change(rows, inside=False)
 
     def keep_counting(self, rows: IntArray) -> None:
-        """Count `rows` on though they are no visible members any more."""
-        self._tally.withdrawn[rows] = True
+        """Keep counting `rows` although they are no longer visible members."""
+        self._counts.withdrawn[rows] = True
 
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rules = self._rules()
@@ -160,16 +148,16 @@ class AdminServiceDirectory:
                 row for row in rows.tolist() if int(self._resource[row]) not in rules.gone_out
             ]
             raise
-        rejected |= {row: refused[one] for row in todo if (one := int(self._resource[row])) in refused}
+        rejected |= {row: refused[at] for row in todo if (at := int(self._resource[row])) in refused}
         if self._owed and len(rows) < self._plan.chunk:
             self._refresh()  # a chunk that is not full ends its batch
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
         accepted = rows[~np.isin(rows, out)]
-        return Applied(accepted, NOBODY, out, tuple(rejected[row] for row in out.tolist()))
+        return Applied(accepted, NO_ROWS, out, tuple(rejected[row] for row in out.tolist()))
 
     def observe(self, at: int) -> Observation:
         """Read membership and co-management states of the released devices."""
-        rows = np.flatnonzero(self._tally.released & (self._resource >= 0)).astype(np.int32)
+        rows = np.flatnonzero(self._counts.released & (self._resource >= 0)).astype(np.int32)
         if self._owed:
             self._refresh()
         thorough = self._clock.monotonic() - self._thorough_at >= self.settings.refresh_again_s
@@ -181,49 +169,65 @@ class AdminServiceDirectory:
             raise OutsideError(error.message, error.hint) from error
         if self._undoes:
             self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
-            out = self._tally.released & ~visible
+            out = self._counts.released & ~visible
             nothing = np.zeros(len(self._plan), dtype=np.bool_)
-            return self._tally.look(
-                at, self._tally.released, out, nothing, np.zeros(len(self._plan), np.int64)
+            return self._counts.observe(
+                at, self._counts.released, out, nothing, np.zeros(len(self._plan), np.int64)
             )
         enrolled, failed, code = self._states(rows, thorough)
         self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
-        seen = self._tally.look(at, visible, enrolled, failed, code)
-        self._notify(visible & self._tally.released & ~enrolled)
-        return seen
+        observation = self._counts.observe(at, visible, enrolled, failed, code)
+        self._notify(visible & self._counts.released & ~enrolled)
+        return observation
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Look each time: nobody here can tell the future."""
+        """Give `again`: a real directory cannot know its future."""
         del quiet
         return again
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last look."""
-        return self._tally.outcomes()
+        """Give the state of each device at the last observation."""
+        return self._counts.outcomes()
 
-    # What the command line asks for.
+    # For the command line.
 
     def identity(self) -> str:
         """Give the site code, to be recorded at the first contact."""
         return self.site.code()
 
     def target(self) -> Collection:
-        """Give the target collection; looked up once."""
+        """Give the target collection; read once."""
         if self._target is None:
             self._target = self.site.find(self.settings.collection or self._plan.collection)
         return self._target
 
+    def checks(self) -> list[Check]:
+        """Check the site, the collection and our rights on it, the clocks, and the quota."""
+        return [
+            Check.ask("site", lambda: f"site {self.identity()} answers"),
+            Check.ask("collection", self._checked_collection),
+            *transport_checks(self.site.transport),
+        ]
+
+    def _checked_collection(self) -> str:
+        target = self.target()
+        site_checks.check_collection(target, self.settings)
+        rights = "we may change it" if target.rights >= 0 else "its rights are not shown"
+        return f"{target} is limited by {target.limited_to or 'nothing'}; {rights}"
+
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows` now, and the evaluation.
+        """Give exactly the writes that `apply` (`withdraw` for an undo) would send for `rows` now, and the evaluation.
 
         Reads only; needs `prepare` before.
         """
         inside, rules = not self._undoes, self._rules()
         present = np.isin(rows, self.members(rows)).tolist()
-        left = [row for row, one in zip(rows.tolist(), present, strict=True) if one != inside]
+        left = [row for row, is_in in zip(rows.tolist(), present, strict=True) if is_in != inside]
         todo = self._named([row for row in left if row not in self._why_not])
         calls = [
-            rules.call(one, name, inside) for one, name in todo.items() if not rules.is_done(one, inside)
+            rules.call(resource, name, inside)
+            for resource, name in todo.items()
+            if not rules.is_done(resource, inside)
         ]
         return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
 
@@ -235,15 +239,15 @@ class AdminServiceDirectory:
         """Give the site's clock, Unix seconds; None before its first answer."""
         return self.site.transport.server_now()
 
-    def only_look(self) -> None:
-        """From now on nothing that changes anything goes out."""
+    def set_read_only(self) -> None:
+        """Refuse every write from now on."""
         self.site.transport.reads_only = True
 
     def close(self) -> None:
         """Close all connections."""
         self.site.transport.close()
 
-    # Before the first look.
+    # Preparation.
 
     def _note_cloud_sync(self, target: Collection) -> None:
         try:
@@ -261,18 +265,21 @@ class AdminServiceDirectory:
     def _find_devices(self) -> None:
         """Find the resource of each planned device: by ResourceID, and by Entra id where that is not known."""
         devices = self.site.devices()
-        entra = {str(field_of(row, "AADDeviceID") or "").lower(): one for one, row in devices.items()}
+        entra = {
+            str(field_of(record, "AADDeviceID") or "").lower(): number for number, record in devices.items()
+        }
         planned = np.flatnonzero(self._plan.phase_of >= 0)
         unknown: list[str] = []
         for row in planned.tolist():
             resource = int(self._fleet.resource_ids[row])
-            one = resource if resource >= 0 else entra.get(str(self._fleet.ids[row]), -1)
-            why = site_checks.mismatch(devices.get(one), str(self._fleet.ids[row]))
+            if resource < 0:
+                resource = entra.get(str(self._fleet.ids[row]), -1)
+            why = site_checks.mismatch(devices.get(resource), str(self._fleet.ids[row]))
             if why:
                 unknown.append(f"{self._fleet.names[row]}: {why}")
                 self._why_not[row] = why
             else:
-                self._resource[row] = one
+                self._resource[row] = resource
         if len(unknown) > self.settings.unknown_max:
             raise RefusedError(
                 f"{len(unknown)} of {len(planned)} planned devices are unknown to the site: {'; '.join(unknown[:3])}",
@@ -280,7 +287,7 @@ class AdminServiceDirectory:
             )
 
     def _check_limits(self, target: Collection) -> None:
-        """Who is outside the limiting collection would never become a member: rejected when its turn comes."""
+        """Mark devices outside the limiting collection, which can never become members: they are rejected when due."""
         if target.limited_to in ("", site_checks.ALL_SYSTEMS):
             return
         inside = self.site.members(target.limited_to)
@@ -311,14 +318,18 @@ class AdminServiceDirectory:
         return self._known_rules
 
     def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:
-        """Say who is a visible member. thorough : confirm all who are missing, not only who was there before."""
+        """Give the visible members among `rows`. thorough : confirm every missing device, not only former members."""
         target, resources = self.target().id, self._resource[rows].tolist()
         if len(rows) > SCAN_ABOVE:
             found = self.site.members(target)
         else:
-            found = self.site.members_among(target, resources, self._expected_of(rows, self._seen, thorough))
-        inside = self._mask([row for row, one in zip(rows.tolist(), resources, strict=True) if one in found])
-        self._seen[rows] = inside[rows]
+            found = self.site.members_among(
+                target, resources, self._expected_of(rows, self._was_visible, thorough)
+            )
+        inside = self._mask(
+            [row for row, number in zip(rows.tolist(), resources, strict=True) if number in found]
+        )
+        self._was_visible[rows] = inside[rows]
         return inside
 
     def _expected_of(self, rows: IntArray, before: BoolArray, thorough: bool) -> set[int]:
@@ -333,7 +344,7 @@ class AdminServiceDirectory:
         return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
 
     def _refresh(self) -> None:
-        """Ask for an evaluation. That it failed is no reason to stop: it stays owed."""
+        """Request an evaluation. A failure is no reason to stop: the evaluation stays owed."""
         try:
             answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
         except OutsideError as error:
@@ -342,27 +353,27 @@ class AdminServiceDirectory:
         self._owed = not answer.ok
         self._refreshed_at = self._clock.monotonic()
         if not answer.ok:
-            log.warning("RequestRefresh answered %d; it is tried again", answer.status)
+            log.warning("RequestRefresh answered %d; it is repeated", answer.status)
 
     def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
-        """Evaluate again if accepted devices have stayed invisible for long; say whether that was asked for."""
+        """Evaluate again if accepted devices have stayed invisible for long; say whether that was requested."""
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
         rules = self._rules(is_fresh=due)
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
         if waiting and due and not self.site.transport.reads_only:
             log.warning(
-                "%d accepted devices are not visible yet; evaluation is asked for again", len(waiting)
+                "%d accepted devices are not visible yet; evaluation is requested again", len(waiting)
             )
             self._refresh()
         return bool(waiting) and due
 
     def _notify(self, fresh: BoolArray) -> None:
-        """Tell new members to fetch their policy, once each, if the settings want it."""
+        """Ask new members to fetch their policy, once each, if the settings say so."""
         rows = np.flatnonzero(fresh & ~self._notified)
         if not self.settings.notify or not len(rows) or self.site.transport.reads_only:
             return
         self._notified[rows] = True
-        call = ask.notify(self.site.root, self.target().id, [int(one) for one in self._resource[rows]])
+        call = ask.notify(self.site.root, self.target().id, self._resource[rows].tolist())
         try:
             answer = self.site.transport.write(call)
         except OutsideError as error:
@@ -378,12 +389,12 @@ class AdminServiceDirectory:
         if len(rows) > SCAN_ABOVE:
             found = self.site.states()
         else:
-            found = self.site.states(resources, self._expected_of(rows, self._told, thorough))
+            found = self.site.states(resources, self._expected_of(rows, self._had_state, thorough))
         enrolled, failed = self._mask(()), self._mask(())
         code = np.zeros(len(self._plan), dtype=np.int64)
         for row, resource in zip(rows.tolist(), resources, strict=True):
             record = found.get(resource)
-            self._told[row] = record is not None
+            self._had_state[row] = record is not None
             if record is not None:
                 state = comanagement_state(record, self._workload_bit)
                 enrolled[row], failed[row], code[row] = state.enrolled, state.failed, state.code

@@ -1,8 +1,8 @@
-"""The direct rules of one collection: what is accepted, and how a change of it is sent and settled.
+"""The direct rules of one collection: what is accepted, and how a change is sent and settled.
 
-One call a device, some at once. A write is never repeated here: after anything but success the rules are read
-again, and what is not there then is either refused for good or left to the loop, which looks and sends again.
-A 404 may mean the device or the collection: before anything else is sent the collection is looked for.
+One call per device, some concurrently. A write is never repeated here: after anything but success the rules are read
+again, and what is missing then is either refused for good or left to the loop, which reads and sends again.
+A 404 may mean the device or the collection: before anything else is sent, the collection is read.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Final
 
 from rollout.directory.configmgr import requests as ask
 from rollout.directory.configmgr.site import Site
-from rollout.directory.http.concurrency import together
+from rollout.directory.http.concurrency import map_concurrently
 from rollout.directory.http.paging import Row
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import LostAnswerError
 from rollout.errors import OutsideError
 
 STALE_S: Final = 60.0
-"""For so long what we read of the rules is taken to be true; the same as with a group."""
+"""Seconds for which the rules are used as they were read; the same as with a group."""
 
 STALE_TIMES: Final = 20.0
-"""Reading the rules of a large collection afresh takes at most one part in so many of the time."""
+"""Reading the rules of a large collection again takes at most one part in so many of the time."""
 
 STRIKES: Final = 3
-"""So often a device may meet a server error, while others pass, before it is refused."""
+"""Server errors that a device may meet, while others succeed, before it is refused."""
 
 MANY: Final = 10
-"""From so many refused devices on, more than half of what was sent, the fault is not the devices'."""
+"""From so many refused devices, if they are more than half of those sent, the devices are not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What became of one write. refused : the site said no to this device."""
+    """The result of one write. refused : the site refused this device."""
 
     ok: bool = False
     refused: bool = False
@@ -44,7 +44,7 @@ class _Sent:
 
 
 class MembershipRules:
-    """The rules of a collection as we know them. In all methods `inside` says whether a device shall have one.
+    """The known rules of a collection. In all methods `inside` says whether a device shall have a rule.
 
     gone_out : the devices of the last change whose write may have reached the site.
     """
@@ -57,14 +57,14 @@ class MembershipRules:
         self._in_doubt = True
         self._read_at, self._reading_s = -math.inf, 0.0
         self._strikes: dict[int, int] = {}
-        self._look = threading.Lock()
+        self._reading = threading.Lock()
         self._over = threading.Event()
         self.gone_out: set[int] = set()
 
     def settle(self, *, is_fresh: bool = False) -> None:
-        """Read the rules, at the beginning and whenever a write left a doubt.
+        """Read the rules, at first and whenever a write left a doubt.
 
-        is_fresh : read them also when they are old, since other administrators change them, too. They are
+        is_fresh : read them also when they are old, since other administrators change them too. They are
             old after STALE_S, or after STALE_TIMES as long as it took to read them.
         """
         clock = self._site.transport.clock
@@ -90,7 +90,7 @@ class MembershipRules:
         return ask.add_rule(self._site.root, self._collection, name, resource)
 
     def change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
-        """Send one write a device (ResourceID -> name) and settle what is unclear.
+        """Send one write per device (ResourceID -> name) and settle what is unclear.
 
         Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
         nor refused, or if so many are refused that it must have another cause.
@@ -99,37 +99,37 @@ class MembershipRules:
         return self._change(names, inside)
 
     def _change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
-        resources = [one for one in names if not self.is_done(one, inside)]
+        resources = [resource for resource in names if not self.is_done(resource, inside)]
         sent = dict(zip(resources, self._send(resources, names, inside), strict=True))
-        for resource, one in sent.items():
-            if one.ok:
+        for resource, result in sent.items():
+            if result.ok:
                 self._take_in(resource, names[resource], inside)
-        unclear = [one for one in resources if not sent[one].ok]
+        unclear = [resource for resource in resources if not sent[resource].ok]
         if not unclear:
             return {}
         self._in_doubt = True
         self.settle()
-        left = [one for one in unclear if not self.is_done(one, inside)]
-        refused = {one: sent[one].text for one in left if sent[one].refused}
+        left = [resource for resource in unclear if not self.is_done(resource, inside)]
+        refused = {resource: sent[resource].text for resource in left if sent[resource].refused}
         if len(refused) >= MANY and 2 * len(refused) > len(resources):
             first = next(iter(refused.values()))
             raise OutsideError(
                 f"the site refuses {len(refused)} of {len(resources)} devices: {first}",
-                "nobody was rejected for it; look at AdminService.log on the provider",
+                "no device was rejected for it; see AdminService.log on the provider",
             )
-        troubled = [sent[one].text for one in left if not sent[one].refused and sent[one].text]
-        if troubled:
-            raise OutsideError(troubled[0], "the loop looks and sends again")
-        # What was in doubt has happened; those who waited for it are sent now.
-        waited = {one: names[one] for one in left if one not in refused}
+        errors = [sent[resource].text for resource in left if resource not in refused and sent[resource].text]
+        if errors:
+            raise OutsideError(errors[0], "the loop reads the rules and sends again")
+        # What was in doubt has happened; devices that waited for it are sent now.
+        waited = {resource: names[resource] for resource in left if resource not in refused}
         return refused | (self._change(waited, inside) if waited else {})
 
     def _send(self, resources: Sequence[int], names: Mapping[int, str], inside: bool) -> list[_Sent]:
-        """Send; after an answer that is neither success nor a refusal, nobody else is sent."""
+        """Send; after an answer that is neither success nor a refusal, no other write begins."""
         self._over.clear()
 
-        def one(resource: int) -> _Sent:
-            with self._look:  # who looks for the collection lets nobody begin
+        def send(resource: int) -> _Sent:
+            with self._reading:  # while the collection is being read, no write begins
                 if self._over.is_set():
                     return _Sent()
             sent = self._send_one(self.call(resource, names[resource], inside), resource)
@@ -138,14 +138,14 @@ class MembershipRules:
             return sent
 
         if self._in_flight == 1 or not resources:
-            return [one(resource) for resource in resources]
-        return self._together(one, resources)
+            return [send(resource) for resource in resources]
+        return self._concurrently(send, resources)
 
-    def _together(self, one: Callable[[int], _Sent], resources: Sequence[int]) -> list[_Sent]:
+    def _concurrently(self, send: Callable[[int], _Sent], resources: Sequence[int]) -> list[_Sent]:
         transport = self._site.transport
         try:
-            return together(one, resources, self._in_flight, transport.stay_alive)
-        except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
+            return map_concurrently(send, resources, self._in_flight, transport.stay_alive)
+        except BaseException:  # a signal, or the lease is lost: nothing more may begin
             self._over.set()
             transport.pace.end()
             raise
@@ -171,8 +171,8 @@ class MembershipRules:
         return _Sent(refused=answer.status in (400, 409), text=text)
 
     def _not_found(self, text: str) -> _Sent:
-        """Tell a device that is gone, which is refused, from a collection that is, after which nobody is sent."""
-        with self._look:
+        """Distinguish a missing device, which is refused, from a missing collection, after which no write begins."""
+        with self._reading:
             if self._over.is_set():
                 return _Sent(text=text)
             try:

@@ -1,6 +1,6 @@
-"""Every request that we send to the AdminService, as pure functions of its root and what is meant.
+"""Every request that we send to the AdminService, as pure functions of its root and arguments.
 
-root : `https://<FQDN of the SMS Provider>/AdminService`, or that of a cloud management gateway.
+root : `https://<FQDN of the SMS Provider>/AdminService`, or the root behind a cloud management gateway.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def site(root: str) -> Call:
 
 
 def collections_named(root: str, name: str) -> Call:
-    """Ask for all collections of a name: nothing keeps two from having the same."""
+    """Ask for all collections with a name: names are not unique."""
     return get(address(root, "wmi/SMS_Collection", filter=f"Name eq {literal(name)}", select=COLLECTION))
 
 
 def collection(root: str, collection_id: str) -> Call:
-    """Ask for one collection with its lazy properties, the membership rules among them."""
+    """Ask for one collection with its lazy properties, including the membership rules."""
     return get(address(root, f"wmi/SMS_Collection{key(collection_id)}"))
 
 
@@ -48,7 +48,7 @@ def collection_exists(root: str, collection_id: str) -> Call:
 def page(root: str, what: str, id_field: str, after: int, where: str = "", select: str = "") -> Call:
     """Ask for the next rows of a class after an id, in order of the id.
 
-    By the last id and not by a number of rows to skip: rows that come or go between two pages shift nothing.
+    By the last id, not by a number of rows to skip: rows that come or go between two pages shift nothing.
     """
     only = f"{where} and " if where else ""
     return get(
@@ -64,7 +64,7 @@ def page(root: str, what: str, id_field: str, after: int, where: str = "", selec
 
 
 def count(root: str, what: str, where: str = "") -> Call:
-    """Ask how many rows there are, to know a short list when we see one."""
+    """Ask how many rows there are, so that a short list is recognized."""
     return get(address(root, f"wmi/{what}/$count", filter=where))
 
 
@@ -75,7 +75,7 @@ def members_where(collection_id: str) -> str:
 
 def some_of(resources: Sequence[int]) -> str:
     """Give the filter of up to 20 devices."""
-    return any_of("ResourceID", [str(one) for one in resources])
+    return any_of("ResourceID", [str(resource) for resource in resources])
 
 
 def members_among(root: str, collection_id: str, resources: Sequence[int]) -> Call:
@@ -118,7 +118,7 @@ def direct_rule(name: str, resource: int) -> dict[str, object]:
 
 
 def add_rule(root: str, collection_id: str, name: str, resource: int) -> Call:
-    """Add one device. One call a device: the method for many does not work over REST."""
+    """Add one device. One call per device: the method for many does not work over REST."""
     return _method(root, collection_id, "AddMembershipRule", {"collectionRule": direct_rule(name, resource)})
 
 
@@ -129,17 +129,17 @@ def delete_rule(root: str, collection_id: str, rule: Mapping[str, object]) -> Ca
 
 
 def refresh(root: str, collection_id: str) -> Call:
-    """Ask the site to evaluate the collection: a rule alone makes no member."""
+    """Ask the site to evaluate the collection: a rule alone makes no device a member."""
     return _method(root, collection_id, "RequestRefresh", {})
 
 
 def notify(root: str, collection_id: str, resources: Sequence[int]) -> Call:
-    """Tell clients to fetch their machine policy now."""
+    """Ask clients to fetch their machine policy now."""
     body = {
         "Type": MACHINE_POLICY,
         "TargetCollectionID": collection_id,
         "RandomizationWindow": 1,
-        "TargetResourceIDs": [int(one) for one in resources],
+        "TargetResourceIDs": [int(resource) for resource in resources],
     }
     return Call("POST", address(root, "wmi/SMS_ClientOperation.InitiateClientOperation"), body=body)
 

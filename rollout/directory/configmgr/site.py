@@ -15,12 +15,12 @@ from rollout.errors import OutsideError, RefusedError
 COLLECTION_ID: Final = re.compile(r"[A-Z0-9]{3}[0-9A-F]{5}")
 DEVICE_COLLECTION: Final = 2
 READ, MODIFY = 1, 2
-"""Bits of __QUALIFIER_SECURITYVERBS: what the account may do with an object."""
+"""Bits of __QUALIFIER_SECURITYVERBS: the account's rights on an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A device collection. rights : bits of what we may do, -1 unknown."""
+    """A device collection. rights : bits of our rights, -1 = unknown."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class Target:
 
 
 class Site:
-    """The site, by what we ask of it. Raises `OutsideError` wherever it cannot be read."""
+    """The site, as far as we read it. Raises `OutsideError` wherever it cannot be read."""
 
     def __init__(self, transport: Transport, root: str) -> None:
         self.transport = transport
@@ -53,7 +53,7 @@ class Site:
         """Give the site code."""
         rows = rows_of(self.transport.read(ask.site(self.root)), "SMS_Site")
         codes = sorted({str(field_of(row, "SiteCode")) for row in rows})
-        # A hierarchy shows all its sites; the one that reports to nobody is its top, and names it.
+        # A hierarchy shows all its sites; the top site reports to no other, and names the hierarchy.
         tops = sorted({str(field_of(r, "SiteCode")) for r in rows if not field_of(r, "ReportingSiteCode")})
         if not codes:
             raise OutsideError("SMS_Site: expected a site, found none")
@@ -66,13 +66,13 @@ class Site:
         rows = rows_of(self.transport.read(ask.collections_named(self.root, name_or_id)), "SMS_Collection")
         if not rows:
             raise RefusedError(
-                f"expected a collection named '{name_or_id}', found none",
+                f"there is no collection named '{name_or_id}'",
                 "create it, or name another in the settings; the account sees only what its scopes allow",
             )
         if len(rows) > 1:
             ids = ", ".join(sorted(str(row.get("CollectionID")) for row in rows))
             raise RefusedError(
-                f"expected one collection named '{name_or_id}', found {len(rows)}: {ids}",
+                f"{len(rows)} collections are named '{name_or_id}': {ids}",
                 "give its id as collection in the settings",
             )
         return self._by_id(str(rows[0].get("CollectionID")))
@@ -94,7 +94,7 @@ class Site:
             data = self.transport.read(ask.collection(self.root, collection_id))
         except AnswerError as error:
             if error.status == 404:
-                raise RefusedError(f"expected collection {collection_id}, the site has none") from error
+                raise RefusedError(f"collection {collection_id} does not exist") from error
             raise
         rows = data.get("value") if isinstance(data, dict) and "value" in data else [data]
         if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], dict):
@@ -115,10 +115,10 @@ class Site:
             raise OutsideError(error.message, "was it deleted? the rollout waits") from error
         if rules is None:
             return {}
-        if not isinstance(rules, list) or not all(isinstance(one, dict) for one in rules):
+        if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise OutsideError(f"collection {collection_id}: expected a list of rules, found something else")
-        direct = (one for one in rules if field_of(one, "ResourceID") is not None)
-        return {number_of(one, "ResourceID", "CollectionRules"): one for one in direct}
+        direct = (rule for rule in rules if field_of(rule, "ResourceID") is not None)
+        return {number_of(rule, "ResourceID", "CollectionRules"): rule for rule in direct}
 
     def must_exist(self, collection_id: str) -> None:
         """Raise `OutsideError` if the collection is gone."""
@@ -141,7 +141,7 @@ class Site:
     def members_among(
         self, collection_id: str, resources: Sequence[int], expected: Container[int] = ()
     ) -> set[int]:
-        """Give those of `resources` that are visible members. expected : those whose absence is confirmed."""
+        """Give those of `resources` that are visible members. expected : resources whose absence is confirmed."""
         where, what = ask.members_where(collection_id), "SMS_FullCollectionMembership"
         return set(
             among(
@@ -157,7 +157,7 @@ class Site:
     def states(self, resources: Sequence[int] | None = None, expected: Container[int] = ()) -> dict[int, Row]:
         """Give the co-management states by ResourceID: of all devices, or of some.
 
-        expected : those of `resources` whose absence is confirmed.
+        expected : resources whose absence is confirmed.
         """
         what = "SMS_Client_ComanagementState"
         if resources is None:
@@ -207,8 +207,8 @@ class Site:
         rows = rows_of(self.transport.read(ask.cloud_sync(self.root)), "SMS_CollectionAADGroupMapping")
         out: dict[str, tuple[str, ...]] = {}
         for row in rows:
-            one = str(row.get("CollectionSiteID"))
-            out[one] = (*out.get(one, ()), str(row.get("AADGroupID")).lower())
+            collection = str(row.get("CollectionSiteID"))
+            out[collection] = (*out.get(collection, ()), str(row.get("AADGroupID")).lower())
         return out
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import DEVICE_COLLECTION, MODIFY, Collection, Site, Target
 from rollout.directory.http.paging import Row, field_of
 from rollout.directory.http.transport import AnswerError
-from rollout.directory.settings import AdminServiceSettings
 from rollout.errors import RefusedError
 
 ALL_SYSTEMS = "SMS00001"
 
 
 def check_site(found: str, expected: str, where: str) -> None:
-    """Refuse another site than the expected one ("" = any)."""
+    """Refuse any site but the expected one ("" = any)."""
     if expected and found != expected:
         raise RefusedError(
             f"expected site {expected} ({where}), found {found}",
-            "the settings name another site's provider; nothing was sent",
+            "the settings name a provider of another site; nothing was sent",
         )
 
 
@@ -24,7 +24,7 @@ def check_collection(target: Collection, settings: AdminServiceSettings) -> None
     """Refuse a target that is built in, not of devices, limited otherwise, or that we may not change."""
     if target.built_in or target.id.startswith("SMS"):
         raise RefusedError(
-            f"{target} is a built-in collection", "make one of your own, and choose it as the target"
+            f"{target} is a built-in collection", "create your own collection, and choose it as the target"
         )
     if target.kind != DEVICE_COLLECTION:
         raise RefusedError(f"{target}: expected a collection of devices, found type {target.kind}")
@@ -42,29 +42,29 @@ def check_collection(target: Collection, settings: AdminServiceSettings) -> None
 def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -> str:
     """Refuse unless the co-management policy is deployed to this collection alone (mode Pilot).
 
-    Gives the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
+    Give the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
     eligible collection; the policy `CoMgmtSettingsProd` without it goes to all systems in mode Pilot too.
-    Where the account may not read policies, `confirmed_pilot_by` must name who looked.
+    Where the account may not read policies, `confirmed_pilot_by` must name the person who checked.
     """
     try:
-        targets = [one for one in site.targets() if one.enabled]
+        targets = [found for found in site.targets() if found.enabled]
     except AnswerError as error:
         if error.status not in (403, 404):
             raise
         if settings.confirmed_pilot_by:
             return f"mode Pilot is confirmed by {settings.confirmed_pilot_by}; the policies cannot be read"
         raise RefusedError(
-            "expected to read the co-management policies, but the account may not",
-            "give its role Read on configuration policies, or look at the console and set confirmed_pilot_by",
+            "the account may not read the co-management policies",
+            "give its role Read on configuration policies, or check the console and set confirmed_pilot_by",
         ) from error
-    everybody = [one for one in targets if _is_all(one)]
-    if everybody:
+    to_all = [found for found in targets if _is_all(found)]
+    if to_all:
         raise RefusedError(
-            f"automatic enrollment is All: '{everybody[0].name}' is deployed to {everybody[0].collection}",
+            f"automatic enrollment is All: '{to_all[0].name}' is deployed to {to_all[0].collection}",
             "Cloud Attach > properties > Enablement: set Automatic enrollment in Intune to Pilot with this collection",
         )
-    if not any(one.collection == target.id for one in targets):
-        names = ", ".join(f"'{one.name}' to {one.collection}" for one in targets) or "none at all"
+    if not any(found.collection == target.id for found in targets):
+        names = ", ".join(f"'{found.name}' to {found.collection}" for found in targets) or "none"
         raise RefusedError(
             f"{target} is no target of co-management; deployed is {names}",
             "Cloud Attach > properties: choose this collection for Intune Auto Enrollment (or for the workload)",

@@ -1,7 +1,7 @@
-"""Microsoft Graph as a directory (`rollout.loop.ports.Directory`): devices become members of one Entra group.
+"""Microsoft Graph as a `RealDirectory`: devices become members of one Entra group.
 
 Accepted and visible are the same here. Enrollment is Intune's own record of the device; a failed enrollment is an
-event of Intune's. What fails before it reaches Intune is not seen: such a device times out.
+event in Intune. A failure before the device reaches Intune is not seen: such a device times out.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import numpy as np
 
 from rollout.directory.graph import requests as ask
 from rollout.directory.graph.group_links import GroupLinks
-from rollout.directory.graph.rights import held_rights, missing_rights
+from rollout.directory.graph.rights import held_rights, missing_rights, rights_check
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import Group, Tenant
+from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.requests import Call
-from rollout.directory.settings import GraphSettings
-from rollout.directory.tally import Tally
-from rollout.errors import OutsideError, RefusedError
+from rollout.directory.outcome_counts import OutcomeCounts
+from rollout.directory.port import Check, Opening
+from rollout.errors import OutsideError, RefusedError, RolloutError
 from rollout.values import (
     Applied,
     Batch,
     BoolArray,
     DeviceOutcomes,
-    Fleet,
     IntArray,
     Observation,
     Plan,
@@ -34,98 +35,95 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to so many devices are asked for one by one, 20 in a batch; above it the whole list is read."""
+"""Up to so many devices are read individually, 20 in a batch; above it the whole list is read."""
 
-LASTS_S = 60.0
-"""So long a look at who is no member yet serves for the chunks to come. Who is added by others in between is found by
-the write, which a member makes fail, as between any look and its write."""
+NON_MEMBER_TTL_S = 60.0
+"""Seconds for which "not a member" is reused for the chunks to come. If others add the device in the meantime, our
+write fails and finds it, as between any read and its write."""
 
 VANISHED_MAX = 200
-"""So many devices may vanish from Intune between two looks; each is asked for once more. More is a short list."""
+"""So many devices may vanish from Intune between two observations; each is read again. More is a short list."""
 
-NOBODY: IntArray = np.empty(0, dtype=np.int32)
+NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
 
 class GraphDirectory:
     """The directory over one tenant and one group.
 
-    fleet : the plan's inventory, row by row. identity : the tenant of the first contact, "" = this is it.
-    copied : gives the collections that are copied into a group, by the group's id; None = nobody to ask.
+    copied : gives the collections that are copied into a group, by the group's id; None = no site to ask.
     """
 
     def __init__(
         self,
         tenant: Tenant,
         settings: GraphSettings,
-        plan: Plan,
-        fleet: Fleet,
-        *,
-        identity: str = "",
-        copied: Callable[[], dict[str, tuple[str, ...]]] | None = None,
+        opening: Opening,
+        copied: Callable[[], dict[str, tuple[str, ...]]] | None,
     ) -> None:
+        plan, fleet = opening.plan, opening.fleet
         self.tenant = tenant
         self.settings = settings
         self.notes: list[str] = []
-        self._plan, self._fleet, self._expected, self._copied = plan, fleet, identity, copied
+        self._plan, self._fleet, self._expected, self._copied = plan, fleet, opening.identity, copied
         self._undoes = plan.is_undo
         self._group: Group | None = None
         self._known_links: GroupLinks | None = None
-        self._tally = Tally(plan)
+        self._counts = OutcomeCounts(plan)
         self._objects: list[str] = [""] * len(plan)
-        self._ids = [str(one) for one in fleet.ids.tolist()]
+        self._ids = [str(device) for device in fleet.ids.tolist()]
         self._enrolled_at = np.full(len(plan), -1, dtype=np.int64)
         self._size = 0
         self._absent_at = np.full(len(plan), -np.inf)
 
-    # What the loop asks for.
+    # For the loop.
 
     def prepare(self, plan: Plan) -> None:
-        """Look at the tenant, the group and every planned device; refuse what does not fit."""
+        """Check the tenant, the group and every planned device; refuse what does not fit."""
         if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
             raise RefusedError(
                 "the plan and the fleet differ", "open the directory with the plan's own inventory"
             )
         if "workload:" in plan.action:
             raise RefusedError(
-                f"'{plan.action}' moves a ConfigMgr collection, and no group", "use --directory adminservice"
+                f"'{plan.action}' needs a ConfigMgr collection, not a group", "use --directory adminservice"
             )
         self._check_tenant()
         group = self.target()
         obstacle = group.obstacle()
         if obstacle:
             raise RefusedError(
-                f"group {group} {obstacle}", "make a plain security group with assigned members"
+                f"group {group} {obstacle}", "create a plain security group with assigned members"
             )
         self._check_mode(group)
         self._check_rights()
         self._find_devices()
 
     def restore(self, batches: Sequence[Batch]) -> None:
-        """Take up earlier batches; devices that the tenant does not know count as rejected again."""
-        self._tally.restore(batches)
-        lost = np.array([not one for one in self._objects], dtype=np.bool_)
-        self._tally.rejected |= lost & self._tally.released
+        """Restore earlier batches; devices that the tenant does not know count as rejected again."""
+        self._counts.restore(batches)
+        lost = np.array([not object_id for object_id in self._objects], dtype=np.bool_)
+        self._counts.rejected |= lost & self._counts.released
 
     def follow(self, batch: Batch) -> None:
         """Count the devices of a batch from now on, as far as they are members."""
-        self._tally.enter(batch.rows, batch.number, batch.at)
+        self._counts.enter(batch.rows, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are members now; who was none a moment ago is not asked for again."""
+        """Give those of `rows` that are members now; a recent "not a member" is reused."""
         now = self.tenant.transport.clock.monotonic()
-        asked = rows[now - self._absent_at[rows] > LASTS_S]
-        if not len(asked):
-            return NOBODY
-        inside, is_all = self._inside(asked)
-        looked = slice(None) if is_all else asked
-        self._absent_at[looked] = np.where(inside[looked], -np.inf, now)
-        return np.asarray(asked[inside[asked]], dtype=np.int32)
+        to_read = rows[now - self._absent_at[rows] > NON_MEMBER_TTL_S]
+        if not len(to_read):
+            return NO_ROWS
+        inside, is_all = self._inside(to_read)
+        known = slice(None) if is_all else to_read
+        self._absent_at[known] = np.where(inside[known], -np.inf, now)
+        return np.asarray(to_read[inside[to_read]], dtype=np.int32)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Add `rows`. Raise `OutsideError` where it stays unclear what happened."""
-        self._tally.enter(rows, batch, at)
+        self._counts.enter(rows, batch, at)
         answer = self._change(rows, inside=True)
-        self._tally.rejected[answer.rejected] = True
+        self._counts.rejected[answer.rejected] = True
         return answer
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
@@ -134,8 +132,8 @@ class GraphDirectory:
         return self._change(rows, inside=False)
 
     def keep_counting(self, rows: IntArray) -> None:
-        """Count `rows` on though they are no visible members any more."""
-        self._tally.withdrawn[rows] = True
+        """Keep counting `rows` although they are no longer members."""
+        self._counts.withdrawn[rows] = True
 
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
@@ -148,59 +146,82 @@ class GraphDirectory:
             error.never_sent = [row for row in rows.tolist() if self._objects[row] not in links.gone_out]
             self._absent_at[:] = -np.inf
             raise
-        rejected |= {row_of[one]: why for one, why in refused.items()}
+        rejected |= {row_of[object_id]: why for object_id, why in refused.items()}
         out = np.asarray([row for row in rows.tolist() if row in rejected], dtype=np.int32)
-        return Applied(rows[~np.isin(rows, out)], NOBODY, out, tuple(rejected[row] for row in out.tolist()))
+        return Applied(rows[~np.isin(rows, out)], NO_ROWS, out, tuple(rejected[row] for row in out.tolist()))
 
     def observe(self, at: int) -> Observation:
         """Read membership, Intune's devices and its failed enrollments."""
-        released = self._tally.released
-        rows = np.flatnonzero(released & np.array([bool(one) for one in self._objects])).astype(np.int32)
+        released = self._counts.released
+        known = np.array([bool(object_id) for object_id in self._objects])
+        rows = np.flatnonzero(released & known).astype(np.int32)
         visible, _ = self._inside(rows)
-        nobody, code = np.zeros(len(self._plan), dtype=np.bool_), np.zeros(len(self._plan), dtype=np.int64)
+        failed, code = np.zeros(len(self._plan), dtype=np.bool_), np.zeros(len(self._plan), dtype=np.int64)
         enrolled = self._enrolled(rows)
         self._enrolled_at[enrolled] = at
-        failed = nobody.copy()
         failures = self.tenant.failures() if len(rows) else {}
         for row in rows.tolist():
-            seen = failures.get(self._ids[row])
+            failed_at, hresult = failures.get(self._ids[row], (-1, 0))
             # An event from before the device was last seen enrolled is history.
-            if seen and seen[0] > self._enrolled_at[row]:
-                failed[row], code[row] = True, seen[1]
-        return self._tally.look(at, visible, enrolled, failed, code)
+            if failed_at > self._enrolled_at[row]:
+                failed[row], code[row] = True, hresult
+        return self._counts.observe(at, visible, enrolled, failed, code)
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Look each time: nobody here can tell the future."""
+        """Give `again`: a real directory cannot know its future."""
         del quiet
         return again
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last look."""
-        return self._tally.outcomes()
+        """Give the state of each device at the last observation."""
+        return self._counts.outcomes()
 
-    # What the command line asks for.
+    # For the command line.
 
     def identity(self) -> str:
         """Give the tenant id, to be recorded at the first contact.
 
-        Where the account may not read it, it is the one that gave the token: that of the settings.
+        Where the account may not read it, it is the tenant that issued the token: that of the settings.
         """
         return self.tenant.id() or self.settings.tenant_id.lower()
 
     def target(self) -> Group:
-        """Give the target group; looked up once."""
+        """Give the target group; read once."""
         if self._group is None:
             self._group = self.tenant.find(self.settings.group or self._plan.collection)
         return self._group
 
+    def checks(self) -> list[Check]:
+        """Check the tenant, the group, our rights, the clocks, and the quota."""
+        checks = [
+            Check.ask("tenant", lambda: f"tenant {self.identity()} answers"),
+            Check.ask("group", self._checked_group),
+            rights_check(self.tenant.transport),
+        ]
+        if self.settings.suggested_limit:
+            checks.append(self._suggested_limit())
+        return [*checks, *transport_checks(self.tenant.transport)]
+
+    def _checked_group(self) -> str:
+        group = self.target()
+        if obstacle := group.obstacle():
+            raise RolloutError(f"group {group} {obstacle}")
+        return f"group {group} has assigned members"
+
+    def _suggested_limit(self) -> Check:
+        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is no failure."""
+        name = "suggested limit"
+        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments a day")
+        return check if check.ok else Check(name, True, f"Intune does not say: {check.sentence}")
+
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` (of an undo: `withdraw`) would send for `rows`, if none is refused.
+        """Give exactly the writes that `apply` (`withdraw` for an undo) would send for `rows`, if none is refused.
 
         Reads only; needs `prepare` before.
         """
         inside = not self._undoes
         present = np.isin(rows, self.members(rows)).tolist()
-        left = [row for row, one in zip(rows.tolist(), present, strict=True) if one != inside]
+        left = [row for row, is_in in zip(rows.tolist(), present, strict=True) if is_in != inside]
         return self._links().calls([self._objects[row] for row in left if self._objects[row]], inside)
 
     def sending_s(self, devices: int) -> float:
@@ -213,15 +234,15 @@ class GraphDirectory:
         """Give the tenant's clock, Unix seconds; None before its first answer."""
         return self.tenant.transport.server_now()
 
-    def only_look(self) -> None:
-        """From now on nothing that changes anything goes out."""
+    def set_read_only(self) -> None:
+        """Refuse every write from now on."""
         self.tenant.transport.reads_only = True
 
     def close(self) -> None:
         """Close all connections."""
         self.tenant.transport.close()
 
-    # Before the first look.
+    # Preparation.
 
     def _check_tenant(self) -> None:
         found = self.identity()
@@ -245,20 +266,20 @@ class GraphDirectory:
             )
 
     def _check_mode(self, group: Group) -> None:
-        """Graph shows neither the mode nor what a collection is copied into: ask the site, or a person."""
+        """Graph shows neither the mode nor the copies of collections: ask the site, or a person."""
         if self._copied is not None:
             collections = self._copied().get(group.id.lower(), ())
             if collections:
                 raise RefusedError(
                     f"group {group} is a copy of collection {', '.join(collections)}: the site would undo our changes",
-                    "write only the collection: use --directory adminservice",
+                    "change only the collection: use --directory adminservice",
                 )
         if self._undoes:
             return
         if not self.settings.confirmed_pilot_by:
             raise RefusedError(
                 "Graph does not show whether automatic enrollment is Pilot",
-                'look at the console (Cloud Attach > properties > Enablement), then set confirmed_pilot_by = "Name"',
+                'check the console (Cloud Attach > properties > Enablement), then set confirmed_pilot_by = "Name"',
             )
         self.notes.append(f"mode Pilot is confirmed by {self.settings.confirmed_pilot_by}")
 
@@ -285,9 +306,9 @@ class GraphDirectory:
         return self._known_links
 
     def _inside(self, rows: IntArray) -> tuple[BoolArray, bool]:
-        """Say who of `rows` is a member, and whether that holds for all devices of the plan.
+        """Give the members among `rows`, and whether the answer holds for all devices of the plan.
 
-        One by one in batches; all pages of the group where that is fewer calls, or need not wait for the quota.
+        Read individually in batches, or all pages of the group where that takes fewer calls or avoids a wait.
         """
         group = self.target().id
         known = [self._objects[row] for row in rows.tolist() if self._objects[row]]
@@ -295,7 +316,7 @@ class GraphDirectory:
         if is_small or not self.tenant.transport.pace.bears(ask.CHECK_UNITS * len(known)):
             found = self.tenant.members(group)
             self._size = len(found)
-            return np.array([one in found for one in self._objects], dtype=np.bool_), True
+            return np.array([object_id in found for object_id in self._objects], dtype=np.bool_), True
         found = self.tenant.members_among(group, known)
         self._size = max(self._size, len(found))
         out = np.zeros(len(self._plan), dtype=np.bool_)
@@ -303,12 +324,12 @@ class GraphDirectory:
         return out, False
 
     def _enrolled(self, rows: IntArray) -> BoolArray:
-        before = self._tally.enrolled
+        before = self._counts.enrolled
         out = np.zeros(len(self._plan), dtype=np.bool_)
         ids = [self._ids[row] for row in rows.tolist()]
         few = len(rows) <= SCAN_ABOVE
         found = self.tenant.comanaged(ids if few else None)
-        out[[row for row, one in zip(rows.tolist(), ids, strict=True) if one in found]] = True
+        out[[row for row, device in zip(rows.tolist(), ids, strict=True) if device in found]] = True
         vanished = np.flatnonzero(before & ~out).tolist()
         if few or not vanished:
             return out
@@ -317,7 +338,7 @@ class GraphDirectory:
                 f"managedDevices: a short list: {len(vanished)} enrolled devices are missing from it",
                 "nothing was concluded from it",
             )
-        # A page that lost its half looks like devices that left: ask for each before believing it.
+        # Half a page looks like devices that left: read each before believing it.
         there = self.tenant.comanaged([self._ids[row] for row in vanished])
         out[[row for row in vanished if self._ids[row] in there]] = True
         return out

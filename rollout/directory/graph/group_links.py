@@ -1,8 +1,8 @@
-"""Changing the members of one group: 20 in a write, some writes at once, singly where one of the 20 is bad.
+"""Changing the members of one group: 20 per write, some writes concurrently, individually if one of the 20 is bad.
 
-After a throttling answer or a server error the 20 are looked at before anything is sent again: the change may have
-happened. A lost answer ends it with `OutsideError`; the loop looks, then sends what is missing. Writes that are under
-way then are waited for, and none begins: what is raised leaves nothing behind that could still go out.
+After a throttling answer or a server error the 20 are read before anything is sent again: the change may have
+happened. A lost answer ends it with `OutsideError`; the loop reads, then sends what is missing. Writes in flight are
+then waited for, and no other begins: after an error nothing is left that could still be sent.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rollout.directory.graph import requests as ask
-from rollout.directory.graph.tenant import Tenant, batch_answers, retry_after, said
-from rollout.directory.http.concurrency import together
+from rollout.directory.graph.tenant import Tenant, batch_answers, error_text, retry_after
+from rollout.directory.http.concurrency import map_concurrently
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import Answer, LostAnswerError
 from rollout.errors import OutsideError, RolloutError
@@ -26,7 +26,7 @@ MANY: Final = 10
 
 
 class _CrowdedError(Exception):
-    """The tenant wants one write at a time. left : devices that are still to be sent."""
+    """The tenant accepts one write at a time only. left : devices that are still to be sent."""
 
     def __init__(self, left: list[str]) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class _CrowdedError(Exception):
 
 
 class GroupLinks:
-    """The members of one group, to be changed. counts_members : what a write of 20 costs of the quota, 20 or 1.
+    """The members of one group, to be changed. counts_members : a write of 20 costs 20 units of the quota, not 1.
 
-    at_once : writes under way at a time; 1 for good after a 409, with which a tenant refuses two writes to one group
+    at_once : concurrent writes; 1 for good after a 409, with which a tenant refuses two writes to one group
     at the same time. gone_out : the devices of the last change whose write may have reached the tenant.
     """
 
@@ -55,7 +55,7 @@ class GroupLinks:
         """Give the writes that put `object_ids` in (or out), if none of them is refused."""
         root = self._tenant.root
         if not inside:
-            return [ask.remove_one(root, self._group, one) for one in object_ids]
+            return [ask.remove_one(root, self._group, object_id) for object_id in object_ids]
         return [ask.bind(root, self._group, some) for some in _chunks(object_ids)]
 
     def cost(self, members: int, inside: bool) -> float:
@@ -63,39 +63,42 @@ class GroupLinks:
         return float(-(-members // ask.LINKS) if inside and not self._counts_members else members)
 
     def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:
-        """Send; gives those that the tenant refuses, with reasons."""
+        """Send; give the devices that the tenant refuses, with reasons."""
         self.gone_out.clear()
         self._over.clear()
-        parts = [list(some) for some in _chunks(object_ids)] if inside else [[one] for one in object_ids]
+        parts = (
+            [list(some) for some in _chunks(object_ids)]
+            if inside
+            else [[object_id] for object_id in object_ids]
+        )
         refused = self._send(self._add if inside else self._remove, parts)
         if len(refused) >= MANY and 2 * len(refused) > len(object_ids):
             raise OutsideError(
                 f"the tenant refuses {len(refused)} of {len(object_ids)} devices: {next(iter(refused.values()))}",
-                "nobody was rejected for it",
+                "no device was rejected for it",
             )
         return refused
 
     def _send(self, send: Callable[[list[str]], dict[str, str]], parts: list[list[str]]) -> dict[str, str]:
-        """Send the parts, some at once; what a 409 left over one after the other."""
+        """Send the parts, some concurrently; after a 409 the rest one by one."""
         refused: dict[str, str] = {}
         if self.at_once > 1:
-            told, parts = self._together(send, parts)
-            refused |= told
+            refused, parts = self._concurrently(send, parts)
         for part in parts:
             refused |= send(part)
         return refused
 
-    def _together(
+    def _concurrently(
         self, send: Callable[[list[str]], dict[str, str]], parts: list[list[str]]
     ) -> tuple[dict[str, str], list[list[str]]]:
-        """Send some parts at once. Gives who is refused, and what is still to be sent after a 409.
+        """Send parts concurrently. Give the refused devices, and the parts that are still to be sent after a 409.
 
-        After trouble no part begins; it is raised once all that began have ended.
+        After an error no part begins; it is raised once those in flight have ended.
         """
-        troubles: list[RolloutError] = []
+        errors: list[RolloutError] = []
         left: list[list[str]] = []
 
-        def one(part: list[str]) -> dict[str, str]:
+        def send_part(part: list[str]) -> dict[str, str]:
             if self.at_once == 1:
                 left.append(part)
                 return {}
@@ -107,22 +110,22 @@ class GroupLinks:
                 left.append(crowded.left)
             except RolloutError as error:
                 self._over.set()
-                troubles.append(error)
+                errors.append(error)
             return {}
 
         self._is_crowd = True
         try:
-            told = together(one, parts, self.at_once, self._tenant.transport.stay_alive)
-        except BaseException:  # a signal, or the lease is lost: nobody is left to hear of what is under way
+            results = map_concurrently(send_part, parts, self.at_once, self._tenant.transport.stay_alive)
+        except BaseException:  # a signal, or the lease is lost: nothing more may begin
             self._tenant.transport.pace.end()
             raise
         finally:
             self._is_crowd = False
             self._over.set()
-        if troubles:
-            raise troubles[0]
+        if errors:
+            raise errors[0]
         self._over.clear()
-        return {row: why for some in told for row, why in some.items()}, left
+        return {object_id: why for result in results for object_id, why in result.items()}, left
 
     def _add(self, some: list[str]) -> dict[str, str]:
         for attempt in range(TRIES):
@@ -140,18 +143,18 @@ class GroupLinks:
         raise self._hopeless()
 
     def _make_room(self, answer: Answer, left: list[str]) -> None:
-        """After a 409 beside other writes leave it to the end, when nobody else writes."""
+        """After a 409 during other writes, leave the rest to the end, when nothing else is written."""
         if answer.status == 409 and self._is_crowd:
             raise _CrowdedError(left)
 
     def _hopeless(self) -> OutsideError:
         return OutsideError(
-            f"group {self._group}: no success in {TRIES} tries", "the loop looks and tries again"
+            f"group {self._group}: no success in {TRIES} tries", "the loop reads the members and tries again"
         )
 
     def _write(self, call: Call, some: Sequence[str], units: float = 1.0) -> Answer:
         if self._over.is_set():
-            raise OutsideError(f"group {self._group}: not sent: another write met trouble")
+            raise OutsideError(f"group {self._group}: not sent: a concurrent write failed")
         try:
             answer = self._tenant.transport.write(call, units=units)
         except LostAnswerError:
@@ -162,14 +165,14 @@ class GroupLinks:
 
     def _missing(self, some: list[str]) -> list[str]:
         inside = self._tenant.members_among(self._group, some)
-        return [one for one in some if one not in inside]
+        return [object_id for object_id in some if object_id not in inside]
 
     def _one_by_one(self, some: list[str]) -> dict[str, str]:
-        """Find the bad one among 20: each by itself, in one batch; what is unclear is looked at."""
+        """Find the bad device among 20: each individually, in one batch; what is unclear is read."""
         for attempt in range(TRIES):
             if not some:
                 return {}
-            calls = [ask.add_one(self._tenant.root, self._group, one) for one in some]
+            calls = [ask.add_one(self._tenant.root, self._group, object_id) for object_id in some]
             batch = ask.batch(self._tenant.root, calls)
             answer = self._write(batch, some, units=len(some))
             if not answer.ok:
@@ -177,14 +180,19 @@ class GroupLinks:
                 some = self._missing(some)
                 continue
             items = batch_answers(answer.data, len(some))
-            wait = max((retry_after(one) for one in items.values() if one.status in (429, 503)), default=0.0)
+            throttled = [item for item in items.values() if item.status in (429, 503)]
+            wait = max(map(retry_after, throttled), default=0.0)
             if wait:
                 self._tenant.transport.pace.throttled(reads=False)
                 self._tenant.transport.pace.hold(wait)
-            bad = {some[place]: one for place, one in items.items() if not one.ok}
+            bad = {some[place]: item for place, item in items.items() if not item.ok}
             left = set(self._missing(list(bad)))
-            refused = {one: said(bad[one]) for one in bad if one in left and bad[one].status in (400, 404)}
-            some = [one for one in bad if one in left and one not in refused]
+            refused = {
+                object_id: error_text(item)
+                for object_id, item in bad.items()
+                if object_id in left and item.status in (400, 404)
+            }
+            some = [object_id for object_id in bad if object_id in left and object_id not in refused]
             if refused:  # a 404 may mean the device or the group: only the first is a refusal
                 self._tenant.must_exist(self._group)
             if not some:
@@ -194,28 +202,28 @@ class GroupLinks:
         raise self._hopeless()
 
     def _remove(self, some: list[str]) -> dict[str, str]:
-        (one,) = some
+        (object_id,) = some
         for attempt in range(TRIES):
-            call = ask.remove_one(self._tenant.root, self._group, one)
-            answer = self._write(call, [one])
+            call = ask.remove_one(self._tenant.root, self._group, object_id)
+            answer = self._write(call, [object_id])
             if answer.ok:
                 return {}
             if answer.status == 404:
                 self._tenant.must_exist(self._group)
                 return {}  # it is out already
             if answer.status == 400:
-                return {one: said(answer)}
+                return {object_id: error_text(answer)}
             self._wait_or_raise(call, answer, attempt)
-            if self._missing([one]):
+            if self._missing([object_id]):
                 return {}
-            self._make_room(answer, [one])
+            self._make_room(answer, [object_id])
         raise self._hopeless()
 
     def _wait_or_raise(self, call: Call, answer: Answer, attempt: int) -> None:
-        """After throttling or a server error wait and go on; anything else is for the loop and for people."""
+        """After throttling or a server error wait and continue; raise any other error."""
         if answer.status not in (409, 429, 500, 502, 503, 504, 509):
             raise answer.error(call)
-        # Beside what the tenant asks for: a Retry-After of 1 s in each answer must not keep us at that pace.
+        # In addition to Retry-After: 1 s in each answer must not keep us at that pace.
         self._tenant.transport.pace.hold(min(60.0, 2.0**attempt))
 
 

@@ -1,6 +1,6 @@
-"""Every request that we send to Microsoft Graph v1.0, as pure functions of its root and what is meant.
+"""Every request that we send to Microsoft Graph v1.0, as pure functions of its root and arguments.
 
-root : `https://graph.microsoft.com/v1.0` or another cloud's.
+root : `https://graph.microsoft.com/v1.0` or that of another cloud.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ LINKS: Final = 20
 """The most members that one PATCH adds, and the most requests in one batch."""
 
 CHECK_UNITS: Final = 4.0
-"""What it costs to ask for the groups of one object, in Microsoft's resource units: listed for me/checkMemberGroups,
-and taken for any object; in a batch, too."""
+"""Cost of reading the groups of one object, in Microsoft's resource units: documented for me/checkMemberGroups, and
+assumed for any object; in a batch, too."""
 
 PAGE_UNITS: Final = 2.0
-"""What a page of a group's members costs: 3, and 1 less with $select."""
+"""Cost of a page of a group's members: 3, and 1 less with $select."""
 
 ADVANCED: Final = ("ConsistencyLevel", "eventual")
 QUIET: Final = ("x-ms-throttle-priority", "low")
@@ -41,7 +41,7 @@ def organization(root: str) -> Call:
 
 
 def groups_named(root: str, name: str) -> Call:
-    """Ask for all groups of a name: nothing keeps two from having the same."""
+    """Ask for all groups with a name: names are not unique."""
     return get(address(root, "groups", filter=f"displayName eq {literal(name)}", select=GROUP))
 
 
@@ -51,7 +51,7 @@ def group(root: str, group_id: str) -> Call:
 
 
 def devices(root: str) -> Call:
-    """Ask for all devices, first page; the next pages are where the answer says."""
+    """Ask for all devices, first page; each page names the next."""
     return get(address(root, "devices", select="id,deviceId,displayName", top="999"), QUIET)
 
 
@@ -83,9 +83,9 @@ def failures(root: str) -> Call:
 
 
 def suggested_limit(root: str) -> Call:
-    """Ask how many enrollments a day Intune suggests; v1.0 does not have this question.
+    """Ask how many enrollments per day Intune suggests; v1.0 does not offer this.
 
-    The type of enrollment is not documented: it is the name that Intune's own records have for ours.
+    The type of enrollment is not documented: it is the name in Intune's own records of co-management.
     """
     beta = root.removesuffix("/v1.0") + "/beta"
     return get(
@@ -103,7 +103,7 @@ def bind(root: str, group_id: str, object_ids: Sequence[str]) -> Call:
     """Add up to 20 members in one write. If one is bad, none is added."""
     if not 0 < len(object_ids) <= LINKS:
         raise ValueError(f"expected 1 to {LINKS} members, found {len(object_ids)}")
-    links = [address(root, f"directoryObjects/{_id(one)}") for one in object_ids]
+    links = [address(root, f"directoryObjects/{_id(object_id)}") for object_id in object_ids]
     return Call("PATCH", address(root, f"groups/{_id(group_id)}"), body={"members@odata.bind": links})
 
 
@@ -127,7 +127,7 @@ def remove_one(root: str, group_id: str, object_id: str) -> Call:
 def batch(root: str, calls: Sequence[Call]) -> Call:
     """Put up to 20 requests into one; item ids are their places, from 1.
 
-    It reads if all of them read, and costs what they cost: each is throttled for itself.
+    It reads if all of them read, and costs their sum: each is throttled separately.
     """
     if not 0 < len(calls) <= LINKS:
         raise ValueError(f"expected 1 to {LINKS} requests, found {len(calls)}")
@@ -149,13 +149,13 @@ def batch(root: str, calls: Sequence[Call]) -> Call:
         "POST",
         address(root, "$batch"),
         body={"requests": items},
-        reads=all(one.reads for one in calls),
-        units=sum(one.units for one in calls),
+        reads=all(call.reads for call in calls),
+        units=sum(call.units for call in calls),
     )
 
 
-def _id(one: str) -> str:
-    """Give an id as a part of a path; anything that is not one plain part is a mistake of ours."""
-    if not one or quote(one, safe="") != one:
-        raise ValueError(f"expected an object id, found {one!r}")
-    return one
+def _id(text: str) -> str:
+    """Give an id as a part of a path; any other text is a programming error."""
+    if not text or quote(text, safe="") != text:
+        raise ValueError(f"expected an object id, found {text!r}")
+    return text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rollout.directory.graph import requests as ask
-from rollout.directory.http.concurrency import together
+from rollout.directory.http.concurrency import map_concurrently
 from rollout.directory.http.paging import Row, linked, rows_of
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import Answer, AnswerError, Transport, error_of
@@ -20,7 +20,7 @@ GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group, as far as it decides whether we may write to it."""
+    """A group, with all that decides whether we may write to it."""
 
     id: str
     name: str
@@ -47,7 +47,7 @@ class Group:
 
 
 class Tenant:
-    """The tenant, by what we ask of it. Raises `OutsideError` wherever it cannot be read."""
+    """The tenant, as far as we read it. Raises `OutsideError` wherever it cannot be read."""
 
     def __init__(self, transport: Transport, root: str) -> None:
         self.transport = transport
@@ -72,15 +72,15 @@ class Tenant:
                 return _group(self.transport.read(ask.group(self.root, name_or_id)))
             except AnswerError as error:
                 if error.status == 404:
-                    raise RefusedError(f"expected group {name_or_id}, the tenant has none") from error
+                    raise RefusedError(f"group {name_or_id} does not exist") from error
                 raise
         rows = rows_of(self.transport.read(ask.groups_named(self.root, name_or_id)), "groups")
         if not rows:
-            raise RefusedError(f"expected a group named '{name_or_id}', found none")
+            raise RefusedError(f"there is no group named '{name_or_id}'")
         if len(rows) > 1:
             ids = ", ".join(sorted(str(row.get("id")) for row in rows))
             raise RefusedError(
-                f"expected one group named '{name_or_id}', found {len(rows)}: {ids}",
+                f"{len(rows)} groups are named '{name_or_id}': {ids}",
                 "give its id as group in the settings",
             )
         return _group(rows[0])
@@ -89,18 +89,18 @@ class Tenant:
         """Give the object id of each device by its device id, both in lower case."""
         out: dict[str, str] = {}
         for row in linked(self.transport, ask.devices(self.root)):
-            device, one = str(row.get("deviceId") or "").lower(), str(row.get("id") or "").lower()
-            if not one or device in out:
+            device, object_id = str(row.get("deviceId") or "").lower(), str(row.get("id") or "").lower()
+            if not object_id or device in out:
                 raise OutsideError(
                     f"devices: expected each device once and with an id, found {device!r} twice"
                 )
-            out[device] = one
+            out[device] = object_id
         return out
 
     def members(self, group_id: str) -> set[str]:
         """Give the object ids of all members.
 
-        Raise `OutsideError` if one comes twice, or if the list stays shorter than the group's own count.
+        Raise `OutsideError` if a member comes twice, or if the list stays shorter than the group's own count.
         """
         found = self._members(group_id)
         if len(found) < self._members_count(group_id):
@@ -117,10 +117,12 @@ class Tenant:
     def _members(self, group_id: str) -> set[str]:
         out: set[str] = set()
         for row in linked(self.transport, ask.members(self.root, group_id)):
-            one = str(row.get("id") or "").lower()
-            if not one or one in out:
-                raise OutsideError(f"members of {group_id}: {one or 'a member without id'} comes twice")
-            out.add(one)
+            object_id = str(row.get("id") or "").lower()
+            if not object_id:
+                raise OutsideError(f"members of {group_id}: a member has no id")
+            if object_id in out:
+                raise OutsideError(f"members of {group_id}: {object_id} comes twice")
+            out.add(object_id)
         return out
 
     def _members_count(self, group_id: str) -> int:
@@ -130,13 +132,13 @@ class Tenant:
         raise OutsideError(f"members of {group_id}: expected a count, found {data!r}")
 
     def members_among(self, group_id: str, object_ids: Sequence[str]) -> set[str]:
-        """Give those of `object_ids` that are members; sees all writes. A device that is gone is no member.
+        """Give those of `object_ids` that are members; sees all writes. A missing device is not a member.
 
-        Raise `OutsideError` if the group is gone: nobody is in it then, and nothing must be concluded from that.
+        Raise `OutsideError` if the group is gone: it then has no members, from which nothing must be concluded.
         """
         out: set[str] = set()
-        calls = [ask.is_member(self.root, one, group_id) for one in object_ids]
-        for one, answer, call in zip(object_ids, self.batched(calls), calls, strict=True):
+        calls = [ask.is_member(self.root, object_id, group_id) for object_id in object_ids]
+        for object_id, answer, call in zip(object_ids, self.batched(calls), calls, strict=True):
             if answer.status == 404:
                 continue
             if not answer.ok:
@@ -145,7 +147,7 @@ class Tenant:
             if not isinstance(hits, list):
                 raise OutsideError("checkMemberGroups: expected a list, found something else")
             if any(str(hit).lower() == group_id.lower() for hit in hits):
-                out.add(one)
+                out.add(object_id)
         if object_ids and not out:
             self.must_exist(group_id)
         return out
@@ -162,16 +164,16 @@ class Tenant:
             raise
 
     def batched(self, calls: Sequence[Call]) -> Iterator[Answer]:
-        """Make reading calls 20 at a time, some batches at once.
+        """Make reading calls, 20 per batch, some batches concurrently.
 
-        Each call is judged by itself and repeated while it is throttled.
+        Each call is judged separately and repeated while it is throttled.
         """
         parts = [calls[start : start + ask.LINKS] for start in range(0, len(calls), ask.LINKS)]
         at_once = self.transport.pace.in_flight
         if len(parts) == 1 or at_once == 1:
             answered = [self._batch(part) for part in parts]
         else:
-            answered = together(self._batch, parts, at_once, self.transport.stay_alive)
+            answered = map_concurrently(self._batch, parts, at_once, self.transport.stay_alive)
         for part in answered:
             yield from part
 
@@ -199,7 +201,7 @@ class Tenant:
         if device_ids is None:
             rows = list(linked(self.transport, ask.managed(self.root)))
         else:
-            calls = [ask.managed_of(self.root, one) for one in device_ids]
+            calls = [ask.managed_of(self.root, device) for device in device_ids]
             rows = []
             for answer, call in zip(self.batched(calls), calls, strict=True):
                 if not answer.ok:
@@ -208,9 +210,9 @@ class Tenant:
         return {str(row.get("azureADDeviceId") or "").lower() for row in rows if is_comanaged(row)}
 
     def suggested_limit(self) -> int:
-        """Give the number of enrollments a day that Intune suggests."""
+        """Give the number of enrollments per day that Intune suggests."""
         data = self.transport.read(ask.suggested_limit(self.root))
-        # The examples wrap it into "value"; Microsoft's own client expects it as it is.
+        # The examples wrap it in "value"; Microsoft's own client expects it unwrapped.
         data = data.get("value", data) if isinstance(data, dict) else None
         limit = data.get("suggestedDailyLimit") if isinstance(data, dict) else None
         if not isinstance(limit, int) or isinstance(limit, bool):
@@ -230,7 +232,7 @@ class Tenant:
 def batch_answers(data: Any, count: int) -> dict[int, Answer]:
     """Read the answers of a batch by place, from 0; they come in any order.
 
-    Raise `OutsideError` unless there is exactly one for each request.
+    Raise `OutsideError` unless there is exactly one answer per request.
     """
     items = data.get("responses") if isinstance(data, dict) else None
     out: dict[int, Answer] = {}
@@ -241,7 +243,7 @@ def batch_answers(data: Any, count: int) -> dict[int, Answer]:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise OutsideError("$batch: expected id and status in each answer") from error
         if place in out or not 0 <= place < count:
-            raise OutsideError("$batch: an answer to nothing that was asked, or two to one")
+            raise OutsideError("$batch: response ids do not match the requests")
         out[place] = Answer(status, headers, item.get("body"))
     if len(out) != count:
         raise OutsideError(f"$batch: {len(out)} answers to {count} requests")
@@ -249,15 +251,15 @@ def batch_answers(data: Any, count: int) -> dict[int, Answer]:
 
 
 def retry_after(answer: Answer) -> float:
-    """Give the seconds that an item of a batch asks to wait, 1 if it does not say."""
+    """Give the Retry-After of an item of a batch, in seconds; 1 without one."""
     try:
         return min(300.0, max(0.0, float(answer.headers.get("retry-after", 1.0))))
     except ValueError:
         return 1.0
 
 
-def said(answer: Answer) -> str:
-    """Give what an answer's error body says, with its status."""
+def error_text(answer: Answer) -> str:
+    """Give the status of an answer, and the code and text of its error body."""
     code, text = error_of(answer.data)
     return f"{answer.status} {code} {text}".strip()
 

@@ -1,7 +1,7 @@
-"""Calls made some at once, by threads that nobody has to wait for.
+"""Concurrent calls, by threads that need not be waited for.
 
-An interrupt leaves a call that hangs behind and ends the process all the same; an executor of the standard
-library would wait for it, at the latest when the interpreter ends.
+After an interrupt the process ends even if a call hangs; an executor of the standard library would wait for it, at
+the latest when the interpreter ends.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-NAME: Final = "together"
-"""What the threads are called."""
+THREAD_NAME: Final = "concurrent-call"
+"""Name of the threads."""
 
-LOOK_S: Final = 0.5
-"""Seconds after which whoever waits looks up."""
+IDLE_S: Final = 0.5
+"""Seconds between two calls of `while_waiting`."""
 
 
-def together(
+def map_concurrently(
     call: Callable[[T], R],
     items: Sequence[T],
     at_once: int,
-    meanwhile: Callable[[], None] = lambda: None,
+    while_waiting: Callable[[], None] = lambda: None,
 ) -> list[R]:
     """Give `call` of each item, in their order, at most `at_once` at a time.
 
-    meanwhile : called about twice a second by the thread that waits here: calls may wait for minutes.
+    while_waiting : called about twice per second by the calling thread: calls may take minutes.
 
-    What a call (or `meanwhile`) raises is raised here; calls that have not begun by then are not made.
+    What a call (or `while_waiting`) raises is raised here; calls that have not begun by then are not made.
     """
     todo: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
     done: SimpleQueue[tuple[int, R | None, BaseException | None]] = SimpleQueue()
@@ -44,24 +44,24 @@ def together(
             place, item = numbered
             try:
                 done.put((place, call(item), None))
-            except BaseException as error:  # whatever it is, it belongs to who waits
+            except BaseException as error:  # whatever it is, it is raised in the calling thread
                 done.put((place, None, error))
 
     for _ in range(threads):
-        threading.Thread(target=work, name=NAME, daemon=True).start()
-    for one in (*enumerate(items), *[None] * threads):
-        todo.put(one)
+        threading.Thread(target=work, name=THREAD_NAME, daemon=True).start()
+    for numbered_item in (*enumerate(items), *[None] * threads):
+        todo.put(numbered_item)
     answers: dict[int, R] = {}
     try:
         while len(answers) < len(items):
             try:
-                place, answer, error = done.get(timeout=LOOK_S)
+                place, answer, error = done.get(timeout=IDLE_S)
             except Empty:
-                meanwhile()
+                while_waiting()
                 continue
             if error is not None:
                 raise error
-            answers[place] = answer  # type: ignore[assignment]  # without an error there is one
+            answers[place] = answer  # type: ignore[assignment]  # without an error there is an answer
     finally:
         over.set()
     return [answers[place] for place in range(len(items))]

@@ -1,4 +1,4 @@
-"""Who we are: bearer tokens from azure-identity, renewed in time and once more when they are refused."""
+"""Bearer tokens from azure-identity, renewed in time and once when they are refused."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx2
 
-from rollout.directory.http.pace import Time
-from rollout.directory.settings import (
-    CERTIFICATE_PASSWORD_ENV,
-    CLIENT_SECRET_ENV,
-    AdminServiceSettings,
-    GraphSettings,
-)
-from rollout.errors import OutsideError, UsageError
+from rollout.directory.http.settings import HttpSettings
+from rollout.directory.opening import require_package
+from rollout.directory.port import Time
+from rollout.errors import OutsideError
 from rollout.values.clouds import CLOUDS
 
 if TYPE_CHECKING:
@@ -29,15 +25,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("rollout.directory")
 
 EARLY_S: Final = 300.0
-"""A token is renewed so long before it ends."""
+"""Seconds before its end at which a token is renewed."""
 
-ANEW: Final = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-"""A claim that every token fulfills. Asked for claims, a credential does not give what it keeps in its cache: there
-the token that was refused lives on for an hour."""
+ALWAYS_TRUE_CLAIMS: Final = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+"""Claims that every token satisfies. With claims, a credential does not answer from its cache, where the token that was
+refused would live on for an hour."""
 
 
 class Credential(Protocol):
-    """Whatever gives tokens; azure-identity's classes do."""
+    """A source of tokens, such as azure-identity's classes."""
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """Give a token with `token` and `expires_on` (Unix seconds)."""
@@ -45,18 +41,18 @@ class Credential(Protocol):
 
 
 class Bearer(httpx2.Auth):
-    """Adds the token to each request; after a 401 it takes a fresh one and asks once more.
+    """Adds the token to each request; after a 401 it renews the token and sends once more.
 
-    That is safe for writes too: a request that was not let in has changed nothing.
-    secrets : texts that must not show up in an error, should a token server repeat what it was sent.
+    That is safe for writes too: a request that was rejected has changed nothing.
+    secrets : texts that must not appear in an error, should a token server repeat what it was sent.
     """
 
     def __init__(
         self, credential: Credential, scope: str, clock: Time, secrets: tuple[str, ...] = ()
     ) -> None:
-        # It writes failures with the server's whole answer; ours come without secrets.
+        # azure logs the server's whole answer; our errors contain no secrets.
         logging.getLogger("azure").setLevel(logging.CRITICAL)
-        self._secrets = tuple(one for one in secrets if one)
+        self._secrets = tuple(filter(None, secrets))
         self._credential = credential
         self._scope = scope
         self._clock = clock
@@ -68,12 +64,12 @@ class Bearer(httpx2.Auth):
         return f"Bearer(scope={self._scope!r}, token=********)"
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Send with a token; once more with a fresh one if it is refused."""
+        """Send with a token; once more with a renewed token if it is refused."""
         token = self._fresh("")
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == 401:
-            claims = _challenge(response.headers.get("www-authenticate", "")) or ANEW
+            claims = _challenge(response.headers.get("www-authenticate", "")) or ALWAYS_TRUE_CLAIMS
             request.headers["Authorization"] = f"Bearer {self._fresh(token, claims)}"
             yield request
 
@@ -87,7 +83,7 @@ class Bearer(httpx2.Auth):
                 try:
                     got = self._credential.get_token(self._scope, claims=claims)
                 except Exception as error:  # each kind of credential raises its own
-                    text = _first_line(error)
+                    text = first_line(error)
                     for secret in self._secrets:
                         text = text.replace(secret, "********")
                     raise OutsideError(
@@ -98,7 +94,7 @@ class Bearer(httpx2.Auth):
 
 
 def _challenge(header: str) -> str:
-    """Read the claims that a service asks of the next token (continuous access evaluation), "" if it asks none."""
+    """Read the claims that a service requires of the next token (continuous access evaluation), "" for none."""
     match = re.search(r'claims="([A-Za-z0-9+/_=-]+)"', header)
     if match is None:
         return ""
@@ -109,73 +105,28 @@ def _challenge(header: str) -> str:
         return ""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Give what an error of azure-identity says, in one line."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
 
-def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Credential:
-    """Give azure-identity's credential for the settings.
-
-    Raise `UsageError` if the secret's environment variable or a key is missing.
-    """
-    import azure.identity as identity
-
-    tenant, client = settings.tenant_id, settings.client_id
-    reach = _reach(settings)
-    kind = settings.credential
-    if kind != "managed_identity" and not client:
-        raise UsageError(f'[directory.graph] client_id: needed with credential = "{kind}", found nothing')
-    if kind == "secret":
-        secret = _secret(environ, CLIENT_SECRET_ENV)
-        return identity.ClientSecretCredential(tenant, client, secret, **reach)
-    if kind == "certificate":
-        if not settings.certificate_file:
-            raise UsageError("[directory.graph] certificate_file: expected a PEM or PFX file, found nothing")
-        password = environ.get(CERTIFICATE_PASSWORD_ENV)
-        try:
-            return identity.CertificateCredential(
-                tenant, client, settings.certificate_file, password=password, **reach
-            )
-        except (OSError, ValueError) as error:
-            raise UsageError(f"[directory.graph] certificate_file: {_first_line(error)}") from None
-    if kind == "device_code":
-        return identity.DeviceCodeCredential(client, tenant_id=tenant, prompt_callback=_ask_person, **reach)
-    if kind == "workload_identity":
-        return identity.WorkloadIdentityCredential(tenant_id=tenant, client_id=client, **reach)
-    return identity.ManagedIdentityCredential(client_id=client or None)
+def require_azure() -> None:
+    """Raise `UsageError` with the command that installs azure-identity if it is missing."""
+    require_package("azure.identity", "graph", "bearer authentication")
 
 
-def gateway_credential(settings: AdminServiceSettings) -> Credential:
-    """Give a credential for a cloud management gateway: a person signs in with a code.
-
-    Application tokens are not known to work there: the token's user must be a ConfigMgr administrator.
-    """
-    import azure.identity as identity
-
-    return identity.DeviceCodeCredential(
-        settings.client_id, tenant_id=settings.tenant_id, prompt_callback=_ask_person, **_reach(settings)
-    )
-
-
-def _reach(settings: AdminServiceSettings | GraphSettings) -> dict[str, Any]:
-    """Give where tokens come from, and whom to trust there."""
-    reach: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
+def token_server(settings: HttpSettings) -> dict[str, Any]:
+    """Give azure-identity's options for where tokens come from, and which certificates to trust there."""
+    options: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
     if settings.authority:
         # Discovery would ask login.microsoftonline.com about it.
-        reach = {"authority": settings.authority, "disable_instance_discovery": True}
+        options = {"authority": settings.authority, "disable_instance_discovery": True}
     if settings.ca_file:
-        reach["connection_verify"] = settings.ca_file
-    return reach
+        options["connection_verify"] = settings.ca_file
+    return options
 
 
-def _ask_person(url: str, code: str, until: datetime) -> None:
-    """Ask for a sign-in where people look: stdout may be a document."""
+def prompt_sign_in(url: str, code: str, until: datetime) -> None:
+    """Ask a person to sign in, on stderr: stdout may be a document."""
     log.warning("sign in at %s with the code %s, until %s UTC", url, code, f"{until:%H:%M}")
-
-
-def _secret(environ: Mapping[str, str], name: str) -> str:
-    secret = environ.get(name, "")
-    if not secret:
-        raise UsageError(f"{name}: expected the secret in this environment variable, found nothing")
-    return secret

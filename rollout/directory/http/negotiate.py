@@ -1,8 +1,8 @@
 """Windows integrated sign-in to the AdminService: Kerberos through pyspnego.
 
 Kerberos is bound to the host's name: an IP address, or a name without a service principal HTTP/<name>, cannot work.
-Since 2509 the service refuses NTLM; it is only tried where the settings ask for it. The server's last token is
-checked, so that we know whom we talk to.
+Since 2509 the service refuses NTLM; it is only tried if the settings say so. The server's last token is
+checked, which proves its identity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rollout.errors import OutsideError
 
 ROUNDS_MAX: Final = 4
 MINOR: Final = re.compile(r"Minor \(\d+\): ([^,]+)")
-"""Where GSSAPI puts what really happened."""
+"""The part of a GSSAPI error that names the cause."""
 
 
 class Negotiate(httpx2.Auth):
@@ -67,7 +67,7 @@ class Negotiate(httpx2.Auth):
                 if self._protocol == "kerberos" and not context.complete:
                     raise OutsideError(
                         f"{host} did not prove who it is (no Kerberos answer)",
-                        "is there a proxy in between? the certificate alone does not tell",
+                        "is there a proxy in between? the certificate alone does not show that",
                     )
                 return
         raise OutsideError(f"{host} asked for sign-in more than {ROUNDS_MAX} times")

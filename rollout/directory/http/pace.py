@@ -1,80 +1,32 @@
-"""How fast we may ask: calls at once, calls a second, quotas over a sliding window, and waits that were asked for."""
+"""The pace of calls: concurrent calls, calls per second, quotas over a sliding window, and requested waits."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
+from rollout.directory.port import Time
 from rollout.errors import OutsideError
 
 SLACK_S: Final = 2.0
-"""Windows are kept this much longer than asked: the other side counts arrivals, we count departures."""
+"""Windows are kept this much longer than required: the server counts arrivals, we count departures."""
 
 LONG_S: Final = 300.0
-"""A wait that is longer is not slept through here: who asked is told, looks around, and asks again."""
+"""A longer wait is not slept through here: it is an error, after which the caller reads and tries again."""
 
 SLICE_S: Final = 5.0
-"""While it waits, a write asks so often whether it may still go."""
+"""Seconds after which a waiting write checks again whether it may still be sent."""
 
 SHARED_S: Final = 30.0
-"""For so long a throttling answer to a write holds reads, too, and the other way round."""
+"""Seconds for which a throttling answer to a write also holds reads, and vice versa."""
 
 FLOOR: Final = 1 / 32
-"""The least share of a quota to which throttling pushes us."""
-
-
-class Time(Protocol):
-    """The clocks that a transport uses; replaced in tests."""
-
-    def monotonic(self) -> float:
-        """Give seconds that never run back."""
-        ...
-
-    def wall(self) -> float:
-        """Give Unix seconds."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-    def held_s(self) -> float:
-        """Give the seconds for which nobody else may send: what is left of the lease; for ever without one."""
-        ...
-
-    def barred(self) -> str:
-        """Say why nothing may be sent at this moment (a closed window, a pause); "" if it may."""
-        ...
-
-
-class SystemTime:
-    """The machine's own clocks."""
-
-    def monotonic(self) -> float:
-        """Give seconds that never run back."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Give Unix seconds."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
-
-    def held_s(self) -> float:
-        """Without a lease: for ever."""
-        return math.inf
-
-    def barred(self) -> str:
-        """Nothing bars it."""
-        return ""
+"""The least share of a quota to which throttling reduces us."""
 
 
 class Quota:
@@ -112,7 +64,7 @@ class Quota:
         self._used += units
 
     def ease(self, now: float) -> None:
-        """Halve: the other side throttled us although we were below our own count. Once a tenth of a window."""
+        """Halve: the server throttled us although we were below our own count. At most once per tenth of a window."""
         if self.share == 1.0 or now - self._eased_at > self.seconds / 10:
             self.share, self._eased_at = max(FLOOR, self.share / 2), now
 
@@ -124,7 +76,7 @@ class Quota:
     def eta_s(self, now: float, units: float, unit_s: float) -> float:
         """Estimate how long it takes to spend `units` more, window after window, each spent as fast as it opens.
 
-        unit_s : what one takes where the quota does not hold it up.
+        unit_s : seconds per unit while the quota does not delay it.
         """
         self.wait_s(now, 0.0)
         allowed = max(1.0, self.limit * self.share)
@@ -140,9 +92,9 @@ class Quota:
 
 
 class Pace:
-    """One host's pace; shared by all threads that talk to it.
+    """The pace of one host; shared by all threads that call it.
 
-    in_flight : calls at once. per_second : calls a second, evenly spaced, 0 = as they come.
+    in_flight : concurrent calls. per_second : calls per second, evenly spaced, 0 = as they come.
     reads, writes : quotas, None = none.
     """
 
@@ -172,8 +124,8 @@ class Pace:
     def turn(self, *, reads: bool, units: float = 1.0) -> Iterator[None]:
         """Wait for our turn; the call is made inside.
 
-        Raise `OutsideError`, with nothing sent, if all has ended in the meantime, if a write may not be sent any
-        more, or if the wait is longer than LONG_S; then `wait_s` says how long it is.
+        Raise `OutsideError`, with nothing sent, after `end`, if a write may no longer be sent, or if the wait is
+        longer than LONG_S; then `wait_s` says how long it is.
         """
         with self._slots:
             while (wait := self._claim(reads, units)) > 0:
@@ -198,7 +150,7 @@ class Pace:
         return error
 
     def _measure(self, seconds: float) -> None:
-        """Keep what a call takes, of late."""
+        """Update the recent duration of a call."""
         with self._lock:
             self._call_s += (seconds - self._call_s) / 8 if self._call_s else seconds
 
@@ -219,18 +171,18 @@ class Pace:
             return 0.0
 
     def hold(self, seconds: float, *, reads: bool = False) -> None:
-        """Let no write (or no read) go for so long, since the other side asked for it; the others for SHARED_S."""
+        """Hold writes (or reads) for so long, as the server requested; the other kind for at most SHARED_S."""
         with self._lock:
             now = self._clock.monotonic()
             for kind, length in ((reads, seconds), (not reads, min(seconds, SHARED_S))):
                 self._held_until[kind] = max(self._held_until[kind], now + length)
 
     def end(self) -> None:
-        """Let nobody go any more, also of those who wait already."""
+        """Let no further call begin, not even one that waits already."""
         self._ended = True
 
     def throttled(self, *, reads: bool) -> None:
-        """Take note of a throttling answer."""
+        """Record a throttling answer."""
         quota = self.reads if reads else self.writes
         if quota is not None:
             with self._lock:
@@ -239,7 +191,7 @@ class Pace:
     def eta_s(self, calls: int, units: float) -> float:
         """Estimate how long so many writes take; `units` is what they cost of the quota.
 
-        By the quota's windows, and by what a call took of late.
+        By the quota's windows, and by the recent duration of a call.
         """
         with self._lock:
             sending = calls * max(self._gap, self._call_s / self.in_flight)

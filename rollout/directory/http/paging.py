@@ -1,5 +1,4 @@
-"""Lists that come in pages, or of a few ids. A list that is short, loops or repeats is an error, never "the rest is
-done"."""
+"""Lists in pages, or of a few ids. A list that is short, loops or repeats is an error, never "the rest is done"."""
 
 from __future__ import annotations
 
@@ -14,19 +13,19 @@ from rollout.errors import OutsideError
 Row = dict[str, Any]
 PAGES_MAX: Final = 20_000
 AT_ONCE: Final = 20
-"""The most ids that one filter names."""
+"""The most ids in one filter."""
 
 
 def rows_of(data: Any, what: str) -> list[Row]:
-    """Give the rows of a list answer. Raise `OutsideError` if it is no list of objects."""
+    """Give the rows of a list answer. Raise `OutsideError` if it is not a list of objects."""
     rows = data.get("value") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise OutsideError(f"{what}: expected a list of objects under 'value', found something else")
     return rows
 
 
 def field_of(row: Row, name: str) -> Any:
-    """Give a field whatever the case of its name: the same key is ResourceID here and ResourceId there."""
+    """Give a field, whatever the case of its name: the same key is ResourceID here and ResourceId there."""
     if name in row:
         return row[name]
     low = name.lower()
@@ -37,7 +36,7 @@ def field_of(row: Row, name: str) -> Any:
 
 
 def number_of(row: Row, name: str, what: str) -> int:
-    """Give a whole number. Raise `OutsideError` if it is none."""
+    """Give a whole number. Raise `OutsideError` for any other value."""
     value = field_of(row, name)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -73,17 +72,17 @@ def among(
     expected: Container[int],
     id_field: str,
 ) -> dict[int, Row]:
-    """Give the rows of some ids, asked for 20 at a time.
+    """Give the rows of some ids, read 20 at a time.
 
     rows, count : ask for the rows of up to 20 ids, and for how many there are.
-    expected : ids that are believed to be missing only if the class counts none of them, either. Where it does not
-    count, each is asked for by itself. As long as nobody is missing this costs nothing.
+    expected : ids that are taken as missing only if the class does not count them either. Where it does not
+    count, each is read individually. As long as none is missing this costs nothing.
 
-    Raise `OutsideError` if fewer rows come than are counted, or some that nobody asked for.
+    Raise `OutsideError` if fewer rows come than are counted, or rows that were not requested.
     """
     found = [row for some in _chunks(ids) for row in _rows_among(transport, rows(some), some, id_field)]
     there = {number_of(row, id_field, "rows") for row in found}
-    missing = [one for one in ids if one in expected and one not in there]
+    missing = [number for number in ids if number in expected and number not in there]
     for some in _chunks(missing):
         found += _confirmed(transport, rows, count(some), some, id_field)
     return {number_of(row, id_field, "rows"): row for row in found}
@@ -95,12 +94,12 @@ def _confirmed(
     """Give the rows of ids that were missing in an answer; mostly there are none."""
     expected = _count(transport, count)
     if expected is None:
-        return [row for one in some for row in _rows_among(transport, rows([one]), [one], id_field)]
+        return [row for number in some for row in _rows_among(transport, rows([number]), [number], id_field)]
     found = _rows_among(transport, rows(some), some, id_field) if expected else []
     if len(found) < expected:
         raise OutsideError(
             f"{shown(count.url).partition('?')[0]}: a short answer: {len(found)} rows of {expected}",
-            "nothing was concluded from it; look at the provider's SMS_REST_PROVIDER.log",
+            "nothing was concluded from it; see SMS_REST_PROVIDER.log on the provider",
         )
     return found
 
@@ -108,18 +107,18 @@ def _confirmed(
 def _rows_among(transport: Transport, call: Call, some: list[int], id_field: str) -> list[Row]:
     found = list(linked(transport, call))
     if not {number_of(row, id_field, shown(call.url)) for row in found} <= set(some):
-        raise OutsideError(f"{shown(call.url)}: it gave devices that were not asked for")
+        raise OutsideError(f"{shown(call.url)}: it returned devices that were not requested")
     return found
 
 
 def _chunks(ids: Sequence[int]) -> list[list[int]]:
-    return [[int(one) for one in ids[start : start + AT_ONCE]] for start in range(0, len(ids), AT_ONCE)]
+    return [[int(number) for number in ids[start : start + AT_ONCE]] for start in range(0, len(ids), AT_ONCE)]
 
 
 def after_id(transport: Transport, page: Callable[[int], Call], count: Call, id_field: str) -> dict[int, Row]:
     """Give all rows of a class by id, page after page in order of the id, until an empty page.
 
-    The number of rows is asked for first; fewer than that, asked twice, is an error. Where the class does not
+    The number of rows is read first; fewer rows, counted twice, is an error. Where the class does not
     count, the list is read twice and must agree.
 
     Raise `OutsideError` for ids out of order, repeated or missing.
@@ -137,7 +136,7 @@ def after_id(transport: Transport, page: Callable[[int], Call], count: Call, id_
         if again is not None and len(rows) < again:
             raise OutsideError(
                 f"{shown(page(0).url)}: a short list: {len(rows)} rows of {again}",
-                "nothing was concluded from it; look at the provider's SMS_REST_PROVIDER.log",
+                "nothing was concluded from it; see SMS_REST_PROVIDER.log on the provider",
             )
     return rows
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from rollout.errors import UsageError
 
 PLAIN = "(),':/"
-"""Characters that stand in a URL as they are."""
+"""Characters that are not quoted in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Call:
     """One request.
 
     url : absolute. headers : besides those that every request has (authorization, accept, request id).
-    body : a JSON object, None for no body. reads : whether repeating it can change nothing outside.
-    units : what a reading one costs of the quota of reads.
+    body : a JSON object, None for no body. reads : repeating it changes nothing outside.
+    units : cost of a reading request, of the quota of reads.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""When to try again, and after how long. Pure but for the budget's one number."""
+"""When to try again, and after how long. Pure, except for the budget's counter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
-"""Answers after which a read is tried again. A write never is: its effect must be looked at first."""
+"""Answers after which a read is tried again. A write never is: its effect must be read first."""
 
 THROTTLED: Final = frozenset({429, 503, 509})
 
@@ -20,7 +20,7 @@ ASKED_MAX_S: Final = 86_400.0
 
 
 def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
-    """Give the seconds that Retry-After asks for: a whole or decimal number, or a date. None if it says nothing.
+    """Give the seconds of Retry-After: a whole or decimal number, or a date. None if it is missing or unreadable.
 
     headers : with lower-case names. wall : Unix seconds now. A date in the past is 0.
     """
@@ -53,9 +53,9 @@ class Backoff:
     def wait_s(self, attempt: int, asked: float | None) -> float:
         """Give the wait after the `attempt`-th failure, from 0.
 
-        Where the other side asked for a wait, this is it, and a random part of our own wait more: clients that
-        were given the same figure do not come back in the same instant, and a figure that is too small each time
-        does not make us ask for ever at its pace.
+        A wait that the server asked for is extended by a random part of our own: clients that
+        were given the same figure do not come back in the same instant, and a figure that is always too small
+        does not make us try for ever at its pace.
         """
         own = self.chance() * min(self.longest_s, self.first_s * math.pow(2.0, min(attempt, 32)))
         return own if asked is None else min(asked, ASKED_MAX_S) + own

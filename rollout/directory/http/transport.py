@@ -1,8 +1,8 @@
-"""One call to an outside directory: paced, repeated if that is safe, within a deadline, with its trace in the log.
+"""One call to a directory: paced, repeated if that is safe, within a deadline, and logged.
 
 A read that fails is tried again; a write is never sent again unless no byte of it went out (no connection) or the
-answer says that it was not let in (401, after which the credential is renewed once), and it never outlives what is
-left of the lease. A write whose answer was lost raises `LostAnswerError`: the caller looks at what happened.
+answer says that it was rejected (401, after which the credential is renewed once), and it never outlives the rest of
+the lease. A write whose answer was lost raises `LostAnswerError`: the caller reads what happened.
 Certificates are always verified; redirects to another host are refused; nothing of the environment (proxies, netrc)
 is used.
 """
@@ -20,9 +20,10 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
 
-from rollout.directory.http.pace import LONG_S, Pace, Time
+from rollout.directory.http.pace import LONG_S, Pace
 from rollout.directory.http.requests import Call
 from rollout.directory.http.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
+from rollout.directory.port import Time
 from rollout.errors import OutsideError, RefusedError, UsageError
 
 log = logging.getLogger("rollout.directory")
@@ -41,9 +42,9 @@ class LostAnswerError(OutsideError):
 
 
 class AnswerError(OutsideError):
-    """The other side answered, and not with success.
+    """The server answered, but not with success.
 
-    status : of HTTP. code, text : of its error body, as far as there is one.
+    status : HTTP status. code, text : of the error body, "" without one.
     """
 
     def __init__(self, call: Call, status: int, code: str, text: str) -> None:
@@ -64,7 +65,7 @@ def _hint(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. headers : names in lower case. data : the JSON body, None if there is none."""
+    """An answer. headers : names in lower case. data : the JSON body, None without one."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +77,7 @@ class Answer:
         return 200 <= self.status < 300
 
     def error(self, call: Call) -> AnswerError:
-        """Give the answer as an error, with what its body says."""
+        """Give the answer as an error, with the text of its body."""
         code, text = error_of(self.data)
         return AnswerError(call, self.status, code, text)
 
@@ -92,7 +93,7 @@ def error_of(data: Any) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """Give a URL as it may be written down: values of unknown query options are left out."""
+    """Give a URL without the values of unknown query options, safe for logs."""
     parts = urlsplit(url)
     query = "&".join(
         f"{name}={value if name in SHOWN else '…'}"
@@ -119,7 +120,7 @@ def trust(ca_file: str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"ca_file {ca_file}: expected PEM certificates, found {error}") from error
     if ca_file:
-        # A self-signed site certificate is its own authority and lacks the extensions that strict mode wants.
+        # A self-signed site certificate is its own authority and lacks the extensions that strict mode requires.
         context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
@@ -149,7 +150,7 @@ class Transport:
         attempts: int = 5,
         http: httpx2.BaseTransport | None = None,
     ) -> None:
-        # httpx2 writes whole URLs at INFO; ours come without secrets.
+        # httpx2 logs whole URLs at INFO; our log contains no secrets.
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.auth = auth
@@ -158,15 +159,15 @@ class Transport:
         self.reads_only = False
         self.alerts: list[str] = []
         self.skew_s: float | None = None
-        self._told: tuple[float, float] | None = None
-        # Our wall clock as it was at the start, carried on by the steady one: nobody sets it in between.
+        self._server_time: tuple[float, float] | None = None
+        # Our wall clock as it was at the start, continued by the monotonic clock, which nothing sets.
         self._wall_ahead = clock.wall() - clock.monotonic()
         self._disagrees = self._has_agreed = False
         self.pressure = 0.0
         self._backoff = Backoff(chance)
         self._budget = Budget()
         self._new_id = new_id
-        self._origins = [origin(one) for one in origins]
+        self._origins = [origin(host) for host in origins]
         self._timeout_s = timeout_s
         self._deadline_s = deadline_s
         self._attempts = attempts
@@ -184,16 +185,16 @@ class Transport:
         """Give the server's clock, Unix seconds, by its last answer and the time since.
 
         None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
-        in this session, since then it is the server's that was set; else nobody knows which one is wrong, and the
-        earlier one counts, so that nothing opens early.
+        in this session, because then the server's was set; else it is unknown which clock is wrong, and the
+        earlier time counts, so that nothing opens early.
         """
-        if self._told is None:
+        if self._server_time is None:
             return None
-        stamp, at = self._told
+        stamp, at = self._server_time
         return stamp + self.clock.monotonic() - at
 
     def stay_alive(self) -> None:
-        """Let the clock renew the lease and obey signals, as in each of its waits: for who waits for others' calls."""
+        """Renew the lease and obey signals, as in each wait of the clock; for a thread that waits for other calls."""
         self.clock.sleep(0.001)
 
     def close(self) -> None:
@@ -220,7 +221,7 @@ class Transport:
         and `RefusedError` where only reads may.
         """
         if self.reads_only:
-            raise RefusedError(f"{call.method} {shown(call.url)}: not sent: this only looks")
+            raise RefusedError(f"{call.method} {shown(call.url)}: not sent: this session is read-only")
         until = _Deadline(self.clock.monotonic() + self._deadline_s)
         attempt = 0
         while True:
@@ -236,7 +237,7 @@ class Transport:
                 raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
                 text = f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have happened"
-                raise LostAnswerError(text, "nothing is sent again before a look") from error
+                raise LostAnswerError(text, "the members are read before anything is sent again") from error
             if answer.status in THROTTLED:
                 self._throttled(call, answer)
             if answer.ok:
@@ -267,13 +268,13 @@ class Transport:
         if hopeless or attempt >= self._attempts or wait >= left or not self._budget.take():
             tried = f"tried {attempt} times" if attempt > 1 else "tried once"
             raise OutsideError(
-                f"{call.method} {shown(call.url)}: {why}; {tried}", "look at the host and the network"
+                f"{call.method} {shown(call.url)}: {why}; {tried}", "check the host and the network"
             )
         log.info("%s %s: %s; again in %.1f s", call.method, shown(call.url), why, wait)
         self.clock.sleep(wait)
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
-        """Take note of a throttling answer and give the wait that it asks for."""
+        """Record a throttling answer and give the wait that it asks for."""
         asked = asked_wait_s(answer.headers, self.clock.wall())
         if answer.status not in THROTTLED:
             return asked
@@ -303,7 +304,7 @@ class Transport:
             with self.pace.turn(reads=call.reads, units=units):
                 until.at += (
                     self.clock.monotonic() - begun
-                )  # to wait for our own turn is no silence of the server
+                )  # waiting for our own turn is no silence of the server
                 if not call.reads:
                     self.pace.check_allowed()
                 answer = self._exchange(call, url, until.at)
@@ -313,7 +314,7 @@ class Transport:
             if origin(target) != origin(url) or not call.reads:
                 raise OutsideError(
                     f"{call.method} {shown(url)}: refused to follow a redirect to {shown(target)}",
-                    "give the host that really serves, and no sign-in page or proxy in between",
+                    "set the host that serves directly, without a sign-in page or proxy in between",
                 )
             url = target
         raise OutsideError(f"{call.method} {shown(call.url)}: more than {REDIRECTS_MAX} redirects")
@@ -322,7 +323,7 @@ class Transport:
         begun = self.clock.monotonic()
         left = until - begun
         if not call.reads and left > (held := self.clock.held_s()):
-            left = held  # a write ends before another executor may send the same
+            left = held  # a write ends before another executor may send it
             if left <= 0:
                 raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
         if left <= 0:
@@ -330,7 +331,7 @@ class Transport:
         headers = dict(call.headers) | {"client-request-id": self._new_id()}
         if call.content is not None:
             headers["Content-Type"] = "application/json"
-        # To connect and to agree on TLS come before the first byte of a write: both fit into what is left.
+        # Connecting and the TLS handshake precede the first byte of a write: both must fit into what is left.
         silence = httpx2.Timeout(min(self._timeout_s, left), connect=min(self._timeout_s, left / 3))
         request = self._client.build_request(
             call.method, url, headers=headers, content=call.content, timeout=silence
@@ -345,7 +346,7 @@ class Transport:
         return answer
 
     def _content(self, response: httpx2.Response, until: float) -> bytes:
-        """Read the body piece by piece: a server that drips bytes for ever meets the deadline too."""
+        """Read the body in parts: a server that drips bytes for ever meets the deadline too."""
         parts, size = [], 0
         for part in response.iter_bytes():
             parts.append(part)
@@ -364,14 +365,14 @@ class Transport:
         )
         stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
         if stamp:
-            self._hear(stamp)
+            self._note_server_time(stamp)
         try:
             self.pressure = float(answer.headers.get("x-ms-throttle-limit-percentage", 0.0))
         except ValueError:
             self.pressure = 0.0
 
-    def _hear(self, stamp: float) -> None:
-        """Take note of the server's clock, unless our own ones contradict it."""
+    def _note_server_time(self, stamp: float) -> None:
+        """Record the server's time, unless our own clocks contradict it."""
         now = self.clock.monotonic()
         self.skew_s = stamp - self.clock.wall()
         off = stamp - (now + self._wall_ahead)
@@ -389,29 +390,32 @@ class Transport:
         self._has_agreed |= not disagrees
         is_used = not disagrees or (off < 0 and not self._has_agreed)
         if not is_used:
-            self._told = None
-        elif self._told is None or not 0.0 <= self._told[0] - self._told[1] - (stamp - now) < 1.0:
+            self._server_time = None
+        elif (
+            self._server_time is None
+            or not 0.0 <= self._server_time[0] - self._server_time[1] - (stamp - now) < 1.0
+        ):
             # A Date is cut to whole seconds, so the latest of several that agree is the nearest to the truth.
-            self._told = (stamp, now)
+            self._server_time = (stamp, now)
 
 
 @dataclass(slots=True)
 class _Deadline:
-    """When a call must be over, by the monotonic clock; waiting for our own turn moves it."""
+    """When a call must end, by the monotonic clock; waiting for our own turn postpones it."""
 
     at: float
 
 
 class _LateError(Exception):
-    """The deadline is over, or the answer is too long."""
+    """The deadline has passed, or the answer is too long."""
 
 
 class _NotSentError(Exception):
-    """The deadline was over before a byte went out."""
+    """The deadline passed before a byte was sent."""
 
 
 def span_text(seconds: float) -> str:
-    """Write a length of time for a person: the two largest units."""
+    """Write a duration for a person: the two largest units."""
     days, rest = divmod(round(seconds), 86_400)
     hours, rest = divmod(rest, 3600)
     parts = [(days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]

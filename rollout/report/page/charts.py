@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, Bands, FloatArray
+from rollout.report.facts import FloatArray
 from rollout.report.pictures.displays import Display
 from rollout.report.pictures.forecast import ForecastFan
 from rollout.report.pictures.gates import COUNTED, GateTimeline, rates_of
@@ -18,6 +18,7 @@ from rollout.report.pictures.load import LoadCurve
 from rollout.report.pictures.phases import PhaseProgress
 from rollout.report.pictures.versus import Versus
 from rollout.values import LongArray
+from rollout.values.bands import AnyCounts, Bands
 
 MOST_POINTS = 1500
 """Observed points kept in a chart; a screen shows no more. The last one is always among them."""
@@ -62,9 +63,9 @@ class Chart:
         return len(self.series)
 
     def document(self) -> dict[str, Any]:
-        """Give what page.js reads; data[0] are the instants, then one list a series, null where unknown."""
+        """Give what page.js reads; data[0] are the instants, then one list per series, null where unknown."""
         grid = np.unique(np.concatenate([thin(at) for at, _, _ in self.series]))
-        listed = [_listed(_on_grid(grid, *one), self.digits) for one in self.series]
+        listed = [_listed(_on_grid(grid, *series), self.digits) for series in self.series]
         return {
             "unit": self.unit,
             "digits": self.digits,
@@ -146,7 +147,7 @@ def _phases(progress: PhaseProgress) -> Chart:
 
 
 def _load(curve: LoadCurve) -> Chart:
-    load, chart = curve.load, Chart("attempts an hour", top=curve.top())
+    load, chart = curve.load, Chart("attempts per hour", top=curve.top())
     chart.line("this plan, 9 of 10 runs at most", load.at, load.p90, "ours", step=True, width=1, fill=0.15)
     chart.line("this plan, median", load.at, load.p50, "ours", step=True, fill=0.35)
     if load.baseline is not None:

@@ -16,13 +16,16 @@ import re
 from importlib import resources
 from typing import Any
 
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from rollout.report.assessment import assess, last_observation
 from rollout.report.facts import ExcludedRow, ReportFacts
 from rollout.report.figures import json_report
 from rollout.report.page.charts import charts_of
 from rollout.report.pictures.displays import Display, draw, pictures_of
 from rollout.report.pictures.funnel import SENTENCES, STAGES, FunnelBars
 from rollout.report.pictures.style import DARK, LIGHT, ROLES, Theme
-from rollout.report.standing import last_look, standing_of
 from rollout.report.text import OUTCOME_WORDS
 from rollout.report.wording import count, hexcode, percent, short, when, zone_of
 from rollout.text import visible
@@ -53,9 +56,6 @@ SECTIONS = (
 
 def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) -> str:
     """Give the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     pictures = pictures_of(facts) if pictures is None else pictures
     charts = charts_of(pictures)
     scripts = [_asset("uPlot.LICENSE.txt", comment=True) + _asset("uPlot.iife.min.js"), _asset("page.js")]
@@ -63,11 +63,11 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
     )
     zone = zone_of(facts.zone)
-    standing, figures, excluded = standing_of(facts), json_report(facts), _excluded(facts)
+    assessment, figures, excluded = assess(facts), json_report(facts), _excluded(facts)
     return environment.from_string(_asset("page.html")).render(
         facts=facts,
-        standing=standing,
-        sign=SIGNS[standing.tone],
+        assessment=assessment,
+        sign=SIGNS[assessment.tone],
         figures=figures,
         tiles=_tiles(facts),
         sections=SECTIONS,
@@ -78,7 +78,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         },
         charts=charts,
         funnel=_funnel(facts),
-        done_hours=standing.done_hours,
+        done_hours=assessment.done_hours,
         failed_total=sum(row.count for row in facts.failures),
         excluded=excluded,
         judgements=_judgements(facts),
@@ -88,7 +88,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         audit=list(reversed(facts.audit[-AUDIT_SHOWN:])),
         found={row.rule for row in facts.findings},
         left_out={row.reason: row.count for row in excluded},
-        as_of=last_look(facts),
+        as_of=last_observation(facts),
         when=lambda at: when(at, zone),
         count=count,
         percent=percent,
@@ -97,7 +97,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
         css=Markup(_css()),
         scripts=[Markup(script) for script in scripts],
         script_hashes=Markup(" ".join(_hash(script) for script in scripts)),
-        data=Markup(_data(facts, charts)),
+        data=Markup(_data(facts, figures, charts)),
     )
 
 
@@ -127,9 +127,9 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _data(facts: ReportFacts, charts: dict[str, dict[str, Any]]) -> str:
+def _data(facts: ReportFacts, figures: dict[str, Any], charts: dict[str, dict[str, Any]]) -> str:
     """Give the JSON for the scripts, such that no text in it can end its element."""
-    document = {"zone": facts.zone, "figures": json_report(facts), "charts": charts}
+    document = {"zone": facts.zone, "figures": figures, "charts": charts}
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -174,7 +174,7 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
 
 
 def _excluded(facts: ReportFacts) -> list[ExcludedRow]:
-    """Give who is not in the plan; where nobody worded it, by the plan's short reasons."""
+    """Give the excluded devices by reason; by the plan's short reasons where there are no sentences."""
     if facts.excluded:
         return list(facts.excluded)
     counts = facts.plan.excluded_by_reason()

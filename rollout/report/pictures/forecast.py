@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, Bands, Forecast, ReportFacts, Track
+from rollout.report.facts import PlanSimulation, ReportFacts, Track
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import count, day, when, zone_of
 from rollout.values import HOUR_S, LongArray, Outcome
+from rollout.values.bands import AnyCounts, Bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,14 +46,14 @@ class ForecastFan:
     @classmethod
     def of(cls, facts: ReportFacts) -> ForecastFan | None:
         """Take the arrays out of the facts; None where nothing was simulated."""
-        forecast = facts.forecast
-        if forecast is None:
+        simulation = facts.simulation
+        if simulation is None:
             return None
         at, seen = actual_of(facts, Outcome.ENROLLED)
-        what, interval = _marked(facts, forecast)
-        stamp = Stamp(facts.zone, facts.digest, f"{forecast.runs} runs, seed {forecast.seed}")
-        planned = _held(facts.planned, int(forecast.enrolled.at[-1]))
-        return cls(forecast.enrolled, what, interval, facts.funnel.eligible, at, seen, planned, stamp)
+        what, interval = _marked(facts, simulation)
+        stamp = Stamp(facts.zone, facts.digest, f"{simulation.runs} runs, seed {simulation.seed}")
+        planned = _held(facts.planned, int(simulation.enrolled.at[-1]))
+        return cls(simulation.enrolled, what, interval, facts.funnel.eligible, at, seen, planned, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw the fan; give the axes."""
@@ -130,7 +131,7 @@ class ForecastFan:
             self._label_actual(ax, theme)
 
     def _label_actual(self, ax: Axes, theme: Theme) -> None:
-        """Write beside the end of the actual line, inside the plot also at its edges."""
+        """Write next to the end of the actual line, inside the plot also at its edges."""
         x, y = float(self.actual_at[-1]), float(self.actual[-1])
         left, right = ax.get_xlim()
         late, low = x > left + 0.88 * (right - left), y < 0.05 * self.whole
@@ -138,18 +139,18 @@ class ForecastFan:
         style.label(ax, x, y, "actual", theme.ink, ha="right" if late else "left", offset=offset)
 
 
-def _marked(facts: ReportFacts, forecast: Forecast) -> tuple[str, tuple[float, float, float]]:
-    """Give what the bar marks: the latest forecast before the plan's own, and 90 % enrolled where that is known.
+def _marked(facts: ReportFacts, simulation: PlanSimulation) -> tuple[str, tuple[float, float, float]]:
+    """Give what the bar marks: the latest forecast before the plan's simulation, and 90 % enrolled where known.
 
     The very end hardly differs between runs: it is when the last silent device is given up.
     """
-    if facts.expected is not None:
-        return NINE_OF_TEN, facts.expected.through
-    name, hours = (
-        (NINE_OF_TEN, forecast.through_hours) if forecast.through_hours else ("done", forecast.eta_hours)
-    )
-    first, middle, last = (forecast.origin + one * HOUR_S for one in hours)
-    return name, (first, middle, last)
+    if facts.forecast is not None:
+        return NINE_OF_TEN, facts.forecast.enrolled_90
+    name, hours = "done", simulation.eta_hours
+    if simulation.enrolled_90_hours:
+        name, hours = NINE_OF_TEN, simulation.enrolled_90_hours
+    p10, p50, p90 = (simulation.origin + hour * HOUR_S for hour in hours)
+    return name, (p10, p50, p90)
 
 
 def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCounts]:

@@ -1,4 +1,4 @@
-"""Load against capacity: enrollment attempts an hour, and what the service takes."""
+"""Load against capacity: enrollment attempts per hour, and what the service takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAR = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadCurve:
-    """Attempts an hour; see `Load` for the arrays."""
+    """Attempts per hour; see `Load` for the arrays."""
 
     load: Load
     stamp: Stamp
@@ -32,7 +32,9 @@ class LoadCurve:
         """Take the arrays out of the facts; None where the load is not known."""
         if facts.load is None or not len(facts.load.at):
             return None
-        runs = "" if facts.forecast is None else f"{facts.forecast.runs} runs, seed {facts.forecast.seed}"
+        runs = (
+            "" if facts.simulation is None else f"{facts.simulation.runs} runs, seed {facts.simulation.seed}"
+        )
         return cls(facts.load, Stamp(facts.zone, facts.digest, runs))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
@@ -40,7 +42,7 @@ class LoadCurve:
         ax = style.axes_for(ax, theme)
         load = self.load
         style.dress(
-            ax, theme, title="Load on the enrollment service against its capacity", y="attempts an hour"
+            ax, theme, title="Load on the enrollment service against its capacity", y="attempts per hour"
         )
         ax.fill_between(load.at, 0, load.p90, step="post", color=theme.ours, alpha=0.25, linewidth=0)
         ax.fill_between(load.at, 0, load.p50, step="post", color=theme.ours, alpha=0.45, linewidth=0)
@@ -65,7 +67,7 @@ class LoadCurve:
         native = (
             "" if self.load.baseline is None else f" All at once: peak {count(self.load.baseline_peak_p50)}."
         )
-        return f"Enrollment attempts an hour: {peak}; capacity {count(self.load.capacity.max())}.{native}"
+        return f"Enrollment attempts per hour: {peak}; capacity {count(self.load.capacity.max())}.{native}"
 
     @property
     def is_far_below(self) -> bool:
@@ -87,7 +89,7 @@ class LoadCurve:
         words, y, edge = "capacity", float(load.capacity[-1]), "bottom"
         if self.is_far_below:
             words, y, edge = (
-                f"capacity: {count(load.capacity.min())} an hour, far above this picture",
+                f"capacity: {count(load.capacity.min())} per hour, far above this picture",
                 top,
                 "top",
             )

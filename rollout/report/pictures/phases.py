@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rollout.report.facts import AnyCounts, FloatArray, ReportFacts
+from rollout.report.facts import FloatArray, ReportFacts
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import brief, count, percent
 from rollout.values import LongArray, Outcome
+from rollout.values.bands import AnyCounts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST = 6
-"""Lines that can be told apart; more phases are drawn as one line a kind: the largest, and the others."""
+"""Lines that can be distinguished; more phases are drawn as one line per kind: the largest, and the others."""
 
 REACH = 15.0
 """A name may stand so many percent above or below the height that is its own."""
@@ -53,7 +54,7 @@ class PhaseProgress:
     @classmethod
     def of(cls, facts: ReportFacts) -> PhaseProgress | None:
         """Take the lines out of the facts; None where there is neither run nor forecast, or no device."""
-        if not facts.points and not (facts.forecast and facts.forecast.by_phase):
+        if not facts.points and not (facts.simulation and facts.simulation.by_phase):
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])
         if not groups:
@@ -66,7 +67,7 @@ class PhaseProgress:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one line style a phase; give the axes."""
+        """Draw one line style per phase; give the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="Progress by phase", y="enrolled, % of the phase")
         colours = (theme.ours, theme.other, theme.good, theme.limit, theme.bad, theme.muted)
@@ -112,7 +113,7 @@ class PhaseProgress:
 
 
 def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
-    """Give where a line climbs most within REACH of a height: beside a plateau the name would lie on the line."""
+    """Give where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)
@@ -139,7 +140,7 @@ def _line(facts: ReportFacts, group: tuple[int, ...]) -> PhaseLine:
         sum(p.by_phase[i][Outcome.ENROLLED] for i in group if i < len(p.by_phase)) for p in facts.points
     ]
     actual = 100 * np.array(enrolled, dtype=np.float64) / whole
-    bands = facts.forecast.by_phase if facts.forecast else ()
+    bands = facts.simulation.by_phase if facts.simulation else ()
     # Quantiles of several phases do not add up to the quantile of their sum: a pooled line has no band.
     if len(group) > 1 or group[0] >= len(bands):
         none = np.array([], dtype=np.float64)

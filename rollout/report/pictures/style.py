@@ -156,7 +156,7 @@ def time_axis(ax: Axes, start: float, end: float, zone: str) -> None:
 
 
 def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -> None:
-    """Write a direct label beside a line, on a patch of the paper's colour so that it can be read."""
+    """Write a direct label next to a line, on a patch of the paper's colour so that it can be read."""
     from matplotlib.colors import to_hex
 
     patch = {"facecolor": to_hex(ax.get_facecolor()), "edgecolor": "none", "pad": 1.0, "alpha": 0.8}

@@ -39,7 +39,7 @@ class TuningFront:
             ax,
             theme,
             title=title,
-            y="peak load, attempts an hour",
+            y="peak load, attempts per hour",
             x="days until 90 % are enrolled (median)",
             grid="both",
         )
@@ -55,7 +55,7 @@ class TuningFront:
             ax.plot(
                 [x], [y], "o", markersize=15, markerfacecolor="none", markeredgewidth=2.2, color=theme.other
             )
-            text = f"chosen: {x:.1f} days, {count(y)} an hour"
+            text = f"chosen: {x:.1f} days, {count(y)} per hour"
             style.label(ax, x, y, text, theme.other, va="bottom", offset=(10, 10))
         if beaten.any():
             ax.margins(x=0.12, y=0.15)
@@ -69,7 +69,9 @@ class TuningFront:
         t = self.tuning
         text = f"{tried(t)}, by days until 90 % are enrolled and peak load; {int(t.on_front.sum())} on the front."
         if t.chosen >= 0:
-            text += f" Chosen: {t.hours[t.chosen] / 24:.1f} days, {count(t.peak[t.chosen])} attempts an hour."
+            text += (
+                f" Chosen: {t.hours[t.chosen] / 24:.1f} days, {count(t.peak[t.chosen])} attempts per hour."
+            )
         return text
 
 

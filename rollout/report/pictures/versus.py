@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rollout.report.facts import Bands, ReportFacts
+from rollout.report.facts import ReportFacts
 from rollout.report.pictures import style
 from rollout.report.pictures.style import LIGHT, Stamp, Theme
 from rollout.report.wording import brief, count
+from rollout.values.bands import Bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Versus:
-    """Two forecasts of the same fleet. peaks : highest hour of attempts (ours, native), None unknown."""
+    """Two simulations of the same fleet. peaks : highest hour of attempts (ours, native), None unknown."""
 
     ours: Bands
     native: Bands
@@ -27,14 +28,14 @@ class Versus:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> Versus | None:
-        """Take both forecasts; None where the native way was not simulated."""
-        forecast, load = facts.forecast, facts.load
-        if forecast is None or forecast.baseline is None:
+        """Take both simulations; None where the native way was not simulated."""
+        simulation, load = facts.simulation, facts.load
+        if simulation is None or simulation.baseline is None:
             return None
         peaks = None if load is None else (load.peak_p50, load.baseline_peak_p50)
-        stamp = Stamp(facts.zone, facts.digest, f"median and 90 % band of {forecast.runs} runs")
+        stamp = Stamp(facts.zone, facts.digest, f"median and 90 % band of {simulation.runs} runs")
         whole = facts.funnel.eligible
-        return cls(forecast.enrolled, forecast.baseline, forecast.baseline_name, whole, peaks, stamp)
+        return cls(simulation.enrolled, simulation.baseline, simulation.baseline_name, whole, peaks, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw ours solid, the native way dashed; give the axes."""
@@ -59,7 +60,7 @@ class Versus:
             )
             ax.plot(bands.at, middle, color=colour, linewidth=2.2, linestyle=dash)
             index = min(int((middle < goal * self.whole).sum()), len(middle) - 1)
-            text = name if peak is None else f"{name}\npeak {count(peak)} attempts an hour"
+            text = name if peak is None else f"{name}\npeak {count(peak)} attempts per hour"
             style.label(
                 ax, float(bands.at[index]), float(middle[index]), text, colour, offset=offset, va="top"
             )
@@ -74,5 +75,5 @@ class Versus:
         """Say in words what the picture shows."""
         text = f"Enrolled devices over time under this plan and under {self.native_name}."
         if self.peaks is not None:
-            text += f" Peak attempts an hour: {count(self.peaks[0])} against {count(self.peaks[1])}."
+            text += f" Peak attempts per hour: {count(self.peaks[0])} against {count(self.peaks[1])}."
         return text

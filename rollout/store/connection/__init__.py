@@ -1,1 +1,1 @@
-"""The connection to the database: access, its errors, the server's time."""
+"""The connection to the database: access, errors, the server's time, marks of processes."""

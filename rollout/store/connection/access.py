@@ -1,7 +1,7 @@
-"""The way to the database: connections whose transactions are what they seem.
+"""Access to the database: connections with reliable transactions.
 
-SQLite: BEGIN IMMEDIATE for writers (without it contended updates were lost silently), synchronous FULL,
-write-ahead log only where SQLite is free of the WAL-reset bug. PostgreSQL: READ COMMITTED and row locks.
+SQLite: BEGIN IMMEDIATE for writers (without it, contended updates were lost silently), synchronous FULL, write-ahead
+log only if SQLite is free of the WAL-reset bug. PostgreSQL: READ COMMITTED and row locks.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rollout.files import create_private
 from rollout.store.connection.database_errors import translated
 
 BUSY_S = 4.0
-"""How long a writer waits for another one: shorter than the 5 s in which a signal must end the program."""
+"""How long a writer waits for another writer: less than the 5 s in which a signal must end the program."""
 
-LOOK_AGAIN_S = (0.0005, 0.0011, 0.0017, 0.0023, 0.0031)
-"""Pauses between two attempts to become SQLite's writer; uneven, so as not to keep step with another's."""
+RETRY_PAUSES_S = (0.0005, 0.0011, 0.0017, 0.0023, 0.0031)
+"""Pauses between two attempts to become SQLite's writer; uneven, so that two waiting writers do not keep in step."""
 
 STALLED_S = 20.0
-"""How long a stalled process may keep its transaction, and with it everybody else, on PostgreSQL."""
+"""How long a stalled process may hold its transaction on PostgreSQL, and so block all others."""
 
 CONNECT_S = 10.0
 
@@ -39,16 +39,16 @@ MAGIC = b"SQLite format 3\x00"
 
 
 def is_wal_safe(version: tuple[int, int, int]) -> bool:
-    """Say whether this SQLite is free of the WAL-reset bug: 3.51.3, back-ported to 3.50.7 and 3.44.6."""
+    """Return whether this SQLite is free of the WAL-reset bug: fixed in 3.51.3, 3.50.7 and 3.44.6."""
     if version >= (3, 51, 3):
         return True
     return any(version[:2] == safe[:2] and version >= safe for safe in ((3, 50, 7), (3, 44, 6)))
 
 
 class Access:
-    """An engine, and the two ways to use it.
+    """An engine, for reading and for writing.
 
-    where : how messages name the database; never with a password. path : SQLite's file, None elsewhere.
+    where : the database's name in messages, never with a password. path : the SQLite file, None for PostgreSQL.
     """
 
     def __init__(self, url_or_path: str) -> None:
@@ -63,15 +63,15 @@ class Access:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database and writes nothing."""
+        """Yield a connection that sees a single state of the database and writes nothing."""
         with translated(self.where), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that no other writer can interleave with.
+        """Yield a connection in a transaction that no other writer can interleave with.
 
-        Committed at the end, durable then; rolled back if anything is raised.
+        It is committed durably at the end, or rolled back if anything is raised.
         """
         with (
             translated(self.where),
@@ -81,7 +81,7 @@ class Access:
             yield connection
 
     def now(self) -> float:
-        """Give Unix seconds by the clock that all executors share: a server's own, or this machine's."""
+        """Return Unix seconds by the clock that all executors share: the server's, or with SQLite this machine's."""
         if self.is_sqlite:
             return time.time()
         with self.reading() as connection:
@@ -98,8 +98,10 @@ def _url_of(url_or_path: str) -> URL:
     try:
         url = make_url(url_or_path)
     except (ArgumentError, ValueError):
-        # Its text may hold a part of the password.
-        raise UsageError("--db: expected a file or a database URL, found one that cannot be read") from None
+        # The error's own text may contain a part of the password.
+        raise UsageError(
+            "--db: the database URL is not valid", "name a file or postgresql+psycopg://…"
+        ) from None
     if url.drivername == "postgresql":
         return url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
@@ -108,7 +110,7 @@ def _url_of(url_or_path: str) -> URL:
             "SQLite and PostgreSQL are supported",
         )
     if url.drivername == "sqlite" and not url.database:
-        raise UsageError("--db: expected sqlite:///FILE, found no file")
+        raise UsageError("--db: the URL names no file", "write sqlite:///FILE, or only the name of the file")
     return url
 
 
@@ -122,7 +124,7 @@ def _engine_of(url: URL) -> Engine:
 
 
 def _server_options(url: URL) -> dict[str, Any]:
-    """Wait for locks as long as on SQLite; end a transaction whose process stalls in it; durable commits."""
+    """Return the server's options: SQLite's wait for locks, an end to stalled transactions, durable commits."""
     own = [
         f"-c lock_timeout={int(BUSY_S * 1000)}",
         f"-c idle_in_transaction_session_timeout={int(STALLED_S * 1000)}",
@@ -136,7 +138,7 @@ def _server_options(url: URL) -> dict[str, Any]:
 
 
 def _set_up(connection: Any, _record: object) -> None:
-    # Transactions are begun by `_begin` alone: the driver's own begin is late and not immediate.
+    # Only `_begin` starts transactions: the driver's own begin comes late and is not immediate.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
@@ -144,7 +146,7 @@ def _set_up(connection: Any, _record: object) -> None:
     now = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0]
     if now == "wal" and mode != "wal":
         raise DatabaseError(
-            f"SQLite {sqlite3.sqlite_version} may damage a write-ahead log that another process has open",
+            f"SQLite {sqlite3.sqlite_version} can corrupt a write-ahead log that another process has open",
             "close the other process, or update SQLite to 3.51.3",
         )
 
@@ -153,19 +155,19 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("rollout_writes", False):
         connection.exec_driver_sql("BEGIN")
         return
-    # SQLite's own waiting looks every 100 ms at last. Between two writes of a busy executor there is about one
-    # millisecond, so a second writer would starve: we look more often.
+    # SQLite's own wait ends up retrying every 100 ms. A busy executor pauses about one millisecond between two
+    # writes, so a second writer would starve: we retry more often.
     driver: Any = connection.connection
     driver.execute("PRAGMA busy_timeout = 0")
     try:
-        _begin_at_once(driver)
+        _begin_immediate(driver)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
 
 
-def _begin_at_once(driver: Any) -> None:
+def _begin_immediate(driver: Any) -> None:
     end = time.monotonic() + BUSY_S
-    for pause_s in itertools.cycle(LOOK_AGAIN_S):
+    for pause_s in itertools.cycle(RETRY_PAUSES_S):
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -176,29 +178,29 @@ def _begin_at_once(driver: Any) -> None:
             return
 
 
-def look_at_file(path: Path, *, create: bool) -> None:
-    """Raise `DatabaseError` if `path` cannot be a database of SQLite, before SQLite touches it.
+def check_file(path: Path, *, create: bool) -> None:
+    """Raise `DatabaseError` if `path` cannot be an SQLite database, before SQLite touches it.
 
-    create : a missing one is made, empty and for its owner alone; the mode of an existing one is kept.
+    create : create a missing file, empty and for its owner only. An existing file keeps its mode.
     """
     try:
         if path.is_dir():
-            raise DatabaseError(
-                f"database {path}: expected a file, found a directory", "name a file with --db"
-            )
+            raise DatabaseError(f"database {path} is a directory", "name a file with --db")
         if not path.parent.is_dir():
-            raise DatabaseError(f"database {path}: its folder does not exist", f"create {path.parent} first")
+            raise DatabaseError(
+                f"the folder of database {path} does not exist", f"create {path.parent} first"
+            )
         if not path.exists():
             if not create:
-                raise DatabaseError(f"database {path} does not exist", "begin with 'rollout inventory'")
-            # SQLite would make it readable by everybody; its journal and write-ahead log get the mode of the database.
-            # What it cannot make, SQLite cannot either, and says why.
+                raise DatabaseError(f"no rollout database at {path}", "start with 'rollout inventory'")
+            # SQLite would make it readable by everyone; its journal and write-ahead log get the database's mode.
+            # If we cannot create the file, SQLite cannot either, and it says why.
             with contextlib.suppress(OSError):
                 create_private(path.resolve())
             return
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
     except OSError as error:
-        raise DatabaseError(f"database {path} cannot be read ({error.strerror})") from error
+        raise DatabaseError(f"cannot read database {path}: {error.strerror}") from error
     if head and head != MAGIC:
-        raise DatabaseError(f"database {path} is no SQLite database", "name another file with --db")
+        raise DatabaseError(f"{path} is not an SQLite database", "name another file with --db")

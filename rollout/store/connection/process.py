@@ -1,4 +1,4 @@
-"""Marks of processes, so that a lease whose holder was killed need not be waited for."""
+"""Marks of processes, so that the lease of a killed holder can be taken over without waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PROC = Path("/proc")
 
 
 def mark_of_this_process() -> str:
-    """Give a text that names this process on this boot of this machine; "" where /proc does not tell."""
+    """Return a text that identifies this process on this boot of this machine; "" without /proc."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         space = (_PROC / "self/ns/pid").readlink().name
@@ -20,21 +20,21 @@ def mark_of_this_process() -> str:
 
 
 def is_surely_dead(mark: str) -> bool:
-    """Say whether the process of `mark` is known to have ended.
+    """Return whether the process of `mark` is known to have ended.
 
-    Only this very boot and process namespace can know: everybody else waits for the lease to expire.
+    Only a process on the same boot and in the same process namespace can know; all others wait for the lease to expire.
     """
     mine, parts = mark_of_this_process().split(), mark.split()
     if len(mine) != 4 or len(parts) != 4 or mine[:2] != parts[:2] or not parts[2].isdigit():
         return False
     pid = int(parts[2])
     started = _started(pid)
-    # Where /proc hides the processes of others, one that it does not show may be alive.
+    # If /proc hides other users' processes, a process that it does not show may be alive.
     return started != parts[3] if started is not None else not _exists(pid)
 
 
 def _exists(pid: int) -> bool:
-    """Whether there is a process of this number, whoever owns it."""
+    """Return whether there is a process with this number, whatever its owner."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -45,14 +45,14 @@ def _exists(pid: int) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """The clock tick at which a process started; "" for one that has ended, None where /proc does not show it.
+    """Return the clock tick at which a process started; "" if it has ended, None if /proc does not show it.
 
-    A number is used again; number and tick together are not.
+    Process numbers are reused; number and tick together are unique.
     """
     try:
-        told = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        status = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The name in parentheses may hold anything, also parentheses: what counts stands behind the last one.
-    fields = told.rpartition(")")[2].split()
+    # The name in parentheses may contain anything, even parentheses: the fields follow the last of them.
+    fields = status.rpartition(")")[2].split()
     return "" if fields[0] in ("Z", "X") else fields[19]

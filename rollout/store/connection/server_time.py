@@ -1,4 +1,4 @@
-"""The database server's time: by it several machines agree when a lease ends, whatever their own clocks say."""
+"""The database server's time, by which several machines agree when a lease ends, whatever their own clocks say."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Final
 
 ASK_AGAIN_S: Final = 300.0
-"""How long this machine's clocks carry the server's time on."""
+"""How long this machine's clocks extrapolate the server's time before it is requested again."""
 
-APART_S: Final = 1.0
-"""How far this machine's two clocks may part: more means that one was set, or that the machine slept."""
+MAX_DRIFT_S: Final = 1.0
+"""How far this machine's two clocks may differ: more means that a clock was set or the machine slept."""
 
 
 class ServerTime:
-    """Unix seconds by the server. ask : asks it. wall, steady : this machine's clocks, which carry it on in between."""
+    """Unix seconds of the server. ask : requests them. wall, steady : this machine's clocks, which extrapolate them."""
 
     def __init__(
         self,
@@ -26,20 +26,20 @@ class ServerTime:
         self._take()
 
     def now(self) -> float:
-        """Give the present, asking the server anew where the last answer is old or in doubt."""
+        """Return the present time; ask the server again if its last answer is old or in doubt."""
         by_wall, by_steady = self._passed()
-        if by_steady > ASK_AGAIN_S or abs(by_wall - by_steady) > APART_S:
+        if by_steady > ASK_AGAIN_S or abs(by_wall - by_steady) > MAX_DRIFT_S:
             self._take()
         return self.carried()
 
     def carried(self) -> float:
-        """Give the present without asking: of this machine's clocks, the one that went further counts."""
+        """Return the present time without asking; of this machine's two clocks, the one further ahead counts."""
         return self._server + max(self._passed())
 
     def _passed(self) -> tuple[float, float]:
         return self._wall() - self._at_wall, self._steady() - self._at_steady
 
     def _take(self) -> None:
-        # Read before asking: while the question was under way a lease ran on.
+        # Read before asking: a lease keeps running while the request is under way.
         self._at_wall, self._at_steady = self._wall(), self._steady()
         self._server = self._ask()

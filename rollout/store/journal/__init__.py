@@ -1,1 +1,1 @@
-"""The journal of a rollout in SQL: sealed entries, one writer with a lease, any number of readers."""
+"""The journal of a rollout in SQL: sealed entries, a single writer with a lease, any number of readers."""

@@ -1,13 +1,13 @@
-"""The rows of the journal: what each kind says, and the chain of seals that binds them in order.
+"""The rows of the journal: the content of each kind, and the chain of seals that fixes their order.
 
-decision   the loop decided; its progress, its counts, and the batch it intends
+decision   the loop decided: its progress, its counts, and the batch that it intends
 point      counts that only charts need
 confirm    the directory answered a chunk
 withdraw   the directory answered a withdrawal of single devices
 cancel     the rest of a batch is never sent
-session    what happened to this execution: begin, error, alert
-lease      somebody took or released the lease
-command    somebody outside asked for something
+session    an event of this execution: begin, error, alert
+lease      an executor took or released the lease
+command    a person requested something
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_BATCH = -1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row that is not in the journal yet: it has neither number nor seal."""
+    """A row that is not yet in the journal: it has neither number nor seal."""
 
     kind: str
     at: int
@@ -59,41 +59,41 @@ class Kept:
     seal: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """The body, decoded."""
-        told = json.loads(self.body)
-        if not isinstance(told, dict):
-            raise TypeError(f"expected an object, found {type(told).__name__}")
-        return told
+        content = json.loads(self.body)
+        if not isinstance(content, dict):
+            raise TypeError(f"expected an object, found {type(content).__name__}")
+        return content
 
 
 def kept(entry: Entry, number: int, epoch: int, before: str) -> Kept:
-    """Give `entry` its place: `before` is the seal of row `number` - 1."""
+    """Return `entry` as row `number`; before : the seal of the previous row."""
     body = json.dumps(entry.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     row = Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, "")
     return Kept(number, entry.kind, entry.at, epoch, entry.batch, body, entry.packed, seal_of(before, row))
 
 
 def seal_of(before: str, row: Kept) -> str:
-    """SHA-256 over the seal of the row before, and everything that this row says."""
-    told = [row.number, row.kind, row.at, row.epoch, row.batch, row.body]
+    """Return the SHA-256 over the seal of the previous row and everything in this row."""
+    facts = [row.number, row.kind, row.at, row.epoch, row.batch, row.body]
     packed = hashlib.sha256(row.packed).hexdigest()
-    return hashlib.sha256(json.dumps([before, *told, packed]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([before, *facts, packed]).encode()).hexdigest()
 
 
 def genesis(*facts: str | int) -> str:
-    """Give the seal before the first row: it binds the journal to its rollout and plan."""
+    """Return the seal before the first row: it binds the journal to its rollout and plan."""
     return hashlib.sha256(json.dumps(["rollout journal", *facts]).encode()).hexdigest()
 
 
 def pack(*arrays: IntArray) -> bytes:
-    """Compress int32 arrays, one behind the other."""
-    joined = np.concatenate([np.asarray(one, dtype="<i4") for one in arrays])
+    """Compress int32 arrays, concatenated."""
+    joined = np.concatenate([np.asarray(array, dtype="<i4") for array in arrays])
     return zlib.compress(joined.tobytes(), 1)
 
 
 def unpack(packed: bytes, *lengths: int) -> list[IntArray]:
-    """Give the arrays back. Raise `ValueError` if they are damaged or of other lengths."""
+    """Return the packed arrays. Raise `ValueError` if they are damaged or have other lengths."""
     joined = unpack_whole(packed)
     if len(joined) != sum(lengths):
         raise ValueError(f"expected {sum(lengths)} numbers, found {len(joined)}")
@@ -101,7 +101,7 @@ def unpack(packed: bytes, *lengths: int) -> list[IntArray]:
 
 
 def unpack_whole(packed: bytes) -> IntArray:
-    """Give all packed numbers as one array. Raise `ValueError` if they are damaged."""
+    """Return all packed numbers as one array. Raise `ValueError` if they are damaged."""
     try:
         return np.frombuffer(zlib.decompress(packed), dtype="<i4").astype(np.int32)
     except zlib.error as error:
@@ -109,7 +109,7 @@ def unpack_whole(packed: bytes) -> IntArray:
 
 
 def decision_entry(row: DecisionRow, progress: Progress, batch: Batch | None, point: ProgressPoint) -> Entry:
-    """Put a decision, all that it remembers and the batch that it intends into one row."""
+    """Return a single row for a decision, its progress and the batch that it intends."""
     body = {
         "row": document_of(row),
         "progress": document_of(progress),
@@ -127,23 +127,23 @@ def decision_entry(row: DecisionRow, progress: Progress, batch: Batch | None, po
 
 
 def decision_of(row: Kept) -> tuple[DecisionRow, Progress, ProgressPoint, Batch | None]:
-    """Take a decision apart again."""
-    told = row.told
+    """Return the parts of a decision's row."""
+    content = row.content
     batch = None
     if row.batch != NO_BATCH:
-        facts = told["batch"]
+        facts = content["batch"]
         rows, adopted = unpack(row.packed, facts["rows"], facts["adopted"])
         batch = Batch(row.batch, facts["phase"], facts["at"], rows, adopted)
     return (
-        value_of(DecisionRow, told["row"]),
-        value_of(Progress, told["progress"]),
-        value_of(ProgressPoint, told["point"]),
+        value_of(DecisionRow, content["row"]),
+        value_of(Progress, content["progress"]),
+        value_of(ProgressPoint, content["point"]),
         batch,
     )
 
 
 def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:
-    """Say how far the directory has answered, and what it said."""
+    """Return the row that records how far the directory has answered a batch, and its answer."""
     body = {
         "upto": upto,
         "accepted": len(applied.accepted),
@@ -155,17 +155,17 @@ def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:
 
 
 def withdraw_entry(applied: Applied, at: int) -> Entry:
-    """Say what the directory answered to a withdrawal of single devices."""
+    """Return the row that records the directory's answer to a withdrawal of single devices."""
     return replace(confirm_entry(NO_BATCH, 0, applied, at), kind="withdraw")
 
 
 def applied_of(row: Kept) -> Applied:
-    """Give the directory's answer to a chunk."""
-    told = row.told
-    parts = unpack(row.packed, told["accepted"], told["adopted"], told["rejected"])
-    return Applied(parts[0], parts[1], parts[2], tuple(told["reasons"]))
+    """Return the directory's answer to a chunk."""
+    content = row.content
+    parts = unpack(row.packed, content["accepted"], content["adopted"], content["rejected"])
+    return Applied(parts[0], parts[1], parts[2], tuple(content["reasons"]))
 
 
 def point_of(row: Kept) -> ProgressPoint:
-    """Give the counts of a row of kind point."""
-    return value_of(ProgressPoint, row.told)
+    """Return the counts of a row of kind point."""
+    return value_of(ProgressPoint, row.content)

@@ -1,7 +1,7 @@
-"""The lease: one row a rollout, an epoch that grows with each holder, and the end of the journal.
+"""The lease: one row per rollout, with an epoch that grows with each holder, and the end of the journal.
 
-Every write goes through `advance`, whose WHERE names the epoch: an old holder moves no row, however long
-it slept, and learns that it lost.
+Every write goes through `advance`, whose WHERE clause names the epoch: a former holder changes no row, however long
+it slept, and learns that it lost the lease.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ _INSERT = insert(ENTRY)
 
 
 def read(connection: Connection, run: int, *, lock: bool = False) -> Row[tuple[object, ...]]:
-    """Give the lease row; with `lock` nobody else changes it in this transaction (PostgreSQL)."""
+    """Return the lease row. lock : keep others from changing it during this transaction (PostgreSQL)."""
     row = connection.execute(_LOCK if lock else _READ, {"run": run}).one_or_none()
     if row is None:
-        raise DatabaseError(f"the lease row of run-{run} is missing", "restore a backup")
+        raise DatabaseError(f"the lease row of run-{run} is missing", "restore a backup of the database")
     return row
 
 
 def info_of(row: Row[tuple[object, ...]]) -> LeaseInfo:
-    """Give what people want to know of a lease."""
+    """Return the lease in a row."""
     return LeaseInfo(row.epoch, row.holder, row.since, row.expires)
 
 
 def take(connection: Connection, run: int, owner: str, now: int, lease_s: int) -> int:
-    """Take the lease and give its new epoch.
+    """Take the lease and return its new epoch.
 
-    Raise `LeaseError` if somebody else has it, is not overdue, and is not known to be dead.
+    Raise `LeaseError` if another executor holds it, unless it has expired or that executor is known to be dead.
     """
     row = read(connection, run, lock=True)
     info = info_of(row)
     if info.is_taken(now) and not is_surely_dead(row.process):
         raise taken_error(run, info)
     epoch = info.epoch + 1
-    why = f"epoch {epoch}" + (f", after {info.holder} was overdue or dead" if info.holder else "")
+    why = f"epoch {epoch}" + (f", after the lease of {info.holder} expired or it died" if info.holder else "")
     entry = Entry("lease", now, {"what": "lease taken", "holder": owner, "why": why})
     new = kept(entry, row.head_number + 1, epoch, row.head_seal)
     connection.execute(
@@ -82,7 +82,7 @@ def take(connection: Connection, run: int, owner: str, now: int, lease_s: int) -
 
 
 def give_back(connection: Connection, run: int, epoch: int, now: int, why: str) -> bool:
-    """End the lease of `epoch`; False if it is somebody else's by now. Its epoch is never valid again."""
+    """End the lease of `epoch`; False if another executor has it by now. The epoch is never valid again."""
     row = read(connection, run, lock=True)
     if row.epoch != epoch:
         return False
@@ -107,7 +107,7 @@ def give_back(connection: Connection, run: int, epoch: int, now: int, why: str) 
 def advance(connection: Connection, run: int, epoch: int, new: Sequence[Kept], until: int) -> bool:
     """Write rows under the lease of `epoch` and renew it.
 
-    False, and nothing written, if the lease is another's or if the journal has grown meanwhile.
+    Return False, with nothing written, if another executor holds the lease or the journal has grown.
     """
     done = connection.execute(
         _ADVANCE,
@@ -127,13 +127,13 @@ def advance(connection: Connection, run: int, epoch: int, new: Sequence[Kept], u
 
 
 def renew(connection: Connection, run: int, epoch: int, until: int) -> bool:
-    """Prolong the lease of `epoch`; False if it is another's."""
+    """Extend the lease of `epoch`; False if another executor has it."""
     done = connection.execute(_RENEW, {"run": run, "my_epoch": epoch, "until": until})
     return done.rowcount == 1
 
 
 def append_from_outside(connection: Connection, run: int, entry: Entry) -> Kept:
-    """Write a command: it needs no lease, and moves the end of the journal under the holder's feet."""
+    """Append a command: it needs no lease and moves the end of the journal while another process holds the lease."""
     row = read(connection, run, lock=True)
     new = kept(entry, row.head_number + 1, 0, row.head_seal)
     connection.execute(
@@ -166,13 +166,13 @@ def insert_entries(connection: Connection, run: int, *new: Kept) -> None:
 
 
 def taken_error(run: int, info: LeaseInfo) -> LeaseError:
-    """Say who has the lease, since when and until when."""
+    """Return the error that names the holder of the lease, its start and its end."""
     if not info.holder:
         return LeaseError(f"the lease of run-{run} was released", "start 'rollout run' again")
     return LeaseError(
-        f"run-{run}: expected a free lease, found it with {info.holder} since {_clock(info.since)}",
-        f"it ends at {_clock(info.expires)} unless renewed; if its process is gone for good: "
-        f"rollout doctor --release-lease run-{run}",
+        f"{info.holder} has held the lease of run-{run} since {_clock(info.since)}",
+        f"it ends at {_clock(info.expires)} unless renewed; if its process is gone for good, run "
+        f"'rollout doctor --release-lease run-{run}'",
     )
 
 

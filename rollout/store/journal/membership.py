@@ -1,4 +1,4 @@
-"""The embedded directory's own memory: apart from the journal, since it plays the outside."""
+"""The simulated directory's own log, separate from the journal because it stands for an outside system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SqlMembershipLog:
         self._access, self._run = access, run
 
     def load(self) -> Iterator[tuple[int, int, IntArray]]:
-        """Give (instant, batch, rows) of all additions; raise `DatabaseError` if one was changed."""
+        """Yield (instant, batch, rows) of all additions; raise `DatabaseError` if one was changed."""
         with self._access.reading() as connection:
             found = connection.execute(
                 select(MEMBERSHIP).where(MEMBERSHIP.c.rollout_id == self._run).order_by(MEMBERSHIP.c.number)
@@ -33,15 +33,17 @@ class SqlMembershipLog:
         for number, row in enumerate(found, 1):
             what = f"membership log of run-{self._run}, row {number},"
             with readable(what):
-                told = Kept(row.number, "add", row.at, 0, row.batch, "{}", bytes(row.packed), row.seal)
-                if row.number != number or seal_of(before, told) != row.seal:
-                    raise DatabaseError(f"{what} was changed after it was written", "restore a backup")
-                rows = unpack_whole(told.packed)
+                addition = Kept(row.number, "add", row.at, 0, row.batch, "{}", bytes(row.packed), row.seal)
+                if row.number != number or seal_of(before, addition) != row.seal:
+                    raise DatabaseError(
+                        f"{what} was changed after it was written", "restore a backup of the database"
+                    )
+                rows = unpack_whole(addition.packed)
             before = row.seal
             yield row.at, row.batch, rows
 
     def append(self, at: int, batch: int, rows: IntArray) -> None:
-        """Keep an addition, durably."""
+        """Store an addition durably."""
         with self._access.writing() as connection:
             number, before = self._end(connection)
             new = kept(Entry("add", at, {}, batch, pack(rows)), number + 1, 0, before)
@@ -62,7 +64,7 @@ class SqlMembershipLog:
         return genesis("membership", self._run)
 
     def _end(self, connection: Connection) -> tuple[int, str]:
-        """Number and seal of the last row. The rollout's row is the lock of those who append."""
+        """Return number and seal of the last row; the rollout's row serves as the lock for appending."""
         connection.execute(select(ROLLOUT.c.id).where(ROLLOUT.c.id == self._run).with_for_update())
         last = select(func.max(MEMBERSHIP.c.number)).where(MEMBERSHIP.c.rollout_id == self._run)
         query = select(MEMBERSHIP.c.number, MEMBERSHIP.c.seal).where(

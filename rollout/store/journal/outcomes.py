@@ -1,4 +1,4 @@
-"""What became of each device, as rows that are written when they change."""
+"""The outcome of each device, as rows that are written when they change."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rollout.store.tables import DeviceRow
 from rollout.values import NOT_RELEASED, DeviceOutcomes, LongArray, Outcome
 
 DEVICE = DeviceRow.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-PIECE = 10_000
-"""Rows a statement: enough to be fast, few enough to be light."""
+ROWS_PER_STATEMENT = 10_000
+"""Enough to be fast, few enough to need little memory."""
 
 
 def nothing_known(devices: int) -> DeviceOutcomes:
-    """Give the outcomes of a fleet before the first release."""
+    """Return the outcomes of a fleet before the first release."""
     return DeviceOutcomes(
         outcome=np.full(devices, NOT_RELEASED, dtype=np.int8),
         at=np.full(devices, -1, dtype=np.int64),
@@ -27,7 +27,7 @@ def nothing_known(devices: int) -> DeviceOutcomes:
 
 
 def load_outcomes(connection: Connection, run: int, devices: int) -> DeviceOutcomes:
-    """Give the outcomes as they were last saved."""
+    """Return the outcomes as they were last saved."""
     out = nothing_known(devices)
     query = select(DEVICE.c.row, DEVICE.c.outcome, DEVICE.c.at, DEVICE.c.code)
     found = connection.execute(query.where(DEVICE.c.rollout_id == run)).all()
@@ -42,13 +42,13 @@ def load_outcomes(connection: Connection, run: int, devices: int) -> DeviceOutco
 
 
 def changed_rows(before: DeviceOutcomes, after: DeviceOutcomes) -> LongArray:
-    """Give the fleet rows whose outcome, instant or code is another now."""
+    """Return the fleet rows whose outcome, instant or code differs."""
     differs = (before.outcome != after.outcome) | (before.at != after.at) | (before.code != after.code)
     return np.flatnonzero(differs)
 
 
 def write_outcomes(connection: Connection, run: int, after: DeviceOutcomes, rows: LongArray) -> None:
-    """Write the outcomes of some fleet rows, in place of what was there."""
+    """Write the outcomes of some fleet rows, replacing those stored before."""
     statement = _upsert(connection.dialect.name)
     for piece in _pieces(rows):
         columns = (piece, after.outcome[piece], after.at[piece], after.code[piece])
@@ -56,14 +56,14 @@ def write_outcomes(connection: Connection, run: int, after: DeviceOutcomes, rows
             statement,
             [
                 {"rollout_id": run, "row": row, "outcome": outcome, "at": at, "code": code}
-                for row, outcome, at, code in zip(*(one.tolist() for one in columns), strict=True)
+                for row, outcome, at, code in zip(*(column.tolist() for column in columns), strict=True)
             ],
         )
 
 
 def _pieces(rows: LongArray) -> Iterator[LongArray]:
-    for start in range(0, len(rows), PIECE):
-        yield rows[start : start + PIECE]
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield rows[start : start + ROWS_PER_STATEMENT]
 
 
 def _upsert(dialect: str) -> Insert:

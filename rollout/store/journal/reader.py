@@ -1,4 +1,4 @@
-"""The journal for those who only look: status, report, doctor."""
+"""The journal for verbs that only read: status, report, doctor."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ROWS = (
 
 
 def catch_up(connection: Connection, run: int, replay: Replay) -> LeaseInfo:
-    """Take up the rows that were written since; give the lease.
+    """Replay the rows that were written since and return the lease.
 
-    Raise `DatabaseError` if a row does not fit its seal, or if rows are missing at the end.
+    Raise `DatabaseError` if a row does not match its seal, or if rows are missing at the end.
     """
     row = lease.read(connection, run)
     if row.head_number != replay.number:
@@ -53,65 +53,65 @@ def catch_up(connection: Connection, run: int, replay: Replay) -> LeaseInfo:
     if (replay.number, replay.seal) != (row.head_number, row.head_seal):
         raise DatabaseError(
             f"journal of run-{run}: expected row {row.head_number} at its end, found {replay.number}",
-            "nothing was sent; restore a backup, 'rollout doctor' checks it",
+            "nothing was sent; restore a backup of the database and check it with 'rollout doctor'",
         )
     return lease.info_of(row)
 
 
 def rows_after(connection: Connection, run: int, after: int, upto: int) -> Iterator[Kept]:
-    """Give the rows `after` < number ≤ `upto`, in order."""
+    """Yield the rows `after` < number ≤ `upto`, in order."""
     for row in connection.execute(_ROWS, {"run": run, "after": after, "upto": upto}):
         number, kind, at, epoch, batch, body, packed, seal = row
         yield Kept(number, kind, at, epoch, batch, body, bytes(packed or b""), seal)
 
 
-class Told(ABC):
-    """What the rows of a journal say, replayed: for the executor who writes them and for whoever reads them."""
+class ReplayedJournal(ABC):
+    """The content of a journal, replayed: for the executor that writes it and for its readers."""
 
     _replay: Replay
 
     def progress(self) -> Progress | None:
-        """Give the progress of the last decision, None before the first."""
+        """Return the progress of the last decision, None before the first."""
         return self._replay.progress
 
     def batches(self) -> Sequence[Batch]:
-        """Give all intended batches in order."""
+        """Return all intended batches in order."""
         return tuple(self._replay.batches)
 
     def confirmed(self, batch: int) -> int:
-        """Say how many devices of a batch are confirmed or cancelled."""
+        """Return how many devices of a batch are confirmed or cancelled."""
         return self._replay.confirmed[batch]
 
     def commands(self) -> Commands:
-        """Give what people ask for."""
+        """Return what people have requested."""
         return self._replay.commands
 
     def decisions(self) -> Sequence[DecisionRow]:
-        """Give all decision rows in order."""
+        """Return all decision rows in order."""
         return tuple(self._replay.decisions)
 
     def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts in order."""
+        """Return the recorded counts in order."""
         return tuple(self._replay.points)
 
     def added(self) -> IntArray:
-        """Give the rows that we added, in order."""
+        """Return the rows that we added, in order."""
         parts = [applied.accepted for _, _, applied in self._replay.applied]
         return np.concatenate([np.empty(0, dtype=np.int32), *parts]).astype(np.int32)
 
     def withdrawals(self) -> Sequence[tuple[int, Applied]]:
-        """Give (Unix seconds, answer) of the withdrawals of single devices."""
+        """Return (Unix seconds, answer) of the withdrawals of single devices."""
         return tuple(self._replay.withdrawals)
 
     def sessions(self) -> Sequence[tuple[int, str, str]]:
-        """Give (Unix seconds, kind, text) of what happened to the executions."""
+        """Return (Unix seconds, kind, text) of each event of the executions."""
         return tuple(self._replay.sessions)
 
 
-class JournalReader(Told):
-    """A journal without a lease. What it says is as of its making or of the last `refresh`.
+class JournalReader(ReplayedJournal):
+    """A journal without a lease, in its state at construction or at the last `refresh`.
 
-    run : number of the rollout. origin : the seal before the first row. devices : in the plan's fleet.
+    run : number of the rollout. origin : the seal before the first row. devices : number of devices in the plan.
     """
 
     def __init__(self, access: Access, run: int, origin: str, devices: int) -> None:
@@ -120,30 +120,30 @@ class JournalReader(Told):
         self.refresh()
 
     def refresh(self) -> None:
-        """Look for rows that were written since."""
+        """Read the rows that were written since."""
         with self._access.reading() as connection:
             self._lease = catch_up(connection, self._run, self._replay)
 
     def applied(self) -> Sequence[tuple[int, int, Applied]]:
-        """Give (Unix seconds, batch, answer) of each confirmed chunk."""
+        """Return (Unix seconds, batch, answer) of each confirmed chunk."""
         return tuple(self._replay.applied)
 
     def audit(self) -> Sequence[Audit]:
-        """Give (Unix seconds, who, what, why) of everything that was decided or asked for."""
+        """Return (Unix seconds, who, what, why) of everything that was decided or requested."""
         return tuple(self._replay.audit)
 
     def lease(self) -> LeaseInfo:
-        """Say who may write."""
+        """Return the lease: which executor may write."""
         return self._lease
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device as it was last saved."""
+        """Return the state of each device as it was last saved."""
         with self._access.reading() as connection:
             return load_outcomes(connection, self._run, self._devices)
 
 
 def first_break(access: Access, run: int, origin: str) -> ChainBreak | None:
-    """Give the first row of a journal that does not fit, None if all do."""
+    """Return the first row of a journal that breaks its chain, None if the chain is intact."""
     replay = Replay(f"run-{run}", origin)
     with access.reading() as connection:
         head = lease.read(connection, run)

@@ -1,6 +1,6 @@
-"""The journal, replayed: everything that its rows say, each checked against its seal.
+"""Replay the journal: fold its rows, each checked against its seal, into the state of the rollout.
 
-State is never stored, only rows are; so what a killed executor finds is what another reader sees.
+State is never stored, only rows are; so a restarted executor finds the same state as any reader.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Audit = tuple[int, str, str, str]
 
 @dataclass(slots=True, eq=False)
 class Replay:
-    """What the rows up to `number` say. name : of the rollout, for messages. seal : of the last row."""
+    """The state after row `number`. name : the rollout's name in messages. seal : the seal of the last row."""
 
     name: str
     seal: str
@@ -48,29 +48,29 @@ class Replay:
     holder: str = ""
 
     def take(self, rows: Iterable[Kept]) -> None:
-        """Take up further rows, in order. Raise `DatabaseError` at the first that does not fit.
+        """Replay further rows, in order. Raise `DatabaseError` at the first that breaks the chain.
 
-        Where already the first of all does not, `RefusedError`: its seal holds what the rollout was begun with.
+        If that is row 1, raise `RefusedError`: its seal binds the facts that the rollout was started with.
         """
         for row in rows:
             sentence = self.misfit(row)
             if sentence and row.number == 1:
                 raise RefusedError(
-                    f"{self.name} is not what was begun: its plan, directory, seed, speed or start was changed, "
-                    "or its journal's first row; nothing was sent",
-                    "restore a backup of the database, 'rollout doctor' checks it",
+                    f"{self.name} was changed after it started: its plan, directory, seed, speed or start time, "
+                    "or the first row of its journal; nothing was sent",
+                    "restore a backup of the database and check it with 'rollout doctor'",
                 )
             if sentence:
                 raise DatabaseError(
                     f"journal of {self.name}, row {row.number}: {sentence}",
-                    "nothing was sent; restore a backup, 'rollout doctor' checks it",
+                    "nothing was sent; restore a backup of the database and check it with 'rollout doctor'",
                 )
             with readable(f"journal of {self.name}, row {row.number},"):
                 _FOLD[row.kind](self, row)
             self.number, self.seal = row.number, row.seal
 
     def misfit(self, row: Kept) -> str:
-        """Say why `row` cannot be the next one, "" if it can."""
+        """Return why `row` cannot be the next row, "" if it can."""
         if row.number != self.number + 1:
             return f"expected row {self.number + 1}, found {row.number}"
         try:
@@ -78,7 +78,7 @@ class Replay:
         except (TypeError, ValueError) as error:
             return f"it cannot be read ({error})"
         if seal != row.seal:
-            return "it was changed after it was written: its seal does not fit"
+            return "it was changed after it was written: its seal does not match"
         return "" if row.kind in _FOLD else f"its kind '{row.kind}' is unknown"
 
 
@@ -86,7 +86,7 @@ def _decision(replay: Replay, row: Kept) -> None:
     decision, progress, point, batch = decision_of(row)
     if batch is not None:
         if batch.number != len(replay.batches):
-            raise ValueError(f"batch {batch.number} found, expected {len(replay.batches)}")
+            raise ValueError(f"expected batch {len(replay.batches)}, found {batch.number}")
         replay.batches.append(batch)
         replay.confirmed.append(0)
     replay.progress = progress
@@ -101,13 +101,13 @@ def _point(replay: Replay, row: Kept) -> None:
 
 
 def _keep(replay: Replay, point: ProgressPoint) -> None:
-    """Keep counts in order of time: earlier versions let a resumed simulated directory live some of it again."""
-    insort(replay.points, point, key=lambda one: one.at)
+    """Insert counts in order of time: in earlier versions a resumed simulated directory repeated some of it."""
+    insort(replay.points, point, key=lambda point: point.at)
 
 
 def _confirm(replay: Replay, row: Kept) -> None:
     applied = applied_of(row)
-    replay.confirmed[row.batch] = max(replay.confirmed[row.batch], row.told["upto"])
+    replay.confirmed[row.batch] = max(replay.confirmed[row.batch], row.content["upto"])
     replay.applied.append((row.at, row.batch, applied))
     if len(applied.rejected):
         text = "; ".join(sorted(set(applied.reasons)))
@@ -119,8 +119,8 @@ def _withdraw(replay: Replay, row: Kept) -> None:
     applied = applied_of(row)
     replay.withdrawals.append((row.at, applied))
     parts = [
-        f"{len(applied.accepted)} taken out",
-        *([f"{len(applied.adopted)} were out already"] if len(applied.adopted) else []),
+        f"{len(applied.accepted)} removed",
+        *([f"{len(applied.adopted)} already removed"] if len(applied.adopted) else []),
         *([f"{len(applied.rejected)} refused"] if len(applied.rejected) else []),
     ]
     text = "; ".join(sorted(set(applied.reasons)))
@@ -129,7 +129,7 @@ def _withdraw(replay: Replay, row: Kept) -> None:
 
 def _cancel(replay: Replay, row: Kept) -> None:
     sent, whole = replay.confirmed[row.batch], len(replay.batches[row.batch])
-    reason = row.told["reason"]
+    reason = row.content["reason"]
     replay.confirmed[row.batch] = whole
     replay.sessions.append((row.at, "cancelled", f"batch {row.batch + 1}: {reason}"))
     what = f"cancelled {whole - sent} of batch {row.batch + 1}"
@@ -137,24 +137,23 @@ def _cancel(replay: Replay, row: Kept) -> None:
 
 
 def _session(replay: Replay, row: Kept) -> None:
-    kind, text = row.told["kind"], row.told["text"]
+    kind, text = row.content["kind"], row.content["text"]
     replay.sessions.append((row.at, kind, text))
     replay.audit.append((row.at, replay.holder, kind, text))
 
 
 def _lease(replay: Replay, row: Kept) -> None:
-    told = row.told
-    replay.holder = told["holder"] if told["what"] == "lease taken" else ""
-    replay.audit.append((row.at, told["holder"], told["what"], told["why"]))
+    content = row.content
+    replay.holder = content["holder"] if content["what"] == "lease taken" else ""
+    replay.audit.append((row.at, content["holder"], content["what"], content["why"]))
 
 
 def _command(replay: Replay, row: Kept) -> None:
-    told = row.told
-    replay.commands = with_command(
-        replay.commands, told["kind"], told["by"], told["reason"], tuple(told["rows"]), told["phase"]
-    )
-    devices = f" {len(told['rows'])} devices" if told["rows"] else ""
-    replay.audit.append((row.at, told["by"], told["kind"] + devices, told["reason"]))
+    command = row.content
+    kind, by, reason, rows = (command[key] for key in ("kind", "by", "reason", "rows"))
+    replay.commands = with_command(replay.commands, kind, by, reason, tuple(rows), command["phase"])
+    devices = f" {len(rows)} devices" if rows else ""
+    replay.audit.append((row.at, by, kind + devices, reason))
 
 
 _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
@@ -172,7 +171,7 @@ _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
 def with_command(
     before: Commands, kind: str, by: str, reason: str, rows: tuple[int, ...], phase: int
 ) -> Commands:
-    """Give what people ask for after one more command. An abort is final."""
+    """Return what people request after another command. An abort is final."""
     if kind == "exclude":
         return dataclasses.replace(before, excluded=tuple(sorted({*before.excluded, *rows})))
     if kind == "withdraw":

@@ -15,7 +15,7 @@ from rollout.store.connection.access import Access
 from rollout.store.journal import lease
 from rollout.store.journal.entries import Entry, Kept, confirm_entry, decision_entry, kept, withdraw_entry
 from rollout.store.journal.outcomes import changed_rows, load_outcomes, write_outcomes
-from rollout.store.journal.reader import Told, catch_up
+from rollout.store.journal.reader import ReplayedJournal, catch_up
 from rollout.store.journal.replay import Replay
 from rollout.store.stored import LeaseInfo
 from rollout.values import (
@@ -33,21 +33,21 @@ LEASE_S = 60
 
 
 class _Term(NamedTuple):
-    """When a lease that is renewed now ends: in Unix seconds, and by a clock that nobody can set."""
+    """When a lease that is renewed now ends: in Unix seconds, and by a monotonic clock."""
 
     until: int
     until_steady: float
 
 
-class SqlJournal(Told):
+class SqlJournal(ReplayedJournal):
     """A `rollout.loop.ports.Journal` that survives its process.
 
-    Making it takes the lease: `LeaseError` if another executor has it. Each write is one transaction,
+    Constructing it takes the lease: `LeaseError` if another executor holds it. Each write is a transaction,
     durable when it returns, and renews the lease; only observed counts wait for the next write or
-    heartbeat. Reads are answered from the replayed rows: this executor is the only one who writes them,
-    but for commands, for which `commands` looks each time.
+    heartbeat. Reads are answered from the replayed rows: only this executor writes them, except for
+    commands, which `commands` reads each time.
 
-    now : gives real Unix seconds, for the lease only. carried : the same without asking a database.
+    now : returns real Unix seconds, for the lease only. carried : the same without asking a database.
     Use it as a context manager: leaving it releases the lease.
     """
 
@@ -69,7 +69,7 @@ class SqlJournal(Told):
         self._saved: DeviceOutcomes | None = None
         self._waiting: list[ProgressPoint] = []
         with access.reading() as connection:
-            # A damaged journal is refused before anything is written into it.
+            # A damaged journal is refused before anything is written to it.
             catch_up(connection, run, self._replay)
         term = self._term()
         with access.writing() as connection:
@@ -86,15 +86,15 @@ class SqlJournal(Told):
         self.release("interrupted" if error is not None else "ended")
 
     def commands(self) -> Commands:
-        """Give what people ask for at this moment. Raise `LeaseError` if the lease is lost."""
+        """Return what people have requested by now. Raise `LeaseError` if the lease is lost."""
         with self._access.reading() as connection:
             self._mine(catch_up(connection, self._run, self._replay))
         return self._replay.commands
 
     def check(self) -> None:
-        """Raise `LeaseError` if another executor has taken over; renew a lease that is half used up.
+        """Raise `LeaseError` if another executor has taken over; renew a lease that is more than half over.
 
-        After it nobody can take over for half the lease's time, unless a person releases it: see `held_s`.
+        Afterwards no executor can take over for half the lease's time, unless a person releases it: see `held_s`.
         """
         with self._access.reading() as connection:
             info = lease.info_of(lease.read(connection, self._run))
@@ -103,9 +103,9 @@ class SqlJournal(Told):
             self.heartbeat()
 
     def held_s(self) -> float:
-        """Give the seconds for which nobody can take over, by this machine's clocks; less than 0 is over.
+        """Return the seconds for which no executor can take over, by this machine's clocks; negative once it is over.
 
-        Asks no database, so any thread may call it. A person who releases the lease by hand is not known of.
+        It asks no database, so any thread may call it. It does not notice a lease that a person released by hand.
         """
         return min(self._held.until - self._carried(), self._held.until_steady - time.monotonic())
 
@@ -117,7 +117,7 @@ class SqlJournal(Told):
         self._renew()
 
     def release(self, why: str = "ended") -> None:
-        """Give the lease back; another executor may go on at once. Nothing happens if it is lost."""
+        """Release the lease so that another executor can continue immediately. If it is lost, do nothing."""
         with contextlib.suppress(LeaseError):
             self._append()
         with self._access.writing() as connection:
@@ -126,11 +126,11 @@ class SqlJournal(Told):
     def intend(self, progress: Progress, row: DecisionRow, batch: Batch | None, point: ProgressPoint) -> None:
         """Record a decision, its progress, its batch and its observed counts in one row."""
         if batch is not None and batch.number != len(self._replay.batches):
-            raise ValueError(f"batch {batch.number} intended, expected {len(self._replay.batches)}")
+            raise ValueError(f"expected batch {len(self._replay.batches)}, found {batch.number}")
         self._append(decision_entry(row, progress, batch, point))
 
     def observe(self, point: ProgressPoint) -> None:
-        """Keep observed counts for charts. They wait: a kill may cost them, and a resumed loop looks again."""
+        """Store observed counts for charts, later: if a kill loses them, a resumed loop observes again."""
         self._waiting.append(point)
 
     def confirm(self, batch: int, upto: int, applied: Applied, at: int) -> None:
@@ -138,7 +138,7 @@ class SqlJournal(Told):
         self._append(confirm_entry(batch, upto, applied, at))
 
     def confirm_withdrawal(self, applied: Applied, at: int) -> None:
-        """Record what the directory answered to a withdrawal of single devices."""
+        """Record the directory's answer to a withdrawal of single devices."""
         self._append(withdraw_entry(applied, at))
 
     def cancel(self, batch: int, at: int, reason: str) -> None:
@@ -146,15 +146,15 @@ class SqlJournal(Told):
         self._append(Entry("cancel", at, {"reason": reason}, batch))
 
     def session(self, at: int, kind: str, text: str) -> None:
-        """Append a row of the session kind, never compared across runs."""
+        """Append a row of kind session; these are never compared across runs."""
         self._append(Entry("session", at, {"kind": kind, "text": text}))
 
     def points(self) -> Sequence[ProgressPoint]:
-        """Give the recorded counts in order of time."""
+        """Return the recorded counts in order of time."""
         return (*self._replay.points, *self._waiting)
 
     def save_outcomes(self, outcomes: DeviceOutcomes) -> int:
-        """Write what changed since the last time; give the number of devices written."""
+        """Write the outcomes that changed since the last call and return their number."""
         if self._saved is None:
             with self._access.reading() as connection:
                 self._saved = load_outcomes(connection, self._run, self._devices)
@@ -167,7 +167,7 @@ class SqlJournal(Told):
                 self._lost(connection)
             write_outcomes(connection, self._run, outcomes, rows)
         self._held = term
-        # The world may change its arrays in place.
+        # A simulated directory may change its arrays in place.
         self._saved = DeviceOutcomes(outcomes.outcome.copy(), outcomes.at.copy(), outcomes.code.copy())
         return len(rows)
 
@@ -179,15 +179,15 @@ class SqlJournal(Told):
         self._held = term
 
     def _append(self, *entries: Entry) -> None:
-        """Write what waits, then `entries`, in one transaction."""
-        waiting = [Entry("point", one.at, document_of(one)) for one in self._waiting]
+        """Write the waiting counts, then `entries`, in one transaction."""
+        waiting = [Entry("point", point.at, document_of(point)) for point in self._waiting]
         if not waiting and not entries:
             return
         term = self._term()
         with self._access.writing() as connection:
             new = self._chained([*waiting, *entries])
             while not lease.advance(connection, self._run, self._epoch, new, term.until):
-                # Somebody commanded something meanwhile: its rows come first. Or the lease is lost.
+                # Either a person's command was written first, so its rows precede ours, or the lease is lost.
                 self._mine(catch_up(connection, self._run, self._replay))
                 new = self._chained([*waiting, *entries])
         self._held = term
@@ -195,7 +195,7 @@ class SqlJournal(Told):
         self._replay.take(new)
 
     def _chained(self, entries: Sequence[Entry]) -> list[Kept]:
-        """Give the entries their places behind the last known row."""
+        """Return the entries as rows that follow the last known row."""
         number, seal = self._replay.number, self._replay.seal
         new = []
         for entry in entries:

@@ -218,6 +218,11 @@ class AdminService(Faulty):
 
     # Writing.
 
+    def add(self, rows: list[int]) -> None:
+        """Somebody else makes devices members."""
+        resources = list(self.row_of)
+        self.target.members.update(resources[row] for row in rows)
+
     def _post(self, path: str, body: Any) -> Reply:
         if path == "SMS_ClientOperation.InitiateClientOperation":
             METADATA.check_body("InitiateClientOperation", body)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx2
 
-from rollout.directory.http.concurrency import NAME
+from rollout.directory.http.concurrency import THREAD_NAME
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class TeamTime(FakeTime):
         raise AssertionError("time passes only where somebody sleeps")
 
     def _all_sleep(self) -> bool:
-        team = [one.ident for one in threading.enumerate() if one.name == NAME]
+        team = [one.ident for one in threading.enumerate() if one.name == THREAD_NAME]
         return all(one is not None and self._until.get(one, 0.0) > self._now for one in team)
 
 

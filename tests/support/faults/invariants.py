@@ -13,7 +13,7 @@ import numpy as np
 
 from faults.case import Record, answers_of
 from faults.outside import PERSON, US, Call
-from rollout.gates import judge
+from rollout.gates import GateCounts, judge
 from rollout.pacing import released_by, step_limit
 from rollout.pacing.calendar import active_between, is_open
 from rollout.values import Batch, Outcome, PhaseEnd, State, Verdict
@@ -274,13 +274,15 @@ def _verdict(record: Record, look, mine: list[Batch], now: int) -> Verdict:  # t
     numbers = [batch.number for batch in mine]
     return judge(
         plan.phases[mine[0].phase].gate,
-        cumulative=look.counts.sum(axis=0),
-        phase=_counts(look, numbers),
-        mature=_counts(look, mature),
-        planned=plan.planned_by_stratum,
-        names=plan.strata.names,
-        complete=True,
-        readable=True,
+        GateCounts(
+            cumulative=look.counts.sum(axis=0),
+            phase=_counts(look, numbers),
+            mature=_counts(look, mature),
+            planned=plan.planned_by_stratum,
+            names=plan.strata.names,
+            complete=True,
+            readable=True,
+        ),
     ).verdict
 
 
@@ -300,13 +302,15 @@ def _halts(record: Record, look, batch: Batch) -> bool:  # type: ignore[no-untyp
     ]
     verdict = judge(
         plan.phases[batch.phase].gate,
-        cumulative=look.counts.sum(axis=0),
-        phase=_counts(look, mine),
-        mature=_counts(look, []),
-        planned=plan.planned_by_stratum,
-        names=plan.strata.names,
-        complete=False,
-        readable=True,
+        GateCounts(
+            cumulative=look.counts.sum(axis=0),
+            phase=_counts(look, mine),
+            mature=_counts(look, []),
+            planned=plan.planned_by_stratum,
+            names=plan.strata.names,
+            complete=False,
+            readable=True,
+        ),
     ).verdict
     return verdict is Verdict.HALT
 

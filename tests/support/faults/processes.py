@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from canaries import is_told
 
-from rollout.api import workflow
+from rollout.api.planning import plan_scenario
 from rollout.cli import main
 from rollout.store import Database, open_database
 from sim.scenario import parse_scenario
@@ -46,7 +46,7 @@ def planned(place: str, *, clients: int = 500, pilot: int = 200, hours: int = 2,
     """Give a database with a plan of a made-up fleet."""
     database = open_database(place)
     text = SCENARIO.format(clients=clients, pilot=pilot, hours=hours, chunk=chunk)
-    workflow.plan_scenario(database, parse_scenario(text, "kills"))
+    plan_scenario(database, parse_scenario(text, "kills"))
     return database
 
 

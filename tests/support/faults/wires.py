@@ -23,12 +23,13 @@ from emulators.adminservice import TARGET, AdminService
 from emulators.graph import GROUP, TENANT, Graph
 from emulators.people import make_fleet
 from emulators.web import Asked, FakeTime, Reply, asked_of
-from opened import ROOT, SITE_URL, Token
+from opened import FACTORIES, ROOT, SITE_URL, network_of
 
 from faults.outside import US, Door, Time, World
+from rollout.directory.configmgr.settings import AdminServiceSettings
+from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.http.transport import TRUST_S
-from rollout.directory.opening import open_directory
-from rollout.directory.settings import AdminServiceSettings, DirectorySettings, GraphSettings
+from rollout.directory.port import Opening
 from rollout.errors import OutsideError
 from rollout.values import HOUR_S, Applied, Batch, DeviceOutcomes, IntArray, Observation, Outcome, Plan
 
@@ -41,25 +42,22 @@ LINK = re.compile(r"directoryObjects/([0-9a-f-]{36})")
 
 
 @cache
-def settings_of(kind: str) -> DirectorySettings:
+def settings_of(kind: str) -> AdminServiceSettings | GraphSettings:
     """Give the settings of a directory. One authority to trust: to read all of the system's takes 30 ms a session."""
     file = Path(tempfile.mkdtemp()) / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(file))
     if kind == "graph":
-        ours = GraphSettings(
+        return GraphSettings(
             tenant_id=TENANT, root=ROOT, group=GROUP, confirmed_pilot_by="Kim", in_flight=1, ca_file=str(file)
         )
-        return DirectorySettings(graph=ours)
-    return DirectorySettings(
-        adminservice=AdminServiceSettings(
-            hosts=(SITE_URL,),
-            auth="none",
-            site_code="P01",
-            collection=TARGET,
-            in_flight=1,
-            per_second=200,
-            ca_file=str(file),
-        )
+    return AdminServiceSettings(
+        hosts=(SITE_URL,),
+        auth="none",
+        site_code="P01",
+        collection=TARGET,
+        in_flight=1,
+        per_second=200,
+        ca_file=str(file),
     )
 
 
@@ -249,16 +247,9 @@ class WireDoor(Door):
     def __init__(self, world: WireWorld, session: Session) -> None:
         super().__init__(world, session)
         clock = FakeTime() if world.clock_stands else WireTime(world.time, session.held_s)
-        self._directory = open_directory(
-            world.kind,
-            settings_of(world.kind),
-            world.plan,
-            world.fleet,
-            clock=clock,
-            http=Wire(world, session, clock),
-            credential=Token(),
-            chance=lambda: 0.5,
-        )
+        opening = Opening(world.plan, world.fleet, {}, clock=clock)
+        network = network_of(Wire(world, session, clock))
+        self._directory = FACTORIES[world.kind](settings_of(world.kind), opening, network)
 
     def server_now(self) -> float | None:
         return self._directory.server_now()

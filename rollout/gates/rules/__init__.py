@@ -1,0 +1,18 @@
+"""Gate rules: one module and one row here for each.
+
+A rule's module holds its keys in a scenario, what its figures may be, its verdict with the sentence for people, and
+how many failures it can bear before it speaks. `base` says what that takes. (Figures are fields of
+`rollout.values.GatePolicy`, which is part of a plan's digest.)
+"""
+
+from rollout.gates.rules.base import GateRule
+from rollout.gates.rules.completion import COMPLETION
+from rollout.gates.rules.evidence import EVIDENCE
+from rollout.gates.rules.no_progress import NO_PROGRESS
+from rollout.gates.rules.stragglers import STRAGGLERS
+from rollout.gates.rules.threshold import THRESHOLD
+
+RULES: tuple[GateRule, ...] = (EVIDENCE, THRESHOLD, STRAGGLERS, NO_PROGRESS, COMPLETION)
+"""In the order in which they are asked: the first that has an objection decides."""
+
+__all__ = ["RULES", "GateRule"]

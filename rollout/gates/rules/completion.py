@@ -1,0 +1,94 @@
+"""PASS of a complete phase, or HOLD with what is lacking: a person decides.
+
+PASS on mature executed devices if they are enough, the rollout is proven better than p_bad, and the phase alone does
+not contradict p_ok.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from rollout.gates.counts import executed_of
+from rollout.gates.evidence import halt_boundary, log_pass, pass_boundary
+from rollout.gates.rules.base import (
+    FAILED,
+    MOST_LOG,
+    PENDING,
+    REJECTED,
+    TIMED_OUT,
+    GateRule,
+    Reading,
+    evidence_text,
+    percent,
+    require_not_negative,
+)
+from rollout.values import EvidenceGate, GatePolicy, Judgement, Verdict
+
+
+def _check(policy: GatePolicy) -> None:
+    require_not_negative(policy, "min_executed")
+
+
+def _judge(reading: Reading) -> Judgement | None:
+    if not reading.counts.complete:
+        return None
+    gate, mature = reading.policy.evidence, reading.mature
+    failed, executed = mature[FAILED], executed_of(mature)
+    lacking = too_few(reading, executed)
+    if lacking:
+        return Judgement(Verdict.HOLD, lacking, "executed", "", executed, failed)
+    if gate is None:
+        sentence = f"PASS: {failed} of {executed} mature executed failed, no threshold reached"
+        return Judgement(Verdict.PASS, sentence, "threshold", "", executed, failed)
+    if halt_boundary(gate).halts(failed, executed):
+        sentence = (
+            f"HOLD: in this phase alone {failed} of {executed} executed failed, limit {percent(gate.p_ok)}; "
+            "a person decides"
+        )
+        return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed)
+    return _proven(reading, gate, mature)
+
+
+def too_few(reading: Reading, executed: int) -> str:
+    """Say that too few devices are executed and mature, "" if enough are.
+
+    A phase smaller than `min_executed` needs all of its devices that are neither timed out nor rejected.
+    """
+    released, policy = sum(reading.phase), reading.policy
+    silent, refused = reading.phase[TIMED_OUT], reading.phase[REJECTED]
+    needed = policy.min_executed if released >= policy.min_executed else released - silent - refused
+    if executed >= max(needed, 1):
+        return ""
+    return (
+        f"HOLD: {executed} of {max(needed, 1)} needed devices are executed and mature ({released} released, "
+        f"{reading.phase[PENDING]} pending, {silent} timed out, {refused} rejected); a person decides"
+    )
+
+
+def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgement:
+    """PASS if the rollout so far, this phase by its mature devices, is proven better than p_bad."""
+    failed = reading.whole[FAILED] - reading.phase[FAILED] + mature[FAILED]
+    executed = executed_of(reading.whole) - executed_of(reading.phase) + executed_of(mature)
+    needed = pass_boundary(gate).needed(failed)
+    log_evidence = _log_pass(gate, failed, executed)
+    found = f"{failed} of {executed} mature executed failed, evidence {evidence_text(log_evidence)}"
+    value = math.exp(min(log_evidence, MOST_LOG))
+    if executed >= needed:
+        sentence = f"PASS: {found} >= {1 / gate.beta:.3g} that fewer than {percent(gate.p_bad)} fail"
+        return Judgement(Verdict.PASS, sentence, "evidence", "", executed, failed, value)
+    sentence = (
+        f"HOLD: {found} < {1 / gate.beta:.3g}: to prove that fewer than {percent(gate.p_bad)} fail takes "
+        f"{needed} executed at {failed} failures; a person decides"
+    )
+    return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed, value)
+
+
+@lru_cache(maxsize=1024)
+def _log_pass(gate: EvidenceGate, failed: int, executed: int) -> float:
+    return float(log_pass(np.array([failed]), np.array([executed]), gate)[0])
+
+
+COMPLETION = GateRule("executed", _check, _judge)

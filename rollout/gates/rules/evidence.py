@@ -1,0 +1,136 @@
+"""HALT by evidence on the whole rollout, and on each stratum that is judged apart.
+
+All released devices that are neither timed out nor rejected count, pending ones as successes, so that fast failures
+before slow successes do no harm. alpha is shared: with S strata of their own one half is the cumulative test's and
+1/(2 S) each stratum's; without strata the cumulative test has it all. By the union bound a rollout whose rates are
+all at most p_ok is halted with a chance of at most alpha, at any observation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from rollout.fields import Part
+from rollout.gates.counts import counted_of, executed_of, totals_of
+from rollout.gates.evidence import (
+    CHANCE_MIN,
+    PRIOR_MAX,
+    PRIOR_MIN,
+    RATE_MIN,
+    check_evidence_gate,
+    halt_boundary,
+    log_halt,
+)
+from rollout.gates.groups import Groups
+from rollout.gates.rules.base import (
+    ENROLLED,
+    FAILED,
+    MOST_LOG,
+    PENDING,
+    GateRule,
+    Reading,
+    evidence_text,
+    of_all,
+    percent,
+    require_not_negative,
+)
+from rollout.values import EvidenceGate, GatePolicy, Judgement, LongArray, Verdict
+
+_DEFAULT = EvidenceGate()
+
+Probability = Annotated[float, Field(ge=RATE_MIN, le=1 - RATE_MIN, allow_inf_nan=False)]
+"""A failure rate that is neither impossible nor certain."""
+Chance = Annotated[float, Field(ge=CHANCE_MIN, lt=1, allow_inf_nan=False)]
+"""An accepted chance of being wrong."""
+Prior = Annotated[float, Field(ge=PRIOR_MIN, le=PRIOR_MAX, allow_inf_nan=False)]
+
+
+class EvidencePolicy(Part):
+    """See `rollout.values.EvidenceGate`."""
+
+    p_ok: Probability = _DEFAULT.p_ok
+    p_bad: Probability = _DEFAULT.p_bad
+    alpha: Chance = _DEFAULT.alpha
+    beta: Chance = _DEFAULT.beta
+    prior_a: Prior = _DEFAULT.prior_a
+    prior_b: Prior = _DEFAULT.prior_b
+
+    @model_validator(mode="after")
+    def _apart(self) -> EvidencePolicy:
+        if self.p_ok >= self.p_bad:
+            raise ValueError("'p_ok' below 'p_bad'")
+        return self
+
+
+def _check(policy: GatePolicy) -> None:
+    if policy.evidence is not None:
+        check_evidence_gate(policy.evidence)
+    require_not_negative(policy, "strata_min")
+
+
+def _judge(reading: Reading) -> Judgement | None:
+    """HALT by the test with the most evidence among those that tripped."""
+    gate, groups, counts = reading.policy.evidence, reading.groups, reading.counts.cumulative
+    if gate is None or not reading.whole[FAILED]:
+        return None
+    tripped = [-1] if reading.whole[FAILED] >= reading.fewest else []
+    if groups.names:
+        s = groups.sums(counts[:, FAILED])
+        n = groups.sums(counts[:, PENDING] + counts[:, ENROLLED] + counts[:, FAILED])
+        over = halt_boundary(gate, groups.apart).halts(s, n)
+        if np.count_nonzero(over):
+            tripped += np.flatnonzero(over).tolist()
+    return _worst(reading, gate, tripped) if tripped else None
+
+
+def _worst(reading: Reading, gate: EvidenceGate, tripped: list[int]) -> Judgement:
+    """Give the HALT of the group with the most evidence; group -1 is all devices.
+
+    The evidence is taken times the test's share of alpha, so that it always compares with 1/alpha.
+    """
+    groups = reading.groups
+    apart = groups.sums(reading.counts.cumulative.T)
+    rows = [reading.whole if group < 0 else apart[:, group].tolist() for group in tripped]
+    failed = np.array([row[FAILED] for row in rows])
+    shares = np.where(np.array(tripped) < 0, groups.whole, groups.apart)
+    evidence = log_halt(failed, np.array([counted_of(row) for row in rows]), gate) + np.log(shares)
+    best = int(np.argmax(evidence))
+    stratum = "" if tripped[best] < 0 else groups.names[tripped[best]]
+    return _halt(reading, gate, rows[best], stratum, float(evidence[best]))
+
+
+def _halt(
+    reading: Reading, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float
+) -> Judgement:
+    failed, executed = counts[FAILED], executed_of(counts)
+    group = f"{reading.counts.column or 'stratum'} '{stratum}'" if stratum else "all devices"
+    pending = f" ({counts[PENDING]} more pending)" if counts[PENDING] else ""
+    names = reading.groups.names
+    tests = f", corrected for {len(names) + 1} tests" if names else ""
+    sentence = (
+        f"HALT: {group} {failed} of {executed} executed failed{pending}, limit {percent(gate.p_ok)}, "
+        f"evidence {evidence_text(evidence)} >= {1 / gate.alpha:.3g}{tests}"
+    )
+    value = math.exp(min(evidence, MOST_LOG))
+    return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)
+
+
+def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> LongArray | None:
+    """Strata have their own boundary; those pooled as "other" speak at the next failure of any."""
+    gate = policy.evidence
+    if gate is None:
+        return None
+    out = of_all(halt_boundary(gate, groups.whole).fewest(counted_of(totals_of(cumulative))), cumulative)
+    if groups.names:
+        counted = cumulative[:, PENDING] + cumulative[:, ENROLLED] + cumulative[:, FAILED]
+        out[:-1] = cumulative[:, FAILED] + 1
+        out[groups.own] = halt_boundary(gate, groups.apart).critical(counted)[groups.own]
+    return out
+
+
+EVIDENCE = GateRule("evidence", _check, _judge, _failures_to_speak)

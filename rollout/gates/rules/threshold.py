@@ -1,0 +1,111 @@
+"""HALT or HOLD by the plain rule that admins know: a percentage, a count and a minimum of executed devices.
+
+It counts the executed (enrolled or failed) devices of the current phase; with `classes`, of the whole rollout.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
+
+from rollout.fields import Count, Part, Percent
+from rollout.gates.counts import executed_of
+from rollout.gates.groups import Groups
+from rollout.gates.rules.base import FAILED, NEVER, GateRule, Reading, of_all, percent
+from rollout.values import (
+    WHOLE,
+    BoolArray,
+    GatePolicy,
+    Judgement,
+    LongArray,
+    ThresholdGate,
+    Verdict,
+    part_of,
+    parts_of_percent,
+)
+
+ACTIONS = ("halt", "hold")
+
+
+def _some_percent(value: object) -> object:
+    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
+    if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
+        raise ValueError(
+            "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "
+            "min_executed = 1)"
+        )
+    return value
+
+
+class ThresholdPolicy(Part):
+    """See `rollout.values.ThresholdGate`."""
+
+    percent: Annotated[Percent, BeforeValidator(_some_percent)]
+    count: Count = 1
+    min_executed: Count = 20
+    action: Literal["halt", "hold"] = "halt"
+    classes: tuple[Literal["transient", "identity", "config", "device", "network", "unknown"], ...] = ()
+
+
+def check_threshold(rule: ThresholdGate) -> None:
+    """Raise a `ValueError` that names the first value out of its range."""
+    if not 0 < rule.percent <= 100:
+        raise ValueError(f"expected a threshold of 0 < percent <= 100, found {rule.percent}")
+    parts_of_percent(rule.percent)
+    if rule.action not in ACTIONS:
+        raise ValueError(f"expected the action halt or hold, found {rule.action!r}")
+    for name, value in (("count", rule.count), ("min_executed", rule.min_executed)):
+        if value < 0:
+            raise ValueError(f"expected no negative {name} of a threshold, found {value}")
+
+
+@overload
+def trips(rule: ThresholdGate, failed: int, executed: int) -> bool: ...
+@overload
+def trips(rule: ThresholdGate, failed: LongArray, executed: LongArray) -> BoolArray: ...
+def trips(rule: ThresholdGate, failed: int | LongArray, executed: int | LongArray) -> bool | BoolArray:
+    """Say where rate >= percent and failures >= count and executed >= the minimum; never without executed devices."""
+    enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
+    return enough & (WHOLE * failed >= parts_of_percent(rule.percent) * executed)
+
+
+def _check(policy: GatePolicy) -> None:
+    for rule in policy.thresholds:
+        check_threshold(rule)
+
+
+def _judge(reading: Reading) -> Judgement | None:
+    """Give the verdict of the first plain threshold that trips, halting ones before holding ones."""
+    classes = reading.counts.failed_classes
+    for rule in sorted(reading.policy.thresholds, key=lambda rule: rule.action != "halt"):
+        counts, failed, kind = reading.phase, reading.phase[FAILED], ""
+        if rule.classes:
+            kind = f" ({', '.join(rule.classes)})"
+            if classes is not None:
+                counts = reading.whole
+                failed = sum(classes.get(name, 0) for name in rule.classes)
+        executed = executed_of(counts)
+        if not trips(rule, failed, executed):
+            continue
+        verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
+        sentence = (
+            f"{verdict.upper()}: {failed} of {executed} executed failed{kind}, {percent(failed / executed)}, "
+            f"threshold {rule.percent:g} % and {rule.count} from {rule.min_executed} executed on"
+        )
+        return Judgement(verdict, sentence, "threshold", "", executed, failed)
+    return None
+
+
+def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], _groups: Groups) -> LongArray:
+    return of_all(min(map(_fewest, policy.thresholds), default=NEVER), cumulative)
+
+
+def _fewest(rule: ThresholdGate) -> int:
+    """The fewest failures with which a threshold can trip, however many devices are executed."""
+    return max(rule.count, part_of(max(rule.min_executed, 1), parts_of_percent(rule.percent)), 1)
+
+
+THRESHOLD = GateRule("threshold", _check, _judge, _failures_to_speak)
