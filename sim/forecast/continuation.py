@@ -69,12 +69,12 @@ class JournalSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Future:
-    """One continuation.
+class Continuation:
+    """The result of a simulated continuation.
 
-    done, enrolled_90 : Unix seconds of the end, and of SHARE of the planned devices enrolled; -1 never.
-    failed, enrolled : devices in the end. halted : whether a gate halts it. matched : share of the released
-    devices that stand in the pretend past where they really stand.
+    done, enrolled_90 : Unix seconds of the end, and of the enrollment of SHARE of the planned devices; -1 is never.
+    failed, enrolled : devices at the end. halted : whether a gate halts the rollout. matched : share of the released
+    devices whose simulated outcome matches the real one.
     """
 
     done: int
@@ -96,40 +96,40 @@ def forecast_of(
     runs: int = RUNS,
     workers: Workers | None = None,
 ) -> Forecast | None:
-    """Give what is to be expected; None for a rollout that has ended. The same seed gives the same result.
+    """Return the forecast of a rollout, None if it has ended. The same seed gives the same result.
 
-    A paused rollout is taken to go on now, a held one to wait for its gate.
+    A paused rollout is assumed to resume now, a held rollout to wait for its gate.
     """
     if snapshot.progress.state.is_final:
         return None
     job = _Job(plan, traits_of(fleet, model), model, snapshot, calibration, seed)
-    futures = (workers or InProcess()).map(job, range(runs))
+    continuations = (workers or InProcess()).map(job, range(runs))
     outcome = snapshot.outcomes.outcome
     failed = int((outcome == Outcome.FAILED).sum())
     executed = failed + int((outcome == Outcome.ENROLLED).sum())
     return Forecast(
         as_of=snapshot.progress.at,
         runs=runs,
-        done=_instants([future.done for future in futures]),
-        enrolled_90=_instants([future.enrolled_90 for future in futures]),
-        failed=_counts([future.failed for future in futures]),
+        done=_instants([each.done for each in continuations]),
+        enrolled_90=_instants([each.enrolled_90 for each in continuations]),
+        failed=_counts([each.failed for each in continuations]),
         failed_surely=finite_fleet_interval(failed, executed, max(plan.planned, executed)),
-        halt_chance=sum(future.halted for future in futures) / runs,
-        matched=round(float(np.mean([future.matched for future in futures])), 4),
+        halt_chance=sum(each.halted for each in continuations) / runs,
+        matched=round(float(np.mean([each.matched for each in continuations])), 4),
         calibrated=calibration is not None,
     )
 
 
 def _instants(values: Sequence[int]) -> tuple[float, float, float]:
-    return _foreseen([value if value >= 0 else math.inf for value in values])
+    return _prediction_interval([value if value >= 0 else math.inf for value in values])
 
 
 def _counts(values: Sequence[int]) -> tuple[int, int, int]:
-    p10, p50, p90 = _foreseen(values)
+    p10, p50, p90 = _prediction_interval(values)
     return int(p10), int(p50), int(p90)
 
 
-def _foreseen(values: Sequence[float]) -> tuple[float, float, float]:
+def _prediction_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return p10, p50 and p90 such that the truth, another draw like the n `values`, lies between them with 80 %.
 
     The truth falls into each of the n + 1 gaps with equal probability: p10 is the value of rank 0.1 (n + 1), p90 that
@@ -149,7 +149,7 @@ class _Job:
     calibration: Calibration | None
     seed: int
 
-    def __call__(self, run: int) -> Future:
+    def __call__(self, run: int) -> Continuation:
         model = self.model
         if self.calibration is not None:
             # Spread the runs over the whole posterior.
@@ -162,20 +162,20 @@ class _Job:
             a, b = self.calibration.failed + 0.5, self.calibration.executed - self.calibration.failed + 0.5
             usual = float(np.median(fault)) or 1e-9
             fault = np.minimum(1.0, fault * (rng.beta(a, b) / usual if rate.median else 1.0))
-        return _future(self.plan, replace(self.traits, fault=fault), model, self.snapshot, (self.seed, run))
+        return _continue(self.plan, replace(self.traits, fault=fault), model, self.snapshot, (self.seed, run))
 
 
-def _future(
+def _continue(
     plan: Plan, traits: Traits, model: Model, snapshot: JournalSnapshot, chance: tuple[int, int]
-) -> Future:
+) -> Continuation:
     seed, run = chance
     horizon = max(model.horizon, 2 * (snapshot.progress.at - plan.start) + model.horizon)
     draws = make_draws(model, traits, seed=seed, replication=1000 * run, start=plan.start, horizon_s=horizon)
-    told = _told(traits, snapshot)
-    draws, matched = _like_the_real_past(draws, told, model, snapshot, plan, chance)
+    traits = _conditioned(traits, snapshot)
+    draws, matched = _match_real_past(draws, traits, model, snapshot, plan, chance)
     engine = make_engine(
         model,
-        told,
+        traits,
         draws,
         start=plan.start,
         strata=plan.strata.codes,
@@ -189,7 +189,7 @@ def _future(
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
-    return Future(
+    return Continuation(
         done=progress.at if progress.state is State.FINISHED else -1,
         enrolled_90=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
         failed=int((outcome == Outcome.FAILED).sum()),
@@ -199,8 +199,8 @@ def _future(
     )
 
 
-def _told(traits: Traits, snapshot: JournalSnapshot) -> Traits:
-    """Give the traits as the outcomes tell them: who failed has a fault, who enrolled has none."""
+def _conditioned(traits: Traits, snapshot: JournalSnapshot) -> Traits:
+    """Return the traits given the outcomes: a device that failed has a fault, a device that enrolled has none."""
     outcome = snapshot.outcomes.outcome
     fault = traits.fault.copy()
     fault[outcome == Outcome.FAILED] = 1.0
@@ -208,7 +208,7 @@ def _told(traits: Traits, snapshot: JournalSnapshot) -> Traits:
     return replace(traits, fault=fault)
 
 
-def _like_the_real_past(
+def _match_real_past(
     draws: Draws,
     traits: Traits,
     model: Model,
@@ -216,49 +216,49 @@ def _like_the_real_past(
     plan: Plan,
     chance: tuple[int, int],
 ) -> tuple[Draws, float]:
-    """Give draws under which the released devices stand where they really stand, and the share that does.
+    """Return draws under which simulated outcomes match the real ones, and the share of devices for which they do.
 
     A device that does not match after ROUNDS draws keeps the last: its outcome is very unlikely in the model.
     """
     keys, presence, offset = draws.keys.copy(), draws.presence.copy(), draws.offset.copy()
     rows, at = _released(snapshot)
     left = np.arange(len(rows))
-    real = _kinds(snapshot.outcomes.outcome[rows])
+    real = _final_outcomes(snapshot.outcomes.outcome[rows])
     for number in range(ROUNDS):
         if not len(left):
             break
-        mine = rows[left]
-        some = _part(traits, mine)
-        past = _pilot(mine, at[left], some, plan.start, snapshot.known_until)
+        unmatched = rows[left]
+        selected = _part(traits, unmatched)
+        past = _pilot(unmatched, at[left], selected, plan.start, snapshot.known_until)
         replication = 1000 * chance[1] + 1 + number
         simulated = simulate_pilot(past, model, seed=chance[0], replication=replication)
         fresh = make_draws(
-            model, some, seed=chance[0], replication=replication, start=plan.start, horizon_s=HOUR_S
+            model, selected, seed=chance[0], replication=replication, start=plan.start, horizon_s=HOUR_S
         )
-        keys[mine], presence[mine], offset[mine] = fresh.keys, fresh.presence, fresh.offset
-        left = left[_kinds(simulated.outcome) != real[left]]
+        keys[unmatched], presence[unmatched], offset[unmatched] = fresh.keys, fresh.presence, fresh.offset
+        left = left[_final_outcomes(simulated.outcome) != real[left]]
     matched = 1.0 - len(left) / max(1, len(rows))
     return replace(draws, keys=keys, presence=presence, offset=offset), matched
 
 
-def _kinds(outcome: FlagArray) -> FlagArray:
+def _final_outcomes(outcome: FlagArray) -> FlagArray:
     """Return ENROLLED, FAILED, or NOT_RELEASED for neither (a device that timed out is only late)."""
     known = (outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)
     return np.where(known, outcome, NOT_RELEASED).astype(np.int8)
 
 
 def _released(snapshot: JournalSnapshot) -> tuple[IntArray, LongArray]:
-    """Give the members with the instant of their release, in the order of release."""
-    rows = [
+    """Return the members and the instants of their release, in the order of release."""
+    parts = [
         np.empty(0, dtype=np.int32),
-        *(item for at, _, item in snapshot.applied if at < snapshot.known_until),
+        *(rows for at, _, rows in snapshot.applied if at < snapshot.known_until),
     ]
     times = [
-        np.full(len(item), at, dtype=np.int64)
-        for at, _, item in snapshot.applied
+        np.full(len(rows), at, dtype=np.int64)
+        for at, _, rows in snapshot.applied
         if at < snapshot.known_until
     ]
-    return np.concatenate(rows).astype(np.int32), np.concatenate([np.empty(0, dtype=np.int64), *times])
+    return np.concatenate(parts).astype(np.int32), np.concatenate([np.empty(0, dtype=np.int64), *times])
 
 
 def _part(traits: Traits, rows: IntArray) -> Traits:
@@ -292,7 +292,7 @@ class _Past:
 
 
 def _journal(snapshot: JournalSnapshot) -> MemoryJournal:
-    """Give a journal in memory that stands where the real one stands."""
+    """Return a journal in memory with the state of the real one."""
     journal = MemoryJournal()
     progress = snapshot.progress
     if progress.state is State.PAUSED:

@@ -26,7 +26,7 @@ SEEDS = 120
 """So many seeds at most until a mutant is caught."""
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
-_add = drive._Work._add
+_add = drive._Session._add
 
 
 def skip_the_look(patch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def skip_the_look(patch: pytest.MonkeyPatch) -> None:
         self.journal.check()
         return self.directory.apply(batch.number, rows, now)  # type: ignore[no-any-return]
 
-    patch.setattr(drive._Work, "_add", add)
+    patch.setattr(drive._Session, "_add", add)
 
 
 def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def confirm_before_sending(patch: pytest.MonkeyPatch) -> None:
         answer = _add(self, batch, rows, now)
         return answer and Applied(drive.NOBODY, drive.NOBODY, drive.NOBODY)
 
-    patch.setattr(drive._Work, "_add", add)
+    patch.setattr(drive._Session, "_add", add)
 
 
 def resend_all_when_throttled(patch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def resend_all_when_throttled(patch: pytest.MonkeyPatch) -> None:
             self.directory.apply(batch.number, batch.rows, now)
             raise
 
-    patch.setattr(drive._Work, "_add", add)
+    patch.setattr(drive._Session, "_add", add)
 
 
 def skip_the_gate_when_late(patch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_no_part_is_asked_to_bear_more_than_its_limit(devices: int, share: float
 
 
 def test_gateways_and_their_connection_points_are_named() -> None:
-    """16 instances at most in a gateway, one connection point for four of them, at least large."""
+    """A gateway has at most 16 instances; a connection point serves four of them; there are at least two."""
     need = need_of(250_000, DAY_S, 336.0, 1.0)
     assert need.gateway_words() == (
         "42 × A2_v2 in 3 gateways with 11 connection points or 25 × A4_v2 in 2 gateways with 7 connection points"

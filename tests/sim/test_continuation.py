@@ -27,8 +27,8 @@ from sim.simulation import world_of
 from sim.workers import workers_of
 
 
-def test_the_pretend_past_is_the_real_one() -> None:
-    """Under the right assumptions nearly every device stands where it really stands."""
+def test_the_simulated_past_matches_the_real_one() -> None:
+    """With the right assumptions the simulated outcome of nearly every device is the real one."""
     plan, fleet = plan_and_fleet()
     found = forecast_of(plan, fleet, MODEL, truth_of().snapshots[0.5], runs=2)
     assert found is not None
@@ -56,7 +56,7 @@ def test_the_interval_holds_the_truth_and_narrows_on_the_way() -> None:
 
 
 def test_nothing_that_happened_is_undone() -> None:
-    """No future ends before now, none has fewer failures than there are, none more devices than the plan."""
+    """No continuation ends before now, has fewer failures than there are, or more devices than the plan."""
     plan, fleet = plan_and_fleet()
     snapshot = truth_of().snapshots[0.25]
     found = forecast_of(plan, fleet, MODEL, snapshot, runs=4)
@@ -68,17 +68,17 @@ def test_nothing_that_happened_is_undone() -> None:
     assert found.failed_surely[1] <= plan.planned
 
 
-def test_an_eta_repeats_itself_with_any_number_of_workers() -> None:
-    """Same seed: equal; another seed: another."""
+def test_a_forecast_is_reproducible_with_any_number_of_workers() -> None:
+    """The same seed gives the same forecast; another seed gives another."""
     plan, fleet = plan_and_fleet()
     snapshot = truth_of().snapshots[0.25]
-    one = forecast_of(plan, fleet, MODEL, snapshot, runs=4)
+    single = forecast_of(plan, fleet, MODEL, snapshot, runs=4)
     with workers_of(2) as two:
-        assert forecast_of(plan, fleet, MODEL, snapshot, runs=4, workers=two) == one
-    assert forecast_of(plan, fleet, MODEL, snapshot, runs=4, seed=2) != one
+        assert forecast_of(plan, fleet, MODEL, snapshot, runs=4, workers=two) == single
+    assert forecast_of(plan, fleet, MODEL, snapshot, runs=4, seed=2) != single
 
 
-def test_a_rollout_that_has_ended_has_no_eta_and_a_paused_one_goes_on() -> None:
+def test_a_rollout_that_has_ended_has_no_forecast_and_a_paused_one_continues() -> None:
     """Final states give None; a pause does not change what is expected from now."""
     plan, fleet = plan_and_fleet()
     snapshot = truth_of().snapshots[0.25]
@@ -89,14 +89,14 @@ def test_a_rollout_that_has_ended_has_no_eta_and_a_paused_one_goes_on() -> None:
         progress=replace(snapshot.progress, state=State.PAUSED),
         commands=Commands(paused=True),
     )
-    found, going = (forecast_of(plan, fleet, MODEL, item, runs=2) for item in (paused, snapshot))
+    found, going = (forecast_of(plan, fleet, MODEL, each, runs=2) for each in (paused, snapshot))
     assert found is not None
     assert going is not None
     assert found.done == going.done
 
 
-def test_calibration_moves_the_eta_towards_the_truth() -> None:
-    """The world has a five-day window, one day is assumed: fitted, the forecast is nearer."""
+def test_calibration_moves_the_forecast_towards_the_truth() -> None:
+    """The real window is five days, one day is assumed: after calibration the forecast is nearer."""
     plan, fleet = plan_and_fleet()
     truth = truth_of(window_s=5 * 86_400)
     snapshot = truth.snapshots[0.25]
@@ -105,18 +105,20 @@ def test_calibration_moves_the_eta_towards_the_truth() -> None:
         MODEL,
         worlds=(150, 150),
     )
-    naive, told = (forecast_of(plan, fleet, MODEL, snapshot, item, runs=8) for item in (None, fitted))
+    naive, informed = (
+        forecast_of(plan, fleet, MODEL, snapshot, calibration, runs=8) for calibration in (None, fitted)
+    )
     assert naive is not None
-    assert told is not None
-    assert told.calibrated
+    assert informed is not None
+    assert informed.calibrated
     assert isfinite(naive.enrolled_90[1])
-    assert isfinite(told.enrolled_90[1])
-    assert abs(told.enrolled_90[1] - truth.through) < abs(naive.enrolled_90[1] - truth.through)
+    assert isfinite(informed.enrolled_90[1])
+    assert abs(informed.enrolled_90[1] - truth.through) < abs(naive.enrolled_90[1] - truth.through)
 
 
 @pytest.mark.slow
 def test_the_80_percent_interval_covers(request: pytest.FixtureRequest) -> None:
-    """Over twelve rollouts in unknown worlds, at a quarter of the way: most of the truths are inside."""
+    """For most of twelve rollouts with unknown assumptions, the interval at a quarter contains the truth."""
     del request
     plan, fleet = plan_and_fleet()
     inside = []
@@ -133,8 +135,8 @@ def test_the_80_percent_interval_covers(request: pytest.FixtureRequest) -> None:
     assert sum(inside) >= 7
 
 
-def test_an_inventory_of_any_kind_can_be_foreseen() -> None:
-    """Devices of which no class of presence is known are drawn."""
+def test_an_inventory_without_presence_classes_can_be_forecast() -> None:
+    """Unknown presence classes are drawn."""
     fleet = make_fleet(120)
     plan = make_plan(
         Inventory(fleet, START, ()), (), load_policy(POLICY, "eta"), mature_after_s=None, created=START

@@ -1,4 +1,4 @@
-"""Rollouts whose true end is known, to judge a forecast by."""
+"""Rollouts with a known end, to evaluate forecasts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ POLICY = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What really happened: where it stood at each share, when it was over, how many had failed."""
+    """The real course of a rollout: its journal at each share, its end, and its failures."""
 
     snapshots: dict[float, JournalSnapshot]
     done: int
@@ -58,7 +58,7 @@ def plan_and_fleet(devices: int = 600) -> tuple[Plan, Fleet]:
 def truth_of(
     window_s: int = 86_400, seed: int = 3, devices: int = 600, online: float = 1.0, lag: float = 1.0
 ) -> Truth:
-    """Run a rollout in a world of its own, and keep where it stood on the way."""
+    """Run a rollout with its own assumptions, and keep snapshots of its journal on the way."""
     plan, fleet = plan_and_fleet(devices)
     model = assumed(MODEL, {"window": window_s, "online": online, "lag": lag})
     world = world_of(plan, traits_of(fleet, model), model, seed=seed, replication=7)
