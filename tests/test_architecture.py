@@ -311,3 +311,52 @@ def test_an_unnamed_encoding_is_found(tmp_path: Path) -> None:
 def test_only_plotting_functions_import_matplotlib() -> None:
     """Numbers are tested without matplotlib: no module imports it at its top."""
     assert [name_of(path) for path in modules() if "matplotlib" in top_imports(path)] == []
+
+
+OPTIONAL_OR_LARGE = {
+    *(
+        "matplotlib",
+        "numba",
+        "jinja2",
+        "markupsafe",
+        "alembic",
+        "azure",
+        "distributed",
+        "threadpoolctl",
+        "psycopg",
+    ),
+    *("httpx2", "spnego", "simpy", "traceback"),
+}
+"""Packages that a function may import: optional ones, and large ones that few calls need."""
+LATE_MODULES: dict[str, set[str]] = {
+    # Ctrl-C must find `main` ready before anything slow is imported.
+    "rollout.cli": {"rollout.api.file_names", "rollout.cli.app", "rollout.cli.terminal", "rollout.text"},
+    # These import an optional or large package at their own top.
+    "rollout.directory.configmgr.opening": {"rollout.directory.http.negotiate"},
+    "sim.engines.engine": {"sim.engines.fast", "sim.engines.fast.compiled", "sim.engines.oracle"},
+}
+"""Module -> modules of ours that its functions import."""
+
+
+def late_imports(path: Path) -> set[str]:
+    """Give what the functions of a file and its blocks for type checking import."""
+    late = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    found: set[str] = set()
+    for node in (inner for block in late for inner in ast.walk(block)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("rollout", "sim")])
+def test_modules_import_at_their_top(module: str) -> None:
+    """A listing of imports that is not whole hides circles and weight; the public packages have their table."""
+    late = {name for name in late_imports(MODULES[module]) if name.split(".")[0] not in OPTIONAL_OR_LARGE}
+    assert late == LATE_MODULES.get(module, set())

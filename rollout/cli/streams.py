@@ -12,12 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final, TextIO
+from typing import IO, Any, Final, TextIO
 
 from rollout.executor.clock import wake_main
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 GONE: Final = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 """What a write gives once the reader has closed a pipe."""
@@ -50,7 +47,7 @@ class _File(io.FileIO):
         self._is_result = is_result
         self._is_lost = False
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         """Write all of it. Raise `OutputError` where that is impossible."""
         left = memoryview(data).cast("B")
         size = len(left)

@@ -10,24 +10,35 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
 
 from rollout.text import json_text, number, visible
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
-    from rich.text import Text
 
-    from rollout.documents.base import Document
+class Document(Protocol):
+    """What `emit` needs of a document (`rollout.documents.base.Document`, which is slow to import)."""
+
+    def model_dump(self, *, mode: str, by_alias: bool, exclude_unset: bool) -> dict[str, Any]:
+        """Return the document as a dict."""
+        ...
 
 
 @cache
 def out() -> Console:
     """The console for results (stdout). Not a terminal: plain text, never cut at 80 columns."""
-    from rich.console import Console
-
     if sys.stdout.isatty():
         return Console(markup=False, emoji=False, highlight=False)
     return Console(markup=False, emoji=False, highlight=False, width=160, no_color=True)
@@ -36,8 +47,6 @@ def out() -> Console:
 @cache
 def err() -> Console:
     """The console for everything else (stderr)."""
-    from rich.console import Console
-
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
@@ -59,8 +68,6 @@ def note(text: str) -> None:
 
 def styled(text: str, style: str = "") -> Text:
     """Give a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
-    from rich.text import Text
-
     return Text(visible(text), style=style)
 
 
@@ -106,9 +113,6 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
     """Print a table; numbers to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     heading = styled(title, "bold") if title else None
     drawn = Table(title=heading, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold")
     for index, name in enumerate(head):
@@ -130,15 +134,6 @@ def bar(label: str, total: int, *, quiet: bool = False) -> Iterator[_Bar]:
     if quiet or not sys.stderr.isatty():
         yield _Bar(None)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
