@@ -40,8 +40,6 @@ from rollout.values import (
 from rollout.values.failures import explain
 from rollout.values.forecast import Forecast
 
-INF = float("inf")
-
 
 def gather_report(database: Database, target: str | None = None, created: int | None = None) -> ReportFacts:
     """Give what a report shows of a rollout, or of a plan that was not run.

@@ -12,7 +12,7 @@ beta         the special functions
 
 from rollout.gates.counts import GateCounts
 from rollout.gates.evidence import halt_boundary, pass_boundary
-from rollout.gates.groups import Groups, groups_of, sample_ratio_check
+from rollout.gates.groups import Groups, groups_of
 from rollout.gates.intervals import finite_fleet_interval
 from rollout.gates.quiet import failures_to_speak
 from rollout.gates.rules import RULES, GateRule
@@ -34,6 +34,5 @@ __all__ = [
     "is_approvable",
     "judge",
     "pass_boundary",
-    "sample_ratio_check",
     "trips",
 ]

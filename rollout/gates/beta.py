@@ -112,17 +112,6 @@ def _nonzero(values: FloatArray) -> FloatArray:
     return values
 
 
-def chi_square_tail(statistic: float, freedom: int) -> float:
-    """Give the chance that chi-square with `freedom` degrees is at least `statistic`."""
-    if statistic <= 0:
-        return 1.0
-    a, x = freedom / 2.0, statistic / 2.0
-    front = math.exp(a * math.log(x) - x - math.lgamma(a))
-    if x < a + 1:
-        return max(0.0, 1.0 - front * _gamma_series(a, x))
-    return front * _gamma_fraction(a, x)
-
-
 def _gamma_series(a: float, x: float) -> float:
     term = total = 1.0 / a
     k = a

@@ -64,30 +64,6 @@ def check_counts(
     return int(failed), int(seen)
 
 
-def halt_evidence(failed: float, seen: float, gate: EvidenceGate) -> float:
-    """Give E_halt for `failed` of `seen` devices; infinite where it exceeds the range of a float.
-
-    Raise a `ValueError` on impossible counts or parameters.
-    """
-    check_evidence_gate(gate)
-    s, n = check_counts(failed, seen)
-    return _exp(float(log_halt(np.array([s]), np.array([n]), gate)[0]))
-
-
-def pass_evidence(failed: float, seen: float, gate: EvidenceGate) -> float:
-    """Give E_pass for `failed` of `seen` devices; infinite where it exceeds the range of a float.
-
-    Raise a `ValueError` on impossible counts or parameters.
-    """
-    check_evidence_gate(gate)
-    s, n = check_counts(failed, seen)
-    return _exp(float(log_pass(np.array([s]), np.array([n]), gate)[0]))
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
-
-
 def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
     """Give ln E_halt elementwise; the counts are taken as possible, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_ok

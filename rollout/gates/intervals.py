@@ -45,49 +45,6 @@ def _log_beta_binomial(k: LongArray, n: int, a: float, b: float) -> FloatArray:
     return np.asarray(choose + log_beta(k + a, n - k + b) - log_beta(a, b))
 
 
-def confidence_sequence(
-    successes: float, n: float, t_opt: float = 100.0, alpha: float = 0.05
-) -> tuple[float, float]:
-    """Give the any-time band for a rate after `successes` of `n`, tightest around `t_opt` devices.
-
-    Every candidate p stays that a two-sided beta-binomial mixture around p does not reject; (0, 1) for
-    n = 0. Raise a `ValueError` on impossible counts.
-    """
-    s, count = check_counts(successes, n, ("successes", "trials"))
-    _check_alpha(alpha)
-    if not 0 < t_opt < math.inf:
-        raise ValueError(f"expected a positive t_opt, found {t_opt}")
-    if not count:
-        return 0.0, 1.0
-    mean = s / count
-    lower = 0.0 if s == 0 else _edge(s, count, t_opt, alpha, out=0.0, kept=mean)
-    upper = 1.0 if s == count else _edge(s, count, t_opt, alpha, out=1.0, kept=mean)
-    return lower, upper
-
-
-def _edge(s: int, n: int, t_opt: float, alpha: float, *, out: float, kept: float) -> float:
-    while abs(out - kept) > 1e-12:
-        middle = (out + kept) / 2
-        if _log_mixture(s, n, middle, t_opt, alpha) < -math.log(alpha):
-            kept = middle
-        else:
-            out = middle
-    return out if out in (0.0, 1.0) else kept  # nothing was rejected on this side
-
-
-def _log_mixture(s: int, n: int, p: float, t_opt: float, alpha: float) -> float:
-    variance, log_limit = p * (1 - p), -math.log(alpha)
-    rho = variance * t_opt / (2 * log_limit + math.log(1 + 2 * log_limit))
-    r = max(rho - variance, 0.001 * variance)
-    a, b = r / (1 - p), r / p
-    moved = _lbeta(a + s, b + n - s) - _lbeta(a, b)
-    return moved - s * math.log(p) - (n - s) * math.log1p(-p)
-
-
-def _lbeta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
-
 def _check_alpha(alpha: float) -> None:
     if not 0 < alpha < 1:
         raise ValueError(f"expected 0 < alpha < 1, found {alpha}")

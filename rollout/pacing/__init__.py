@@ -8,7 +8,6 @@ recurrence  the days of a recurrence rule (RFC 5545), at a bounded cost
 
 from rollout.pacing.curve import (
     MAX_SPEED_UP,
-    active_until,
     advance,
     equal_groups,
     extended_by,
@@ -23,7 +22,6 @@ from rollout.pacing.curve import (
 
 __all__ = [
     "MAX_SPEED_UP",
-    "active_until",
     "advance",
     "equal_groups",
     "extended_by",

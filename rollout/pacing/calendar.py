@@ -174,13 +174,6 @@ def next_open(calendar: Calendar, at: int) -> int | None:
     return None if index == len(table.closes) else max(at, table.opens[index])
 
 
-def next_close(calendar: Calendar, at: int) -> int | None:
-    """Give the first instant after `at` at which an open calendar closes, None if it closes no more."""
-    table = _table(calendar)
-    index = bisect_right(table.closes, at)
-    return None if index == len(table.closes) else table.closes[index]
-
-
 def active_between(calendar: Calendar, since: int, until: int) -> int:
     """Give the active seconds from `since` to `until`: the open ones; 0 if `until` is not after `since`.
 

@@ -39,20 +39,6 @@ def quota(curve: Curve, active_s: int, size: int, released: int) -> int:
     return max(0, released_by(curve, active_s, size) - released)
 
 
-def active_until(curve: Curve, count: int, size: int) -> int:
-    """Give the fewest active seconds after which `released_by` is at least `count`; -1 if it never is."""
-    if released_by(curve, curve.length_s, size) < count:
-        return -1
-    low, high = 0, curve.length_s
-    while low < high:
-        middle = (low + high) // 2
-        if released_by(curve, middle, size) >= count:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 @lru_cache(maxsize=256)
 def largest_step(curve: Curve, step_s: int, size: int) -> int:
     """Give the most devices that the curve itself releases in one step of `step_s`, its first batch included.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,17 +44,6 @@ class Changed:
     plan: Plan
     inventory: Inventory
     drift: Drift
-
-
-def order_digest(plan: Plan) -> str:
-    """Give the SHA-256 of the release order of all phases but the tail."""
-    seal = hashlib.sha256()
-    for phase in plan.phases:
-        if phase.name != TAIL:
-            seal.update(
-                f"\n{phase.name}\n".encode() + "\n".join(texts_at(plan.ids, phase.order).tolist()).encode()
-            )
-    return seal.hexdigest()
 
 
 def take_in(

@@ -10,18 +10,18 @@ An auditor repeats the order of a phase with these lines::
 
     def order(salt, column):                                  # column: {device id: (site, model)}
         place, numbers = {}, {}
-        for one in column:
-            digest = hashlib.blake2b(f"{salt}\\n{one}".encode()).digest()
-            numbers[one] = struct.unpack(">8Q", digest)
-            place[one] = numbers[one][0] / 2**64
+        for device in column:
+            digest = hashlib.blake2b(f"{salt}\\n{device}".encode()).digest()
+            numbers[device] = struct.unpack(">8Q", digest)
+            place[device] = numbers[device][0] / 2**64
         for depth in range(len(next(iter(column.values()), ())), 0, -1):
             groups = collections.defaultdict(list)
-            for one in sorted(column, key=lambda one: (place[one], one)):
-                groups[column[one][:depth]].append(one)
+            for device in sorted(column, key=lambda device: (place[device], device)):
+                groups[column[device][:depth]].append(device)
             for group in groups.values():
-                for rank, one in enumerate(group):
-                    place[one] = (rank + (numbers[one][depth] >> 11) / 2**53) / len(group)
-        return sorted(column, key=lambda one: (place[one], one))
+                for rank, device in enumerate(group):
+                    place[device] = (rank + (numbers[device][depth] >> 11) / 2**53) / len(group)
+        return sorted(column, key=lambda device: (place[device], device))
 
 Equal places go by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
 before it has; if it takes only some, the first of this order.
@@ -41,15 +41,6 @@ MAX_COLUMNS = 7
 """A digest has eight numbers: one ranks, seven are jitter."""
 
 Numbers = NDArray[np.uint64]
-
-
-def draw_order(ids: TextArray, salt: str, strata_codes: IntArray | Sequence[IntArray]) -> IntArray:
-    """Give the rows of `ids` in the order in which they go, shape ``(n,)``.
-
-    strata_codes : (n,) stratum of each device, or several such columns, the most important first.
-    """
-    columns = [strata_codes] if isinstance(strata_codes, np.ndarray) else list(strata_codes)
-    return interleave(draw_numbers(ids, salt), columns, id_ranks(ids))
 
 
 def draw_numbers(ids: TextArray, salt: str) -> Numbers:

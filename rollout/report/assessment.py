@@ -12,7 +12,7 @@ from datetime import tzinfo
 
 import numpy as np
 
-from rollout.report.facts import FINAL, PLANNED, PlanSimulation, ReportFacts
+from rollout.report.facts import PLANNED, PlanSimulation, ReportFacts
 from rollout.report.wording import LATER, capital, count, day, duration, moment, percent, when, zone_of
 from rollout.values import HOUR_S, ON_COURSE, Outcome, State, Verdict
 from rollout.values.forecast import Forecast
@@ -61,11 +61,6 @@ def released_of(facts: ReportFacts) -> int:
 def last_observation(facts: ReportFacts) -> int:
     """Give the instant of the last observation, or the report's own."""
     return facts.points[-1].at if facts.points else facts.created
-
-
-def unaccounted(facts: ReportFacts) -> int:
-    """Give how many devices the final counts miss; 0 in an honest report."""
-    return facts.devices - sum(int(facts.final.get(key, 0)) for key in FINAL)
 
 
 def _last_reason(facts: ReportFacts) -> str:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEVEL_NAMES = ("p10", "p50", "p90")
-"""How the three figures of an interval of 8 in 10 are named for scripts."""
-
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

@@ -5,10 +5,9 @@ each workload, `enrollment` covers None, Pilot and All, `way_back` what a move b
 site's status of each client.
 """
 
-from rollout.workloads.authority import Authority, authorities, authority, expected_authority
+from rollout.workloads.authority import Authority, authorities, authority
 from rollout.workloads.enrollment import (
     TRANSITIONS,
-    WIZARD_DEFAULT,
     Groups,
     Mode,
     Transition,
@@ -22,12 +21,10 @@ from rollout.workloads.sliders import (
     WORKLOADS,
     Slider,
     Workload,
-    breaks_superset,
     missing_counterparts,
     moves_with,
     order_advice,
     outside_superset,
-    workloads_of,
 )
 from rollout.workloads.states import (
     ClientState,
@@ -47,7 +44,6 @@ __all__ = [
     "TRANSITIONS",
     "UNENROLL_ORDER",
     "USUAL_ORDER",
-    "WIZARD_DEFAULT",
     "WORKLOADS",
     "Authority",
     "ClientState",
@@ -64,10 +60,8 @@ __all__ = [
     "WorkloadFlags",
     "authorities",
     "authority",
-    "breaks_superset",
     "count_states",
     "decode",
-    "expected_authority",
     "judge_unenroll",
     "missing_counterparts",
     "moves_with",
@@ -76,5 +70,4 @@ __all__ = [
     "read_state",
     "transition",
     "way_back",
-    "workloads_of",
 ]

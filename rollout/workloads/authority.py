@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from rollout.workloads.flags import DISK_ENCRYPTION_BIT, FORCED_SINCE, WorkloadFlags
-from rollout.workloads.sliders import WORKLOADS, Slider
+from rollout.workloads.sliders import WORKLOADS
 
 
 class Authority(StrEnum):
@@ -49,18 +49,3 @@ def authorities(
 ) -> dict[str, Authority]:
     """Return the authority of each workload, by name; arguments as in `authority`."""
     return {name: authority(name, comanaged, flags, site_version) for name in WORKLOADS}
-
-
-def expected_authority(slider: Slider, *, comanaged: int, staged: bool, workload: str = "") -> Authority:
-    """Return the authority of a workload, by the console's slider, once policy has arrived.
-
-    staged : the device is in the workload's staging collection, which matters only at Pilot Intune: at Intune
-    every co-managed device moves, at Configuration Manager none.
-    """
-    if comanaged == 0:
-        return Authority.CONFIGMGR
-    if comanaged != 1:
-        return Authority.UNKNOWN
-    if slider is Slider.INTUNE or (workload and not WORKLOADS[workload].supported):
-        return Authority.INTUNE
-    return Authority.INTUNE if slider is Slider.PILOT and staged else Authority.CONFIGMGR

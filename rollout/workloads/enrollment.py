@@ -20,10 +20,6 @@ class Mode(StrEnum):
     ALL = "all"
 
 
-WIZARD_DEFAULT = Mode.ALL
-"""What the Cloud Attach wizard sets by default: one click enrolls the whole fleet."""
-
-
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Numbers of devices, by what a mode means for them.

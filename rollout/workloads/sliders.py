@@ -156,11 +156,6 @@ def moves_with(name: str) -> tuple[str, ...]:
     return (name, *WORKLOADS[name].implies)
 
 
-def workloads_of(flags: int) -> tuple[str, ...]:
-    """Return the workloads that Intune manages according to a client's flags; unknown bits are ignored."""
-    return tuple(workload.name for workload in _ALL if flags & workload.bit)
-
-
 def missing_counterparts(name: str, confirmed: Collection[str]) -> tuple[str, ...]:
     """Return the workloads that would move with `name` without a confirmed counterpart in Intune."""
     return tuple(moved for moved in moves_with(name) if moved not in confirmed)
@@ -193,11 +188,3 @@ def outside_superset(auto_enrollment: Collection[str], staging: Collection[str])
     """
     allowed = set(auto_enrollment)
     return tuple(sorted(member for member in staging if member not in allowed))
-
-
-def breaks_superset(
-    auto_enrollment: Collection[str], staging: Mapping[str, Collection[str]]
-) -> Mapping[str, int]:
-    """Count, by workload, the members of staging collections that are not in the auto-enrollment collection."""
-    outside = {name: len(outside_superset(auto_enrollment, members)) for name, members in staging.items()}
-    return {name: count for name, count in outside.items() if count}

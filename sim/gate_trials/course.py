@@ -38,23 +38,6 @@ class Course:
             raise ValueError("expected positive times of a course")
 
 
-def steady_course(
-    devices: int,
-    hours: float,
-    soak_hours: float = 168.0,
-    *,
-    look_s: int = HOUR_S,
-    fail_s: float,
-    enroll_s: float,
-) -> Course:
-    """Release `devices` evenly over `hours`, then watch them for `soak_hours`."""
-    releasing = max(1, round(hours * HOUR_S / look_s))
-    soaking = max(1, round(soak_hours * HOUR_S / look_s))
-    rising = devices * np.arange(1, releasing + 1, dtype=np.int64) // releasing
-    released = np.concatenate([rising, np.full(soaking, devices, dtype=np.int64)])
-    return Course(released, look_s, fail_s, enroll_s)
-
-
 def course_of(plan: Plan, *, fail_s: float, enroll_s: float, look_s: int = HOUR_S) -> tuple[Course, IntArray]:
     """Give the course of a plan and the stratum of each device in the order of release.
 

@@ -88,21 +88,6 @@ def _knee(front: Sequence[Tried]) -> Tried:
     )
 
 
-def hypervolume(scores: Sequence[Score], reference: tuple[float, float]) -> float:
-    """Give the area that scores dominate, up to a reference (hours, peak); larger is better."""
-    points = sorted(
-        (score.hours, score.peak)
-        for score in scores
-        if score.hours < reference[0] and score.peak < reference[1]
-    )
-    area, ceiling = 0.0, reference[1]
-    for hours, peak in points:
-        if peak < ceiling:
-            area += (reference[0] - hours) * (ceiling - peak)
-            ceiling = peak
-    return area
-
-
 def staircase(points: FloatArray) -> FloatArray:
     """Give those of (n, 2) points that none beats in both, by their first figure."""
     ordered = points[np.lexsort((points[:, 1], points[:, 0]))]

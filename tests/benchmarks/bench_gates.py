@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from gate_courses import steady_course
 
 from rollout.gates import GateCounts, judge
 from rollout.gates.evidence import HaltBoundary, PassBoundary
@@ -22,7 +23,6 @@ from rollout.preflight import preflight
 from rollout.values import DAY_S, OUTCOMES, EvidenceGate, GatePolicy, Outcome
 from sim.clients.draws import traits_of
 from sim.fleet.population import generate
-from sim.gate_trials.course import steady_course
 from sim.gate_trials.gatecheck import simulate_gates
 from sim.scenario import load_scenario
 from sim.simulation import simulate_once

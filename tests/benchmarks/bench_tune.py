@@ -25,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from closed_tunings import Planted, Well, by_luck, corners, random_candidate
+from dominated_area import hypervolume
 from tune_jobs import job
 
 from rollout.planning.planner import make_plan
@@ -33,7 +34,7 @@ from sim.fleet import MADE_UP_AT
 from sim.fleet.population import generate
 from sim.scenario import Targets, load_scenario
 from sim.tuning.evaluation import Evaluate, Job, Score
-from sim.tuning.front import Tried, front_of, hypervolume
+from sim.tuning.front import Tried, front_of
 from sim.tuning.tune import BATCH, Effort, job_of, score_all, tune
 from sim.workers import Workers, workers_of
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
 
 from rollout.gates import (
     RULES,
@@ -22,7 +21,6 @@ from rollout.gates import (
     groups_of,
     is_approvable,
     judge,
-    sample_ratio_check,
 )
 from rollout.gates.evidence import halt_boundary, pass_boundary
 from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Judgement, Outcome, ThresholdGate, Verdict
@@ -379,38 +377,6 @@ def test_the_boundary_for_the_picture() -> None:
     assert (boundary(GatePolicy(), 300, tests=50).halt >= edges.halt).all()
     with pytest.raises(ValueError, match="plain thresholds only"):
         boundary(PLAIN, 10)
-
-
-def test_sample_ratio_agrees_with_scipy() -> None:
-    """The p-value of the plain chi-square test, where no cell is small."""
-    planned, actual = np.array([500, 300, 200]), np.array([60, 25, 15])
-    expected = stats.chisquare(actual, planned / 10).pvalue
-    check = sample_ratio_check(planned, actual, ("a", "b", "c"))
-    assert check.p == pytest.approx(expected)
-    assert not check.alarm
-    assert "largest difference in stratum 'a': 60 released, 50 expected" in check.sentence
-    assert sample_ratio_check(planned * 10, actual * 10).alarm
-
-
-def test_sample_ratio_rarely_cries_wolf() -> None:
-    """2,000 random prefixes of a mixed phase with many tiny strata: alarms stay near one in a thousand."""
-    rng = np.random.default_rng(5)
-    planned = np.array([4000, 3000, 1000, *[7] * 60])
-    alarms = sum(
-        sample_ratio_check(planned, rng.multivariate_hypergeometric(planned, 900)).alarm for _ in range(2000)
-    )
-    assert alarms <= 8
-
-
-def test_sample_ratio_at_its_ends() -> None:
-    """Nothing released, everything as planned, a stratum nobody planned, impossible counts."""
-    planned = np.array([50, 50, 0])
-    assert sample_ratio_check(planned, np.zeros(3)).p == 1.0
-    assert sample_ratio_check(planned, planned).p == 1.0
-    assert sample_ratio_check(planned, np.array([5, 5, 1])).alarm
-    for wrong in ([1, 2], [-1, 5, 0], [np.nan, 5, 0]):
-        with pytest.raises(ValueError, match="expected"):
-            sample_ratio_check(planned, np.array(wrong))
 
 
 POLICIES = (

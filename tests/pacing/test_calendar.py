@@ -290,7 +290,6 @@ def test_lookups_at_the_edges() -> None:
         69,
         None,
     ]
-    assert [cal.next_close(SOME, at) for at in (0, 10, 19, 20, 69, 70)] == [20, 20, 20, 50, 70, None]
     assert cal.active_between(SOME, 15, 65) == 5 + 20 + 5
     assert cal.active_between(SOME, 65, 15) == 0
     assert [cal.instant_after(SOME, 0, active) for active in (0, 1, 10, 11, 30, 40, 41)] == [
@@ -308,7 +307,6 @@ def test_an_empty_calendar_never_opens() -> None:
     """All look-ups say so."""
     empty = resolve([Window((0,), 0, 60, "UTC")], [], instant("2027-01-12"), instant("2027-01-13"))
     assert cal.next_open(empty, 0) is None
-    assert cal.next_close(empty, 0) is None
     assert cal.instant_after(empty, 0, 1) is None
     assert cal.active_between(empty, 0, 2**40) == 0
     assert not cal.is_open(empty, instant("2027-01-12"))

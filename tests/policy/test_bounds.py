@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from command_line import QUICK, Cli
+from evidence_values import halt_evidence
 
 from rollout.errors import RolloutError, UsageError
 from rollout.fields import parse_share
-from rollout.gates.evidence import halt_evidence
 from rollout.values import EvidenceGate
 from rollout.values.durations import MAX_S, parse_duration
 from sim.planning import plan_scenario

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gate_courses import steady_course
 from matplotlib.figure import Figure
 
 from rollout.gates import GateCounts, groups_of, judge
@@ -28,7 +29,7 @@ from rollout.values import (
     Verdict,
     texts,
 )
-from sim.gate_trials.course import Course, course_of, steady_course
+from sim.gate_trials.course import Course, course_of
 from sim.gate_trials.gatecheck import PLAIN, GateCheck, _order, simulate_gates, simulate_plan_gates
 from sim.gate_trials.trial import _cells, judge_runs, play, trial_of
 

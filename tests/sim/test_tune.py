@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from closed_tunings import Planted, Well, by_luck, corners, result
+from dominated_area import hypervolume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tune_jobs import TEXT, job, world
@@ -25,7 +26,7 @@ from sim.fleet.scaling import scaled_model, scaled_policy
 from sim.scenario import Targets, parse_scenario
 from sim.tuning.candidates import AS_WRITTEN, MODES, NAMES, STEPS_S, Candidate, Space, document_of, policy_of
 from sim.tuning.evaluation import NEVER_H, Evaluate, Result, Score, Task
-from sim.tuning.front import Tried, choose, front_of, gains, hypervolume, staircase
+from sim.tuning.front import Tried, choose, front_of, gains, staircase
 from sim.tuning.robustness import Robustness
 from sim.tuning.robustness import Tried as Changed
 from sim.tuning.search import Plateaus, Search
