@@ -215,7 +215,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line of an export that was rejected."""
+    """A line of an export that was rejected; line 0 is the file as a whole."""
 
     file: str
     line: int
@@ -224,7 +224,8 @@ class Rejected:
     expected: str
 
     def __str__(self) -> str:
-        where = f"{self.file}, line {self.line}" + (f", column '{self.column}'" if self.column else "")
+        where = self.file + (f", line {self.line}" if self.line else "")
+        where += f", column '{self.column}'" if self.column else ""
         return f"{where}: expected {self.expected}, found {self.found}"
 
 

@@ -201,7 +201,8 @@ def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes, found: str
 def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     """Neither a folder nor a wrong name is a CSV file."""
     assert "a directory" in refused(tmp_path).message
-    assert "No such file" in refused(tmp_path / "nowhere.csv").message
+    message = refused(tmp_path / "nowhere.csv").message
+    assert message == "nowhere.csv: expected a readable CSV file, found No such file or directory"
 
 
 def test_a_pipe_and_an_endless_line_are_refused(tmp_path: Path) -> None:
