@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from rollout.api.workloads import read_device_workloads as read_device_workloads
     from rollout.api.workloads import read_exported_workloads as read_exported_workloads
     from rollout.api.workloads import read_workload_flags as read_workload_flags
-    from rollout.documents import schema_of as schema_of
+    from rollout.documents.table import schema_of as schema_of
     from rollout.executor.demo import run_demo as run_demo
     from rollout.executor.running import RunResult as RunResult
     from rollout.executor.running import run_rollout as run_rollout
@@ -154,7 +154,7 @@ _HOME: Final = {
     "resume": "rollout.api.control",
     "run_demo": "rollout.executor.demo",
     "run_rollout": "rollout.executor.running",
-    "schema_of": "rollout.documents",
+    "schema_of": "rollout.documents.table",
     "simulate_gate": "rollout.api.gates",
     "simulate_plan": "rollout.api.simulation",
     "size_capacity": "rollout.api.capacity",

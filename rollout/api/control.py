@@ -15,11 +15,10 @@ import numpy as np
 from rollout.documents.executing import Command, CommandName
 from rollout.documents.planning import Approval
 from rollout.errors import RefusedError, UsageError
-from rollout.planning.change import OUTSIDE_WINDOWS
-from rollout.planning.planner import late_start
 from rollout.store import Database, StoredPlan, StoredRollout
 from rollout.text import instant, is_plain, iso, visible
 from rollout.values import Plan
+from rollout.values.plan_warnings import OUTSIDE_WINDOWS, late_start
 
 
 def approve_plan(database: Database, plan: str | None = None, *, by: str) -> Approval:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rollout.cli.terminal import emit
-from rollout.documents import DOCUMENTS, schema_of
+from rollout.documents.table import DOCUMENTS, schema_of
 from rollout.errors import UsageError
 
 

@@ -16,10 +16,10 @@ from rollout.executor.notify import Notice
 from rollout.executor.reporter import Channels
 from rollout.executor.session import RunOptions, execute
 from rollout.files import make_folder
-from rollout.planning.change import OUTSIDE_WINDOWS
 from rollout.report import write_report
 from rollout.store import Database, StoredPlan
 from rollout.values import Plan, Progress
+from rollout.values.plan_warnings import OUTSIDE_WINDOWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from rollout.values import (
     Strata,
     texts_at,
 )
+from rollout.values.plan_warnings import OUTSIDE_WINDOWS
 
 RELEASED_BEFORE = "released before"
 NOT_OURS = "not added by this rollout"
@@ -118,12 +119,6 @@ def continue_plan(
         created=created,
         continues=plan.digest,
     )
-
-
-OUTSIDE_WINDOWS = (
-    "a way back does not wait: devices are taken out at any hour, outside the change windows and in freezes too; "
-    "plan --undo with --in-windows keeps to them"
-)
 
 
 def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = False) -> Plan:

@@ -38,6 +38,7 @@ from rollout.values import (
     parts_of_percent,
 )
 from rollout.values.durations import format_duration
+from rollout.values.plan_warnings import late_start
 
 __all__ = ["Feasibility", "feasibility", "make_plan", "nominal_batches"]
 
@@ -244,15 +245,6 @@ def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
         and devices.wish.soak < latency_s
         and any(len(later.order) for later in members[index + 1 :])
     ]
-
-
-def late_start(start: int, now: int) -> str:
-    """Say what it means that a plan's start has passed, "" if it has not. start, now : Unix seconds."""
-    if start >= now:
-        return ""
-    hours = (now - start) / HOUR_S
-    ago = f"{hours:,.1f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
-    return f"the start lies {ago} in the past: releases begin as soon as the plan is run and a window is open"
 
 
 def _warnings(phases: Sequence[Phase], start: int, created: int) -> list[str]:

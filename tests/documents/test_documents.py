@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from rollout.cli import terminal
 from rollout.cli.app import VERBS, command_of
-from rollout.documents import DOCUMENTS, adapter_of
 from rollout.documents.base import INSTANT
+from rollout.documents.table import DOCUMENTS, adapter_of
 
 NOT_MET = {"DryRunOutside requests[].headers.*"}
 """Keys that this small world prints nowhere: the requests to a site need no header of their own."""

@@ -13,8 +13,9 @@ from rollout.loop.drive import drive, pump
 from rollout.loop.undo import UndoDirectory
 from rollout.pacing.calendar import is_open, resolve
 from rollout.planning import nominal_batches
-from rollout.planning.change import OUTSIDE_WINDOWS, undo_plan
+from rollout.planning.change import undo_plan
 from rollout.values import DAY_S, Outcome, State, Window
+from rollout.values.plan_warnings import OUTSIDE_WINDOWS
 from sim.world.directory import Collection, SimClock
 from sim.world.journal import MemoryJournal
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rollout.documents import DOCUMENTS, schema_of
+from rollout.documents.table import DOCUMENTS, schema_of
 
 FOLDER = Path(__file__).parent.parent / "data" / "schemas"
 COMMAND = "python tests/support/stored_schemas.py"
