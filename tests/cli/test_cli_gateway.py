@@ -72,6 +72,7 @@ def test_there_and_back_through_a_gateway(site: Bench) -> None:
     assert decisions("run-2")[-1].state is State.FINISHED
 
 
+@pytest.mark.slow
 def test_a_token_that_is_revoked_is_renewed_without_a_person(site: Bench) -> None:
     """Refused in the middle of the run: renewed at once, past the cache, and everybody is in, once."""
 

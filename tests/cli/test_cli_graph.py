@@ -107,6 +107,7 @@ def test_root_and_authority_are_for_this_machine_only(tenant: Bench) -> None:
     assert tenant.emulator.asked == []
 
 
+@pytest.mark.slow
 def test_one_scenario_ends_the_same_by_the_command_line_everywhere(benches: Benches) -> None:
     """Embedded, a site and a tenant: the same plan, the same members and, field by field, the same decision rows."""
     ends = {}

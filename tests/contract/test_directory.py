@@ -127,7 +127,7 @@ def rolled(opened: Opened, days: int = 40) -> tuple[MemoryJournal, list[int]]:
     return journal, opened.directory.members(np.arange(len(opened.plan), dtype=np.int32)).tolist()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_scenario_ends_the_same_everywhere(seed: int) -> None:
     """Same plan, model and seed: same members and the same decision rows, whichever directory executes."""
     plan = replace(fleet_plan(60, sizes=(20, 40, 0), chunk=7)[1], look_s=7200)
@@ -170,7 +170,7 @@ def test_lost_answers_and_outages_change_nothing_in_the_end(kind: str) -> None:
     assert journal.decisions()[-1].state is State.FINISHED
 
 
-@pytest.mark.parametrize("kind", ["adminservice", "graph", "csv"])
+@pytest.mark.parametrize("kind", ["adminservice", pytest.param("graph", marks=pytest.mark.slow), "csv"])
 def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
     """A new process with a new directory takes the batches up: same members, nobody sent twice."""
     plan = replace(fleet_plan(40, sizes=(20, 20, 0), chunk=7)[1], look_s=7200)

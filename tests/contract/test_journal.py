@@ -102,7 +102,7 @@ def test_an_intended_batch_is_unconfirmed(journal: Journal) -> None:
 def test_batches_are_dense(journal: Journal) -> None:
     """A batch whose number is not the next one is a programmer's mistake, and leaves no trace."""
     batch = build.batch(1)
-    with pytest.raises(ValueError, match="expected 0"):
+    with pytest.raises(ValueError, match="expected batch 0"):
         journal.intend(build.progress(0, 1), build.row(0, batch), batch, build.point(0))
     assert journal.progress() is None
     assert not journal.batches()

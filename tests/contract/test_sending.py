@@ -64,7 +64,9 @@ def plan_for(n: int, **changes: Any) -> Plan:
 
 
 @pytest.mark.parametrize("kind", REAL)
-@pytest.mark.parametrize("days", [-1.0, 1 / 24, 2.0, 365.0, 70 * 365.0])
+@pytest.mark.parametrize(
+    "days", [2.0, *(pytest.param(days, marks=pytest.mark.slow) for days in (-1.0, 1 / 24, 365.0, 70 * 365.0))]
+)
 def test_a_wrong_date_header_opens_nothing_early(
     kind: str, days: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,7 +85,7 @@ def test_one_look(cli: Cli) -> None:
     assert drawn("out") >= BEFORE
 
 
-@pytest.mark.parametrize("hours", [1, 2.5, 20])
+@pytest.mark.parametrize("hours", [*(pytest.param(hours, marks=pytest.mark.slow) for hours in (1, 2.5)), 20])
 def test_interrupted_aborted_and_run_again(cli: Cli, interrupt_after: Interrupt, hours: float) -> None:
     """The time that is shown never runs back, and everything can be drawn in between and at the end."""
     cli(*MAKE)
@@ -110,7 +110,11 @@ def test_interrupted_aborted_and_run_again(cli: Cli, interrupt_after: Interrupt,
     ("state", "scenario"),
     [
         ("halted", QUICK + FAILING.format(rate=0.5)),
-        ("held", QUICK.replace("p_ok = 0.05\np_bad = 0.2", "p_ok = 0.001\np_bad = 0.003")),
+        pytest.param(
+            "held",
+            QUICK.replace("p_ok = 0.05\np_bad = 0.2", "p_ok = 0.001\np_bad = 0.003"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_stopped_by_a_gate(cli: Cli, state: str, scenario: str) -> None:
@@ -122,6 +126,7 @@ def test_stopped_by_a_gate(cli: Cli, state: str, scenario: str) -> None:
     assert BEFORE | {"gates"} <= drawn("out")
 
 
+@pytest.mark.slow
 def test_paused_at_once_and_undone(cli: Cli) -> None:
     """Nobody was released when it was paused; later what it released is taken out again, in part, then wholly."""
     cli(*MAKE)

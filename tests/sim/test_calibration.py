@@ -92,7 +92,7 @@ def test_the_failure_rate_is_counted_with_jeffreys_interval() -> None:
     assert transient == [code for code in base_model(0.01).clients.failures if not code.permanent]
 
 
-@pytest.mark.parametrize("rate", [0.02, 0.1, 0.2])
+@pytest.mark.parametrize("rate", [0.02, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (0.1, 0.2))])
 def test_a_failure_rate_cannot_be_estimated_better_from_500_devices(rate: float) -> None:
     """The estimate's error is that of counting, sqrt(r (1 - r) / n), the least of any unbiased estimate.
 

@@ -35,6 +35,7 @@ def test_the_simulated_past_matches_the_real_one() -> None:
     assert found.matched > 0.97
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_and_narrows_on_the_way() -> None:
     """From a quarter to half way: the truth inside both, the later one narrower."""
     plan, fleet = plan_and_fleet()

@@ -122,7 +122,7 @@ def _under_way(world: World) -> None:
     """A rollout begins, is forecast, held by another executor, paused, and goes on."""
     world.ask("dry run", "run", "--dry-run")
     world.ask("once", "run", "--speed", "max", "--once")
-    world.ask("forecast", "forecast", "--runs", "2", "--workers", "1")
+    world.ask("forecast", "forecast", "--as-assumed", "--runs", "2", "--workers", "1")
     told = json.dumps(world.of("forecast").document["eta"])
     with open_database("rollout.db") as database:
         with database.journal("run-1", owner="test:1", now=time.time) as journal:
