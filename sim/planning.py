@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from rollout.planning.planner import make_plan
-from rollout.policy import Policy
-from rollout.preflight import STALE_DAYS, preflight
+from rollout.planning.checked import plan_checked
 from rollout.values import HOUR_S, Finding, Fleet, IntArray, Inventory, Outcome, Plan
 from sim.clients.draws import make_draws, traits_of
 from sim.engines.engine import make_engine
@@ -53,24 +52,13 @@ def planned_at(scenario: Scenario) -> int:
 
 
 def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Planned:
-    """Look an inventory over and plan it under the scenario's policy.
+    """Check an inventory and plan it under the scenario's policy.
 
     created : Unix seconds, the moment of planning. Raise `RefusedError` if it cannot be planned.
     """
-    policy = scenario.policy
-    findings = findings_under(policy, inventory)
-    mature = None
-    if policy.mature_after is None:
-        mature = latency_p95(inventory.fleet, scenario.model, created, policy.straggler_after)
-    plan = make_plan(inventory, findings, policy, mature_after_s=mature, created=created)
+    latency = partial(latency_p95, inventory.fleet, scenario.model, created, scenario.policy.straggler_after)
+    findings, plan = plan_checked(inventory, scenario.policy, created=created, latency=latency)
     return Planned(inventory, findings, plan, scenario.model)
-
-
-def findings_under(policy: Policy, inventory: Inventory) -> tuple[Finding, ...]:
-    """Look an inventory over as a policy wishes: its threshold, and without the rules that it switches off."""
-    wish = policy.preflight
-    stale_days = STALE_DAYS if wish.stale_days is None else wish.stale_days
-    return preflight(inventory, stale_days=stale_days, off=wish.off)
 
 
 def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:

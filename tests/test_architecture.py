@@ -26,10 +26,10 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.client": GROUND,
     "rollout.policy": {*GROUND, "fields", "pacing", "workloads", "gates"},
     "rollout.preflight": {*GROUND, "files"},
-    "rollout.planning": {*GROUND, "pacing", "policy", "workloads", "gates"},
+    "rollout.planning": {*GROUND, "preflight", "pacing", "policy", "workloads", "gates"},
     "rollout.loop": {*GROUND, "pacing", "gates"},
     "rollout.exports": GROUND,
-    "rollout.directory": {*GROUND, "toml", "loop.ports"},
+    "rollout.directory": {*GROUND, "files", "toml", "loop.ports"},
     "rollout.store": {*GROUND, "files", "loop.ports"},
     "rollout.report": {*GROUND, "files", "documents"},  # report.json is the document of `report --json`
     "rollout.documents": {*GROUND, "workloads"},  # the enumerations of co-management are part of documents

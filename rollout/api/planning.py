@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,12 @@ from rollout.planning import (
     nominal_batches,
     undo_plan,
 )
+from rollout.planning.checked import plan_checked
 from rollout.report.facts import ExcludedRow
 from rollout.store import Database
 from rollout.text import iso
 from rollout.values import HOUR_S, Finding, Plan
-from sim.planning import Planned, plan_inventory
+from sim.planning import latency_p95
 from sim.planning import plan_scenario as plan_generated
 from sim.scenario import Scenario
 
@@ -85,19 +87,24 @@ def make_plan(
     """
     known = database.inventory_id(inventory_id)
     moment = int(time.time()) if created is None else created
-    return _store(database, plan_inventory(scenario, database.inventory(known), moment), known, scenario)
+    inventory, policy = database.inventory(known), scenario.policy
+    latency = partial(latency_p95, inventory.fleet, scenario.model, moment, policy.straggler_after)
+    findings, plan = plan_checked(inventory, policy, created=moment, latency=latency)
+    return _store(database, plan, findings, known, scenario)
 
 
 def plan_scenario(database: Database, scenario: Scenario) -> PlanResult:
     """Generate the scenario's fleet, plan it, and store both."""
     planned = plan_generated(scenario)
-    return _store(database, planned, database.add_inventory(planned.inventory), scenario)
+    inventory_id = database.add_inventory(planned.inventory)
+    return _store(database, planned.plan, planned.findings, inventory_id, scenario)
 
 
-def _store(database: Database, planned: Planned, inventory_id: str, scenario: Scenario) -> PlanResult:
-    database.add_findings(inventory_id, planned.findings)
-    plan_id = database.add_plan(planned.plan, inventory_id, scenario.text)
-    return PlanResult(plan_id, planned.plan, planned.findings)
+def _store(
+    database: Database, plan: Plan, findings: tuple[Finding, ...], inventory_id: str, scenario: Scenario
+) -> PlanResult:
+    database.add_findings(inventory_id, findings)
+    return PlanResult(database.add_plan(plan, inventory_id, scenario.text), plan, findings)
 
 
 def plan_continuation(

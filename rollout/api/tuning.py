@@ -12,12 +12,13 @@ import tomli_w
 
 from rollout.documents import sizing as documents
 from rollout.files import csv_text, make_folder, write_file
+from rollout.planning.checked import findings_under
 from rollout.planning.planner import make_plan
 from rollout.report.facts import Tuning as FrontFacts
 from rollout.report.pictures.style import Stamp, png_of
 from rollout.report.pictures.tuning import TuningFront, tried
 from rollout.values import HOUR_S, Inventory, Plan
-from sim.planning import Planned, findings_under, plan_inventory, plan_scenario, planned_at
+from sim.planning import Planned, plan_inventory, plan_scenario, planned_at
 from sim.scenario import Scenario, parse_scenario
 from sim.simulation import Simulation, simulate
 from sim.tuning.candidates import Candidate, document_of, policy_of

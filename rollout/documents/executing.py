@@ -61,7 +61,7 @@ class StatusDocument(Document):
     rollout: str = described("The rollout's id, such as run-1.")
     plan: str = described("The plan's id.")
     digest: Digest = described("The plan's digest.")
-    directory: str = described("The directory: embedded, adminservice or graph.")
+    directory: str = described("The name of the directory, such as embedded or adminservice.")
     state: State | Literal["not begun"] = described(
         "running, held, paused, halted, aborted, finished, not begun."
     )

@@ -1,5 +1,6 @@
 """From inventory, findings and policy to a plan; and what becomes of a plan when the fleet changes.
 
+checked      preflight and plan in one step
 planner      make_plan: which devices leave, which are in which phase, in which order
 order        the salted, representative order, and the auditor's recipe
 selection    the table `where`;  exclusions: which devices leave, and why

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from building import MONDAY
-from directory_kinds import KINDS, MODEL, Opened
+from directory_kinds import KINDS, MODEL, REAL, Opened
 from emulators.web import Fault
 from opened import fleet_plan
 
@@ -170,7 +170,9 @@ def test_lost_answers_and_outages_change_nothing_in_the_end(kind: str) -> None:
     assert journal.decisions()[-1].state is State.FINISHED
 
 
-@pytest.mark.parametrize("kind", ["adminservice", pytest.param("graph", marks=pytest.mark.slow), "csv"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "graph")) for kind in REAL]
+)
 def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
     """A new process with a new directory takes the batches up: same members, nobody sent twice."""
     plan = replace(fleet_plan(40, sizes=(20, 20, 0), chunk=7)[1], look_s=7200)
@@ -190,7 +192,7 @@ def test_killed_and_resumed_it_ends_the_same(kind: str) -> None:
         assert again.members(np.arange(40, dtype=np.int32)).tolist() == whole
 
 
-@pytest.mark.parametrize("kind", ["adminservice", "graph", "csv"])
+@pytest.mark.parametrize("kind", REAL)
 def test_an_unreadable_directory_raises_and_never_guesses(kind: str) -> None:
     """What cannot be read raises `OutsideError`: the loop makes HOLD of it."""
     opened = KINDS[kind](fleet_plan(40, chunk=10)[1], MODEL)

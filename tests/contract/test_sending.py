@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from building import MONDAY, make_plan
-from directory_kinds import KINDS, MODEL, Opened, emulated
+from directory_kinds import KINDS, MODEL, REAL, Opened, emulated
 from emulators.web import Asked, Fault, Reply
 from opened import Setting, fleet_plan
 
@@ -21,7 +21,8 @@ from rollout.pacing.calendar import is_open
 from rollout.values import DAY_S, HOUR_S, Commands, GatePolicy, Plan, State, Window
 from sim.world.journal import MemoryJournal
 
-REAL = ("adminservice", "graph")
+WIRED = ("adminservice", "graph")
+"""The kinds that send over HTTP."""
 FAULT_S = 33 * 60
 WAIT = Reply(429, headers={"Retry-After": "150"})
 OPEN = GatePolicy(evidence=None, min_executed=0, straggler_max=1.0)
@@ -63,7 +64,7 @@ def plan_for(n: int, **changes: Any) -> Plan:
     return replace(make_plan(gate=OPEN, **changes), ids=fleet_plan(n)[0].ids, look_s=2 * HOUR_S)
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("kind", WIRED)
 @pytest.mark.parametrize(
     "days", [2.0, *(pytest.param(days, marks=pytest.mark.slow) for days in (-1.0, 1 / 24, 365.0, 70 * 365.0))]
 )
@@ -93,7 +94,7 @@ def test_a_wrong_date_header_opens_nothing_early(
     assert len(said) == 2, said
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("kind", WIRED)
 def test_a_clock_that_is_a_little_wrong_is_the_servers_own(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +120,7 @@ def written(it: Setting) -> list[tuple[float, str]]:
     return seen
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("kind", WIRED)
 def test_nothing_is_sent_after_the_window_closed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """00:00-00:02, a 429 that asks for 150 s: the rest waits for the next day's opening, which is looked at."""
     window = Window((0, 1, 2, 3, 4, 5, 6), 0, 2, "UTC")
@@ -180,7 +181,7 @@ def test_a_window_shorter_than_a_look_is_met_at_its_opening(kind: str) -> None:
     assert len(opened.directory.members(np.arange(60, dtype=np.int32))) == 60
 
 
-@pytest.mark.parametrize("kind", REAL)
+@pytest.mark.parametrize("kind", WIRED)
 def test_a_pause_reaches_a_write_that_waits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paused while a 429 is waited out: nothing more is sent."""
     plan = plan_for(60, sizes=(60, 0, 0), hours=(0, 1, 1), chunk=20)
@@ -201,7 +202,7 @@ def test_a_pause_reaches_a_write_that_waits(kind: str, monkeypatch: pytest.Monke
     assert journal.decisions()[-1].state is State.PAUSED
 
 
-@pytest.mark.parametrize("kind", [*REAL, "csv"])
+@pytest.mark.parametrize("kind", REAL)
 def test_who_is_excluded_before_it_is_sent_is_not_sent(kind: str) -> None:
     """An intended batch of which a person excludes devices: they stay out, and the others go."""
     plan = plan_for(40, sizes=(40, 0, 0), hours=(0, 1, 1), chunk=10)

@@ -130,7 +130,7 @@ def test_its_mistakes_are_one_line(folder: Bench) -> None:
     Path("directory.toml").write_text('[directory.graph]\ntenant_id = "t"\n')
     assert "no section [directory.csv]" in folder.run("--dry-run", code=2)
     Path("directory.toml").write_text("[directory.cvs]\n")
-    assert "expected one of adminservice, graph, csv, found 'cvs'" in folder.run("--dry-run", code=2)
+    assert f"expected one of {', '.join(BACKENDS)}, found 'cvs'" in folder.run("--dry-run", code=2)
     assert main(["run", "--directory", "cvs"]) == 2
     assert folder.emulator.writes() == []
 

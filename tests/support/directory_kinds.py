@@ -114,3 +114,5 @@ KINDS: dict[str, Callable[..., Opened]] = {
     "graph": lambda *given: emulated("graph", *given),
     "csv": csv_files,
 }
+REAL = [kind for kind in KINDS if kind != "embedded"]
+"""Those that are opened through the registry."""
