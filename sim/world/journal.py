@@ -57,7 +57,7 @@ class MemoryJournal:
         """Record a decision, its batch and the counts it is based on."""
         if batch is not None:
             if batch.number != len(self._batches):
-                raise ValueError(f"batch {batch.number} intended, expected {len(self._batches)}")
+                raise ValueError(f"expected batch {len(self._batches)}, found {batch.number}")
             self._batches.append(batch)
             self._confirmed.append(0)
         self._progress = progress

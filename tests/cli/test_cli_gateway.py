@@ -51,6 +51,7 @@ def test_a_person_signs_in_and_the_doctor_looks(
     assert site.writes() == 0
 
 
+@pytest.mark.slow
 def test_there_and_back_through_a_gateway(site: Bench) -> None:
     """Dry run, run, status, undo: everybody is in, once, then out; the hours' tokens are renewed without a person."""
     shown = json.loads(site.run("--dry-run", "--json"))

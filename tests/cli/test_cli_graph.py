@@ -65,6 +65,7 @@ def test_the_dry_run_shows_the_first_batch_and_sends_no_write(tenant: Bench) -> 
     assert tenant.emulator.writes() == [(planned["method"], planned["url"], planned["body"])]
 
 
+@pytest.mark.slow
 def test_there_and_back_into_a_group(tenant: Bench) -> None:
     """Everybody is in, once; status says so; the undo takes out whom the run added, and leaves a stranger."""
     stranger = tenant.emulator.object_of[7]

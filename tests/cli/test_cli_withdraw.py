@@ -152,6 +152,7 @@ def test_who_cannot_be_withdrawn_stays_and_why(cli: Cli) -> None:
     assert cli("withdraw", last, "--rollout", "run-2").code == 4
 
 
+@pytest.mark.slow
 def test_a_device_of_a_site_is_withdrawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

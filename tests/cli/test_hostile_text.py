@@ -282,6 +282,7 @@ def test_a_world_of_hostile_names_through_every_verb() -> None:
 
 
 @pytest.mark.usefixtures("_here")
+@pytest.mark.slow
 def test_what_an_older_database_holds_is_made_visible() -> None:
     """A journal that was written before texts were refused: nothing in it steers a terminal or forges a line."""
     begun()

@@ -248,7 +248,7 @@ def tenants(draw: st.DrawFn) -> tuple[list[dict[str, str]], list[dict[str, str]]
 
 
 @given(tenants(), st.randoms(use_true_random=False))
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 def test_no_record_is_lost_doubled_or_joined_by_chance(
     rows: tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, str]]], random: Random
 ) -> None:

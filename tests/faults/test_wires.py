@@ -151,7 +151,7 @@ def seeds(kind: str, first: int, last: int) -> Counter[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_invariants_hold_whatever_goes_wrong_on_the_wire(kind: str) -> None:
     """Drawn faults, kills, stalls, people and clocks over real directories: no invariant is broken."""
-    seen = seeds(kind, 0, 50)
+    seen = seeds(kind, 0, 25)
     assert {"apply lost", "apply refused", "observe drip", "kill after write", "stall"} <= set(seen)
 
 
@@ -159,7 +159,7 @@ def test_the_invariants_hold_whatever_goes_wrong_on_the_wire(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_invariants_hold_in_hundreds_of_seeds_on_the_wire(kind: str) -> None:
     """The same for 300 more seeds each; `python -m faults seeds` runs as many as one likes."""
-    print(f"\n{kind}: {seeds(kind, 50, 350).total()} faults")
+    print(f"\n{kind}: {seeds(kind, 25, 350).total()} faults")
 
 
 def caught(kind: str, first: int, last: int) -> str:
