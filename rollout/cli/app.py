@@ -70,7 +70,7 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "workloads": (
         "workloads:workloads",
-        "Show what each workload needs, what moves with it, and who manages it on a device.",
+        "Show what each workload needs, what moves with it, and which tool manages it.",
     ),
     "client": (
         "client:client",

@@ -27,7 +27,7 @@ def approve(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Approve a plan, or with --gate a phase whose gate is inconclusive.
+    """Approve a plan or, with --gate, a phase whose gate holds.
 
     Example: rollout approve 4f2a --by "Kim Example"
     """

@@ -45,9 +45,10 @@ def doctor(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Check the database, its journal's chain, the lease, the disk and the engine; change nothing.
+    """Check the database, the journal, the lease, the disk and the directory; change nothing.
 
-    Exit 9 if something is wrong. An executor that loses its lease stops writing and sending.
+    --release-lease is the exception: an executor that loses its lease stops writing and sending. Exit 9 if
+    something is wrong.
 
     Example: rollout doctor
     """

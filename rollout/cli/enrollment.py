@@ -45,7 +45,9 @@ def enrollment(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show where a fleet stands: funnel, status, codes. Or which devices each mode (None, Pilot, All) would enroll.
+    """Show enrollment states and error codes, or which devices each mode would enroll.
+
+    The modes are None, Pilot and All.
 
     Example: rollout enrollment --from pilot --to all
     """

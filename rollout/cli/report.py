@@ -36,7 +36,9 @@ def report(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Write report.html, pictures, CSV and JSON, and print the key figures.
+    """Write a report: page, pictures, CSV and JSON.
+
+    The page is report.html. The key figures are printed.
 
     Example: rollout report --out report/
     """

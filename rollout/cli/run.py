@@ -86,9 +86,10 @@ def run(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Carry out a plan. After an interruption or a crash the same command resumes it and sends nothing twice.
+    """Execute a plan. After an interruption the same command resumes it.
 
-    Exit 0 finished, 6 held or paused, 8 halted by a gate, 7 another executor has the lease, 130 interrupted.
+    Nothing is sent twice. Exit codes: 0 finished, 6 held or paused, 7 another executor holds the lease, 8 halted by
+    a gate, 130 interrupted.
 
     Example: rollout run --speed max --report report/
     """

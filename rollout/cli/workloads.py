@@ -51,9 +51,10 @@ def workloads(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show the workloads: what moves with what, what each needs, what a move back leaves behind.
+    """Show what each workload needs, what moves with it, and which tool manages it.
 
-    With flags, a device or an export of the site: who manages each workload. Unknown stays unknown.
+    Without an option or a file, it also shows what a move back restores and leaves behind. With --flags, --device or
+    an export of the site, it shows which tool manages each workload; what is unknown is shown as unknown.
 
     Example: rollout workloads --flags 8193
     """
