@@ -85,7 +85,7 @@ def calibrated_toml(database: Database, rollout: str, pilot: Pilot, calibration:
     about = (
         f"Calibrated to {calibration.devices} devices of {rollout} as of {iso(pilot.now)}, with 90 % intervals: "
         + "; ".join(estimate.sentence() for estimate in calibration.estimates.values())
-        + ". All else in [model] is as it was assumed."
+        + ". Everything else in [model] is unchanged."
     )
     comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
     text = f"{comment}\n\n{tomli_w.dumps(changed)}"

@@ -50,7 +50,7 @@ def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ..
     """Give what a person should know of the plan now; a generated fleet has its own time."""
     found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
     if database.is_made_up(stored.inventory_id):
-        return (*found, "the fleet of this plan is made up")
+        return (*found, "the fleet of this plan is generated")
     late = late_start(stored.plan.start, now)
     return (*found, late) if late else found
 
@@ -78,7 +78,7 @@ def to_command(database: Database, key: str | None) -> StoredRollout:
         names = ", ".join(f"{known.id} ({database.plan(known.plan_id).plan.name})" for known in several)
         raise UsageError(
             f"{len(several)} rollouts are under way: {names}",
-            f"name the one to command, as in 'rollout pause {several[-1].id}'",
+            f"name the rollout, as in 'rollout pause {several[-1].id}'",
         )
     return several[0] if several else database.rollout(None)
 
@@ -177,7 +177,9 @@ def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int])
 def _refuse_if_final(database: Database, known: StoredRollout) -> None:
     progress = database.reader(known.id).progress()
     if progress is not None and progress.state.is_final:
-        raise RefusedError(f"{known.id} is {progress.state.value}: commands are for rollouts that still run")
+        raise RefusedError(
+            f"{known.id} is {progress.state.value}: commands apply only to rollouts that are still running"
+        )
 
 
 def _record(

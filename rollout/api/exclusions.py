@@ -29,7 +29,7 @@ OTHER_REASONS = {
         "Add a phase that takes it, or one that takes all remaining devices.",
     ),
     RELEASED_BEFORE: ("The rollout that this plan continues released it.", "Nothing."),
-    NOT_OURS: ("It was a member before, or never one: it stays as it is.", "Nothing."),
+    NOT_OURS: ("It was a member before this rollout, or was never added: it stays as it is.", "Nothing."),
 }
 """Reasons that are not preflight's: what each means, what to do."""
 

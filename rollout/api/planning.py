@@ -152,7 +152,7 @@ def _nothing_to_undo(database: Database, rollout: str) -> UsageError:
     return UsageError(
         f"--undo: {rollout} added no devices"
         + (f": its {adopted} devices were members before it" if adopted else ""),
-        "members that others added stay; remove them in the console if you mean to" if adopted else "",
+        "members that others added stay; remove them in the console if that is intended" if adopted else "",
     )
 
 
@@ -186,5 +186,7 @@ def resolve_target(
     real = database.latest_real()
     key = plan_scenario(database, scenario).id
     if real is not None:
-        note(f"{key} is for a generated fleet: approve and run take it only by name, because {real} is real")
+        note(
+            f"{key} is for a generated fleet: 'rollout approve' and 'rollout run' use it only by name, because {real} is real"
+        )
     return database, scenario, key

@@ -293,7 +293,7 @@ def compare_with_plan(simulation: PlanSimulation | None, at: int, enrolled: int)
     simulation : the plan's, None if there is none. at : Unix seconds at which `enrolled` devices were counted.
     """
     if simulation is None:
-        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
+        return "no simulation of this plan to compare with; 'rollout simulate' runs one"
     bands = simulation.enrolled
     hour = min(max(0, (at - simulation.origin) // HOUR_S - 1), len(bands.at) - 1)
     low, middle, high = bands.values[0, hour], bands.level(0.5)[hour], bands.values[-1, hour]

@@ -43,12 +43,12 @@ def text_of(forecast: Forecast) -> str:
 def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
     """Give (name, sentence) for people: both ends as intervals, the failures, and the time it starts from."""
     low, middle, high = forecast.failed
-    how = "fitted to it" if forecast.calibrated else "as assumed"
+    how = "assumptions fitted to this rollout" if forecast.calibrated else "assumptions as written"
     found = [
         ("90 % enrolled", interval(forecast.enrolled_90, zone)),
         ("all done", interval(forecast.done, zone)),
-        ("failed then", f"{number(middle)} ({number(low)} … {number(high)})"),
-        ("forecast of", f"{instant(forecast.as_of, zone)}, {how}"),
+        ("failed in the end", f"{number(middle)} ({number(low)} … {number(high)})"),
+        ("forecast made", f"{instant(forecast.as_of, zone)}, {how}"),
     ]
     if forecast.matched < WELL_MATCHED:
         found.append(

@@ -14,7 +14,7 @@ from rollout.store import Database
 from rollout.values import HOUR_S
 from rollout.values.bands import AnyCounts, Bands
 
-DONE_MEANS = "every device has an outcome, or was silent for its time"
+DONE_MEANS = "every device has an outcome or has been silent past its time-out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,5 +135,5 @@ def flag_lines(flags: WorkloadFlags) -> list[str]:
         lines.append(f"undocumented bits, without effect here: {', '.join(map(str, flags.unknown_bits))}")
     if flags.above_cap:
         above = ", ".join(map(str, flags.above_cap))
-        lines.append(f"bits above the client's cap {flags.cap}, on which it does not act: {above}")
+        lines.append(f"bits above the client's cap {flags.cap}, which it ignores: {above}")
     return lines

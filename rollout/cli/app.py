@@ -113,7 +113,7 @@ app = typer.Typer(
     cls=_LazyGroup,
     help="Move a fleet of Windows clients into co-management: plan it, simulate that plan, execute it.\n\n"
     "The path: inventory, preflight, plan, simulate, approve, run, report. Each step prints an id; the "
-    "next one takes the latest by default.",
+    "next one uses the latest by default.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -149,8 +149,8 @@ def run_app(arguments: Sequence[str]) -> int:
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     if verb is not None and verb not in VERBS and not arguments[0].startswith("-"):
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean 'rollout {near[0]}'?" if near else f"verbs: {', '.join(VERBS)}"
-        raise UsageError(f"unknown verb '{verb}'", hint)
+        hint = f"did you mean 'rollout {near[0]}'?" if near else f"commands: {', '.join(VERBS)}"
+        raise UsageError(f"unknown command '{verb}'", hint)
     try:
         code = app(args=list(arguments), prog_name="rollout", standalone_mode=False)
     except typer.TyperException as error:

@@ -20,7 +20,8 @@ def approve(
     ] = None,
     by: By = "",
     gate: Annotated[
-        str, typer.Option(metavar="PHASE", help="Approve a phase's inconclusive gate of the running rollout.")
+        str,
+        typer.Option(metavar="PHASE", help="Approve this phase of the running rollout, whose gate holds."),
     ] = "",
     reason: Reason = "",
     db: Db = DEFAULT_DB,

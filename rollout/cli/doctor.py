@@ -66,7 +66,7 @@ def doctor(
             say(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
     bad = [check.name for check in checks if not check.ok]
     if bad:
-        raise DatabaseError(f"not in order: {', '.join(bad)}", "the lines above say what was found")
+        raise DatabaseError(f"failed checks: {', '.join(bad)}", "see the lines above")
 
 
 def _real_directory(db: str, name: str, settings: Path) -> list[Check]:
@@ -88,7 +88,7 @@ def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
     gone = membership_drift(ours, real.members(ours)).withdrawn
     sentence = f"{len(ours) - len(gone):,} of {len(ours):,} devices that {rollout_id} added are members"
     if len(gone):
-        sentence += f"; somebody took {len(gone):,} out: they are not added again"
+        sentence += f"; {len(gone):,} were removed by somebody else and are not added again"
     return Check("membership", True, sentence)
 
 
@@ -115,7 +115,7 @@ def _disk(db: str) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return Check("disk", free > ENOUGH_BYTES, f"{free / 1e9:.1f} GB free in {folder}, expected 0.5 GB")
+    return Check("disk", free > ENOUGH_BYTES, f"{free / 1e9:.1f} GB free in {folder}, at least 0.5 GB needed")
 
 
 def _engine() -> Check:

@@ -41,7 +41,7 @@ Db = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Verbose = Annotated[int, typer.Option("-v", count=True, help="Show more detail; -vv shows tracebacks.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random draw.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; made if missing.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; created if missing.")]
 
 
 MAX_WORKERS = 1024
@@ -73,8 +73,9 @@ def _plain(param: typer.CallbackParam, value: str) -> str:
 
 
 By = Annotated[
-    str, typer.Option("--by", metavar="NAME", help="Who says so; kept in the journal.", callback=_plain)
+    str, typer.Option("--by", metavar="NAME", help="Your name; recorded in the journal.", callback=_plain)
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.", callback=_plain)
+    str,
+    typer.Option("--reason", metavar="TEXT", help="The reason; recorded in the journal.", callback=_plain),
 ]

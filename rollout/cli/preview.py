@@ -69,7 +69,9 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
 def _sentence(decision: Decision, rows: IntArray) -> str:
     """Give the reason of the decision; if an earlier batch is unsent, that comes first."""
     if len(rows) and not np.array_equal(rows, decision.rows):
-        return f"{number(len(rows))} devices that were released before go out first; then: {decision.reason}"
+        return (
+            f"{number(len(rows))} devices that were released earlier are sent first; then: {decision.reason}"
+        )
     return decision.reason
 
 

@@ -29,7 +29,8 @@ def report(
     audit: Annotated[
         bool,
         typer.Option(
-            "--audit", help="Print instead who decided what and why, from the journal's chain of seals."
+            "--audit",
+            help="Print the audit trail instead: who decided what, and why, from the journal's hash chain.",
         ),
     ] = False,
     db: Db = DEFAULT_DB,
@@ -65,4 +66,6 @@ def show_audit(found: Audit) -> None:
     for row in found.audit:
         reason = f": {row.why}" if row.why else ""
         say(f"{row.at}  {row.who or '-'}  {row.what}{reason}")
-    say(f"{len(found.audit)} entries of {found.rollout}, plan {found.digest[:12]}; every row fits its seal")
+    say(
+        f"{len(found.audit)} entries of {found.rollout}, plan {found.digest[:12]}; every row matches its seal"
+    )

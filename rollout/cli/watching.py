@@ -181,7 +181,7 @@ def _gate(status: Status) -> str:
     assert status.progress is not None
     verdict = status.progress.verdict
     if status.progress.state is State.FINISHED and verdict != Verdict.PASS:
-        return "nothing more to judge: no device is left to release"
+        return "nothing left to judge: no device remains to be released"
     reasons = [
         row.reason for row in status.recent if row.verdict == verdict and verdict.upper() in row.reason
     ]

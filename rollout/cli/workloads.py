@@ -28,7 +28,7 @@ from rollout.workloads import WORKLOADS, Authority
 def workloads(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Export of v_ClientCoManagementState: count who manages which workload."),
+        typer.Argument(help="Export of v_ClientCoManagementState; shows how many devices each tool manages."),
     ] = None,
     flags: Annotated[
         str | None, typer.Option(metavar="MDMWORKLOADS", help="Read a client's flags, such as 8193.")
@@ -40,7 +40,8 @@ def workloads(
     device: Annotated[
         str,
         typer.Option(
-            metavar="ID", help="Show who manages one device, by id or name, of FILE or of the inventory."
+            metavar="ID",
+            help="Show which tool manages a device (id or name) in the file or in the inventory.",
         ),
     ] = "",
     site_version: Annotated[
@@ -120,4 +121,6 @@ def _show_table(found: Workloads, *, as_json: bool) -> None:
     table(["workload", "a move back restores", "and leaves behind"], back)
     say(f"usual order: {', '.join(found.usual_order)}")
     say(f"Windows Autopatch needs {', '.join(found.autopatch)}")
-    say("a device is staged only when it is enrolled; the staging collection lies within auto-enrollment")
+    say(
+        "a device is staged only when it is enrolled; the staging collection must lie within the auto-enrollment collection"
+    )

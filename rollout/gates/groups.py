@@ -90,7 +90,7 @@ def sample_ratio_check(planned: LongArray, actual: LongArray, names: Sequence[st
         raise ValueError("expected no negative count of devices")
     unplanned = float(found[expected == 0].sum())
     if unplanned:
-        sentence = f"sample ratio: {unplanned:.0f} devices released in strata of which none was planned"
+        sentence = f"sample ratio: {unplanned:,.0f} devices were released in strata without planned devices"
         return SampleRatio(float("inf"), 0, 0.0, True, sentence)
     return _chi_square(expected, found, names)
 
@@ -100,7 +100,7 @@ def _chi_square(
 ) -> SampleRatio:
     total = found.sum()
     if not total:
-        return SampleRatio(0.0, 0, 1.0, False, "sample ratio: nothing released yet")
+        return SampleRatio(0.0, 0, 1.0, False, "sample ratio: nothing has been released yet")
     expected = planned * (total / planned.sum())
     large = expected >= RATIO_LEAST
     rest = [(expected[~large].sum(), found[~large].sum())] if expected[~large].sum() > 0 else []
@@ -111,7 +111,7 @@ def _chi_square(
     worst = int(np.argmax(np.abs(found - expected)))
     name = f"'{names[worst]}'" if len(names) else f"number {worst}"
     sentence = (
-        f"sample ratio: p = {p:.2g} {'<' if p < RATIO_ALARM else '>='} {RATIO_ALARM}, largest difference in "
-        f"stratum {name}: {found[worst]:.0f} released, {expected[worst]:.0f} expected"
+        f"sample ratio: the released mix {'differs from' if p < RATIO_ALARM else 'matches'} the planned one; largest "
+        f"difference in stratum {name}: {found[worst]:,.0f} released, {expected[worst]:,.0f} expected (p = {p:.2g})"
     )
     return SampleRatio(statistic, freedom, p, p < RATIO_ALARM, sentence)

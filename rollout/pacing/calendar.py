@@ -4,7 +4,7 @@ A window is a statement about a wall clock: it opens when the clock of its zone 
 days, and closes when the clock first shows `to` after that. So a window that lies wholly in the hour that daylight
 saving skips never opens, and one that is open when the clock goes back stays open. A wave, a window with a length of
 its own, opens once on each of its days: later by what the clock skips if its time is skipped, and the first time only
-if its time comes twice. A freeze covers whole days of the wall clock, or hours of them, both times if the clock goes
+if its time occurs twice. A freeze covers whole days of the wall clock, or hours of them, both times if the clock goes
 back.
 """
 

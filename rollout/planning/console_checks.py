@@ -89,5 +89,5 @@ def _check_counterparts(policy: Policy, created: int) -> None:
         if seen.on > today:
             raise RefusedError(
                 f"counterparts.{name}: 'on' must not be in the future, found {seen.on}",
-                "Look first, then write the day.",
+                "Check in Intune first, then enter the date of the check.",
             )

@@ -52,7 +52,7 @@ def _refusal(error: BudgetError, plan: PlanFrame, members: Sequence[Members], st
     if error.date is not None:
         hint = f"{date_hint(error.date, plan.policy.zone)} Or: {hint[0].lower()}{hint[1:]}"
     return RefusedError(
-        f"phase '{error.phase}': expected budgets that bear its pace, found {found} where it needs {needs} "
+        f"phase '{error.phase}': expected budgets that allow its pace, found {found} where it needs {needs} "
         f"(in flight = rate * latency, latency {format_duration(plan.latency_s)})",
         hint,
     )

@@ -73,7 +73,7 @@ def calendar_warnings(
 ) -> tuple[str, ...]:
     """Say what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
 
-    A window that the clock skips, a freeze that catches no day of the plan or lies in the past, a time that counts
+    A window that the clock skips, a freeze that covers no day of the plan or lies in the past, a time that counts
     open hours, a window that is shorter than the time between two observations.
     """
     missing = skipped(table.windows, start, end, table.zone_names)
@@ -95,11 +95,11 @@ def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: i
         today = dt.datetime.fromtimestamp(created, ZoneInfo(zones[0])).date()
         if has_day_from(freeze, today, zones[0]):
             first, last = (dt.datetime.fromtimestamp(at, ZoneInfo(zone)).date() for at in plan)
-            why = f"catches no day of this plan ({first} to {last} if every gate passes at once)"
+            why = f"covers no day of this plan ({first} to {last} if every gate passes at once)"
         elif has_day(freeze, zones[0], today):
             why = "lies wholly in the past"
         else:
-            why = "has no day at all: it ends before its first one"
+            why = "covers no day: it ends before its first one"
         out.append(f"the freeze {freeze} {why}")
     return out
 
@@ -172,7 +172,7 @@ def _zones(
     codes = np.array([names.index(zone) for zone in level_zone], dtype=np.int32)[factor.codes]
     strange = np.array([level not in known for level in factor.levels], dtype=np.bool_)
     count = int((strange[factor.codes] & planned).sum())
-    text = f"{count} devices have no known time zone: their windows go by {policy.zone}"
+    text = f"{count} devices have no known time zone: their windows follow {policy.zone}"
     return names, codes, (text,) if count else ()
 
 

@@ -193,10 +193,10 @@ class FreezePolicy(Part):
         parts = parse_rule(self.rrule)
         if not self.from_ and needs_first(parts):
             raise ValueError(
-                "'from' (a date), since INTERVAL, COUNT and a rule without days go by its first day"
+                "'from' (a date), since INTERVAL, COUNT and a rule without days count from its first day"
             )
         if not ever_occurs(parts, self.from_ or EARLIEST):
-            raise ValueError("a rule that ever occurs (no such day in the year)")
+            raise ValueError("a rule that occurs at least once (there is no such day in any year)")
         if (
             self.from_
             and "UNTIL" in parts

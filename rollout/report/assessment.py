@@ -160,7 +160,7 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if math.isinf(p10):
         return (
             "Later than simulated",
-            "Fewer than 1 in 10 runs was done when the simulated time ended.",
+            "Fewer than 1 in 10 runs were done when the simulated time ended.",
         )
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, had it not stopped", f"{likely}; every hour of waiting is added"

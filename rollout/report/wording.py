@@ -18,7 +18,7 @@ def zone_of(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"zone: expected an IANA name, got {name!r}") from error
+        raise ValueError(f"zone: expected an IANA name, found {name!r}") from error
 
 
 LATER = "later than simulated"

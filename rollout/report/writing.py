@@ -31,7 +31,7 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise UsageError(f"report format: expected one of {', '.join(FORMATS)}, got {unknown[0]!r}")
+        raise UsageError(f"report format: expected one of {', '.join(FORMATS)}, found {unknown[0]!r}")
     written: list[Path] = []
     try:
         make_folder(out)
@@ -41,7 +41,7 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
     except OSError as error:
         where = error.filename or out
         raise UsageError(
-            f"report: expected a folder that can be written, got {where}: {error.strerror or error}",
+            f"report: expected a folder that can be written, found {where}: {error.strerror or error}",
             "Choose another folder with --out.",
         ) from error
     return written

@@ -305,7 +305,7 @@ def _check_inventory(connection: Connection, plan: Plan, number: int, what: str)
     if found != plan.inventory_digest:
         raise RefusedError(
             f"{what} was made from inventory {plan.inventory_digest[:12]}, but inv-{number} is {str(found)[:12]}",
-            "plan again from the present inventory",
+            "plan again from the current inventory",
         )
 
 

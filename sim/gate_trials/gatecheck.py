@@ -109,7 +109,7 @@ class GateCheck:
         axes.set_xlabel(visible(f"true failure rate of {who} (%)"), parse_math=False)
 
     def _caption(self) -> str:
-        return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs a rate, seed {self.seed}"
+        return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs per rate, seed {self.seed}"
 
 
 def _axes() -> Axes:

@@ -60,11 +60,11 @@ class Robustness:
         return sorted(out, key=lambda row: (-row[3], row[0]))
 
     def sentence(self, targets: Targets) -> str:
-        """Say on which assumption the answer hangs."""
+        """Return a sentence about the assumption on which the result depends most."""
         name, least, most, swing = self.swings()[0]
         by = f"by {swing:.0%} " if swing < 10 else ""
         text = (
-            f"the answer hangs on the {name}: it moves the figures {by}"
+            f"the result depends most on the {name}: it changes the figures {by}"
             f"({_days(least)} to {_days(most)} until 90 % are enrolled)"
         )
         missed = self.missed(targets)
@@ -128,5 +128,5 @@ class Tornado:
         axes.set_yticks(np.arange(len(rows)), [name for name, *_ in rows])
         axes.margins(x=0.12)
         axes.set_xlabel("days until 90 % are enrolled (line: as the scenario assumes)")
-        axes.set_title(f"What the answer hangs on: {self.robustness.candidate.sentence()}", fontsize=10)
+        axes.set_title(f"What the result depends on: {self.robustness.candidate.sentence()}", fontsize=10)
         return axes

@@ -127,7 +127,7 @@ def tune(
     tried = _search(evaluate, effort, hands, progress)
     able = [entry for entry in tried if not entry.score.refused and entry.score.hours < NEVER_H]
     if not able:
-        why = tried[0].score.refused or "nobody gets there within the model's horizon"
+        why = tried[0].score.refused or "no plan enrolls 90 % within the model's horizon"
         raise UsageError(f"expected a plan that can be made, found none in {len(tried)} trials: {why}")
     front = front_of(able, job.targets)
     robust: list[Robustness] = []

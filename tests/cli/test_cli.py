@@ -234,8 +234,8 @@ def test_who_is_left_out_is_said_in_words(cli: Cli) -> None:
 
 
 WRONG = {
-    "no verb": (["fly"], 2, "unknown verb 'fly'"),
-    "near verb": (["simulat"], 2, "unknown verb"),
+    "no verb": (["fly"], 2, "unknown command 'fly'"),
+    "near verb": (["simulat"], 2, "unknown command"),
     "unknown option": (["plan", "--speed", "3"], 2, "--speed"),
     "no source": (["inventory"], 2, "--from"),
     "missing file": (["inventory", "--from", "nowhere.csv"], 2, "nowhere.csv"),

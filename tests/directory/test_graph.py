@@ -852,8 +852,8 @@ LIMIT = {"@odata.type": "#microsoft.graph.suggestedEnrollmentLimit", "suggestedD
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (LIMIT, "at most 1,024 enrollments a day"),
-        ({"value": LIMIT}, "at most 1,024 enrollments a day"),
+        (LIMIT, "at most 1,024 enrollments per day"),
+        ({"value": LIMIT}, "at most 1,024 enrollments per day"),
         ({"value": []}, "Intune does not say: getSuggestedEnrollmentLimit: expected suggestedDailyLimit"),
         (None, "Intune does not say"),
     ],

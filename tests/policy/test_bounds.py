@@ -237,7 +237,7 @@ OPTIONS = {
         "quick.toml",
         "--rates",
         "nan",
-    ): "--rates: expected percents between 0 and 100, found nan",
+    ): "--rates: expected percentages between 0 and 100, found nan",
     (
         "gate",
         "simulate",

@@ -200,7 +200,7 @@ def test_a_capacity_far_above_the_load_is_written_not_drawn() -> None:
     assert curve is not None
     ax = curve.plot()
     assert ax.get_ylim()[1] < 10_000
-    assert "capacity: 90,000 per hour, far above this picture" in words(ax)
+    assert "capacity: 90,000 per hour, far above this chart" in words(ax)
 
 
 def test_equal_peaks_do_not_share_a_line_of_text() -> None:

@@ -353,7 +353,7 @@ class AdminServiceDirectory:
         self._owed = not answer.ok
         self._refreshed_at = self._clock.monotonic()
         if not answer.ok:
-            log.warning("RequestRefresh answered %d; it is repeated", answer.status)
+            log.warning("RequestRefresh answered %d; retrying", answer.status)
 
     def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
         """Evaluate again if accepted devices have stayed invisible for long; say whether that was requested."""

@@ -73,7 +73,7 @@ class Site:
             ids = ", ".join(sorted(str(row.get("CollectionID")) for row in rows))
             raise RefusedError(
                 f"{len(rows)} collections are named '{name_or_id}': {ids}",
-                "give its id as collection in the settings",
+                "set collection to its id in the settings",
             )
         return self._by_id(str(rows[0].get("CollectionID")))
 

@@ -35,7 +35,8 @@ def check_collection(target: Collection, settings: AdminServiceSettings) -> None
         )
     if target.rights >= 0 and not target.rights & MODIFY:
         raise RefusedError(
-            f"{target}: the account may not change it", "give its role Modify on collections, and this scope"
+            f"{target}: the account may not change it",
+            "grant its role Modify on collections, with this scope",
         )
 
 
@@ -55,7 +56,7 @@ def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -
             return f"mode Pilot is confirmed by {settings.confirmed_pilot_by}; the policies cannot be read"
         raise RefusedError(
             "the account may not read the co-management policies",
-            "give its role Read on configuration policies, or check the console and set confirmed_pilot_by",
+            "grant its role Read on configuration policies, or check the console and set confirmed_pilot_by",
         ) from error
     to_all = [found for found in targets if _is_all(found)]
     if to_all:
@@ -66,7 +67,7 @@ def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -
     if not any(found.collection == target.id for found in targets):
         names = ", ".join(f"'{found.name}' to {found.collection}" for found in targets) or "none"
         raise RefusedError(
-            f"{target} is no target of co-management; deployed is {names}",
+            f"{target} is not a target of a co-management policy; deployed: {names}",
             "Cloud Attach > properties: choose this collection for Intune Auto Enrollment (or for the workload)",
         )
     return f"mode Pilot: a co-management policy is deployed to {target}"

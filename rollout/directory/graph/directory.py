@@ -211,7 +211,7 @@ class GraphDirectory:
     def _suggested_limit(self) -> Check:
         """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is no failure."""
         name = "suggested limit"
-        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments a day")
+        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments per day")
         return check if check.ok else Check(name, True, f"Intune does not say: {check.sentence}")
 
     def plan_requests(self, rows: IntArray) -> list[Call]:

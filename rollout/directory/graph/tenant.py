@@ -81,7 +81,7 @@ class Tenant:
             ids = ", ".join(sorted(str(row.get("id")) for row in rows))
             raise RefusedError(
                 f"{len(rows)} groups are named '{name_or_id}': {ids}",
-                "give its id as group in the settings",
+                "set group to its id in the settings",
             )
         return _group(rows[0])
 
@@ -100,7 +100,7 @@ class Tenant:
     def members(self, group_id: str) -> set[str]:
         """Give the object ids of all members.
 
-        Raise `OutsideError` if a member comes twice, or if the list stays shorter than the group's own count.
+        Raise `OutsideError` if a member appears twice, or if the list stays shorter than the group's own count.
         """
         found = self._members(group_id)
         if len(found) < self._members_count(group_id):
@@ -121,7 +121,7 @@ class Tenant:
             if not object_id:
                 raise OutsideError(f"members of {group_id}: a member has no id")
             if object_id in out:
-                raise OutsideError(f"members of {group_id}: {object_id} comes twice")
+                raise OutsideError(f"members of {group_id}: {object_id} appears twice")
             out.add(object_id)
         return out
 

@@ -109,7 +109,7 @@ def _refused(host: str, error: Exception) -> OutsideError:
     low = text.lower()
     if (low.startswith("server") and "not found" in low) or "unknown server" in low:
         return OutsideError(
-            f"Kerberos knows no service HTTP/{host}",
+            f"Kerberos has no service HTTP/{host}",
             "give the provider's full name (no IP, no alias without a service principal) in hosts",
         )
     if isinstance(error, ImportError) or "no module named" in low:

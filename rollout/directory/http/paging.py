@@ -46,7 +46,7 @@ def number_of(row: Row, name: str, what: str) -> int:
 def linked(transport: Transport, first: Call) -> Iterator[Row]:
     """Give all rows of a list whose pages name the next one (`@odata.nextLink`).
 
-    Raise `OutsideError` if a link comes twice, leads to another host or never ends.
+    Raise `OutsideError` if a link appears twice, leads to another host or never ends.
     """
     call, seen = first, {first.url}
     for _ in range(PAGES_MAX):
@@ -58,7 +58,7 @@ def linked(transport: Transport, first: Call) -> Iterator[Row]:
         if not isinstance(link, str) or origin(link) != origin(first.url):
             raise OutsideError(f"{shown(first.url)}: the next page is on another host, refused")
         if link in seen:
-            raise OutsideError(f"{shown(first.url)}: the list loops: a page comes twice")
+            raise OutsideError(f"{shown(first.url)}: the list loops: a page appears twice")
         seen.add(link)
         call = replace(first, url=link)
     raise OutsideError(f"{shown(first.url)}: more than {PAGES_MAX} pages")
@@ -107,7 +107,7 @@ def _confirmed(
 def _rows_among(transport: Transport, call: Call, some: list[int], id_field: str) -> list[Row]:
     found = list(linked(transport, call))
     if not {number_of(row, id_field, shown(call.url)) for row in found} <= set(some):
-        raise OutsideError(f"{shown(call.url)}: it returned devices that were not requested")
+        raise OutsideError(f"{shown(call.url)}: the answer has devices that were not requested")
     return found
 
 

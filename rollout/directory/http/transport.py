@@ -38,7 +38,7 @@ SHOWN: Final = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$c
 
 
 class LostAnswerError(OutsideError):
-    """A write went out and no answer came: it may have happened or not."""
+    """A write went out and no answer came: it may have taken effect or not."""
 
 
 class AnswerError(OutsideError):
@@ -236,7 +236,9 @@ class Transport:
             except _NotSentError as error:
                 raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
-                text = f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have happened"
+                text = (
+                    f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have taken effect"
+                )
                 raise LostAnswerError(text, "the members are read before anything is sent again") from error
             if answer.status in THROTTLED:
                 self._throttled(call, answer)
@@ -270,7 +272,7 @@ class Transport:
             raise OutsideError(
                 f"{call.method} {shown(call.url)}: {why}; {tried}", "check the host and the network"
             )
-        log.info("%s %s: %s; again in %.1f s", call.method, shown(call.url), why, wait)
+        log.info("%s %s: %s; retrying in %.1f s", call.method, shown(call.url), why, wait)
         self.clock.sleep(wait)
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
@@ -295,7 +297,7 @@ class Transport:
     def _stand_in(self) -> None:
         if len(self._origins) > 1:
             self._origins.append(self._origins.pop(0))
-            log.warning("no connection; %s stands in", self._origins[0])
+            log.warning("no connection; using %s instead", self._origins[0])
 
     def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
         url = self._origins[0] + _tail(call.url) if self._origins else call.url
@@ -327,7 +329,7 @@ class Transport:
             if left <= 0:
                 raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
         if left <= 0:
-            raise _NotSentError(f"the {self._deadline_s:.0f} s for this call were over before it was sent")
+            raise _NotSentError(f"the time limit of {self._deadline_s:.0f} s passed before the call was sent")
         headers = dict(call.headers) | {"client-request-id": self._new_id()}
         if call.content is not None:
             headers["Content-Type"] = "application/json"
@@ -452,5 +454,5 @@ def _answer(response: httpx2.Response, content: bytes, call: Call) -> Answer:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"{UNTRUSTED}; give its authority as ca_file ({text[:200]})"
+        return f"{UNTRUSTED}; set ca_file to its certificate authority ({text[:200]})"
     return text[:200]

@@ -96,10 +96,14 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
-def evidence_text(log_evidence: float) -> str:
-    """Write evidence for people, given its logarithm."""
+def figure_text(value: float) -> str:
+    """Write a positive figure for people."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def evidence_text(log_evidence: float, least: float) -> str:
+    """Write evidence for people, given its logarithm, with the evidence that a verdict needs."""
+    found = figure_text(math.exp(log_evidence)) if log_evidence < math.log(1e4) else "over 10,000"
     return (
-        f"{math.exp(log_evidence):.3g}"
-        if log_evidence < math.log(1e4)
-        else f"10^{log_evidence / math.log(10):.0f}"
+        f"evidence {found if log_evidence > math.log(1e-3) else 'under 0.001'}, {figure_text(least)} needed"
     )

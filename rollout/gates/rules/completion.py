@@ -41,12 +41,12 @@ def _judge(reading: Reading) -> Judgement | None:
     if lacking:
         return Judgement(Verdict.HOLD, lacking, "executed", "", executed, failed)
     if gate is None:
-        sentence = f"PASS: {failed} of {executed} mature executed failed, no threshold reached"
+        sentence = f"PASS: {failed:,} of {executed:,} mature devices failed, no threshold reached"
         return Judgement(Verdict.PASS, sentence, "threshold", "", executed, failed)
     if halt_boundary(gate).halts(failed, executed):
         sentence = (
-            f"HOLD: in this phase alone {failed} of {executed} executed failed, limit {percent(gate.p_ok)}; "
-            "a person decides"
+            f"HOLD: in this phase alone, {failed:,} of {executed:,} devices failed, at most "
+            f"{percent(gate.p_ok)} is acceptable; a person must decide"
         )
         return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed)
     return _proven(reading, gate, mature)
@@ -63,8 +63,8 @@ def too_few(reading: Reading, executed: int) -> str:
     if executed >= max(needed, 1):
         return ""
     return (
-        f"HOLD: {executed} of {max(needed, 1)} needed devices are executed and mature ({released} released, "
-        f"{reading.phase[PENDING]} pending, {silent} timed out, {refused} rejected); a person decides"
+        f"HOLD: {executed:,} of {max(needed, 1):,} required devices have a mature outcome ({released:,} released, "
+        f"{reading.phase[PENDING]:,} pending, {silent:,} silent, {refused:,} rejected); a person must decide"
     )
 
 
@@ -74,14 +74,15 @@ def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgemen
     executed = executed_of(reading.whole) - executed_of(reading.phase) + executed_of(mature)
     needed = pass_boundary(gate).needed(failed)
     log_evidence = _log_pass(gate, failed, executed)
-    found = f"{failed} of {executed} mature executed failed, evidence {evidence_text(log_evidence)}"
+    found = f"{failed:,} of {executed:,} mature devices failed"
+    evidence, limit = evidence_text(log_evidence, 1 / gate.beta), percent(gate.p_bad)
     value = math.exp(min(log_evidence, MOST_LOG))
     if executed >= needed:
-        sentence = f"PASS: {found} >= {1 / gate.beta:.3g} that fewer than {percent(gate.p_bad)} fail"
+        sentence = f"PASS: {found}, which proves a failure rate below {limit} ({evidence})"
         return Judgement(Verdict.PASS, sentence, "evidence", "", executed, failed, value)
     sentence = (
-        f"HOLD: {found} < {1 / gate.beta:.3g}: to prove that fewer than {percent(gate.p_bad)} fail takes "
-        f"{needed} executed at {failed} failures; a person decides"
+        f"HOLD: {found}, which does not prove a failure rate below {limit}: at {failed:,} failures that takes "
+        f"{needed:,} devices ({evidence}); a person must decide"
     )
     return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed, value)
 

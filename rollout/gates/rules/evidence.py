@@ -108,13 +108,13 @@ def _halt(
     reading: Reading, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float
 ) -> Judgement:
     failed, executed = counts[FAILED], executed_of(counts)
-    group = f"{reading.counts.column or 'stratum'} '{stratum}'" if stratum else "all devices"
-    pending = f" ({counts[PENDING]} more pending)" if counts[PENDING] else ""
+    group = f"{reading.counts.column or 'stratum'} '{stratum}': " if stratum else ""
+    pending = f" ({counts[PENDING]:,} more pending)" if counts[PENDING] else ""
     names = reading.groups.names
     tests = f", corrected for {len(names) + 1} tests" if names else ""
     sentence = (
-        f"HALT: {group} {failed} of {executed} executed failed{pending}, limit {percent(gate.p_ok)}, "
-        f"evidence {evidence_text(evidence)} >= {1 / gate.alpha:.3g}{tests}"
+        f"HALT: {group}{failed:,} of {executed:,} devices failed{pending}, at most {percent(gate.p_ok)} is acceptable: "
+        f"too many to be chance ({evidence_text(evidence, 1 / gate.alpha)}{tests})"
     )
     value = math.exp(min(evidence, MOST_LOG))
     return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)

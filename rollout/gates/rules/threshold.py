@@ -92,8 +92,8 @@ def _judge(reading: Reading) -> Judgement | None:
             continue
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
         sentence = (
-            f"{verdict.upper()}: {failed} of {executed} executed failed{kind}, {percent(failed / executed)}, "
-            f"threshold {rule.percent:g} % and {rule.count} from {rule.min_executed} executed on"
+            f"{verdict.upper()}: {failed:,} of {executed:,} devices failed{kind}, {percent(failed / executed)}; the "
+            f"threshold is {rule.percent:g} % and {rule.count:,} failures, from {rule.min_executed:,} devices"
         )
         return Judgement(verdict, sentence, "threshold", "", executed, failed)
     return None

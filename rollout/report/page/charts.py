@@ -154,7 +154,7 @@ def _load(curve: LoadCurve) -> Chart:
         chart.line("all at once", load.at, load.baseline, "other", step=True, dash=DASHED)
     if load.actual is not None:
         chart.line("actual", load.at, load.actual, "ink", step=True, width=2.4)
-    name = "capacity (far above this picture)" if curve.is_far_below else "capacity"
+    name = "capacity (far above this chart)" if curve.is_far_below else "capacity"
     chart.line(name, load.at, load.capacity, "limit", dash=DASHDOT)
     return chart
 

@@ -64,5 +64,5 @@ def _whole(figure: object) -> Figure:
     from matplotlib.figure import Figure
 
     if not isinstance(figure, Figure):
-        raise TypeError(f"expected a figure, got {type(figure).__name__}")
+        raise TypeError(f"expected a figure, found {type(figure).__name__}")
     return figure

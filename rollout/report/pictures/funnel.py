@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STAGES = ("eligible", "scheduled", "initiated", "enrolled")
-SENTENCES = ("may be enrolled", "member of the collection", "an attempt was seen", "co-managed")
+SENTENCES = ("may be enrolled", "member of the collection", "an attempt observed", "co-managed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

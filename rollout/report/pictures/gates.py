@@ -33,7 +33,7 @@ class GateTimeline:
     def of(cls, facts: ReportFacts) -> GateTimeline | None:
         """Take the tracks that saw anything; None where no gate did."""
         tracks = tuple(t for t in facts.gates if len(t.at) and int(t.seen[-1]) > 0)[-MOST:]
-        source = "counted: enrolled, failed, and pending as good; not refused or silent ones"
+        source = "counted: enrolled, failed, and pending devices (as not failed); not counted: refused and silent ones"
         return cls(tracks, Stamp(facts.zone, facts.digest, source)) if tracks else None
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:

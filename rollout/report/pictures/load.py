@@ -89,7 +89,7 @@ class LoadCurve:
         words, y, edge = "capacity", float(load.capacity[-1]), "bottom"
         if self.is_far_below:
             words, y, edge = (
-                f"capacity: {count(load.capacity.min())} per hour, far above this picture",
+                f"capacity: {count(load.capacity.min())} per hour, far above this chart",
                 top,
                 "top",
             )

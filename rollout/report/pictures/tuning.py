@@ -61,7 +61,9 @@ class TuningFront:
             ax.margins(x=0.12, y=0.15)
         ax.set_ylim(bottom=0)
         style.counts_axis(ax)
-        style.caption(ax, theme, f"crosses: beaten in both  ·  {self.stamp.caption(times=False)}", drop=34)
+        style.caption(
+            ax, theme, f"crosses: plans beaten in both  ·  {self.stamp.caption(times=False)}", drop=34
+        )
         return ax
 
     def sentence(self) -> str:

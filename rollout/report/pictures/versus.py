@@ -40,7 +40,7 @@ class Versus:
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw ours solid, the native way dashed; give the axes."""
         ax = style.axes_for(ax, theme)
-        style.dress(ax, theme, title="This plan against the native way", y="devices enrolled")
+        style.dress(ax, theme, title="This plan compared with native co-management", y="devices enrolled")
         names = ("this plan", brief(self.native_name, 40))
         peaks = self.peaks or (None, None)
         goals, offsets = (0.42, 0.72), ((12, -10), (14, -14))
