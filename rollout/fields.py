@@ -33,7 +33,7 @@ class Part(BaseModel):
 
 
 def parse_share(value: object) -> int:
-    """Give "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
+    """Return "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
     text = value.strip() if isinstance(value, str) else ""
     try:
         percent = Decimal(text.removesuffix("%"))
@@ -77,7 +77,7 @@ def _exactly(parts_of: Callable[[float], int]) -> AfterValidator:
 
 
 def _expectation(error: ValueError) -> ValueError:
-    """Give what was expected alone: `rollout.policy.mistakes` adds what was found."""
+    """Return what was expected alone: `rollout.policy.mistakes` adds what was found."""
     return ValueError(str(error).removeprefix("expected ").split(", found")[0])
 
 

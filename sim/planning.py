@@ -47,7 +47,7 @@ def plan_scenario(scenario: Scenario) -> Planned:
 
 
 def planned_at(scenario: Scenario) -> int:
-    """Give the moment, Unix seconds, at which a scenario is planned where nobody plans it now."""
+    """Return the moment, Unix seconds, at which a scenario is planned where nobody plans it now."""
     start = scenario.policy.start
     return int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
 
@@ -74,7 +74,7 @@ def findings_under(policy: Policy, inventory: Inventory) -> tuple[Finding, ...]:
 
 
 def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
-    """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
+    """Return the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
 
     A sample of the fleet is released at once in a world with the scenario's assumptions. Devices without
     an outcome after `straggler_after_s` do not count: stragglers have their own limit.

@@ -107,18 +107,18 @@ class Simulation:
         return _figures(self.baseline)
 
     def enrolled_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrolled devices at the end of each hour as quantiles over the runs."""
+        """Return the enrolled devices at the end of each hour as quantiles over the runs."""
         runs = self.baseline if baseline else self.runs
         return _bands([run.enrolled for run in runs], self.first_hour + HOUR_S, hold=True)
 
     def phase_bands(self) -> tuple[Bands, ...]:
-        """Give the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
+        """Return the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
         phases = range(len(self.runs[0].by_phase))
         end = self.first_hour + HOUR_S
         return tuple(_bands([run.by_phase[index] for run in self.runs], end, hold=True) for index in phases)
 
     def load_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
+        """Return the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
         runs = self.baseline if baseline else self.runs
         return _bands([run.attempts for run in runs], self.first_hour, hold=False)
 
@@ -138,7 +138,7 @@ def world_of(
     log: MembershipLog | None = None,
     skip_s: int = 0,
 ) -> SimulatedDirectory:
-    """Give the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
+    """Return the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
 
     skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
     """
@@ -213,7 +213,7 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
 
 
 def final_counts(plan: Plan, outcome: NDArray[np.int8]) -> dict[str, int]:
-    """Give devices by what became of them; the numbers sum to the fleet."""
+    """Return devices by what became of them; the numbers sum to the fleet."""
     counts = {
         item.name.lower(): int((outcome == item).sum()) for item in Outcome if item is not Outcome.PENDING
     }

@@ -47,7 +47,7 @@ def require_name(by: str) -> None:
 
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
-    """Give what a person should know of the plan now; a generated fleet has its own time."""
+    """Return what a person should know of the plan now; a generated fleet has its own time."""
     found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
     if database.is_made_up(stored.inventory_id):
         return (*found, "the fleet of this plan is generated")
@@ -56,7 +56,7 @@ def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ..
 
 
 def under_way(database: Database) -> list[StoredRollout]:
-    """Give the rollouts that have started and neither ended nor were told to end, the oldest first."""
+    """Return the rollouts that have started and neither ended nor were told to end, the oldest first."""
     return [
         known
         for known in database.rollouts()
@@ -67,7 +67,7 @@ def under_way(database: Database) -> list[StoredRollout]:
 
 
 def to_command(database: Database, key: str | None) -> StoredRollout:
-    """Give the rollout that a command is for: the named one, else the one under way, else the latest.
+    """Return the rollout that a command is for: the named one, else the one under way, else the latest.
 
     Raise `UsageError` if none of several was named.
     """
@@ -166,7 +166,7 @@ def exclude_devices(
 
 
 def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:
-    """Give those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
+    """Return those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
     wanted, late = set(rows), {}
     for batch in database.reader(rollout).batches():
         for row in wanted.intersection(batch.rows.tolist()):
@@ -201,7 +201,7 @@ def _record(
 
 
 def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) -> tuple[int, ...]:
-    """Give the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
+    """Return the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
     fleet = database.inventory(inventory_id).fleet
     rows = []
     for device in devices:
@@ -218,7 +218,7 @@ def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) 
 
 
 def user() -> str:
-    """Give the name of the user who runs this process."""
+    """Return the name of the user who runs this process."""
     try:
         return visible(getpass.getuser())
     except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd

@@ -22,5 +22,5 @@ def open_db(db: str, *, create: bool = False) -> Database:
 
 
 def has_db(db: str) -> bool:
-    """Whether there is a database: a file, or a server that is known only once it is asked."""
+    """Return whether there is a database: a file, or a server that is known only once it is asked."""
     return "://" in db or Path(db).exists()

@@ -124,7 +124,7 @@ def _document(fleet: StateCounts, source: str) -> Enrollment:
 
 
 def list_mode_changes() -> Changes:
-    """Give every change of automatic enrollment: what it does, and whether a phased plan allows it."""
+    """Return every change of automatic enrollment: what it does, and whether a phased plan allows it."""
     return Changes(changes=tuple(Change.build(change) for change in TRANSITIONS.values()))
 
 
@@ -198,7 +198,7 @@ def _groups(database: Database) -> Groups | None:
 
 
 def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
-    """Give the devices in the auto-enrollment collection and the enrolled ones, by our rollouts, (n,) each."""
+    """Return the devices in the auto-enrollment collection and the enrolled ones, by our rollouts, (n,) each."""
     member, done = np.zeros(len(fleet), dtype=np.bool_), np.zeros(len(fleet), dtype=np.bool_)
     for known in database.rollouts():
         plan = database.plan(known.plan_id).plan

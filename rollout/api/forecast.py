@@ -74,7 +74,7 @@ def _calibration(database: Database, rollout: str, seed: int, workers: Workers |
 
 
 def snapshot_of(database: Database, rollout: str) -> JournalSnapshot:
-    """Give what a stored rollout's journal says now; raise a `UsageError` if the rollout has not started."""
+    """Return what a stored rollout's journal says now; raise a `UsageError` if the rollout has not started."""
     reader = database.reader(rollout)
     progress = reader.progress()
     if progress is None:

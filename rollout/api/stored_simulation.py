@@ -27,7 +27,7 @@ class StoredSimulation:
 
 
 def latest_simulation(database: Database, plan_id: str) -> StoredSimulation | None:
-    """Give the latest simulation of a plan, None if it was never simulated."""
+    """Return the latest simulation of a plan, None if it was never simulated."""
     stored = database.simulations(plan_id)
     return None if stored is None else read_stored(stored)
 
@@ -70,7 +70,7 @@ def load_of(
     baseline_peak: Mapping[str, float | None],
     capacity_per_hour: float,
 ) -> Load:
-    """Give the load of a plan and of its baseline, by the hour, for as long as either has any."""
+    """Return the load of a plan and of its baseline, by the hour, for as long as either has any."""
     longer = plan if len(plan.at) >= len(baseline.at) else baseline
     hours = len(longer.at)
     return Load(
@@ -87,7 +87,7 @@ def load_of(
 
 
 def or_infinite(hours: Mapping[str, float | None]) -> tuple[float, float, float]:
-    """Give p10, p50 and p90, infinite where the simulated time ends before."""
+    """Return p10, p50 and p90, infinite where the simulated time ends before."""
     p10, p50, p90 = (
         math.inf if (value := hours[level]) is None else float(value) for level in ("p10", "p50", "p90")
     )

@@ -55,7 +55,7 @@ class ManagedWorkloads:
 def workloads_of_device(
     flags: WorkloadFlags, comanaged: int, site_version: int | None, moved: tuple[str, ...] = ()
 ) -> DeviceWorkloads:
-    """Give a device's flags, and who manages its workloads. moved : workloads known to be at Intune since."""
+    """Return a device's flags, and who manages its workloads. moved : workloads known to be at Intune since."""
     managers = authorities(comanaged, flags, site_version) | dict.fromkeys(moved, Authority.INTUNE)
     return DeviceWorkloads.build(
         flags,
@@ -111,7 +111,7 @@ def count_authorities(file: Path, site_version: int | None = None) -> FleetAutho
 
 
 def list_workloads() -> Workloads:
-    """Give the seven workloads: what moves with each, what each needs, what a move back leaves behind."""
+    """Return the seven workloads: what moves with each, what each needs, what a move back leaves behind."""
     sliders = tuple(
         Workload.build(slider, moves_with=moves_with(name)[1:]) for name, slider in WORKLOADS.items()
     )
@@ -119,7 +119,7 @@ def list_workloads() -> Workloads:
 
 
 def flags_of(fleet: Fleet, row: int) -> tuple[int, WorkloadFlags]:
-    """Give whether a device is co-managed (1, 0, -1 unknown) and its flags, as the inventory has them."""
+    """Return whether a device is co-managed (1, 0, -1 unknown) and its flags, as the inventory has them."""
     column = fleet.factors.get("workloads")
     return int(fleet.flags["comanaged"][row]), decode(column[row] if column is not None else None)
 

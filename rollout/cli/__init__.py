@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _output_lost(error: OutputError) -> int:
-    """Give the exit code for output that nobody gets: quiet as the shell's own tools where its reader went away."""
+    """Return the exit code for output that nobody gets: quiet as the shell's own tools where its reader went away."""
     if error.is_closed:
         return Exit.PIPE_CLOSED
     sys.stderr.write(f"rollout: the output could not be written: {error.reason}\n")

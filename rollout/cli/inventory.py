@@ -102,7 +102,7 @@ def inventory(
 
 
 def _instant(text: str) -> int:
-    """Give a date (or date and time, UTC without offset) as Unix seconds; the current time if there is none."""
+    """Return a date (or date and time, UTC without offset) as Unix seconds; the current time if there is none."""
     if not text:
         return int(time.time())
     try:

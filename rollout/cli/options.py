@@ -52,7 +52,7 @@ Workers = Annotated[
 
 
 def worker_count(asked: int | None) -> int:
-    """Give the number of worker processes: as asked, or one per core. Raise `UsageError` outside 1 to 1,024."""
+    """Return the number of worker processes: as asked, or one per core. Raise `UsageError` outside 1 to 1,024."""
     if asked is not None and not 1 <= asked <= MAX_WORKERS:
         least = "at least 1" if asked < 1 else f"at most {MAX_WORKERS:,}"
         raise UsageError(f"--workers: expected {least}, found {asked}")
@@ -62,7 +62,7 @@ def worker_count(asked: int | None) -> int:
 
 
 def plain(option: str, text: str) -> str:
-    """Give a text that is kept. Raise `UsageError` if it would steer a terminal or show itself in another order."""
+    """Return a text that is kept. Raise `UsageError` if it would steer a terminal or show itself in another order."""
     if not is_plain(text):
         raise UsageError(f"{option}: expected {ALLOWED}, found {text[:60]!r}", "write it in one plain line")
     return text

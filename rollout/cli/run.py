@@ -126,7 +126,7 @@ def run(
 
 
 def parse_speed(text: str) -> float | None:
-    """Give the factor, None for max."""
+    """Return the factor, None for max."""
     if text == "max":
         return None
     try:
@@ -139,7 +139,7 @@ def parse_speed(text: str) -> float | None:
 
 
 def closing(result: RunResult) -> str:
-    """Give the last lines of a run."""
+    """Return the last lines of a run."""
     progress = result.progress
     return (
         f"rollout {result.rollout} is {progress.state.value} at {instant(progress.at, result.plan.zone)}: "

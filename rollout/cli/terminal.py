@@ -58,7 +58,7 @@ def note(text: str) -> None:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Give a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
+    """Return a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
     from rich.text import Text
 
     return Text(visible(text), style=style)

@@ -49,12 +49,12 @@ DOCUMENTS: dict[str, tuple[type[Document], ...]] = {
 
 
 def adapter_of(verb: str) -> TypeAdapter[Any]:
-    """Give a reader of a verb's documents, errors included. Raise `KeyError` for a verb without one."""
+    """Return a reader of a verb's documents, errors included. Raise `KeyError` for a verb without one."""
     forms: Any = Union[(*DOCUMENTS[verb], ErrorDocument)]
     return TypeAdapter(forms)
 
 
 def schema_of(verb: str) -> dict[str, Any]:
-    """Give the JSON Schema of all that `rollout VERB --json` prints. Raise `KeyError` for a verb without one."""
+    """Return the JSON Schema of all that `rollout VERB --json` prints. Raise `KeyError` for a verb without one."""
     schema = adapter_of(verb).json_schema(schema_generator=PlainSchema)
     return {"$schema": DRAFT, "title": f"rollout {verb} --json", **schema}

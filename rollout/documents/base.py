@@ -33,7 +33,7 @@ class Document(BaseModel):
 
 
 def described(text: str, key: str | None = None) -> Any:
-    """Give a field with its description. key : its key, where that is a word of Python."""
+    """Return a field with its description. key : its key, where that is a word of Python."""
     return Field(description=text, alias=key)
 
 
@@ -45,7 +45,7 @@ class PlainSchema(GenerateJsonSchema):
         return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
-        """Give the schema of the value alone."""
+        """Return the schema of the value alone."""
         return self.generate_inner(schema["schema"])
 
 

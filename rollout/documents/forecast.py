@@ -33,7 +33,7 @@ class ForecastSummary(Document):
 
     @classmethod
     def of(cls, forecast: Forecast) -> Self:
-        """Give the document of a forecast, with as many of its figures as this class has."""
+        """Return the document of a forecast, with as many of its figures as this class has."""
         low, middle, high = forecast.failed
         return cls.build(
             forecast,

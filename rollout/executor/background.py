@@ -139,11 +139,11 @@ class _Running:
         return db if "://" in db else os.path.abspath(db)  # noqa: PTH100  # symlinks stay as they are
 
     def code(self) -> int | None:
-        """Give the exit code, None while it runs."""
+        """Return the exit code, None while it runs."""
         return self._process.poll()
 
     def end(self) -> tuple[str, str]:
-        """End it if it still runs; give its output, and its line that says what went wrong."""
+        """End it if it still runs; return its output, and its line that says what went wrong."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

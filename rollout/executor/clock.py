@@ -20,14 +20,14 @@ STEP_S = 0.5
 
 
 def steady() -> float:
-    """Give seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
+    """Return seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
     if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def unknown() -> float | None:
-    """Give None: only this machine's time is known."""
+    """Return None: only this machine's time is known."""
     return None
 
 
@@ -54,7 +54,7 @@ class WallClock:
         self._has_server_time = False
 
     def now(self) -> int:
-        """Give the present second; it never runs backwards."""
+        """Return the present second; it never runs backwards."""
         server_time = self._server()
         if server_time is not None and not self._has_server_time:
             self._has_server_time, self._last = (
@@ -65,7 +65,7 @@ class WallClock:
         return self._last
 
     def peek(self) -> int:
-        """Give the present second as `now` does, from any thread and without effect on later answers."""
+        """Return the present second as `now` does, from any thread and without effect on later answers."""
         server_time = self._server()
         present = self._monotonic() + self._ahead if server_time is None else server_time
         return max(self._last, int(present))
@@ -91,11 +91,11 @@ class LivelyTime:
         self.barred: Callable[[], str] = _allowed
 
     def monotonic(self) -> float:
-        """Give seconds that never run back."""
+        """Return seconds that never run back."""
         return steady()
 
     def wall(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:

@@ -48,7 +48,7 @@ def write_metrics(path: Path, metrics: RunMetrics) -> None:
 
 
 def text_of(metrics: RunMetrics) -> str:
-    """Give the metrics in Prometheus' text format, version 0.0.4."""
+    """Return the metrics in Prometheus' text format, version 0.0.4."""
     here = {"rollout": metrics.rollout, "plan": metrics.plan}
     families: list[tuple[str, str, str, list[tuple[Mapping[str, str], float]]]] = [
         ("rollout_planned_devices", "gauge", "Devices in the plan.", [({}, metrics.planned)]),

@@ -59,7 +59,7 @@ def run_rollout(
 def prepare_run(
     database: Database, plan: str | None, directory: str, seed: int | None, speed: float | None = 1.0
 ) -> tuple[StoredPlan, int]:
-    """Give the plan to carry out and the seed of the simulated directory.
+    """Return the plan to carry out and the seed of the simulated directory.
 
     Raise `UsageError` or `RefusedError` if the plan may not be carried out in this directory.
     """
@@ -97,7 +97,7 @@ def _last_report(database: Database, rollout: str, folder: Path) -> Path | None:
 
 
 def seed_to_resume_with(database: Database, plan_id: str, directory: str, seed: int | None) -> int:
-    """Give the seed to go on with. Raise `RefusedError` if the rollout started with another one, or elsewhere."""
+    """Return the seed to go on with. Raise `RefusedError` if the rollout started with another one, or elsewhere."""
     rollout = database.rollout_of(plan_id)
     if rollout is None:
         return 1 if seed is None else seed

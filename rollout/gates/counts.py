@@ -43,7 +43,7 @@ class GateCounts:
     failed_classes: Mapping[str, int] | None = None
 
     def problem(self) -> str:
-        """Say what cannot be true of these counts, "" if nothing. Cheap: it runs at every observation."""
+        """Return what cannot be true of these counts, "" if nothing. Cheap: it runs at every observation."""
         if not self.readable:
             return "the directory could not be read"
         shape = (len(self.names), OUTCOMES)
@@ -76,10 +76,10 @@ def totals_of(counts: NDArray[np.int64]) -> list[int]:
 
 
 def executed_of(counts: Sequence[int]) -> int:
-    """Give the devices of which an outcome is known; counts by `Outcome`."""
+    """Return the devices of which an outcome is known; counts by `Outcome`."""
     return counts[_ENROLLED] + counts[_FAILED]
 
 
 def counted_of(counts: Sequence[int]) -> int:
-    """Give the devices that HALT counts: executed ones, and pending ones as successes."""
+    """Return the devices that HALT counts: executed ones, and pending ones as successes."""
     return counts[_PENDING] + counts[_ENROLLED] + counts[_FAILED]

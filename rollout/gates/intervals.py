@@ -23,7 +23,7 @@ def finite_fleet_interval(
     prior_a: float = 1.0,
     prior_b: float = 1.0,
 ) -> tuple[int, int]:
-    """Give the range of devices of this fleet that will have failed at the end, `failures` of `seen` known.
+    """Return the range of devices of this fleet that will have failed at the end, `failures` of `seen` known.
 
     Any-time valid at 1 - alpha for devices taken in random order without replacement: every total M stays
     for which prior(M) / posterior(M) < 1/alpha under a beta-binomial prior. Raise a `ValueError` on
@@ -48,7 +48,7 @@ def _log_beta_binomial(k: LongArray, n: int, a: float, b: float) -> FloatArray:
 def confidence_sequence(
     successes: float, n: float, t_opt: float = 100.0, alpha: float = 0.05
 ) -> tuple[float, float]:
-    """Give the any-time band for a rate after `successes` of `n`, tightest around `t_opt` devices.
+    """Return the any-time band for a rate after `successes` of `n`, tightest around `t_opt` devices.
 
     Every candidate p stays that a two-sided beta-binomial mixture around p does not reject; (0, 1) for
     n = 0. Raise a `ValueError` on impossible counts.

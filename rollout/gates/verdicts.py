@@ -30,7 +30,7 @@ def check_policy(policy: GatePolicy) -> None:
 
 
 def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary:
-    """Give for 0..n devices (or at each of an array) how many failures halt and how many still pass.
+    """Return for 0..n devices (or at each of an array) how many failures halt and how many still pass.
 
     tests : by how much alpha is divided: 1 for a test alone, 2 for the cumulative one where strata are tested too,
     twice the number of strata for each of them. Raise a `ValueError` if the policy has no evidence gate.
@@ -42,7 +42,7 @@ def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary
 
 
 def is_approvable(judgement: Judgement) -> bool:
-    """Whether a person may decide instead: any HOLD but one for want of readable data."""
+    """Return whether a person may decide instead: any HOLD but one for want of readable data."""
     return judgement.verdict is Verdict.HOLD and judgement.rule != "data"
 
 

@@ -23,7 +23,7 @@ MAX_STEPS = 2_000
 
 
 def released_by(curve: Curve, active_s: int, size: int) -> int:
-    """Say how many of `size` devices may be released after `active_s` active seconds: an exact floor."""
+    """Return how many of `size` devices may be released after `active_s` active seconds: an exact floor."""
     at = bisect_right(curve.active_s, active_s) - 1
     if at < 0 or size <= 0:
         return 0
@@ -35,12 +35,12 @@ def released_by(curve: Curve, active_s: int, size: int) -> int:
 
 
 def quota(curve: Curve, active_s: int, size: int, released: int) -> int:
-    """Say how many more devices may be released now; never negative."""
+    """Return how many more devices may be released now; never negative."""
     return max(0, released_by(curve, active_s, size) - released)
 
 
 def active_until(curve: Curve, count: int, size: int) -> int:
-    """Give the fewest active seconds after which `released_by` is at least `count`; -1 if it never is."""
+    """Return the fewest active seconds after which `released_by` is at least `count`; -1 if it never is."""
     if released_by(curve, curve.length_s, size) < count:
         return -1
     low, high = 0, curve.length_s
@@ -55,7 +55,7 @@ def active_until(curve: Curve, count: int, size: int) -> int:
 
 @lru_cache(maxsize=256)
 def largest_step(curve: Curve, step_s: int, size: int) -> int:
-    """Give the most devices that the curve itself releases in one step of `step_s`, its first batch included.
+    """Return the most devices that the curve itself releases in one step of `step_s`, its first batch included.
 
     No batch is larger, also when devices had to wait for a window of their own, a budget or an outage. Steps near
     a point of the curve are counted; within a straight piece the slope is rounded up.
@@ -73,7 +73,7 @@ def largest_step(curve: Curve, step_s: int, size: int) -> int:
 
 
 def step_limit(phase: Phase) -> int:
-    """Give the most devices in one batch of a phase; with a date, as many as the speed-up may need."""
+    """Return the most devices in one batch of a phase; with a date, as many as the speed-up may need."""
     return largest_step(phase.curve, phase.step_s, len(phase)) * (MAX_SPEED_UP if phase.by >= 0 else 1)
 
 
@@ -87,7 +87,7 @@ def advance(
     enrolled: int = 0,
     holds: int = 0,
 ) -> int:
-    """Give the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
+    """Return the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
 
     enrolled : devices of this phase that enrolled so far; on a ramp, `phase.rung` of them earn the rate of
         the curve's next piece. Beyond what is earned the curve is run through at the rate that is.
@@ -175,5 +175,5 @@ def extended_by(curve: Curve, size: int, more: int, duration_s: int) -> Curve:
 
 
 def parts_of(count: int, size: int) -> int:
-    """Give count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
+    """Return count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
     return WHOLE if size <= 0 else min(WHOLE, -(-count * WHOLE // size))

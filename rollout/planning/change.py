@@ -48,7 +48,7 @@ class Changed:
 
 
 def order_digest(plan: Plan) -> str:
-    """Give the SHA-256 of the release order of all phases but the tail."""
+    """Return the SHA-256 of the release order of all phases but the tail."""
     seal = hashlib.sha256()
     for phase in plan.phases:
         if phase.name != TAIL:
@@ -170,7 +170,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
 
 
 def _at_any_hour(plan: Plan) -> Plan:
-    """Give the plan without windows and freezes."""
+    """Return the plan without windows and freezes."""
     return replace(
         plan,
         windows=(),

@@ -32,7 +32,7 @@ def check_console(policy: Policy, created: int) -> None:
 
 
 def console_warnings(policy: Policy) -> tuple[str, ...]:
-    """Say what a person should know: what differs in the cloud, order and dependencies of workloads."""
+    """Return what a person should know: what differs in the cloud, order and dependencies of workloads."""
     advice = order_advice(policy.workload, policy.moved) if policy.action == "workload" else ()
     return (*CLOUDS[policy.cloud].differences, *advice)
 

@@ -77,7 +77,7 @@ def membership_drift(released: IntArray, members: IntArray) -> MembershipDrift:
 
 
 def extended(inventory: Inventory, newer: Inventory, rows: IntArray) -> Inventory:
-    """Give the planned inventory with some devices of a newer one behind it: known rows keep their numbers."""
+    """Return the planned inventory with some devices of a newer one behind it: known rows keep their numbers."""
     known, other = inventory.fleet, newer.fleet
     columns = {**{name: other.factors.get(name) for name in known.factors}}
     fleet = Fleet(

@@ -16,7 +16,7 @@ PORTAL = "Microsoft Intune admin center"
 
 
 def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
-    """Give the steps of a rollout in the order in which they are done."""
+    """Return the steps of a rollout in the order in which they are done."""
     cloud = CLOUDS[policy.cloud]
     if policy.action == "workload":
         return _in_cloud(_workload(WORKLOADS[policy.workload], policy), cloud)
@@ -24,7 +24,7 @@ def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
 
 
 def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
-    """Give the steps of a plan that takes another one back. action, collection : those of the plan undone."""
+    """Return the steps of a plan that takes another one back. action, collection : those of the plan undone."""
     name = action.removeprefix("workload:")
     steps = _undo_workload(WORKLOADS[name]) if name in WORKLOADS else _undo_enrollment()
     check = HumanStep(
@@ -37,7 +37,7 @@ def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
 
 
 def undo_warnings(action: str) -> tuple[str, ...]:
-    """Say what taking devices out of the collection does, and what it leaves behind."""
+    """Return what taking devices out of the collection does, and what it leaves behind."""
     name = action.removeprefix("workload:")
     if name in WORKLOADS:
         return way_back(name)
@@ -45,7 +45,7 @@ def undo_warnings(action: str) -> tuple[str, ...]:
 
 
 def _in_cloud(steps: tuple[HumanStep, ...], cloud: Cloud) -> tuple[HumanStep, ...]:
-    """Give the steps as they are done in a cloud: its portal, its environment, what is missing there."""
+    """Return the steps as they are done in a cloud: its portal, its environment, what is missing there."""
     if not cloud.differences:
         return steps
     out = [

@@ -18,7 +18,7 @@ Batch = tuple[int, int, int]
 
 
 def calendar_text(plan: Plan, *, stamp: int) -> str:
-    """Give the plan's change windows as events, one for each window in which a batch is due.
+    """Return the plan's change windows as events, one for each window in which a batch is due.
 
     stamp : Unix seconds at which the file is made. The times assume that every gate passes at once.
     """
@@ -61,7 +61,7 @@ def escaped(text: str) -> str:
 
 
 def folded(line: str) -> str:
-    """Give a content line with its line break; longer than 75 octets it is folded between characters."""
+    """Return a content line with its line break; longer than 75 octets it is folded between characters."""
     pieces, piece, size = [], "", 0
     for letter in line:
         width = len(letter.encode())
@@ -106,7 +106,7 @@ def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
 
 
 def _is_a_window(span: tuple[int, int]) -> bool:
-    """Whether an opening is one that people would call a window: at most a day, that of 25 hours included."""
+    """Return whether an opening is one that people would call a window: at most a day, that of 25 hours included."""
     return span[1] - span[0] <= DAY_S + HOUR_S
 
 

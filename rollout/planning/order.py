@@ -44,7 +44,7 @@ Numbers = NDArray[np.uint64]
 
 
 def draw_order(ids: TextArray, salt: str, strata_codes: IntArray | Sequence[IntArray]) -> IntArray:
-    """Give the rows of `ids` in the order in which they go, shape ``(n,)``.
+    """Return the rows of `ids` in the order in which they go, shape ``(n,)``.
 
     strata_codes : (n,) stratum of each device, or several such columns, the most important first.
     """
@@ -53,7 +53,7 @@ def draw_order(ids: TextArray, salt: str, strata_codes: IntArray | Sequence[IntA
 
 
 def draw_numbers(ids: TextArray, salt: str) -> Numbers:
-    """Give the eight numbers of each device, shape ``(n, 8)``; see the module's recipe."""
+    """Return the eight numbers of each device, shape ``(n, 8)``; see the module's recipe."""
     front = f"{salt}\n".encode()
     digest = hashlib.blake2b
     data = b"".join([digest(front + device_id.encode()).digest() for device_id in ids.tolist()])
@@ -61,7 +61,7 @@ def draw_numbers(ids: TextArray, salt: str) -> Numbers:
 
 
 def id_ranks(ids: TextArray) -> IntArray:
-    """Give the rank of each id in the order of the alphabet, which breaks ties, shape ``(n,)``."""
+    """Return the rank of each id in the order of the alphabet, which breaks ties, shape ``(n,)``."""
     rows = np.argsort(
         np.array([device_id.encode() for device_id in ids.tolist()], dtype=np.bytes_), kind="stable"
     )
@@ -69,7 +69,7 @@ def id_ranks(ids: TextArray) -> IntArray:
 
 
 def interleave(numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
-    """Give the rows in order: strata interleaved from the finest to the coarsest, shape ``(n,)``.
+    """Return the rows in order: strata interleaved from the finest to the coarsest, shape ``(n,)``.
 
     numbers : (n, 8) as of `draw_numbers`. columns : at most MAX_COLUMNS, each (n,). ranks : (n,) tie breaks.
     """

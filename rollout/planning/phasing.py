@@ -13,7 +13,7 @@ from rollout.values.durations import format_duration
 
 
 def build_phases(plan: PlanFrame, members: Sequence[Members], start: int) -> tuple[tuple[Phase, ...], int]:
-    """Give the phases of a plan, and the last release in Unix seconds (`start` if nothing is released).
+    """Return the phases of a plan, and the last release in Unix seconds (`start` if nothing is released).
 
     Raise a `RefusedError` if a phase cannot be kept, with the figure that can.
     """

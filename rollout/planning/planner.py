@@ -99,7 +99,7 @@ def finish_plan(
     created: int,
     continues: str = "",
 ) -> Plan:
-    """Give the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
+    """Return the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
     check_console(policy, created)
     fleet = inventory.fleet
     start = int(policy.start.timestamp()) if policy.start else (created // HOUR_S + 1) * HOUR_S
@@ -148,7 +148,7 @@ def finish_plan(
 
 
 def default_phases(size: int) -> tuple[PhasePolicy, ...]:
-    """Give the phases of a policy that writes none: a pilot of 1 %, at most 500; then all; then the tail."""
+    """Return the phases of a policy that writes none: a pilot of 1 %, at most 500; then all; then the tail."""
     pilot = min(500, -(-size // 100))
     return (
         PhasePolicy.model_validate({"name": "pilot", "devices": pilot, "soak": "2d"}),
@@ -167,7 +167,7 @@ class _Draft:
     short: list[str] = field(default_factory=list)
 
     def members(self) -> tuple[list[Members], BoolArray]:
-        """Give the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
+        """Return the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
         wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
         if wishes[-1].name != TAIL:
             wishes.append(PhasePolicy(name=TAIL, devices=0))
@@ -193,12 +193,12 @@ class _Draft:
 
 
 def ordered(rows: IntArray, numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
-    """Give some rows of the fleet in release order; see `rollout.planning.order.interleave`."""
+    """Return some rows of the fleet in release order; see `rollout.planning.order.interleave`."""
     return rows[interleave(numbers[rows], [column[rows] for column in columns], ranks[rows])]
 
 
 def strata_columns(policy: Policy, fleet: Fleet) -> list[IntArray]:
-    """Give the codes of the columns by which the order is interleaved."""
+    """Return the codes of the columns by which the order is interleaved."""
     return [factor_of(fleet, column, "strata").codes for column in policy.strata]
 
 
@@ -213,7 +213,7 @@ def source_of(wish: PhasePolicy) -> str:
 
 
 def _limit(wish: PhasePolicy, base: int) -> int:
-    """Give how many devices a phase asks for; base : the devices of which its percentage is a share."""
+    """Return how many devices a phase asks for; base : the devices of which its percentage is a share."""
     by_share = base if wish.percent is None else part_of(base, parts_of_percent(wish.percent))
     return by_share if wish.devices is None else min(by_share, wish.devices)
 
@@ -234,7 +234,7 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
 
 
 def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
-    """Say where a soak is longer than was asked for: only mature batches prove anything."""
+    """Return where a soak is longer than was asked for: only mature batches prove anything."""
     return [
         f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
         f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
@@ -247,7 +247,7 @@ def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
 
 
 def late_start(start: int, now: int) -> str:
-    """Say what it means that a plan's start has passed, "" if it has not. start, now : Unix seconds."""
+    """Return what it means that a plan's start has passed, "" if it has not. start, now : Unix seconds."""
     if start >= now:
         return ""
     hours = (now - start) / HOUR_S

@@ -46,7 +46,7 @@ class Course:
     flying: deque[tuple[int, int]] = field(default_factory=deque)
 
     def run(self, phase: Phase, index: int, begin: int) -> list[Release]:
-        """Give the releases of a phase that begins at `begin`; some are missing if the calendar ends.
+        """Return the releases of a phase that begins at `begin`; some are missing if the calendar ends.
 
         Raise a `RefusedError` if the phase takes more than MAX_STEPS steps.
         """
@@ -122,12 +122,12 @@ class _Queue:
 
 
 def course_of(plan: Plan) -> Course:
-    """Give a fresh course through a plan's calendar and budgets."""
+    """Return a fresh course through a plan's calendar and budgets."""
     return Course(plan.calendar, plan.zone_calendars, plan.zone_codes, plan.budgets, plan.mature_after_s)
 
 
 def nominal_releases(plan: Plan) -> list[Release]:
-    """Give the batches with their devices, in order of time; a phase without end is the last to begin."""
+    """Return the batches with their devices, in order of time; a phase without end is the last to begin."""
     course = course_of(plan)
     out: list[Release] = []
     begin = plan.start
@@ -142,10 +142,10 @@ def nominal_releases(plan: Plan) -> list[Release]:
 
 
 def nominal_batches(plan: Plan) -> list[tuple[int, int, int]]:
-    """Give (Unix seconds, phase index, devices) of each batch, in order of time."""
+    """Return (Unix seconds, phase index, devices) of each batch, in order of time."""
     return [(release.at, release.phase, len(release.rows)) for release in nominal_releases(plan)]
 
 
 def next_begin(last_release: int, soak_s: int, look_s: int) -> int:
-    """Give the observation at which the soak after the last release of a phase is over."""
+    """Return the observation at which the soak after the last release of a phase is over."""
     return last_release + -(-soak_s // look_s) * look_s

@@ -71,7 +71,7 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
 def calendar_warnings(
     table: Timetable, policy: Policy, start: int, end: int, created: int
 ) -> tuple[str, ...]:
-    """Say what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
+    """Return what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
 
     A window that the clock skips, a freeze that covers no day of the plan or lies in the past, a time that counts
     open hours, a window that is shorter than the time between two observations.
@@ -86,7 +86,7 @@ def calendar_warnings(
 
 
 def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: int) -> list[str]:
-    """Say which freezes catch nothing, and why."""
+    """Return which freezes catch nothing, and why."""
     out = []
     for freeze in table.freezes:
         zones = table.zone_names if freeze.zone == DEVICE_ZONE else (freeze.zone,)
@@ -105,7 +105,7 @@ def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: i
 
 
 def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
-    """Say where `every` counts the open time of several windows, which reads like that of a clock."""
+    """Return where `every` counts the open time of several windows, which reads like that of a clock."""
     longest = max((length for _, length in _spans(table, plan)), default=HORIZON_S)
     wave_s = table.calendar.wave_s
     out = []
@@ -131,7 +131,7 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
 
 
 def _short_windows(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
-    """Say where a window, or what a freeze leaves of it, may pass between two observations."""
+    """Return where a window, or what a freeze leaves of it, may pass between two observations."""
     short = [
         (at, length) for at, length in _spans(table, plan) if length < policy.look_every and at > plan[0]
     ]

@@ -32,7 +32,7 @@ def usage_error(
 
 
 def suggestion(word: str, known: typing.Iterable[str]) -> str:
-    """Give a hint that names the likeliest of `known`, or all of them."""
+    """Return a hint that names the likeliest of `known`, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names)}."
@@ -90,7 +90,7 @@ def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str]
 
 
 def _is_branch(item: str) -> bool:
-    """Whether a location names a branch of a union, not a key: "int", "tuple[…]", "literal[False]"."""
+    """Return whether a location names a branch of a union, not a key: "int", "tuple[…]", "literal[False]"."""
     return item in ("int", "str", "bool", "date", "datetime", "EvidencePolicy") or "[" in item
 
 

@@ -150,7 +150,7 @@ class WindowPolicy(Part):
         return self
 
     def window(self, zone: str) -> Window:
-        """Give it as a value; "00:00" to "00:00" is the whole day."""
+        """Return it as a value; "00:00" to "00:00" is the whole day."""
         if self.at is not None:
             return Window(self.days, self.at, self.at, self.zone or zone, self.lasts or HOUR_S)
         return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
@@ -205,7 +205,7 @@ class FreezePolicy(Part):
             raise ValueError("UNTIL in the rule not before 'from'")
 
     def freezes(self, zone: str) -> tuple[Freeze, ...]:
-        """Give it as values; `zone` stands in where none is written."""
+        """Return it as values; `zone` stands in where none is written."""
         zone = self.zone or zone
         if self.rrule:
             first = self.from_ or EARLIEST
@@ -250,7 +250,7 @@ class GateRules(Part):
     dry_run: bool = False
 
     def gate(self) -> GatePolicy:
-        """Give it as a value."""
+        """Return it as a value."""
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
             thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
@@ -286,12 +286,12 @@ class PhasePolicy(Part):
 
     @property
     def ends(self) -> PhaseEnd:
-        """Give `end` as a value."""
+        """Return `end` as a value."""
         return PhaseEnd(self.end)
 
 
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
-    """Give what a `where` selects by, whatever the order and the case that it is written in."""
+    """Return what a `where` selects by, whatever the order and the case that it is written in."""
     return frozenset(
         (column, frozenset(value.casefold() if isinstance(value, str) else value for value in wanted))
         for column, wanted in where.items()

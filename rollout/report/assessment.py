@@ -49,22 +49,22 @@ def assess(facts: ReportFacts) -> Assessment:
 
 
 def enrolled_of(facts: ReportFacts) -> int:
-    """Give the devices enrolled by the last observation (or, where nothing was run, in the median run)."""
+    """Return the devices enrolled by the last observation (or, where nothing was run, in the median run)."""
     return int(facts.final.get("enrolled", 0))
 
 
 def released_of(facts: ReportFacts) -> int:
-    """Give the devices released so far; 0 where nothing was run."""
+    """Return the devices released so far; 0 where nothing was run."""
     return facts.decisions[-1].released if facts.decisions else 0
 
 
 def last_observation(facts: ReportFacts) -> int:
-    """Give the instant of the last observation, or the report's own."""
+    """Return the instant of the last observation, or the report's own."""
     return facts.points[-1].at if facts.points else facts.created
 
 
 def unaccounted(facts: ReportFacts) -> int:
-    """Give how many devices the final counts miss; 0 in an honest report."""
+    """Return how many devices the final counts miss; 0 in an honest report."""
     return facts.devices - sum(int(facts.final.get(key, 0)) for key in FINAL)
 
 
@@ -73,7 +73,7 @@ def _last_reason(facts: ReportFacts) -> str:
 
 
 def _health(facts: ReportFacts) -> tuple[Tone, str, str]:
-    """Give tone, headline and reason; the states in order of how much they matter."""
+    """Return tone, headline and reason; the states in order of how much they matter."""
     reason = capital(_last_reason(facts))
     if facts.state == State.HALTED:
         return Tone.BAD, "Halted by a gate", reason
@@ -122,7 +122,7 @@ def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
 
 
 def _against(facts: ReportFacts, simulation: PlanSimulation) -> tuple[Tone, str, str]:
-    """Say where the enrolled devices lie in the simulation's outermost band."""
+    """Return where the enrolled devices lie in the simulation's outermost band."""
     at, bands = last_observation(facts), simulation.enrolled
     low, middle, high = (
         float(np.interp(at, bands.at, bands.level(level)))
@@ -168,7 +168,7 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
 
 
 def _enrolled_90(instants: Iterable[float], zone: tzinfo) -> str:
-    """Say when nine of ten are enrolled. instants : p10, p50, p90."""
+    """Return when nine of ten are enrolled. instants : p10, p50, p90."""
     first, middle, last = (moment(at, zone) for at in instants)
     return f"90 % of the devices are enrolled {middle} ({first} to {last})"
 
@@ -181,7 +181,7 @@ def _ends(p10: float, p90: float, zone: tzinfo, runs: str) -> str:
 
 
 def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
-    """Say when it will be done by the latest forecast of the running rollout."""
+    """Return when it will be done by the latest forecast of the running rollout."""
     p10, p50, p90 = forecast.done
     text = (
         f"{_enrolled_90(forecast.enrolled_90, zone)}; {_ends(p10, p90, zone, 'continuations')}. "
@@ -191,7 +191,7 @@ def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
 
 
 def _done_hours(facts: ReportFacts) -> float | None:
-    """Give the hours that `done` names."""
+    """Return the hours that `done` names."""
     if facts.state in (State.FINISHED, State.HALTED, State.ABORTED):
         return None
     if facts.forecast is not None:

@@ -234,7 +234,7 @@ class ReportFacts:
 
     @property
     def executed(self) -> bool:
-        """Whether something was run (else the report is about a plan and its simulation)."""
+        """Return whether something was run (else the report is about a plan and its simulation)."""
         return bool(self.points) or self.state != PLANNED
 
     @property

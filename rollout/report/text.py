@@ -30,7 +30,7 @@ OUTCOME_WORDS = {
 
 
 def text_report(facts: ReportFacts) -> str:
-    """Give the report as text: no colour, no line longer than 80 columns, ends with a newline."""
+    """Return the report as text: no colour, no line longer than 80 columns, ends with a newline."""
     assessment = assess(facts)
     sections = [
         _head(facts, assessment),

@@ -48,7 +48,7 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
 
 
 def _files(facts: ReportFacts, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Give (name, content) of each file."""
+    """Return (name, content) of each file."""
     pictures = pictures_of(facts)
     if "html" in formats:
         yield "report.html", html_report(facts, pictures).encode()

@@ -33,7 +33,7 @@ class Bands:
             raise ValueError(f"levels: expected 0.5 among them, found {self.levels}")
 
     def level(self, level: float) -> AnyCounts:
-        """Give the quantile nearest to `level`, shape (t,)."""
+        """Return the quantile nearest to `level`, shape (t,)."""
         nearest = min(range(len(self.levels)), key=lambda index: abs(self.levels[index] - level))
         row: AnyCounts = self.values[nearest]
         return row

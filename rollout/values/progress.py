@@ -25,7 +25,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the rollout is over for this digest."""
+        """Return whether the rollout is over for this digest."""
         return self in (State.HALTED, State.ABORTED, State.FINISHED)
 
 

@@ -56,7 +56,7 @@ def steady_course(
 
 
 def course_of(plan: Plan, *, fail_s: float, enroll_s: float, look_s: int = HOUR_S) -> tuple[Course, IntArray]:
-    """Give the course of a plan and the stratum of each device in the order of release.
+    """Return the course of a plan and the stratum of each device in the order of release.
 
     Phases follow each other with their soaks; the end is watched until nearly all have answered. Time
     stands for active time: nights and weekends between only let answers catch up, which the gate welcomes.

@@ -195,7 +195,7 @@ def _characteristic(
 
 
 def _order(planned: LongArray, seed: int) -> IntArray:
-    """Give the stratum of each device in release order."""
+    """Return the stratum of each device in release order."""
     codes = np.repeat(np.arange(len(planned), dtype=np.int32), planned)
     return np.random.default_rng([seed, 2**31]).permutation(codes)
 

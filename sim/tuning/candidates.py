@@ -50,7 +50,7 @@ class Candidate:
     pilot: int = 0
 
     def sentence(self) -> str:
-        """Say what it does."""
+        """Return what it does."""
         if not self.mode:
             return "as written"
         text = f"{self.mode} {self.hours:.0f} h, step {format_duration(self.step_s)}"
@@ -79,14 +79,14 @@ class Axis:
     top: float = np.inf
 
     def value(self, share: FloatArray | np.float64) -> FloatArray:
-        """Give the value of the grid that is nearest to a share."""
+        """Return the value of the grid that is nearest to a share."""
         wide = self.high - self.low
         exact = self.low * (self.high / self.low) ** share if self.log else self.low + wide * share
         value = np.clip(np.round(np.round(exact / self.grid) * self.grid, 3), self.low, self.high)
         return np.where(value >= self.top, self.high, value)
 
     def share(self, value: FloatArray | np.float64) -> FloatArray:
-        """Give the share at which a value lies."""
+        """Return the share at which a value lies."""
         inside = np.clip(value, self.low, self.high)
         if self.log:
             out: FloatArray = np.log(inside / self.low) / np.log(self.high / self.low)
@@ -95,7 +95,7 @@ class Axis:
         return out
 
     def least(self, share: FloatArray) -> FloatArray:
-        """Give the share that one step of the grid makes there."""
+        """Return the share that one step of the grid makes there."""
         here = self.value(share)
         out: FloatArray = np.maximum(
             self.share(here + self.grid) - self.share(here), self.share(here) - self.share(here - self.grid)
@@ -150,7 +150,7 @@ class Space:
         return np.where(own, grid, 0.5)
 
     def at(self, mode: str, shares: Sequence[float]) -> Candidate:
-        """Give the candidate at a place of the unit cube."""
+        """Return the candidate at a place of the unit cube."""
         values: dict[str, Any] = {
             axis.name: float(axis.value(np.float64(share)))
             for axis, share, own in zip(self.axes, shares, self.own(mode), strict=True)
@@ -163,7 +163,7 @@ class Space:
         return Candidate(mode, step_s=STEPS_S[int(values.pop("step"))], **values)
 
     def place(self, candidate: Candidate) -> list[float]:
-        """Give the place of a candidate in the unit cube; the middle on axes that its mode has not."""
+        """Return the place of a candidate in the unit cube; the middle on axes that its mode has not."""
         return [
             float(axis.share(np.float64(_value(candidate, axis)))) if own else 0.5
             for axis, own in zip(self.axes, self.own(candidate.mode), strict=True)
@@ -178,7 +178,7 @@ def _value(candidate: Candidate, axis: Axis) -> float:
 
 
 def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot: bool) -> Space:
-    """Give the space around a scenario. The main phase is the one with most devices."""
+    """Return the space around a scenario. The main phase is the one with most devices."""
     main = max(plan.phases, key=len)
     first = plan.phases[0]
     is_pilot = first.name != main.name and any(
@@ -195,17 +195,17 @@ def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot:
 
 
 def written_phases(policy: Policy, planned: int) -> tuple[PhasePolicy, ...]:
-    """Give the phases of a policy, the usual ones if it writes none."""
+    """Return the phases of a policy, the usual ones if it writes none."""
     return policy.phases or default_phases(planned)
 
 
 def policy_of(text: str, candidate: Candidate, space: Space, planned: int) -> Policy:
-    """Give the policy of a candidate; see `document_of`."""
+    """Return the policy of a candidate; see `document_of`."""
     return load_policy(document_of(text, candidate, space, planned)["rollout"], "tuned")
 
 
 def document_of(text: str, candidate: Candidate, space: Space, planned: int) -> dict[str, Any]:
-    """Give a scenario's TOML document with the main phase paced as a candidate says.
+    """Return a scenario's TOML document with the main phase paced as a candidate says.
 
     planned : devices of the plan, for a scenario that writes no phases.
     """

@@ -77,12 +77,12 @@ class Score:
         return sum(self.misses(targets).values())
 
     def misses(self, targets: Targets) -> dict[str, float]:
-        """Give the targets that it misses, each with the share by which it does."""
+        """Return the targets that it misses, each with the share by which it does."""
         over = {name: share - 1.0 for name, share in self.ratios(targets).items()}
         return {name: min(share, 9.0) for name, share in over.items() if share > 0}
 
     def ratios(self, targets: Targets) -> dict[str, float]:
-        """Give each target's figure as a share of its limit."""
+        """Return each target's figure as a share of its limit."""
         pairs = {
             "finish_within_h": (self.done_p90, targets.finish_within_h),
             "peak_per_hour": (self.peak_p90, targets.peak_per_hour),
@@ -113,7 +113,7 @@ class Job:
     model: Model
 
     def policy(self, candidate: Candidate) -> Policy:
-        """Give the candidate's policy on the scaled-down fleet."""
+        """Return the candidate's policy on the scaled-down fleet."""
         policy = scaled_policy(policy_of(self.text, candidate, self.space, self.planned), self.factor)
         step_s = candidate.step_s or policy.step
         look_s = max(policy.look_every, min(LOOK_S, step_s))

@@ -32,7 +32,7 @@ def exposed_p90(
     bad_rate: float,
     seed: int,
 ) -> float:
-    """Give the devices released at the HALT, in nine of ten runs; all of them where none comes.
+    """Return the devices released at the HALT, in nine of ten runs; all of them where none comes.
 
     plan, fleet : scaled down by `factor`, but for the phases named in `fixed`. The bad stratum has the share
     of the model's first `failure` override, or 2 % of the fleet; `bad_rate` of it fails.

@@ -24,7 +24,7 @@ class Tried:
 
 
 def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
-    """Give those that meet the targets and are beaten by none in both objectives, fastest first.
+    """Return those that meet the targets and are beaten by none in both objectives, fastest first.
 
     Where nobody meets the targets, those that miss them least.
     """
@@ -38,7 +38,7 @@ def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
 
 
 def spread(front: Sequence[Tried], count: int) -> list[Tried]:
-    """Give some of the front, its ends among them."""
+    """Return some of the front, its ends among them."""
     if len(front) <= count:
         return list(front)
     places = sorted({round(index * (len(front) - 1) / (count - 1)) for index in range(count)})
@@ -89,7 +89,7 @@ def _knee(front: Sequence[Tried]) -> Tried:
 
 
 def hypervolume(scores: Sequence[Score], reference: tuple[float, float]) -> float:
-    """Give the area that scores dominate, up to a reference (hours, peak); larger is better."""
+    """Return the area that scores dominate, up to a reference (hours, peak); larger is better."""
     points = sorted(
         (score.hours, score.peak)
         for score in scores
@@ -104,14 +104,14 @@ def hypervolume(scores: Sequence[Score], reference: tuple[float, float]) -> floa
 
 
 def staircase(points: FloatArray) -> FloatArray:
-    """Give those of (n, 2) points that none beats in both, by their first figure."""
+    """Return those of (n, 2) points that none beats in both, by their first figure."""
     ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
     lowest = np.minimum.accumulate(np.concatenate([[np.inf], ordered[:-1, 1]]))
     return ordered[ordered[:, 1] < lowest]
 
 
 def gains(points: FloatArray, front: FloatArray, corner: FloatArray) -> FloatArray:
-    """Give the area (n,) that each point (n, 2) would add to what a front dominates, up to a corner.
+    """Return the area (n,) that each point (n, 2) would add to what a front dominates, up to a corner.
 
     front : (k, 2), a staircase by its first figure.
     """

@@ -46,7 +46,7 @@ class Robustness:
         )
 
     def swings(self) -> list[tuple[str, float, float, float]]:
-        """Give (assumption, least hours, most hours, swing as a share of the base's), widest first.
+        """Return (assumption, least hours, most hours, swing as a share of the base's), widest first.
 
         The swing is that of the hours or of the peak load, whichever is wider.
         """
@@ -111,7 +111,7 @@ class Tornado:
     robustness: Robustness
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the bars, the widest on top; give the axes."""
+        """Draw the bars, the widest on top; return the axes."""
         from matplotlib.figure import Figure
 
         axes = ax if ax is not None else Figure(figsize=(9, 4.5), layout="constrained").subplots()

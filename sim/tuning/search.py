@@ -58,7 +58,7 @@ class Search:
         return self._tried
 
     def ask(self, count: int) -> list[Candidate]:
-        """Give candidates that were not asked for before; fewer if there are no more."""
+        """Return candidates that were not asked for before; fewer if there are no more."""
         out: list[Candidate] = []
         while self._first and len(out) < count:
             self._take(self._first.pop(0), out)
@@ -154,7 +154,7 @@ class Search:
         return sum(log(max(1.0, min(share, WORST))) for share in score.ratios(self._targets).values())
 
     def _teach(self, known: Sequence[Tried]) -> list[tuple[str, FloatArray]]:
-        """Give what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
+        """Return what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
         hours, peak = np.log(_figures(known)).T
         out = [("hours", hours), ("peak", peak)]
         shares = [entry.score.ratios(self._targets) for entry in known]
@@ -164,7 +164,7 @@ class Search:
 
 
 def _keys(modes: IntArray, places: FloatArray) -> list[bytes]:
-    """Give a name of each place on the grid, the same for the same place."""
+    """Return a name of each place on the grid, the same for the same place."""
     rows = np.round(np.column_stack([modes, places]), 9) + 0.0
     return [row.tobytes() for row in rows]
 
@@ -184,7 +184,7 @@ class Plateaus:
         self._alike[mode, score] = np.array([np.minimum(box[0], place), np.maximum(box[1], place)])
 
     def hold(self, modes: IntArray, places: FloatArray) -> BoolArray:
-        """Say which places (n, axes) lie on a plateau."""
+        """Return which places (n, axes) lie on a plateau."""
         out = np.zeros(len(modes), dtype=bool)
         for (mode, _), (low, high) in self._alike.items():
             if (low < high).any():
@@ -236,14 +236,14 @@ class Expected:
 
 
 def _ended(tried: Sequence[Tried]) -> FloatArray:
-    """Give hours and peak, (n, 2), of those that came to an end; of none, a point that all are beaten by."""
+    """Return hours and peak, (n, 2), of those that came to an end; of none, a point that all are beaten by."""
     raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     ended = raw[raw[:, 0] < NEVER_H]
     return ended if len(ended) else np.zeros((1, 2))
 
 
 def _figures(tried: Sequence[Tried]) -> FloatArray:
-    """Give hours and peak, (n, 2); what never ends is as bad as the worst that did, some times over."""
+    """Return hours and peak, (n, 2); what never ends is as bad as the worst that did, some times over."""
     raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     most = np.maximum(0.5 * WORST * _ended(tried).max(axis=0), 1.0)
     out: FloatArray = np.clip(raw, 1e-3, most)
@@ -251,7 +251,7 @@ def _figures(tried: Sequence[Tried]) -> FloatArray:
 
 
 def evenly(space: Space, rng: np.random.Generator) -> list[Candidate]:
-    """Give PER_MODE candidates of each mode: all speeds, ends included, and a Latin hypercube for the rest."""
+    """Return PER_MODE candidates of each mode: all speeds, ends included, and a Latin hypercube for the rest."""
     out = []
     turns = rng.permutation(PER_MODE)
     for mode in MODES:
@@ -264,7 +264,7 @@ def evenly(space: Space, rng: np.random.Generator) -> list[Candidate]:
 def around(
     space: Space, modes: IntArray, places: FloatArray, rng: np.random.Generator
 ) -> tuple[IntArray, FloatArray]:
-    """Give POOL places at most, on the grid and each once: near parents, between them, and anywhere.
+    """Return POOL places at most, on the grid and each once: near parents, between them, and anywhere.
 
     modes : (n,) and places : (n, axes) of the parents.
     """

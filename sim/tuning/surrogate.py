@@ -28,7 +28,7 @@ DOUBT: Final = (0.8, 1.0, 1.0, 1.5)
 
 
 def one_thread() -> Any:
-    """Give what keeps numpy's linear algebra to one thread: `with one_thread().limit(limits=1)`.
+    """Return what keeps numpy's linear algebra to one thread: `with one_thread().limit(limits=1)`.
 
     Matrices are small and workers have the cores: more threads wait for each other longer than they compute, and
     could round otherwise on a machine with more cores. Raise a `UsageError` if threadpoolctl is not installed.
@@ -70,7 +70,7 @@ class Surrogate:
         self._weights = self._inverse @ self._z
 
     def predict(self, x: FloatArray, kind: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Give mean and standard deviation of the figure at places x (n, axes)."""
+        """Return mean and standard deviation of the figure at places x (n, axes)."""
         squares = (x[:, None, :] - self._x[None, :, :]) ** 2
         near = self._kernel(
             self._fitted, squares, x[:, 0], self._x[:, 0], kind[:, None] == self._kind[None, :]
@@ -100,7 +100,7 @@ class Surrogate:
         return out
 
     def _evidence(self, logs: FloatArray, squares: FloatArray) -> float:
-        """Give the log posterior of the reaches and variances, but for a constant."""
+        """Return the log posterior of the reaches and variances, but for a constant."""
         # With y as one more row, a single factorization gives the determinant and the quadratic form.
         size, noise = len(self._z), np.exp(logs[-1]) + JITTER
         border = np.zeros((size + 1, size + 1))

@@ -31,7 +31,7 @@ STRIKES: Final = 3
 """Server errors that a device may meet, while others succeed, before it is refused."""
 
 MANY: Final = 10
-"""From so many refused devices, if they are more than half of those sent, the devices are not to blame."""
+"""From this many refused devices, if they are more than half of those sent, the devices are not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ class MembershipRules:
         return resource in self._rules
 
     def is_done(self, resource: int, inside: bool) -> bool:
-        """Whether nothing is left to send for a device."""
+        """Return whether nothing is left to send for a device."""
         return (resource in self._rules) == inside
 
     def call(self, resource: int, name: str, inside: bool) -> Call:
-        """Give the write for a device."""
+        """Return the write for a device."""
         if not inside:
             return ask.delete_rule(self._site.root, self._collection, self._rules[resource])
         return ask.add_rule(self._site.root, self._collection, name, resource)

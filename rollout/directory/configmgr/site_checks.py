@@ -43,7 +43,7 @@ def check_collection(target: Collection, settings: AdminServiceSettings) -> None
 def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -> str:
     """Refuse unless the co-management policy is deployed to this collection alone (mode Pilot).
 
-    Give the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
+    Return the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
     eligible collection; the policy `CoMgmtSettingsProd` without it goes to all systems in mode Pilot too.
     Where the account may not read policies, `confirmed_pilot_by` must name the person who checked.
     """
@@ -79,7 +79,7 @@ def _is_all(target: Target) -> bool:
 
 
 def mismatch(device: Row | None, device_id: str) -> str:
-    """Say why a site's record is not the planned device; "" if it is."""
+    """Explain why a site's record is not the planned device; "" if it is."""
     if device is None:
         return "the site has no such resource"
     theirs = str(field_of(device, "AADDeviceID") or "").lower()

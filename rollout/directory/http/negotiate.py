@@ -124,7 +124,7 @@ def _refused(host: str, error: Exception) -> OutsideError:
 
 
 def _reason(error: Exception) -> str:
-    """Give what the library says, without its own wrapping."""
+    """Return what the library says, without its own wrapping."""
     text = " ".join(str(error).split())
     if match := MINOR.search(text):
         text = match[1]

@@ -42,7 +42,7 @@ class Quota:
         self._eased_at = 0.0
 
     def wait_s(self, now: float, units: float) -> float:
-        """Say how long to wait before `units` may be spent; 0 = now."""
+        """Return how long to wait before `units` may be spent; 0 = now."""
         while self._spent and self._spent[0][0] <= now - self.seconds - SLACK_S:
             self._used -= self._spent.popleft()[1]
         if self.share < 1.0 and now - self._eased_at >= self.seconds:
@@ -69,7 +69,7 @@ class Quota:
             self.share, self._eased_at = max(FLOOR, self.share / 2), now
 
     def used(self, now: float) -> float:
-        """Give the share of the quota that is spent now."""
+        """Return the share of the quota that is spent now."""
         self.wait_s(now, 0.0)
         return self._used / self.limit
 
@@ -200,11 +200,11 @@ class Pace:
             return max(sending, self.writes.eta_s(self._clock.monotonic(), units, sending / units))
 
     def bears(self, units: float) -> bool:
-        """Say whether so many units of the quota of reads may be spent without waiting."""
+        """Return whether so many units of the quota of reads may be spent without waiting."""
         with self._lock:
             return self.reads is None or self.reads.wait_s(self._clock.monotonic(), units) == 0.0
 
     def headroom(self) -> float:
-        """Give the share of the write quota that is free now; 1 without a quota."""
+        """Return the share of the write quota that is free now; 1 without a quota."""
         with self._lock:
             return 1.0 - self.writes.used(self._clock.monotonic()) if self.writes else 1.0

@@ -73,11 +73,11 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success (any 2xx)."""
+        """Return whether it is a success (any 2xx)."""
         return 200 <= self.status < 300
 
     def error(self, call: Call) -> AnswerError:
-        """Give the answer as an error, with the text of its body."""
+        """Return the answer as an error, with the text of its body."""
         code, text = error_of(self.data)
         return AnswerError(call, self.status, code, text)
 
@@ -93,7 +93,7 @@ def error_of(data: Any) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """Give a URL without the values of unknown query options, safe for logs."""
+    """Return a URL without the values of unknown query options, safe for logs."""
     parts = urlsplit(url)
     query = "&".join(
         f"{name}={value if name in SHOWN else '…'}"
@@ -105,13 +105,13 @@ def shown(url: str) -> str:
 
 
 def origin(url: str) -> str:
-    """Give scheme, host and port of a URL."""
+    """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def trust(ca_file: str) -> ssl.SSLContext:
-    """Give a verifying TLS context: of `ca_file` alone, or of the system's authorities.
+    """Return a verifying TLS context: of `ca_file` alone, or of the system's authorities.
 
     Raise `UsageError` if the file cannot be used.
     """
@@ -182,7 +182,7 @@ class Transport:
         )
 
     def server_now(self) -> float | None:
-        """Give the server's clock, Unix seconds, by its last answer and the time since.
+        """Return the server's clock, Unix seconds, by its last answer and the time since.
 
         None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
         in this session, because then the server's was set; else it is unknown which clock is wrong, and the

@@ -21,7 +21,7 @@ MOST_LOG = 700.0
 """Evidence is given as at most e^MOST_LOG: JSON knows no infinity."""
 
 NEVER = 2**62
-"""So many failures never come."""
+"""This many failures never come."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class Reading:
         return totals_of(self.counts.mature)
 
     def hold(self, rule: str, sentence: str) -> Judgement:
-        """Give a HOLD on the figures of the phase."""
+        """Return a HOLD on the figures of the phase."""
         executed, failed = executed_of(self.phase), self.phase[FAILED]
         return Judgement(Verdict.HOLD, f"HOLD: {sentence}", rule, "", executed, failed)
 
@@ -79,7 +79,7 @@ class GateRule:
 
 
 def of_all(failures: int, cumulative: NDArray[np.int64]) -> LongArray:
-    """Give a bound on the failures of all devices alone, shape (strata + 1,)."""
+    """Return a bound on the failures of all devices alone, shape (strata + 1,)."""
     out = np.full(len(cumulative) + 1, NEVER, dtype=np.int64)
     out[-1] = failures
     return out

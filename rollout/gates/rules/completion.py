@@ -53,7 +53,7 @@ def _judge(reading: Reading) -> Judgement | None:
 
 
 def too_few(reading: Reading, executed: int) -> str:
-    """Say that too few devices are executed and mature, "" if enough are.
+    """State that too few devices are executed and mature, "" if enough are.
 
     A phase smaller than `min_executed` needs all of its devices that are neither timed out nor rejected.
     """

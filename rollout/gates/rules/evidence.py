@@ -89,7 +89,7 @@ def _judge(reading: Reading) -> Judgement | None:
 
 
 def _worst(reading: Reading, gate: EvidenceGate, tripped: list[int]) -> Judgement:
-    """Give the HALT of the group with the most evidence; group -1 is all devices.
+    """Return the HALT of the group with the most evidence; group -1 is all devices.
 
     The evidence is taken times the test's share of alpha, so that it always compares with 1/alpha.
     """

@@ -67,7 +67,7 @@ def trips(rule: ThresholdGate, failed: int, executed: int) -> bool: ...
 @overload
 def trips(rule: ThresholdGate, failed: LongArray, executed: LongArray) -> BoolArray: ...
 def trips(rule: ThresholdGate, failed: int | LongArray, executed: int | LongArray) -> bool | BoolArray:
-    """Say where rate >= percent and failures >= count and executed >= the minimum; never without executed devices."""
+    """Return where rate >= percent and failures >= count and executed >= the minimum; never without executed devices."""
     enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
     return enough & (WHOLE * failed >= parts_of_percent(rule.percent) * executed)
 
@@ -78,7 +78,7 @@ def _check(policy: GatePolicy) -> None:
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    """Give the verdict of the first plain threshold that trips, halting ones before holding ones."""
+    """Return the verdict of the first plain threshold that trips, halting ones before holding ones."""
     classes = reading.counts.failed_classes
     for rule in sorted(reading.policy.thresholds, key=lambda rule: rule.action != "halt"):
         counts, failed, kind = reading.phase, reading.phase[FAILED], ""

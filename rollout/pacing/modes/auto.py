@@ -48,7 +48,7 @@ class Auto(Mode):
 
 
 def auto_duration_s(size: int, service_per_hour: float | None = None) -> int:
-    """Give the seconds over which `size` devices go if the policy states no pace, a whole number of hours.
+    """Return the seconds over which `size` devices go if the policy states no pace, a whole number of hours.
 
     size / (service_per_hour * UTILISATION), at least SHORTEST_S; 100,000 devices take 100 h by default.
     """

@@ -33,12 +33,12 @@ class Frame:
     per_step: int = 0
 
     def instant_of(self, step: int) -> int | None:
-        """Give the instant of a step: so many step lengths of active time after the begin, and open."""
+        """Return the instant of a step: so many step lengths of active time after the begin, and open."""
         passed = instant_after(self.calendar, self.begin, step * self.step_s)
         return None if passed is None else next_open(self.calendar, passed)
 
     def last_step(self, date: int) -> int:
-        """Give the number of the last step by `date` (Unix seconds) at which all devices may be released.
+        """Return the number of the last step by `date` (Unix seconds) at which all devices may be released.
 
         Where devices go by their own clocks, every zone must have been open at that step or after it.
         Raise a `DateError` if there is none.
@@ -79,18 +79,18 @@ class Mode(Part):
 
     @abstractmethod
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give the curve of a phase of `size` devices; it ends at WHOLE.
+        """Return the curve of a phase of `size` devices; it ends at WHOLE.
 
         may_stop : the phase has no end, so the curve may stop below 100%.
         Raise a `UsageError` for keys that give no curve; `DateError` for a date that no release can meet.
         """
 
     def even(self, length_s: int, size: int) -> Curve:
-        """Give the even pace over `length_s` active seconds that this mode takes for a date."""
+        """Return the even pace over `length_s` active seconds that this mode takes for a date."""
         return linear(length_s)
 
     def deadline(self, zone: str) -> int | None:
-        """Give the date in Unix seconds by which all are to be released, None without one."""
+        """Return the date in Unix seconds by which all are to be released, None without one."""
         return None
 
     @property
@@ -109,7 +109,7 @@ class Mode(Part):
         return f'Longest duration that works: duration = "{format_duration(longest_s)}"'
 
     def scaled(self, factor: float) -> Mode:
-        """Give the same pace for a fleet that is `factor` times as large: what it counts in devices shrinks."""
+        """Return the same pace for a fleet that is `factor` times as large: what it counts in devices shrinks."""
         return self
 
 

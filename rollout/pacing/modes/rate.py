@@ -13,7 +13,7 @@ from rollout.values import WHOLE, Curve, part_of, parts_of_percent
 
 
 class Rate(Mode):
-    """So many devices, or a share of the phase, each `every`; the first at once."""
+    """This many devices, or a share of the phase, each `every`; the first at once."""
 
     mode: Literal["rate"]
     devices: Positive | None = None
@@ -29,7 +29,7 @@ class Rate(Mode):
         return self
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give a staircase; see `rate`."""
+        """Return a staircase; see `rate`."""
         devices = self.devices or max(1, part_of(size, parts_of_percent(self.percent or 0)))
         return rate(devices, self.every_s or frame.step_s, size)
 

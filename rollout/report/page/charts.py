@@ -63,7 +63,7 @@ class Chart:
         return len(self.series)
 
     def document(self) -> dict[str, Any]:
-        """Give what page.js reads; data[0] are the instants, then one list per series, null where unknown."""
+        """Return what page.js reads; data[0] are the instants, then one list per series, null where unknown."""
         grid = np.unique(np.concatenate([thin(at) for at, _, _ in self.series]))
         listed = [_listed(_on_grid(grid, *series), self.digits) for series in self.series]
         return {
@@ -81,7 +81,7 @@ LOOK: dict[str, Any] = {"dash": SOLID, "step": False, "width": 1.8, "fill": 0.0}
 
 
 def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
-    """Give the charts that a page can make live, by the name of their picture."""
+    """Return the charts that a page can make live, by the name of their picture."""
     out: dict[str, dict[str, Any]] = {}
     for name, display in pictures.items():
         if isinstance(display, ForecastFan):
@@ -98,14 +98,14 @@ def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
 
 
 def thin(at: LongArray) -> LongArray:
-    """Give at most MOST_POINTS of the instants, evenly, first and last among them."""
+    """Return at most MOST_POINTS of the instants, evenly, first and last among them."""
     if len(at) <= MOST_POINTS:
         return at
     return at[np.linspace(0, len(at) - 1, MOST_POINTS).astype(np.int64)]
 
 
 def _on_grid(grid: LongArray, at: LongArray, values: AnyCounts, step: bool) -> FloatArray:
-    """Give the series on the grid, NaN outside its own time."""
+    """Return the series on the grid, NaN outside its own time."""
     if step:
         held = np.asarray(values, dtype=np.float64)[
             np.clip(np.searchsorted(at, grid, side="right") - 1, 0, None)

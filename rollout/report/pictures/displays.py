@@ -26,7 +26,7 @@ class Display(Protocol):
     """A picture: arrays that were computed once, drawn as often as you like."""
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw on `ax`, or on a figure of its own; give the axes."""
+        """Draw on `ax`, or on a figure of its own; return the axes."""
         ...
 
     def sentence(self) -> str:
@@ -48,13 +48,13 @@ KINDS: Mapping[str, Callable[[ReportFacts], Display | None]] = {
 
 
 def pictures_of(facts: ReportFacts) -> dict[str, Display]:
-    """Give the pictures for which there is something to show, by name."""
+    """Return the pictures for which there is something to show, by name."""
     made = {name: make(facts) for name, make in KINDS.items()}
     return {name: display for name, display in made.items() if display is not None}
 
 
 def draw(display: Display, kind: str, theme: Theme = LIGHT, size: tuple[float, float] | None = None) -> bytes:
-    """Give the picture as ``png`` or ``svg``. size : inches, None for the picture's own."""
+    """Return the picture as ``png`` or ``svg``. size : inches, None for the picture's own."""
     ax = None if size is None else style.axes_for(None, theme, size)
     figure = display.plot(ax, theme=theme).figure
     return style.render(_whole(figure), kind)

@@ -37,7 +37,7 @@ class FailureCodes:
         return cls(tuple(rows[:MOST]), others, Stamp(facts.zone, facts.digest, "last failure of each device"))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one bar per code with its next action below the bar; give the axes."""
+        """Draw one bar per code with its next action below the bar; return the axes."""
         height = 1.2 + 0.62 * (len(self.rows) + (self.others[0] > 0))
         ax = style.axes_for(ax, theme, (9.0, height))
         style.dress(ax, theme, title="Why devices failed, and what to do", y="", grid="")

@@ -34,7 +34,7 @@ class FunnelBars:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one bar per stage, its number and share next to it; give the axes."""
+        """Draw one bar per stage, its number and share next to it; return the axes."""
         ax = style.axes_for(ax, theme, (9.0, 3.0))
         style.dress(ax, theme, title="How far the devices have come", y="", grid="")
         whole = self.counts[0]

@@ -38,7 +38,7 @@ class LoadCurve:
         return cls(facts.load, Stamp(facts.zone, facts.digest, runs))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the load as steps and the capacity as a dash-dotted line; give the axes."""
+        """Draw the load as steps and the capacity as a dash-dotted line; return the axes."""
         ax = style.axes_for(ax, theme)
         load = self.load
         style.dress(
@@ -71,11 +71,11 @@ class LoadCurve:
 
     @property
     def is_far_below(self) -> bool:
-        """Whether the capacity lies so far above the load that drawing it would flatten the load."""
+        """Return whether the capacity lies so far above the load that drawing it would flatten the load."""
         return float(self.load.capacity.min()) > FAR * self._highest()
 
     def top(self) -> float:
-        """Give the end of the y axis: room above the load for the labels, the capacity where it is near."""
+        """Return the end of the y axis: room above the load for the labels, the capacity where it is near."""
         capacity = 0.0 if self.is_far_below else float(self.load.capacity.max())
         return max(1.12 * capacity, 1.5 * self._highest()) or 1.0
 
@@ -109,7 +109,7 @@ class LoadCurve:
             style.label(ax, float(load.at[last]), y, "actual", theme.ink, va="bottom", offset=(4, 6))
 
     def _label_heights(self, top: float) -> tuple[float, float]:
-        """Give heights for the labels of ours and of the native way, at their peaks but never in one line."""
+        """Return heights for the labels of ours and of the native way, at their peaks but never in one line."""
         ours = float(self.load.p90.max())
         native = float(self.load.baseline.max()) if self.load.baseline is not None else 0.0
         if -0.07 * top < native - ours < 0.15 * top:

@@ -67,7 +67,7 @@ class PhaseProgress:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one line style per phase; give the axes."""
+        """Draw one line style per phase; return the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="Progress by phase", y="enrolled, % of the phase")
         colours = (theme.ours, theme.other, theme.good, theme.limit, theme.bad, theme.muted)
@@ -113,7 +113,7 @@ class PhaseProgress:
 
 
 def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
-    """Give where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
+    """Return where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)
@@ -123,7 +123,7 @@ def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
 
 
 def _groups(sizes: list[int]) -> list[tuple[int, ...]]:
-    """Give the phases to draw as index groups: each alone, or the largest alone and the others pooled."""
+    """Return the phases to draw as index groups: each alone, or the largest alone and the others pooled."""
     filled = [i for i, size in enumerate(sizes) if size]
     if len(filled) <= MOST:
         return [(i,) for i in filled]

@@ -31,7 +31,7 @@ class TuningFront:
         return cls(facts.tuning, Stamp(facts.zone, facts.digest, tried(facts.tuning)))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the front as a line, beaten plans as crosses, the chosen one ringed; give the axes."""
+        """Draw the front as a line, beaten plans as crosses, the chosen one ringed; return the axes."""
         ax = style.axes_for(ax, theme)
         t, days = self.tuning, self.tuning.hours / 24
         title = "Faster or gentler: the plans that were tried"
@@ -78,7 +78,7 @@ class TuningFront:
 
 
 def tried(tuning: Tuning) -> str:
-    """Say how many plans were tried; those that never reach 90 % have no place in the picture."""
+    """Return how many plans were tried; those that never reach 90 % have no place in the picture."""
     shown, refused = len(tuning.hours), tuning.without_end
     return f"{shown + refused} plans tried" + (
         f", {refused} that do not reach 90 % not shown" if refused else ""

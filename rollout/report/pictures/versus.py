@@ -38,7 +38,7 @@ class Versus:
         return cls(simulation.enrolled, simulation.baseline, simulation.baseline_name, whole, peaks, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw ours solid, the native way dashed; give the axes."""
+        """Draw ours solid, the native way dashed; return the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="This plan compared with native co-management", y="devices enrolled")
         names = ("this plan", brief(self.native_name, 40))
