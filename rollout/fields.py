@@ -87,7 +87,7 @@ PerHour = Annotated[float, Field(ge=MIN_PER_HOUR, le=MAX_PER_HOUR, allow_inf_nan
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
 Limit = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-"""A limit of a target; 0 is none."""
+"""The limit of a target; 0 means none."""
 Day = Annotated[dt.date, AfterValidator(_day)]
 Moment = Annotated[dt.datetime, AfterValidator(_day)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]

@@ -324,7 +324,7 @@ def _trim(series: LongArray) -> LongArray:
 def _bands(series: Sequence[LongArray], first: int, *, hold: bool) -> Bands:
     """Quantiles of series of different lengths; a shorter one holds its last value, or is zero.
 
-    first : Unix seconds that the first column is of.
+    first : Unix seconds of the first column.
     """
     hours = max((len(run) for run in series), default=1)
     table = np.zeros((len(series), hours))

@@ -59,7 +59,7 @@ def read_device_status(database: Database, device: str, rollout: str | None = No
 
 
 def _workloads(database: Database, stored: StoredPlan, row: int, *, is_done: bool) -> DeviceWorkloads:
-    """Return who manages each workload, by the planned inventory and by what the directory has reported since.
+    """Return which tool manages each workload, by the planned inventory and by what the directory has reported since.
 
     is_done : the device enrolled, or its workload moved, as this rollout wanted.
     """

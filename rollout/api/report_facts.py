@@ -215,7 +215,7 @@ def _audit(reader: JournalReader) -> tuple[AuditRow, ...]:
 
 
 def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
-    """What needs a person now, in sentences."""
+    """Return what a person must do now, in sentences."""
     if progress is None:
         return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "before")
     if progress.state is State.HALTED:

@@ -24,7 +24,7 @@ def left_rows(database: Database, rollout_id: str) -> IntArray:
 
 
 def staged_devices(database: Database) -> dict[str, set[str]]:
-    """Give, by workload rollout, the ids of the devices that it staged and no undo has taken out again."""
+    """Return, by workload rollout, the ids of the devices that it staged and no undo has taken out again."""
     out: dict[str, set[str]] = {}
     by_digest: dict[str, str] = {}
     for known in database.rollouts():

@@ -44,7 +44,7 @@ class Status:
     progress : None before the first decision. as_of : Unix seconds of the last observation, by the directory's
     clock; the plan's start before the first. by_phase : (phase, outcome) released devices. recent : the last
     decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation, have
-    by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
+    by `as_of`; None where unknown. is_overdue : the lease's holder has sent no heartbeat in time.
     released_per_hour, enrolled_per_hour : over the last day of the directory's time, including nights and weekends.
     forecast : the latest one. end : when it is done; None if unknown. on_plan : a sentence, "" unknown.
     unsent : released devices that were not sent to the directory yet. unsent_because : why, and since when, ""
@@ -231,7 +231,7 @@ def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint
 
 
 def _goal(plan: Plan) -> tuple[LongArray, LongArray]:
-    """Return when the plan's curve has released how many, if every gate passes."""
+    """Return when the plan's curve has released how many devices, if every gate passes."""
     batches = nominal_batches(plan)
     at = np.array([plan.start - 1, *(batch[0] for batch in batches)], dtype=np.int64)
     return at, np.cumsum([0, *(batch[2] for batch in batches)]).astype(np.int64)

@@ -58,7 +58,7 @@ def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
 
 
 def interval(instants: tuple[float, float, float], zone: str) -> str:
-    """Return the likely instant with the interval of 8 in 10, as short as it is clear."""
+    """Return the likely instant with the interval of 8 in 10, as short as clarity allows."""
     p10, p50, p90 = (moment(at, zone) for at in instants)
     return p50 if p10 == p50 == p90 else f"{p50} ({p10} … {p90})"
 

@@ -95,7 +95,7 @@ def or_infinite(hours: Mapping[str, float | None]) -> tuple[float, float, float]
 
 
 def _bands(part: Mapping[str, Any], first: int) -> Bands:
-    """Read bands by the hour. first : Unix seconds that the first column is of."""
+    """Read bands by the hour. first : Unix seconds of the first column."""
     values = np.asarray(part["values"], dtype=np.float64)
     at = np.asarray(first + np.arange(values.shape[1]) * HOUR_S, dtype=np.int64)
     return Bands(at, tuple(part["quantiles"]), values)

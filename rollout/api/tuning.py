@@ -1,4 +1,4 @@
-"""Tuning: search for a better pacing of a scenario, simulate the chosen plan at full size, write it all."""
+"""Tuning: search for a better pacing of a scenario, simulate the chosen plan at full size, write the results."""
 
 from __future__ import annotations
 

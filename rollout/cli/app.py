@@ -145,7 +145,7 @@ def _root(
 
 
 def run_app(arguments: Sequence[str]) -> int:
-    """Run one command. Raise `UsageError` for a wrong verb, option or argument."""
+    """Run one command. Raise `UsageError` for a wrong command, option or argument."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     if verb is not None and verb not in VERBS and not arguments[0].startswith("-"):
         near = difflib.get_close_matches(verb, VERBS, n=1)

@@ -1,4 +1,4 @@
-"""`rollout doctor`: is everything in order? Reads only, except for a lease that a person takes away."""
+"""`rollout doctor`: check the installation. Reads only, except when a person releases a lease."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def doctor(
 
 
 def _real_directory(db: str, name: str, settings: Path) -> list[Check]:
-    """Let a real directory check itself with the latest plan, and compare its members with the journal."""
+    """Let a real directory run its checks with the latest plan, and compare its members with the journal."""
     with open_db(db) as database:
         setting = world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)

@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def worker_count(asked: int | None) -> int:
 
 
 def plain(option: str, text: str) -> str:
-    """Return a text that is kept. Raise `UsageError` if it would steer a terminal or show itself in another order."""
+    """Return a text that is kept. Raise `UsageError` if it would control a terminal or be displayed in another order."""
     if not is_plain(text):
         raise UsageError(f"{option}: expected {ALLOWED}, found {text[:60]!r}", "write it in one plain line")
     return text

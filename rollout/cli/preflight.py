@@ -20,7 +20,7 @@ from rollout.values import Finding, Severity
 
 
 class FailOn(StrEnum):
-    """The least severity at which preflight fails."""
+    """The lowest severity at which preflight fails."""
 
     BLOCK = "block"
     WARN = "warn"

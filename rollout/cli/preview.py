@@ -40,7 +40,7 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
 
 
 def _duration(seconds: float) -> str:
-    """Write for a person how long sending takes."""
+    """Return the duration of sending, for a person."""
     return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes"
 
 

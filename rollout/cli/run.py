@@ -1,4 +1,4 @@
-"""`rollout run`: carry out a plan, batch after batch."""
+"""`rollout run`: execute a plan, batch by batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rollout status`: how far a rollout is, and whether that is as planned."""
+"""`rollout status`: where a rollout stands, and whether it is on plan."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a person sees: lines, tables and progress bars; and the one JSON document that a script sees.
 
 Text is never markup here: no tag in brackets, no :emoji: name and no escape sequence in it is interpreted, since names,
-reasons, file names and the answers of servers come from outside. A style is given beside the text, by `styled`.
+reasons, file names and the answers of servers come from outside. A style is given separately, by `styled`.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ _is_emitted = False
 
 
 def begin() -> None:
-    """A command begins: it has printed no document yet."""
+    """Note that a command begins: it has printed no document yet."""
     global _is_emitted
     _is_emitted = False
 
 
 def emit(document: Document | dict[str, Any]) -> None:
-    """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes.
+    """Print the JSON document of a command: sorted keys, so that equal results are equal bytes.
 
     Keys of a document that are not set are left out.
     """
@@ -91,9 +91,9 @@ def emit(document: Document | dict[str, Any]) -> None:
 
 
 def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
-    """Print an error: one line, and what to do in a second one.
+    """Print an error: one line, and the hint on a second line.
 
-    With --json it is the document, unless the verb has printed its own already (a run that was held, a missed
+    With --json it is the document, unless the command has printed its own already (a run that was held, a missed
     target): two documents on stdout are none.
     """
     if as_json and not _is_emitted:
@@ -105,7 +105,7 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """Print a table; numbers to the right."""
+    """Print a table with right-aligned numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -126,7 +126,7 @@ def add_row(table: Table, *cells: str) -> None:
 
 @contextmanager
 def bar(label: str, total: int, *, quiet: bool = False) -> Iterator[_Bar]:
-    """Show a progress bar with ETA on stderr while the block runs; nothing if that is no terminal."""
+    """Show a progress bar with ETA on stderr while the block runs; nothing if stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield _Bar(None)
         return

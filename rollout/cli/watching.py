@@ -92,7 +92,7 @@ def _goal(goal: int | None) -> str:
 
 
 def view(status: Status) -> RenderableType:
-    """Return a status whole: state, goal against actual, ends, gate, phases, last decisions. Fits 80 columns."""
+    """Return the full status: state, goal against actual, ends, gate, phases, last decisions. Fits 80 columns."""
     if status.progress is None:
         return styled(
             f"rollout {status.rollout} of plan {status.plan_id} has not started; 'rollout run' starts it"

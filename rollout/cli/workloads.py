@@ -1,4 +1,4 @@
-"""`rollout workloads`: the seven workloads, who manages them, and a client's flags read bit by bit."""
+"""`rollout workloads`: the seven workloads, the tool that manages each, and a client's flags bit by bit."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class RealDirectory(Directory, Protocol):
         ...
 
     def identity(self) -> str:
-        """Return what tells this directory from others, such as a site code; recorded at the first contact.
+        """Return what distinguishes this directory from others, such as a site code; recorded at the first contact.
 
         A later session opens with it (`Opening.identity`), and `prepare` must refuse any other.
         """
@@ -71,7 +71,7 @@ class RealDirectory(Directory, Protocol):
         ...
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how many seconds it takes to send so many devices."""
+        """Estimate how many seconds it takes to send this many devices."""
         ...
 
     def server_now(self) -> float | None:

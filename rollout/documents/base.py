@@ -33,7 +33,7 @@ class Document(BaseModel):
 
 
 def described(text: str, key: str | None = None) -> Any:
-    """Return a field with its description. key : its key, where that is a word of Python."""
+    """Return a field with its description. key : its key, where that is a Python keyword."""
     return Field(description=text, alias=key)
 
 
@@ -41,7 +41,7 @@ class PlainSchema(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+"""Return False: titles are never set."""
         return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:

@@ -21,7 +21,7 @@ from rollout.values import Outcome, State, Verdict
 
 
 class Goal(Document):
-    """Goals for the present; null if unknown."""
+    """The goals at this time; null if unknown."""
 
     released: Count | None = described("Devices that the plan's curve has released by now.")
     enrolled: Count | None = described("Devices enrolled by now in the median of the plan's simulation.")

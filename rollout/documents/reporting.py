@@ -178,7 +178,7 @@ class Report(Document):
 
 
 class Audit(Document):
-    """--audit: who decided what and why, from the journal's chain of seals."""
+    """--audit: who decided what and why, from the journal's hash chain."""
 
     rollout: str = described("The rollout's id.")
     digest: Digest = described("The plan's digest.")

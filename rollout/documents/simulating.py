@@ -29,7 +29,7 @@ class Peak(Document):
 
 
 class EnrolledHours(Document):
-    """Hours until a share of the planned devices is enrolled, median of the runs; null is never."""
+    """Hours until a share of the planned devices is enrolled, median of the runs; null if never."""
 
     p50: Hours | None = described("Hours until 50 % are enrolled.")
     p90: Hours | None = described("Hours until 90 % are enrolled.")

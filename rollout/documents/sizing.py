@@ -103,7 +103,7 @@ class Verified(Document):
 
 
 class TuningFiles(Document):
-    """Paths of what was written."""
+    """Paths of the files that were written."""
 
     scenario: str = described("The scenario with the chosen pacing.")
     table: str = described("All plans tried, as CSV.")
@@ -174,7 +174,7 @@ class Case(Document):
 
 
 class CapacityFiles(Document):
-    """Paths of what was written."""
+    """Paths of the files that were written."""
 
     table: str = described("All service rates, as CSV.")
     picture: str = described("Hours against the service rate.")

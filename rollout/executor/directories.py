@@ -31,7 +31,7 @@ EMBEDDED = "embedded"
 IDENTITY = "identity"
 """Kind of the session row that keeps the site or tenant in which a rollout started."""
 INTERRUPTED = "interrupted"
-"""Kind of the session row that says how far a session came that a signal ended."""
+"""Kind of the session row that says how far a session came before a signal ended it."""
 DEFAULT_SETTINGS = Path("directory.toml")
 
 
@@ -133,5 +133,5 @@ def lived_until(record: ReplayedJournal) -> int:
 
 
 def now() -> int:
-    """Return the present second."""
+    """Return the current second."""
     return int(time.time())

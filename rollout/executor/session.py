@@ -147,7 +147,7 @@ def _waiter(
     options: RunOptions,
     identify: Callable[[], str] | None,
 ) -> Callable[[int], int]:
-    """Return what the pump waits with: it obeys signals, keeps the lease, and ends after one decision.
+    """Return a function with which the pump waits: it obeys signals, keeps the lease, and ends after one decision.
 
     identify : called once, after the loop's first contact; a later session must meet the same site or tenant.
     """
@@ -221,7 +221,7 @@ class _Upkeep:
 def _watcher(
     plan: Plan, directory: Directory, move: Callable[..., None], note: Callable[[str], None] | None
 ) -> Callable[[int], None]:
-    """Return what shows progress: the bar of enrolled devices, and with -v a line every six hours."""
+    """Return a function that shows progress: the bar of enrolled devices, and with -v a line every six hours."""
     last = [plan.start]
 
     def watch(now: int) -> None:

@@ -6,7 +6,7 @@ evidence     the e-processes behind HALT and PASS, as integer boundaries
 groups       strata judged apart, and the sample-ratio check
 intervals    how many of this fleet will have failed at the end; the band for the rate
 quiet        how many failures a gate can bear before it speaks
-counts       what a gate judges, and what cannot be true of it
+counts       what a gate judges, and what makes it impossible
 beta         the special functions
 """
 

@@ -32,7 +32,7 @@ PRIOR_MIN, PRIOR_MAX = 0.001, 100_000.0
 """Bounds of failure rates, of accepted chances and of a prior; beyond them the logarithms lose their digits."""
 
 BLOCK = 64
-"""Boundaries grow by at least so many failures at a time."""
+"""Boundaries grow by at least this many failures at a time."""
 
 
 def check_evidence_gate(gate: EvidenceGate) -> None:

@@ -24,7 +24,7 @@ from rollout.pacing.recurrence import EARLIEST, parse_rule, rule_days
 from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window, time_of_day
 
 DEVICE_ZONE = "device"
-"""The zone of a window or freeze that goes by each device's own clock."""
+"""The zone of a window or freeze that follows each device's own clock."""
 
 _EPOCH = dt.date(1970, 1, 1)
 _TEN_YEARS = dt.timedelta(days=3653)
@@ -73,7 +73,7 @@ class Freeze:
 class NoOpening:
     """A day on which a window does not open although it is one of its days: the clock skips it.
 
-    zones : those in which it does not, for a window that goes by each device's own clock; else empty.
+    zones : those in which it does not, for a window that follows each device's own clock; else empty.
     """
 
     day: dt.date
@@ -161,7 +161,7 @@ def is_open(calendar: Calendar, at: int) -> bool:
 
 
 def open_zones(calendars: Sequence[Calendar], at: int) -> BoolArray:
-    """Say for each calendar whether it is open at `at`, shape ``(k,)``."""
+    """Return for each calendar whether it is open at `at`, shape ``(k,)``."""
     return np.fromiter(
         (is_open(calendar, at) for calendar in calendars), dtype=np.bool_, count=len(calendars)
     )
@@ -175,7 +175,7 @@ def next_open(calendar: Calendar, at: int) -> int | None:
 
 
 def next_close(calendar: Calendar, at: int) -> int | None:
-    """Return the first instant after `at` at which an open calendar closes, None if it closes no more."""
+    """Return the first instant after `at` at which an open calendar closes, None if it never closes again."""
     table = _table(calendar)
     index = bisect_right(table.closes, at)
     return None if index == len(table.closes) else table.closes[index]
@@ -277,7 +277,7 @@ def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> S
 def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> tuple[dt.date, ...]:
     """Return the days on which the rule of a freeze begins one that may touch [start, until).
 
-    zone : the rule goes by its clock.
+    zone : the rule follows its clock.
     """
     begin = _EPOCH + dt.timedelta(days=(start - _MARGIN_S) // DAY_S - freeze.days)
     end = _EPOCH + dt.timedelta(days=(until + _MARGIN_S) // DAY_S)

@@ -16,7 +16,7 @@ from rollout.pacing.calendar import active_between
 from rollout.values import WHOLE, Calendar, Curve, Phase
 
 MAX_SPEED_UP = 4
-"""A phase that is behind its date runs through its curve at most so many times faster."""
+"""A phase that is behind its date runs through its curve at most this many times faster."""
 
 MAX_STEPS = 2_000
 """A staircase of more steps than this is written as a straight line through its corners."""
@@ -111,7 +111,7 @@ def advance(
 
 
 def _earned(phase: Phase, active_s: int, elapsed: int, earned: int) -> int:
-    """Active seconds to count for `elapsed`, at the rate of the piece `earned` instead of the present one."""
+    """Active seconds to count for `elapsed`, at the rate of the piece `earned` instead of the current one."""
     curve = phase.curve
     pieces = len(curve.active_s) - 1
     here = bisect_right(curve.active_s, active_s) - 1

@@ -73,7 +73,7 @@ def rule_days(
 ) -> tuple[dt.date, ...]:
     """Return the days from `begin` to `end`, both included, on which a rule that starts on `first` occurs.
 
-    zone : the rule goes by its clock. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    zone : the rule follows its clock. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
     from_min : the minute of the day at which the rule occurs; what an UNTIL with a time of day is compared with.
     """
     parts = parse_rule(text)
@@ -185,7 +185,7 @@ def _days(rule: str, first: dt.date, begin: dt.date, end: dt.date) -> tuple[dt.d
 
 
 def _shift(end: dt.date) -> int:
-    """How many years later a rule is looked up, so that few are left after `end`."""
+    """Return how many years later a rule is looked up, so that few are left after `end`."""
     return (dt.MAXYEAR - end.year) // _CYCLE * _CYCLE
 
 

@@ -22,7 +22,7 @@ def exclusions(
 ) -> tuple[IntArray, tuple[str, ...], list[str]]:
     """Return which devices leave the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
 
-    In this order: the policy's list; what has nothing to do (co-managed already, or for a workload not enrolled
+    In this order: the policy's list; what needs nothing (co-managed already, or for a workload not enrolled
     yet or moved already); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
     """
     reasons: dict[str, int] = {}

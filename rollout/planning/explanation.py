@@ -15,9 +15,9 @@ from rollout.values import Fleet, Plan
 
 
 def explain(plan: Plan, device: str, fleet: Fleet | None = None) -> str:
-    """Say in a few lines why a device is in its phase, at its place, or not in the plan.
+    """Explain in a few lines why a device is in its phase, at its place, or not in the plan.
 
-    device : id, or with `fleet` (the plan's, row by row) also a name; case counts for nothing.
+    device : id, or with `fleet` (the plan's, row by row) also a name; case is ignored.
     Raise a `UsageError` if the plan does not know it, or knows several of that name.
     """
     row = _row_of(plan, device, fleet)

@@ -1,4 +1,4 @@
-"""What a person must do in the console, since nothing documented lets a program do it."""
+"""What a person must do in the console, because no documented interface lets a program do it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
 
 
 def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
-    """Return the steps of a plan that takes another one back. action, collection : those of the plan undone."""
+    """Return the steps of a plan that undoes another. action, collection : those of the plan undone."""
     name = action.removeprefix("workload:")
     steps = _undo_workload(WORKLOADS[name]) if name in WORKLOADS else _undo_enrollment()
     check = HumanStep(
@@ -202,7 +202,7 @@ def _workload(workload: Workload, policy: Policy) -> tuple[HumanStep, ...]:
 
 
 def _confirmed(policy: Policy) -> str:
-    """Who confirmed which counterpart: it is part of the plan that is approved."""
+    """Return who confirmed which counterpart: it is part of the plan that is approved."""
     words = [
         f"{WORKLOADS[name].title}: '{seen.policy}', confirmed by {seen.by} on {seen.on.isoformat()}."
         for name, seen in policy.counterparts.items()

@@ -1,4 +1,4 @@
-"""Change windows and batches as an iCalendar file (RFC 5545), for Outlook and its like."""
+"""Change windows and batches as an iCalendar file (RFC 5545), for Outlook and similar programs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _day_without_window(plan: Plan, number: int, opening: NoOpening, stamp: int)
 
 
 def escaped(text: str) -> str:
-    """Escape a text value: RFC 5545, section 3.3.11. Control characters are no text there: they are made visible."""
+    """Escape a text value: RFC 5545, section 3.3.11. Control characters are not allowed there, so they are made visible."""
     lines = (visible(line) for line in text.replace("\r\n", "\n").split("\n"))
     return "\\n".join(line.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,") for line in lines)
 

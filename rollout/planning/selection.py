@@ -31,7 +31,7 @@ def factor_of(fleet: Fleet, column: str, key: str) -> Factor:
 def matching(fleet: Fleet, where: Mapping[str, tuple[str | bool, ...]], key: str) -> BoolArray:
     """Return which devices satisfy all of `where`, shape ``(n,)``; an empty table is satisfied by all.
 
-    A text may hold the wildcards * and ?; case counts for nothing. A flag is compared with true or false; an
+    A text may hold the wildcards * and ?; case is ignored. A flag is compared with true or false; an
     unknown flag is neither. Raise a `UsageError` for a column that the fleet has not.
     """
     out = np.ones(len(fleet), dtype=np.bool_)

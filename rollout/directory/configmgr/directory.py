@@ -45,7 +45,7 @@ but an answer to ids does not say that it is short: devices that were there befo
 at the first observation and every `refresh_again_s` all missing devices."""
 
 QUIET_S = 30.0
-"""After so many seconds without a change, an evaluation that is owed is requested."""
+"""Seconds without a change after which an outstanding evaluation is requested."""
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -232,7 +232,7 @@ class AdminServiceDirectory:
         return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how long it takes to send so many devices at the allowed pace."""
+        """Estimate how long it takes to send this many devices at the allowed pace."""
         return self.site.transport.pace.eta_s(devices, devices)
 
     def server_now(self) -> float | None:
@@ -344,7 +344,7 @@ class AdminServiceDirectory:
         return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
 
     def _refresh(self) -> None:
-        """Request an evaluation. A failure is no reason to stop: the evaluation stays owed."""
+        """Request an evaluation. A failure is no reason to stop: the evaluation remains outstanding."""
         try:
             answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
         except OutsideError as error:
@@ -356,7 +356,7 @@ class AdminServiceDirectory:
             log.warning("RequestRefresh answered %d; retrying", answer.status)
 
     def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
-        """Evaluate again if accepted devices have stayed invisible for long; say whether that was requested."""
+        """Request an evaluation again if accepted devices have long been invisible; return whether it was requested."""
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
         rules = self._rules(is_fresh=due)
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]

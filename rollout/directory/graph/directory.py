@@ -225,7 +225,7 @@ class GraphDirectory:
         return self._links().calls([self._objects[row] for row in left if self._objects[row]], inside)
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how long it takes to send so many devices within the quota."""
+        """Estimate how long it takes to send this many devices within the quota."""
         inside = not self._undoes
         calls = -(-devices // ask.LINKS) if inside else devices
         return self.tenant.transport.pace.eta_s(calls, self._links().cost(devices, inside))
@@ -266,7 +266,7 @@ class GraphDirectory:
             )
 
     def _check_mode(self, group: Group) -> None:
-        """Graph shows neither the mode nor the copies of collections: ask the site, or a person."""
+        """Check the mode by asking the site or a person: Graph shows neither the mode nor copies of collections."""
         if self._copied is not None:
             collections = self._copied().get(group.id.lower(), ())
             if collections:

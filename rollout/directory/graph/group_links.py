@@ -59,7 +59,7 @@ class GroupLinks:
         return [ask.bind(root, self._group, some) for some in _chunks(object_ids)]
 
     def cost(self, members: int, inside: bool) -> float:
-        """Return the units of the write quota that so many members cost."""
+        """Return the units of the write quota that this many members cost."""
         return float(-(-members // ask.LINKS) if inside and not self._counts_members else members)
 
     def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:

@@ -202,7 +202,7 @@ class Transport:
         self._client.close()
 
     def read(self, call: Call) -> Any:
-        """Make a reading call, again if need be, and give the JSON that it answers.
+        """Make a reading call, again if needed, and return the JSON of the answer.
 
         Raise `AnswerError` for any answer but success, `OutsideError` for none within the deadline.
         """
@@ -215,7 +215,7 @@ class Transport:
         return answer.data
 
     def write(self, call: Call, units: float = 1.0) -> Answer:
-        """Make a changing call once and give the answer, whatever it says.
+        """Make a changing call once and return the answer, whatever it says.
 
         Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
         and `RefusedError` where only reads may.
@@ -276,7 +276,7 @@ class Transport:
         self.clock.sleep(wait)
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
-        """Record a throttling answer and give the wait that it asks for."""
+        """Record a throttling answer and return the wait that it asks for."""
         asked = asked_wait_s(answer.headers, self.clock.wall())
         if answer.status not in THROTTLED:
             return asked

@@ -21,7 +21,7 @@ MOST_LOG = 700.0
 """Evidence is given as at most e^MOST_LOG: JSON knows no infinity."""
 
 NEVER = 2**62
-"""This many failures never come."""
+"""A number of failures that never occurs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ def reading_of(policy: GatePolicy, counts: GateCounts) -> Reading:
 
 
 def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> None:
-    """Failures alone never make the rule speak."""
+    """Return None: failures alone never make the rule speak."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""PASS of a complete phase, or HOLD with what is lacking: a person decides.
+"""PASS of a complete phase, or HOLD with what is missing: a person must decide.
 
 PASS on mature executed devices if they are enough, the rollout is proven better than p_bad, and the phase alone does
 not contradict p_ok.
@@ -53,7 +53,7 @@ def _judge(reading: Reading) -> Judgement | None:
 
 
 def too_few(reading: Reading, executed: int) -> str:
-    """State that too few devices are executed and mature, "" if enough are.
+    """Return the HOLD sentence if too few devices are executed and mature, "" if enough are.
 
     A phase smaller than `min_executed` needs all of its devices that are neither timed out nor rejected.
     """
@@ -69,7 +69,7 @@ def too_few(reading: Reading, executed: int) -> str:
 
 
 def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgement:
-    """PASS if the rollout so far, this phase by its mature devices, is proven better than p_bad."""
+    """PASS if the rollout so far, counting only mature devices of this phase, is proven better than p_bad."""
     failed = reading.whole[FAILED] - reading.phase[FAILED] + mature[FAILED]
     executed = executed_of(reading.whole) - executed_of(reading.phase) + executed_of(mature)
     needed = pass_boundary(gate).needed(failed)

@@ -121,7 +121,7 @@ def _halt(
 
 
 def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> LongArray | None:
-    """Strata have their own boundary; those pooled as "other" speak at the next failure of any."""
+    """Each stratum has its own boundary; those pooled as "other" speak at the next failure of any of them."""
     gate = policy.evidence
     if gate is None:
         return None

@@ -31,7 +31,7 @@ ACTIONS = ("halt", "hold")
 
 
 def _some_percent(value: object) -> object:
-    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
+    """Refuse 0: it could mean "never" or "at the first failure", and a limit must not be ambiguous."""
     if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
         raise ValueError(
             "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "

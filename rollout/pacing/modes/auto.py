@@ -21,7 +21,7 @@ UTILISATION: Final = 0.5
 """Share of the service's capacity that `auto` uses; the rest is for retries and for other clients."""
 
 SHORTEST_S: Final = 4 * HOUR_S
-"""`auto` never goes faster than this: a fault must have time to show."""
+"""The shortest duration of `auto`: a fault must have time to show."""
 
 
 class Auto(Mode):

@@ -33,14 +33,14 @@ class Frame:
     per_step: int = 0
 
     def instant_of(self, step: int) -> int | None:
-        """Return the instant of a step: so many step lengths of active time after the begin, and open."""
+        """Return the instant of a step: this many step lengths of active time after the beginning, and open."""
         passed = instant_after(self.calendar, self.begin, step * self.step_s)
         return None if passed is None else next_open(self.calendar, passed)
 
     def last_step(self, date: int) -> int:
         """Return the number of the last step by `date` (Unix seconds) at which all devices may be released.
 
-        Where devices go by their own clocks, every zone must have been open at that step or after it.
+        Where devices follow their own clocks, every zone must have been open at that step or after it.
         Raise a `DateError` if there is none.
         """
         step = active_between(self.calendar, self.begin, date) // self.step_s
@@ -58,7 +58,7 @@ class Frame:
 
 
 class DateError(ValueError):
-    """No step falls between the begin of a phase and its date. first : the first step's instant, or None."""
+    """No step falls between the beginning of a phase and its date. first : the first step's instant, or None."""
 
     def __init__(self, first: int | None) -> None:
         super().__init__("no release is allowed before the date")
@@ -104,7 +104,7 @@ class Mode(Part):
         return getattr(self, "every", None) or 0
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
-        """Say with which keys `size` devices are released within `open_s` active seconds."""
+        """Return a hint with keys that release `size` devices within `open_s` active seconds."""
         longest_s = open_s // step_s * step_s
         return f'Longest duration that works: duration = "{format_duration(longest_s)}"'
 

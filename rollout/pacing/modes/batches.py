@@ -36,7 +36,7 @@ def _batch(value: object) -> int | str:
 
 
 class Batches(Mode):
-    """Batches of given sizes, or a number of equal ones, each `every`; what is left over is a last batch."""
+    """Batches of given sizes, or a number of equal ones, each `every`; the remainder is a last batch."""
 
     mode: Literal["batches"]
     batches: Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]

@@ -1,4 +1,4 @@
-"""Pacing `ramp`: a rate that grows with every so many successes."""
+"""Pacing `ramp`: a rate that grows each time a given number of devices has succeeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pacing `rate`: so many devices, or a share of the phase, at regular intervals."""
+"""Pacing `rate`: a number of devices, or a share of the phase, at regular intervals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Rate(Mode):
         return rate(devices, self.every_s or frame.step_s, size)
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
-        """Say the smallest rate that works."""
+        """Return a hint with the smallest rate that works."""
         batches = open_s // (self.every_s or step_s)
         return f"Smallest rate that works: devices = {-(-size // batches)}"
 
