@@ -1,4 +1,4 @@
-"""From a scenario to a plan that can be simulated: the fleet made up or given, looked over, and planned."""
+"""From a scenario to a plan that can be simulated: the fleet generated or given, checked, and planned."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sim.model import Model
 from sim.scenario import Scenario
 
 SAMPLE = 2_000
-"""Devices with which the modelled latency is measured before planning."""
+"""Number of devices with which the modelled latency is measured before planning."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A plan with all that it came from. model : the scenario's assumptions about clients and service."""
+    """A plan with everything that it was made from. model : the scenario's assumptions about clients and service."""
 
     inventory: Inventory
     findings: tuple[Finding, ...]
@@ -32,14 +32,14 @@ class Planned:
 
     @property
     def fleet(self) -> Fleet:
-        """The devices, one a row; a plan's rows are its rows."""
+        """The devices, one per row; a plan's rows are its rows."""
         return self.inventory.fleet
 
 
 def plan_scenario(scenario: Scenario) -> Planned:
-    """Make the scenario's fleet up and plan it.
+    """Generate the scenario's fleet and plan it.
 
-    The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
+    The fleet's seed is fixed, and the instant is the policy's start or a fixed Monday: equal scenarios
     give equal plans, whatever seed they are simulated with. Raise `RefusedError` if it cannot be planned.
     """
     moment = planned_at(scenario)
@@ -47,15 +47,15 @@ def plan_scenario(scenario: Scenario) -> Planned:
 
 
 def planned_at(scenario: Scenario) -> int:
-    """Return the moment, Unix seconds, at which a scenario is planned where nobody plans it now."""
+    """Return the instant, Unix seconds, at which a scenario is planned if no other is given."""
     start = scenario.policy.start
     return int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
 
 
 def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Planned:
-    """Look an inventory over and plan it under the scenario's policy.
+    """Check an inventory and plan it under the scenario's policy.
 
-    created : Unix seconds, the moment of planning. Raise `RefusedError` if it cannot be planned.
+    created : Unix seconds, the instant of planning. Raise `RefusedError` if it cannot be planned.
     """
     policy = scenario.policy
     findings = findings_under(policy, inventory)
@@ -67,7 +67,7 @@ def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Pl
 
 
 def findings_under(policy: Policy, inventory: Inventory) -> tuple[Finding, ...]:
-    """Look an inventory over as a policy wishes: its threshold, and without the rules that it switches off."""
+    """Check an inventory under a policy: with its threshold, and without the rules that it switches off."""
     wish = policy.preflight
     stale_days = STALE_DAYS if wish.stale_days is None else wish.stale_days
     return preflight(inventory, stale_days=stale_days, off=wish.off)

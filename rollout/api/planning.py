@@ -187,6 +187,7 @@ def resolve_target(
     key = plan_scenario(database, scenario).id
     if real is not None:
         note(
-            f"{key} is for a generated fleet: 'rollout approve' and 'rollout run' use it only by name, because {real} is real"
+            f"{key} is for a generated fleet: 'rollout approve' and 'rollout run' use it only by name, because "
+            f"{real} is real"
         )
     return database, scenario, key

@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _output_lost(error: OutputError) -> int:
-    """Return the exit code for output that nobody reads: quiet, as the shell's own tools are, if the reader went away."""
+    """Return the exit code for output that nobody reads: quiet, as the shell's own tools are, if the reader left."""
     if error.is_closed:
         return Exit.PIPE_CLOSED
     sys.stderr.write(f"rollout: the output could not be written: {error.reason}\n")

@@ -93,7 +93,8 @@ def inventory(
     result = store_inventory(database, snapshot)
     if snapshot.is_made_up and (real := database.latest_real()) is not None:
         note(
-            f"{result.id} is generated: 'rollout plan' uses it only with --inventory {result.id}, because {real} is real"
+            f"{result.id} is generated: 'rollout plan' uses it only with --inventory {result.id}, because {real} "
+            "is real"
         )
     if as_json:
         emit(result.document)

@@ -62,7 +62,7 @@ def worker_count(asked: int | None) -> int:
 
 
 def plain(option: str, text: str) -> str:
-    """Return a text that is kept. Raise `UsageError` if it would control a terminal or be displayed in another order."""
+    """Return a text to be kept. Raise `UsageError` if it could control a terminal or appear in another order."""
     if not is_plain(text):
         raise UsageError(f"{option}: expected {ALLOWED}, found {text[:60]!r}", "write it in one plain line")
     return text

@@ -122,5 +122,6 @@ def _show_table(found: Workloads, *, as_json: bool) -> None:
     say(f"usual order: {', '.join(found.usual_order)}")
     say(f"Windows Autopatch needs {', '.join(found.autopatch)}")
     say(
-        "a device is staged only when it is enrolled; the staging collection must lie within the auto-enrollment collection"
+        "a device is staged only when it is enrolled; the staging collection must lie within the auto-enrollment "
+        "collection"
     )

@@ -41,7 +41,7 @@ class PlainSchema(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-"""Return False: titles are never set."""
+        """Return False: titles are never set."""
         return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:

@@ -123,7 +123,7 @@ def _allowed() -> str:
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a request to end; a second one ends at once.
 
-Returns a function that says whether the end was requested. A request that is ignored for `PATIENCE_S`, because a
+    Returns a function that says whether the end was requested. A request that is ignored for `PATIENCE_S`, because a
     call hangs, ends at once too: the state is then as after a kill, which loses nothing.
     """
     requested = False

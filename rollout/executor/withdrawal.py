@@ -92,7 +92,7 @@ def _staying(
 
 
 def _is_answered(reader: JournalReader, row: int) -> bool:
-    """Return whether the directory has answered for a released device; if not, it is in a batch that is not sent yet."""
+    """Return whether the directory has answered for a released device; if not, its batch is not sent yet."""
     for batch in reader.batches():
         places = (batch.rows == row).nonzero()[0]
         if len(places):

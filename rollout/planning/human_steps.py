@@ -140,7 +140,7 @@ def _enrollment(collection: str) -> tuple[HumanStep, ...]:
             "after",
             "Leave automatic enrollment at Pilot, or set it to All once the tail is done",
             f"{PROPERTIES} > Enablement > Automatic enrollment in Intune",
-            "Pilot has no time limit. With All, every eligible client enrolls, including those that this plan excludes.",
+            "Pilot has no time limit. With All, every eligible client enrolls, even those that this plan excludes.",
         ),
         HumanStep(
             "after",

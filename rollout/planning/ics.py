@@ -55,7 +55,7 @@ def _day_without_window(plan: Plan, number: int, opening: NoOpening, stamp: int)
 
 
 def escaped(text: str) -> str:
-    """Escape a text value: RFC 5545, section 3.3.11. Control characters are not allowed there, so they are made visible."""
+    """Escape a text value: RFC 5545, section 3.3.11. Control characters, not allowed there, are made visible."""
     lines = (visible(line) for line in text.replace("\r\n", "\n").split("\n"))
     return "\\n".join(line.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,") for line in lines)
 

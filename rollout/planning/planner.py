@@ -45,7 +45,7 @@ NO_PHASE = "in no phase"
 TAIL = "tail"
 
 MATURE_AFTER_S = DAY_S
-"""The latency that is planned with if neither the policy nor a model says one."""
+"""The latency used for planning if neither the policy nor a model states one."""
 
 
 def make_plan(
@@ -62,7 +62,7 @@ def make_plan(
     mature_after_s : the modelled p95 latency, if the policy does not say.
     created : Unix seconds; without a start of its own the plan starts at the next full hour.
 
-    Raise a `UsageError` for a column that the inventory has not; a `RefusedError` for what cannot be kept,
+    Raise a `UsageError` for a column that the inventory lacks; a `RefusedError` for what cannot be kept,
     with the earliest date, the smallest budget, rate or duration that can.
     """
     fleet = inventory.fleet
@@ -148,7 +148,7 @@ def finish_plan(
 
 
 def default_phases(size: int) -> tuple[PhasePolicy, ...]:
-    """Return the phases of a policy that writes none: a pilot of 1 %, at most 500; then all; then the tail."""
+    """Return the phases of a policy that defines none: a pilot of 1 %, at most 500; then all; then the tail."""
     pilot = min(500, -(-size // 100))
     return (
         PhasePolicy.model_validate({"name": "pilot", "devices": pilot, "soak": "2d"}),
@@ -234,7 +234,7 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
 
 
 def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
-    """Return where a soak is longer than was asked for: only mature batches prove anything."""
+    """Return a line for each soak that is longer than requested: only mature batches prove anything."""
     return [
         f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
         f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
@@ -247,7 +247,7 @@ def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
 
 
 def late_start(start: int, now: int) -> str:
-    """Return what it means that a plan's start has passed, "" if it has not. start, now : Unix seconds."""
+    """Return a warning if a plan's start has passed, "" if it has not. start, now : Unix seconds."""
     if start >= now:
         return ""
     hours = (now - start) / HOUR_S

@@ -28,7 +28,7 @@ class Release:
 
 
 MAX_STEPS = 250_000
-"""Steps of one phase: one every five minutes for two years, and some."""
+"""The most steps of one phase: slightly more than one every five minutes for two years."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +90,7 @@ def _too_many_steps(phase: Phase) -> RefusedError:
 
 
 class _Queue:
-    """The devices of a phase that wait, by zone where they go by their own clocks."""
+    """The devices of a phase that wait, by zone if they follow their own clocks."""
 
     def __init__(self, order: IntArray, calendars: Sequence[Calendar], codes: IntArray) -> None:
         self.order = order

@@ -1,4 +1,4 @@
-"""Which devices a policy speaks of: columns by name, and the table `where` of a phase."""
+"""The devices that a policy selects: columns by name, and the table `where` of a phase."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def matching(fleet: Fleet, where: Mapping[str, tuple[str | bool, ...]], key: str
     """Return which devices satisfy all of `where`, shape ``(n,)``; an empty table is satisfied by all.
 
     A text may hold the wildcards * and ?; case is ignored. A flag is compared with true or false; an
-    unknown flag is neither. Raise a `UsageError` for a column that the fleet has not.
+    unknown flag is neither. Raise a `UsageError` for a column that the fleet lacks.
     """
     out = np.ones(len(fleet), dtype=np.bool_)
     for column, wanted in where.items():

@@ -65,7 +65,7 @@ def _found(value: Any) -> str:
 
 
 def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """Turn pydantic's location into the path as written, and give the model that holds the last key."""
+    """Turn pydantic's location into the path as written, and return the model that holds the last key."""
     path: list[str] = []
     here: type[BaseModel] | None = model
     models: list[type[BaseModel]] = [model]
@@ -107,7 +107,7 @@ def _field(model: type[BaseModel], key: str) -> Any:
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
-    """The keys of a model, its own ones before those that it has from another."""
+    """Return the keys of a model, its own before inherited ones."""
     if model is None:
         return []
     own = vars(model).get("__annotations__", {})
@@ -116,7 +116,7 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
 
 
 def models_within(annotation: Any) -> list[type[BaseModel]]:
-    """All models within an annotation."""
+    """Return all models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in typing.get_args(annotation) for model in models_within(inner)]

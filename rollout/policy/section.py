@@ -51,7 +51,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @cache
 def known_zones() -> frozenset[str]:
-    """All IANA zones of this machine; asking takes a tenth of a second."""
+    """Return all IANA zones of this machine; this takes a tenth of a second."""
     return frozenset(available_timezones())
 
 
@@ -81,7 +81,7 @@ def _minutes(value: object) -> object:
 
 
 def _days(value: object) -> object:
-    """Turn "Mon-Fri", "Mon, Wed" or a list of such into numbers of weekdays."""
+    """Turn "Mon-Fri", "Mon, Wed" or a list of these into numbers of weekdays."""
     words = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(words, (list, tuple)) or not words:
         raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
@@ -129,7 +129,7 @@ Words = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 class WindowPolicy(Part):
     """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's).
 
-    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long (1h).
+    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for this long (1h).
         One batch goes in each. A time that the clock skips comes later by what is skipped, one that it shows twice
         the first time only.
     """
@@ -291,7 +291,7 @@ class PhasePolicy(Part):
 
 
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
-    """Return what a `where` selects by, whatever the order and the case that it is written in."""
+    """Return what a `where` selects by, regardless of order and case."""
     return frozenset(
         (column, frozenset(value.casefold() if isinstance(value, str) else value for value in wanted))
         for column, wanted in where.items()

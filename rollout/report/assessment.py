@@ -1,4 +1,4 @@
-"""The assessment of a rollout: is it going well, when will it be done, what needs a person.
+"""The assessment of a rollout: is it going well, when will it be done, what must a person do.
 
 One source for terminal, page and JSON: they print these values and compute none of their own.
 """
@@ -19,7 +19,7 @@ from rollout.values.forecast import Forecast
 from rollout.values.progress import Tone
 
 RISKY_HALT_CHANCE = 0.05
-"""Above this share of halted runs a plan that was not started yet is not called well."""
+"""Above this share of halted runs, a plan that has not started is not said to be going well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def last_observation(facts: ReportFacts) -> int:
 
 
 def unaccounted(facts: ReportFacts) -> int:
-    """Return how many devices the final counts miss; 0 in an honest report."""
+    """Return how many devices the final counts miss; 0 if the report is complete."""
     return facts.devices - sum(int(facts.final.get(key, 0)) for key in FINAL)
 
 
@@ -174,7 +174,7 @@ def _enrolled_90(instants: Iterable[float], zone: tzinfo) -> str:
 
 
 def _ends(p10: float, p90: float, zone: tzinfo, runs: str) -> str:
-    """Say between which instants `runs`, what was simulated, end."""
+    """Return between which instants `runs` (the name of what was simulated) end."""
     if day(p10, zone) == day(p90, zone):
         return f"nearly all {runs} end then: the last devices to be given up are the silent ones"
     return f"8 of 10 {runs} end between {moment(p10, zone)} and {moment(p90, zone)}"

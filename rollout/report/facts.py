@@ -1,6 +1,6 @@
-"""What a report is drawn from: one frozen value, filled by the caller from journal and simulation.
+"""The content of a report: one frozen value, filled by the caller from journal and simulation.
 
-The report computes nothing about the fleet; it shows what stands here, in every format the same.
+The report computes nothing about the fleet; it shows what is here, the same in every format.
 Instants are Unix seconds UTC, counts are devices.
 """
 
@@ -128,7 +128,7 @@ class GateTrack:
 
 @dataclass(frozen=True, slots=True)
 class JudgementRow:
-    """A gate's verdict: when, in which phase (index), what it said."""
+    """A gate's verdict: its time, the phase's index, its sentence."""
 
     at: int
     phase: int
@@ -185,7 +185,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedRow:
-    """Devices that are not in the plan: its reason as it stands there, how many, what it means, what to do."""
+    """Devices that are not in the plan: the short reason, their number, its meaning, the next action."""
 
     reason: str
     count: int
@@ -251,5 +251,5 @@ class ReportFacts:
 
     @property
     def devices(self) -> int:
-        """Devices of the inventory, excluded ones with them."""
+        """Devices of the inventory, including excluded ones."""
         return len(self.plan)

@@ -30,7 +30,7 @@ from rollout.text import iso
 from rollout.values import HOUR_S, Outcome
 
 SCHEMA = 1
-"""Raised when a key goes or changes its meaning; new keys may come at any time."""
+"""Raised when a key is removed or changes its meaning; new keys may be added at any time."""
 
 
 def json_report(facts: ReportFacts) -> dict[str, Any]:

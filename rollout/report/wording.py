@@ -22,7 +22,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 LATER = "later than simulated"
-"""What stands for an instant that the simulated time does not reach."""
+"""The text for an instant that the simulated time does not reach."""
 
 
 def local(at: float, zone: tzinfo) -> datetime:

@@ -23,7 +23,7 @@ USUAL = ("html", "png", "json", "csv", "txt")
 
 
 def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUAL) -> list[Path]:
-    """Write the report's files into the folder `out` and give their paths, the page first.
+    """Write the report's files into the folder `out` and return their paths, the page first.
 
     A file is replaced in one step, so a reader never sees half of one, and older files of the same
     names stay until the new ones are complete. Raise `UsageError` for an unknown format and for a

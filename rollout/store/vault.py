@@ -42,7 +42,7 @@ PREFIX_MIN = 4
 
 NOUNS = {"inv": "inventory", "plan": "plan", "sim": "simulation", "run": "rollout"}
 COMMANDS = {"inv": "inventory", "plan": "plan", "sim": "simulate", "run": "run"}
-"""The verb that creates each kind, by the prefix of its IDs."""
+"""The command that creates each kind, by the prefix of its IDs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

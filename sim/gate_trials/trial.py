@@ -24,12 +24,12 @@ from sim.gate_trials.course import Course
 FloatArray = NDArray[np.float64]
 
 CELLS = 4_000_000
-"""At most so many counts (runs x observations x groups) are held at once."""
+"""At most this many counts (runs x observations x groups) are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What all runs share.
+    """The data that all runs share.
 
     bad : (devices,) in the order of release, those of the bad stratum; all where none is named.
     group : the group of the bad stratum, -1 none.
@@ -104,7 +104,7 @@ Ends = tuple[LongArray, BoolArray, BoolArray]
 
 
 def run_trial(trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator) -> tuple[Ends, Ends]:
-    """Play the runs in chunks that fit into memory; a chunk's draws follow those of the one before."""
+    """Simulate the runs in chunks that fit into memory; a chunk's draws follow those of the previous chunk."""
     size = max(1, CELLS // max(math.prod(trial.shape), len(chance)))
     ours: list[Ends] = []
     plain: list[Ends] = []
@@ -166,7 +166,7 @@ def _counted(cells: LongArray, groups: int, course: Course) -> LongArray:
 
 
 def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
-    """Judge each instant of each run by the policy; its thresholds, too, but not their holds."""
+    """Judge each instant of each run by the policy, including its thresholds but not their holds."""
     policy, groups, counted = trial.policy, trial.groups, trial.counted
     runs, observations = enrolled.shape
     whole = failed.sum(axis=2)

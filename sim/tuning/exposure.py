@@ -1,6 +1,6 @@
-"""How many devices a plan releases before its gate halts it, where one stratum is bad.
+"""How many devices a plan releases before its gate halts it, if one stratum is bad.
 
-A gate counts devices and not shares, so this looks at the full fleet: the releases of a scaled-down plan are
+A gate counts devices, not shares, so this uses the full fleet: the releases of a scaled-down plan are
 drawn up to full size, and the gate alone is tried on them (`sim.gate_trials.trial`).
 """
 

@@ -1,7 +1,7 @@
-"""How much a plan's figures depend on what nobody knows: one assumption changed at a time.
+"""How much a plan's figures depend on uncertain assumptions: one changed at a time.
 
-The random window is the great unknown, then what the service takes, then how much fails, then who is online.
-The tornado shows, for the chosen plan, which of them moves the answer most.
+The random window is the least known, then the service's capacity, the failure rate, and the time online.
+The tornado shows, for the chosen plan, which of them changes the result most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One assumption changed: what it is, its value, the score under it."""
+    """One assumption changed: its name, its value, the score under it."""
 
     assumption: str
     value: str
@@ -106,7 +106,7 @@ def robustness(
 
 @dataclass(frozen=True, slots=True)
 class Tornado:
-    """The picture of one candidate's robustness: a bar an assumption, from least to most hours."""
+    """The picture of one candidate's robustness: one bar per assumption, from least to most hours."""
 
     robustness: Robustness
 

@@ -1,4 +1,4 @@
-"""The search for a better pacing: plans that are beaten by none in both time and peak load.
+"""The search for a better pacing: plans that no other plan beats in both time and peak load.
 
 Candidates are asked for in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
 order in which they were asked for: so the result depends on seed and number of trials, and not on the
@@ -36,7 +36,7 @@ FEW: Final = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """What a tuning found.
+    """The result of a tuning.
 
     tried : all candidates in the order in which they were asked for. front : numbers of those on the front,
     fastest first. chosen : number of the chosen one. reason : why, in a sentence. robust : of some of the
@@ -65,7 +65,7 @@ class Tuning:
 
     @property
     def hangs_on(self) -> str:
-        """On which assumption the answer hangs, in a sentence."""
+        """The assumption on which the result depends most, in a sentence."""
         mine = next(entry for entry in self.robust if entry.candidate == self.choice.candidate)
         return mine.sentence(self.targets)
 
@@ -98,9 +98,9 @@ def job_of(scenario: Scenario, plan: Plan, inventory: Inventory, *, seed: int, l
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to search: so many trials, or so many seconds, whichever comes first; 0 = no such limit.
+    """How long to search: a number of trials or of seconds, whichever comes first; 0 = no such limit.
 
-    runs : replications of a candidate. clock : gives seconds.
+    runs : replications of a candidate. clock : returns seconds.
     """
 
     trials: int = 200
@@ -182,7 +182,7 @@ def score_all(
     workers: Workers,
     runs: int,
 ) -> list[Score]:
-    """Run each candidate once, and those that are not hopeless some times more."""
+    """Run each candidate once, and those that are not hopeless a few more times."""
     targets = evaluate.job.targets
     first = workers.map(evaluate, [Task(candidate, (0,)) for candidate in candidates])
     results: list[list[Result]] = [[result] for result in first]

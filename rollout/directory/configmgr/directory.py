@@ -40,8 +40,8 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to this many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its rows,
-but an answer to ids does not say that it is short: devices that were there before and are missing now are counted, and
+"""Up to this many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its
+rows, but an answer to ids does not say that it is short: devices that were there before and are missing now are counted,
 at the first observation and every `refresh_again_s` all missing devices."""
 
 QUIET_S = 30.0
@@ -216,7 +216,7 @@ class AdminServiceDirectory:
         return f"{target} is limited by {target.limited_to or 'nothing'}; {rights}"
 
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Return exactly the writes that `apply` (`withdraw` for an undo) would send for `rows` now, and the evaluation.
+        """Return exactly the writes that `apply` (`withdraw` for an undo) would send for `rows`, and the evaluation.
 
         Reads only; needs `prepare` before.
         """

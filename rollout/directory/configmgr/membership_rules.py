@@ -92,7 +92,7 @@ class MembershipRules:
     def change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
         """Send one write per device (ResourceID -> name) and settle what is unclear.
 
-Returns the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
+        Returns the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
         nor refused, or if so many are refused that it must have another cause.
         """
         self.gone_out.clear()

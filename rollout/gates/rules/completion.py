@@ -81,8 +81,8 @@ def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgemen
         sentence = f"PASS: {found}, which proves a failure rate below {limit} ({evidence})"
         return Judgement(Verdict.PASS, sentence, "evidence", "", executed, failed, value)
     sentence = (
-        f"HOLD: {found}, which does not prove a failure rate below {limit}: at {failed:,} failures that takes "
-        f"{needed:,} devices ({evidence}); a person must decide"
+        f"HOLD: {found}, which does not prove a failure rate below {limit}: that takes {needed:,} devices if "
+        f"no more fail ({evidence}); a person must decide"
     )
     return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed, value)
 

@@ -67,7 +67,7 @@ def trips(rule: ThresholdGate, failed: int, executed: int) -> bool: ...
 @overload
 def trips(rule: ThresholdGate, failed: LongArray, executed: LongArray) -> BoolArray: ...
 def trips(rule: ThresholdGate, failed: int | LongArray, executed: int | LongArray) -> bool | BoolArray:
-    """Return where rate >= percent and failures >= count and executed >= the minimum; never without executed devices."""
+    """Return where rate >= percent, failures >= count and executed >= the minimum; never without executed devices."""
     enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
     return enough & (WHOLE * failed >= parts_of_percent(rule.percent) * executed)
 

@@ -30,7 +30,7 @@ ROLE_BY_PLACE = ("ours", "other", "good", "limit", "bad", "muted")
 
 @dataclass(slots=True)
 class Chart:
-    """A chart while it is gathered.
+    """A chart while its series are added.
 
     unit : of the y axis. digits : shown after the point. top : end of the y axis, None as the data say.
     span : (from, likely, to) instants marked above the curves, with its words.
@@ -81,7 +81,7 @@ LOOK: dict[str, Any] = {"dash": SOLID, "step": False, "width": 1.8, "fill": 0.0}
 
 
 def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
-    """Return the charts that a page can make live, by the name of their picture."""
+    """Return the charts that a page can make interactive, by the name of their picture."""
     out: dict[str, dict[str, Any]] = {}
     for name, display in pictures.items():
         if isinstance(display, ForecastFan):
@@ -123,7 +123,7 @@ def _listed(values: FloatArray, digits: int) -> list[float | int | None]:
 
 
 def _fan(fan: ForecastFan) -> Chart:
-    """The lines in the order in which they are painted: what really happened lies on top."""
+    """Return the lines in the order in which they are drawn: the actual ones are on top."""
     chart = Chart("devices", top=max(1, fan.whole) * 1.18, span=fan.span(), span_words=fan.span_words())
     chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
     chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)

@@ -1,4 +1,4 @@
-"""report.html: one file, no network, readable without scripts, the charts live where scripts run.
+"""report.html: one file, no network, readable without scripts, the charts interactive where scripts run.
 
 Everything from outside passes through the template's escaping; only drawings and scripts of our own
 are marked as safe. The policy in the page's head allows no connection and only the two scripts whose
@@ -103,7 +103,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
 
 
 def _shown(value: object) -> object:
-    """Make visible what is not plain in a text from outside; what is marked as safe is ours."""
+    """Escape what is not plain in a text from outside; what is marked as safe is our own."""
     return visible(value) if type(value) is str else value
 
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """A picture: arrays that were computed once, drawn as often as you like."""
+    """A picture: arrays that are computed once and can be drawn as often as needed."""
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
         """Draw on `ax`, or on a figure of its own; return the axes."""
         ...
 
     def sentence(self) -> str:
-        """Say in words what the picture shows: its alternative text."""
+        """Return what the picture shows, in words: its alternative text."""
         ...
 
 

@@ -60,7 +60,7 @@ class FailureCodes:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = [f"{hexcode(row.code)} {row.name}: {count(row.count)} devices" for row in self.rows]
         parts += (
             [f"{self.others[0]} further codes: {count(self.others[1])} devices"] if self.others[0] else []

@@ -1,4 +1,4 @@
-"""The forecast fan: how many devices are enrolled by when, when nine of ten are, the truth on top."""
+"""The forecast fan: how many devices are enrolled over time, when nine of ten are, and the actual numbers on top."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ForecastFan:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         zone = zone_of(self.stamp.zone)
         p10, p50, p90 = (when(at, zone) for at in self.interval)
         seen = f" Actual so far: {count(self.actual[-1])}." if len(self.actual) else ""
@@ -93,7 +93,7 @@ class ForecastFan:
         )
 
     def _free_share(self) -> float:
-        """Return the height, as a share of all devices, at which the forecast's label meets no other."""
+        """Return the height, as a share of all devices, at which the forecast's label overlaps no other."""
         now = float(self.actual[-1]) / max(1, self.whole) if len(self.actual) else 0.0
         return 0.8 if 0.4 < now < 0.7 else 0.6
 
@@ -103,7 +103,7 @@ class ForecastFan:
         return p10, p50, p90
 
     def span_words(self) -> str:
-        """Say between which days the end lies."""
+        """Return in words between which days the end lies."""
         if math.isinf(self.interval[0]):
             return f"not {self.marked} within the simulated time"
         first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.interval[0], self.interval[2]))

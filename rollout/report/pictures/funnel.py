@@ -57,6 +57,6 @@ class FunnelBars:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = [f"{stage} {count(n)}" for stage, n in zip(STAGES, self.counts, strict=True)]
         return "Devices by stage: " + ", ".join(parts) + "."

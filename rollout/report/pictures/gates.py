@@ -112,7 +112,7 @@ class GateTimeline:
         style.label(ax, x, height, text, theme.limit, ha=side, va="bottom", offset=(0, 4))
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = []
         for track in self.tracks:
             seen = f"{count(track.failed[-1])} of {count(track.seen[-1])} counted devices failed"

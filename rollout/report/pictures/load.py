@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 FAR = 4
-"""A capacity of more than so many times the highest load is written, not drawn."""
+"""A capacity of more than this many times the highest load is stated in words, not drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class LoadCurve:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         peak = f"peak {count(self.load.peak_p50)}, in 9 of 10 runs at most {count(self.load.peak_p90)}"
         native = (
             "" if self.load.baseline is None else f" All at once: peak {count(self.load.baseline_peak_p50)}."
@@ -109,7 +109,7 @@ class LoadCurve:
             style.label(ax, float(load.at[last]), y, "actual", theme.ink, va="bottom", offset=(4, 6))
 
     def _label_heights(self, top: float) -> tuple[float, float]:
-        """Return heights for the labels of ours and of the native way, at their peaks but never in one line."""
+        """Return heights for the labels of this plan and of native mode, at their peaks but never overlapping."""
         ours = float(self.load.p90.max())
         native = float(self.load.baseline.max()) if self.load.baseline is not None else 0.0
         if -0.07 * top < native - ours < 0.15 * top:

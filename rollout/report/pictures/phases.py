@@ -21,7 +21,7 @@ MOST = 6
 """Lines that can be distinguished; more phases are drawn as one line per kind: the largest, and the others."""
 
 REACH = 15.0
-"""A name may stand so many percent above or below the height that is its own."""
+"""A name may be this many percent above or below its own height."""
 
 STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (10, 3)))
 
@@ -86,7 +86,7 @@ class PhaseProgress:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = []
         for line in self.lines:
             values = line.actual if len(line.actual) else line.middle
@@ -96,7 +96,7 @@ class PhaseProgress:
         return f"Enrolled share of each phase, {word}: " + "; ".join(parts) + "."
 
     def _labels(self, ax: Axes, colours: tuple[str, ...]) -> None:
-        """Write each name where its line climbs, each at a height of its own: no two names meet."""
+        """Write each name where its line climbs, each at a height of its own, so that no two names overlap."""
         heights = np.linspace(84, 22, len(self.lines)) if len(self.lines) > 1 else [50.0]
         for place, (line, colour) in enumerate(zip(self.lines, colours, strict=False)):
             at, values = (line.band_at, line.middle) if len(line.band_at) else (line.at, line.actual)
@@ -113,7 +113,7 @@ class PhaseProgress:
 
 
 def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
-    """Return where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
+    """Return where a line climbs most within REACH of a height: next to a plateau, the name would overlap the line."""
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)

@@ -1,4 +1,4 @@
-"""One look for all pictures: colours that everybody can tell apart, line styles that survive grey.
+"""The style of all pictures: colours that everybody can distinguish, line styles that survive greyscale.
 
 Colours are Okabe and Ito's (2008), safe for the common kinds of colour blindness; every series also
 has its own line style or a direct label, so a grey print loses nothing. matplotlib is imported only
@@ -78,7 +78,7 @@ WIDE = (9.0, 4.6)
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What stands in each caption: zone of the times, digest, and where the numbers come from."""
+    """The content of each caption: zone of the times, digest, and where the numbers come from."""
 
     zone: str
     digest: str

@@ -67,7 +67,7 @@ class TuningFront:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         t = self.tuning
         text = f"{tried(t)}, by days until 90 % are enrolled and peak load; {int(t.on_front.sum())} on the front."
         if t.chosen >= 0:
