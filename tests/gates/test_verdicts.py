@@ -196,7 +196,7 @@ def test_pass_is_never_given_below_the_minimum() -> None:
     assert judgement.verdict is Verdict.HOLD
     assert judgement.rule == "executed"
     assert judgement.sentence.startswith(
-        "HOLD: 15 of 20 needed devices are executed and mature (20 released, 5 pending"
+        "HOLD: 15 of 20 required devices have a mature outcome (20 released, 5 pending"
     )
     small = counts((0, 12, 0, 1, 2))
     arguments |= {"cumulative": counts((0, 2012, 0, 1, 2)), "phase": small, "mature": small}
@@ -347,7 +347,7 @@ def test_a_dry_run_reports_and_does_not_decide() -> None:
     policy = GatePolicy(dry_run=True)
     judgement = look(policy, (0, 10, 10))
     assert judgement.verdict is Verdict.GO
-    assert judgement.dry_run[0].startswith("HALT: all devices 10 of 20")
+    assert judgement.dry_run[0].startswith("HALT: 10 of 20 devices failed")
     assert look(policy, (0, 60, 0), complete=True).verdict is Verdict.PASS
     assert look(policy, (0, 300, 0), complete=True).dry_run == ()
     assert look(policy, (0, 300, 0), complete=True, readable=False).verdict is Verdict.HOLD

@@ -244,7 +244,7 @@ OPTIONS = {
         "quick.toml",
         "--rates",
         "1," * 200 + "1",
-    ): "--rates: expected at most 100 percents",
+    ): "--rates: expected at most 100 percentages",
     (
         "gate",
         "simulate",

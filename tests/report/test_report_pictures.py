@@ -402,7 +402,7 @@ def test_text_colours_have_contrast(theme: Theme) -> None:
 def test_bands_refuse_wrong_shapes() -> None:
     """Quantiles and instants must fit the values."""
     at = np.arange(3, dtype=np.int64)
-    with pytest.raises(ValueError, match=r"expected \(1, 3\), got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"expected \(1, 3\), found \(2, 3\)"):
         Bands(at, (0.5,), np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"expected 0\.5"):
         Bands(at, (0.1,), np.zeros((1, 3)))

@@ -41,8 +41,8 @@ log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
 """Up to this many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its
-rows, but an answer to ids does not say that it is short: devices that were there before and are missing now are counted,
-at the first observation and every `refresh_again_s` all missing devices."""
+rows, but an answer to ids does not say that it is short: devices that were there before and are missing now are
+counted; at the first observation and after each `refresh_again_s`, so are all missing devices."""
 
 QUIET_S = 30.0
 """Seconds without a change after which an outstanding evaluation is requested."""
