@@ -1,4 +1,4 @@
-"""What people ask of a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
+"""Commands of people to a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
 
 A command is written into the journal, where the executor reads it before its next chunk.
 """
@@ -41,7 +41,7 @@ def approve_plan(database: Database, plan: str | None = None, *, by: str) -> App
 
 
 def require_name(by: str) -> None:
-    """Raise `UsageError` if nobody is named: an approval is a person's."""
+    """Raise `UsageError` if the name is empty: an approval needs a person."""
     if not by.strip():
         raise UsageError("--by is required: the name of the person who approves", 'write --by "Your Name"')
 
@@ -56,7 +56,7 @@ def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ..
 
 
 def under_way(database: Database) -> list[StoredRollout]:
-    """Return the rollouts that have started and neither ended nor were told to end, the oldest first."""
+    """Return the rollouts that have started and have neither ended nor been aborted, the oldest first."""
     return [
         known
         for known in database.rollouts()
@@ -67,7 +67,7 @@ def under_way(database: Database) -> list[StoredRollout]:
 
 
 def to_command(database: Database, key: str | None) -> StoredRollout:
-    """Return the rollout that a command is for: the named one, else the one under way, else the latest.
+    """Return the rollout that a command is for: the named rollout, else the rollout under way, else the latest.
 
     Raise `UsageError` if none of several was named.
     """
@@ -86,7 +86,7 @@ def to_command(database: Database, key: str | None) -> StoredRollout:
 def require_no_other_rollout(database: Database, stored: StoredPlan, directory: str) -> None:
     """Raise `RefusedError` if a plan would start while another one fills or empties the same collection.
 
-    Two executors of two plans would add up what each paces, and neither gate would see the other's devices.
+    Two executors would release more together than either plan allows, and neither gate would see the other's devices.
     """
     for known in under_way(database):
         if known.plan_id == stored.id:

@@ -1,4 +1,4 @@
-"""What is known of one device in a rollout."""
+"""The state of one device in a rollout."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def withdrawn_at(reader: JournalReader, row: int) -> int | None:
 
 
 def _withdrawal(reader: JournalReader, row: int) -> tuple[Literal["done", "asked"] | None, str | None]:
-    """Return ("done" or "asked", UTC instant of it) of a device's withdrawal; None where nobody asked."""
+    """Return ("done" or "asked", UTC instant of it) of a device's withdrawal; None if nobody requested it."""
     at = withdrawn_at(reader, row)
     if at is not None:
         return "done", iso(at)

@@ -1,4 +1,4 @@
-"""Automatic enrollment: how far a fleet has come, and what a change of None, Pilot and All would do."""
+"""Automatic enrollment: the funnel of a fleet, and the effect of a change between None, Pilot and All."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def judge_unenrollment(steps: Sequence[str]) -> Unenrolled:
 def _groups(database: Database) -> Groups | None:
     """Count the latest inventory by what a mode means to its devices; None without one.
 
-    Eligible is what Configuration Manager itself takes: an active Windows client of 1709 or later, joined. Members
+    Eligible is what Configuration Manager itself accepts: an active Windows client of 1709 or later, joined. Members
     are the devices that our enrollment rollouts released and no undo took out.
     """
     try:

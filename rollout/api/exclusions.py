@@ -54,7 +54,7 @@ def _row(reason: str, count: int, finding: Finding | None) -> ExcludedRow:
 
 
 def worded(row: ExcludedRow) -> str:
-    """Return a reason in one line: its short form, and what it means if that says more."""
+    """Return a reason in one line: its short form, and its meaning if that says more."""
     between = ", " if row.count > 1 and row.sentence.startswith(EXAMPLE) else ": "
     return row.reason + between + row.sentence if row.sentence else row.reason
 

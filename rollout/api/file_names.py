@@ -13,10 +13,10 @@ SHOWN = 3
 
 
 def expand(names: Iterable[str | Path], option: str) -> list[Path]:
-    """Return the files that names and patterns stand for, those of a pattern sorted.
+    """Return the files that names and patterns stand for; those of a pattern are sorted.
 
-    A name that exists stands for itself, whatever characters it has. A name that is no pattern is given back as it is:
-    whatever reads it says what is wrong. option : where the names were given, for the error.
+    A name that exists stands for itself, whatever characters it has. A name that is not a pattern is returned as is:
+    its reader reports what is wrong. option : where the names were given, for the error.
 
     Raise a `UsageError` for a pattern that no file matches.
     """

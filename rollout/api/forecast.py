@@ -50,7 +50,7 @@ def forecast_rollout(
     """Forecast the end of a stored rollout, the latest by default.
 
     calibrated : fit the assumptions to the rollout first; too few released devices leave them as they are.
-    runs : continuations to simulate. workers : processes that do it, none but this one by default.
+    runs : continuations to simulate. workers : processes that do it, only this process by default.
 
     Raise a `UsageError` for a rollout that has not started.
     """

@@ -44,10 +44,10 @@ INF = float("inf")
 
 
 def gather_report(database: Database, target: str | None = None, created: int | None = None) -> ReportFacts:
-    """Return what a report shows of a rollout, or of a plan that was not run.
+    """Return what a report shows of a rollout, or of a plan that has not been run.
 
     target : a rollout's id, a plan's id or digest; the latest rollout by default, or the latest plan without one.
-    created : Unix seconds, the present by default. Raise `UsageError` for an unknown target.
+    created : Unix seconds, now by default. Raise `UsageError` for an unknown target.
     """
     moment = int(time.time()) if created is None else created
     if target is None and not database.has_rollouts():
@@ -210,7 +210,7 @@ def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
 
 
 def _audit(reader: JournalReader) -> tuple[AuditRow, ...]:
-    """What was decided and asked for; forecasts are neither."""
+    """Return the decisions and the requests; forecasts are neither."""
     return tuple(AuditRow(*row) for row in reader.audit() if row[2] != stored_forecast.KIND)
 
 

@@ -1,4 +1,4 @@
-"""Devices that our rollouts put into a staging collection: the superset rule on the way back."""
+"""Devices that our rollouts put into a staging collection: the superset rule for an undo."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ class StatusReader:
         return compare_with_plan(self._simulation, points[-1].at, _sum(points[-1], Outcome.ENROLLED))
 
     def _end(self, progress: Progress | None, forecast: Forecast | None) -> End | None:
-        """Return when it is done: it is, by its latest forecast, or by its plan's simulation; None if unknown."""
+        """Return the end: actual, else by the latest forecast, else by the plan's simulation; None if unknown."""
         start = self._plan.start
         if progress is not None and progress.state is State.FINISHED:
             at = iso(progress.at)

@@ -1,4 +1,4 @@
-"""Who manages which workload: of one client by its flags, of a device, of a site; and the table of workloads."""
+"""The tool that manages each workload, for a client's flags, a device or a site; and the table of workloads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rollout.workloads.states import REQUIRED
 
 @dataclass(frozen=True, slots=True)
 class ManagedWorkloads:
-    """Who manages the workloads of one client.
+    """The tools that manage the workloads of one client.
 
     comanaged : 1, 0, -1 unknown. site_version : of Configuration Manager, None if unknown. device : as it was asked
     for, "" for plain flags.

@@ -14,7 +14,7 @@ from rollout.errors import Exit, RolloutError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one commandand return its exit code. No traceback reaches a user, unless -vv asks for it."""
+    """Run one command and return its exit code. No traceback reaches a user, unless -vv asks for it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with standard_streams(), lasting_interrupts():
         try:

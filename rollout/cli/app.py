@@ -93,14 +93,14 @@ def function_of(verb: str) -> Callable[..., None]:
 
 
 def command_of(verb: str) -> Any:
-    """Build the command of a verb from its function's signature and docstring."""
+    """Build a command from its function's signature and docstring."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
     single.command(verb)(function_of(verb))
     return typer.main.get_command(single)
 
 
 class _LazyGroup(TyperGroup):
-    """A group that knows its commands by name and help line, and builds the one that is called."""
+    """A group that knows its commands by name and help line, and builds only the command that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in VERBS:

@@ -47,7 +47,7 @@ def doctor(
 ) -> None:
     """Check the database, the journal, the lease, the disk and the directory; change nothing.
 
-    --release-lease is the exception: an executor that loses its lease stops writing and sending. Exit 9 if
+    Only --release-lease changes something: the executor that loses its lease stops writing and sending. Exit 9 if
     something is wrong.
 
     Example: rollout doctor

@@ -67,7 +67,7 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
 
 
 def _sentence(decision: Decision, rows: IntArray) -> str:
-    """Return the reason of the decision; if an earlier batch is unsent, that comes first."""
+    """Return the decision's reason; if an earlier batch is unsent, it is named first."""
     if len(rows) and not np.array_equal(rows, decision.rows):
         return (
             f"{number(len(rows))} devices that were released earlier are sent first; then: {decision.reason}"

@@ -58,7 +58,7 @@ def note(text: str) -> None:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
+    """Return a text unchanged, in one line and in a style; what could control a terminal is made visible."""
     from rich.text import Text
 
     return Text(visible(text), style=style)
@@ -94,7 +94,7 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
     """Print an error: one line, and the hint on a second line.
 
     With --json it is the document, unless the command has printed its own already (a run that was held, a missed
-    target): two documents on stdout are none.
+    target): two documents on stdout would be invalid.
     """
     if as_json and not _is_emitted:
         emit({"error": {"code": code, "message": message, "hint": hint}})

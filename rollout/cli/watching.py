@@ -1,4 +1,4 @@
-"""The view of a rollout in a terminal: once, or live until it is final; plain lines where there is no terminal."""
+"""The view of a rollout in a terminal: once, or refreshed until it is final; plain lines where there is no terminal."""
 
 from __future__ import annotations
 

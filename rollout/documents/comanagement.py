@@ -12,7 +12,7 @@ from rollout.workloads import Authority, EnrollmentStatus, Mode
 
 
 class Funnel(Document):
-    """How far the devices have come; each number is part of the one before."""
+    """The funnel of the devices; each number is part of the previous one."""
 
     eligible: Count = described("Devices that may enroll.", "Eligible")
     scheduled: Count = described("Devices that are scheduled to enroll.", "Scheduled")

@@ -46,7 +46,7 @@ class ReportAssessment(Document):
 
 
 class ReportFunnel(Document):
-    """How far the devices have come; each number is part of the one before."""
+    """The funnel of the devices; each number is part of the previous one."""
 
     eligible: Count = described("Devices in the plan.")
     scheduled: Count = described("Devices in the collection.")

@@ -87,7 +87,7 @@ def check_channels(channels: Channels) -> None:
 
 
 def _last_report(database: Database, rollout: str, folder: Path) -> Path | None:
-    """Write the report of the result of the run. A disk that refuses is a warning: the rollout is done."""
+    """Write the report of the result of the run. A failed write is only a warning: the rollout is done."""
     try:
         write_report(gather_report(database, rollout), folder)
     except (UsageError, OSError) as error:

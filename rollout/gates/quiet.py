@@ -1,4 +1,4 @@
-"""How many failures a gate can bear before it speaks: below that, a further observation says GO.
+"""How many failures a gate can tolerate before it objects: below that, a further observation says GO.
 
 Between two releases the devices that count stay the same number, since pending ones count as good; so
 only failures (and devices that leave the count) can change a GO. The loop may skip observations

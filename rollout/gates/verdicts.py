@@ -1,4 +1,4 @@
-"""PASS, HOLD, HALT from counts: what is known of the released devices says whether more may follow.
+"""PASS, HOLD, HALT from counts: whether more devices may follow, from what is known of those released.
 
 Pure: the same counts give the same judgement, nothing is remembered between observations. Unreadable or impossible
 counts are a HOLD. Then the rules are asked in the order of `rollout.gates.rules`, and the first that applies wins: HALT

@@ -154,7 +154,7 @@ def equal_groups(groups: int, gap_s: int) -> Curve:
 def spread(duration_s: int, gap_s: int = 0, size: int = 0) -> Curve:
     """Release over `duration_s`: evenly, or in as many equal groups `gap_s` apart as fit, ends included.
 
-    size : devices, if known. Fewer than groups go one by one, the first at 0.
+    size : devices, if known. If there are fewer devices than groups, they are released one by one, the first at 0.
     """
     if gap_s <= 0:
         return linear(duration_s)

@@ -1,6 +1,6 @@
 """Recurrence rules of whole days: the RRULE of RFC 5545, section 3.3.10, read strictly and at a bounded cost.
 
-The library that looks for the days takes almost any text, and looks for a day that never comes until the year 9999.
+The library that finds the days accepts almost any text, and looks for a day that never occurs until the year 9999.
 So a rule is checked here before it gets there, and it is looked up as late in those years as the calendar repeats:
 the days and weekdays of 400 years are those of the next 400. Rules of hours, minutes or seconds are refused.
 """

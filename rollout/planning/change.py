@@ -65,7 +65,7 @@ def take_in(
 
     inventory : that of the plan. findings : preflight of `newer`. policy : that of the plan.
 
-    Every known device keeps its row, phase, place and batch, so a journal can continue. Devices that are gone keep
+    Every known device keeps its row, phase, place and batch, so a journal can continue. Devices that have left keep
     their place as well; the caller excludes `drift.removed`, as a person would. A re-imaged device is a
     newcomer: its old id is among the removed ones or still there, its new id goes to the tail.
     """

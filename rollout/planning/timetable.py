@@ -71,7 +71,7 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
 def calendar_warnings(
     table: Timetable, policy: Policy, start: int, end: int, created: int
 ) -> tuple[str, ...]:
-    """Return what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
+    """Return warnings about windows and freezes between `start` and `end` (Unix seconds) that may surprise people.
 
     A window that the clock skips, a freeze that covers no day of the plan or lies in the past, a time that counts
     open hours, a window that is shorter than the time between two observations.

@@ -96,9 +96,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How far the devices have come, each number contained in the one before.
+    """The funnel of the devices; each number is contained in the previous one.
 
-    eligible : may go. scheduled : member of the target collection. initiated : enrollment began
+    eligible : in the plan. scheduled : member of the target collection. initiated : enrollment began
     (an answer of any kind came). enrolled : done.
     """
 

@@ -1,7 +1,7 @@
 """The search for a better pacing: plans that no other plan beats in both time and peak load.
 
-Candidates are asked for in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
-order in which they were asked for: so the result depends on seed and number of trials, and not on the
+Candidates are proposed in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
+order in which they were proposed: so the result depends on seed and number of trials, and not on the
 workers. A candidate that its first run shows to be hopeless is not run again. `budget_s` ends the search by
 the clock instead: then the number of trials, and with it the result, is the machine's.
 """
@@ -25,7 +25,7 @@ from sim.tuning.search import Search
 from sim.workers import InProcess, Workers
 
 BATCH: Final = 8
-"""Candidates asked for at once. Not the number of workers: that must not change the result."""
+"""Candidates proposed at once. Not the number of workers: that must not change the result."""
 RUNS: Final = 3
 """Replications of a candidate that is not hopeless."""
 HOPELESS: Final = 1.02
@@ -38,10 +38,10 @@ FEW: Final = 5
 class Tuning:
     """The result of a tuning.
 
-    tried : all candidates in the order in which they were asked for. front : numbers of those on the front,
-    fastest first. chosen : number of the chosen one. reason : why, in a sentence. robust : of some of the
-    front and of the chosen one. factor, small : the scaled-down fleet that stood for the whole.
-    planned, mature_after_s, created : of the full plan, so that the chosen one can be planned as it was tried.
+    tried : all candidates in the order in which they were proposed. front : numbers of those on the front,
+    fastest first. chosen : number of the chosen plan. reason : a sentence. robust : robustness of some of the
+    front and of the chosen plan. factor, small : the scaled-down fleet that represented the whole.
+    planned, mature_after_s, created : of the full plan, so that the chosen plan can be made as it was tried.
     """
 
     tried: tuple[Tried, ...]

@@ -1,4 +1,4 @@
-"""What must be true of a ConfigMgr site before a plan may change a collection there."""
+"""Requirements on a ConfigMgr site before a plan may change a collection there."""
 
 from __future__ import annotations
 

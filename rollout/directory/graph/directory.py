@@ -50,7 +50,7 @@ NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 class GraphDirectory:
     """The directory over one tenant and one group.
 
-    copied : gives the collections that are copied into a group, by the group's id; None = no site to ask.
+    copied : returns the collections that are copied into a group, by the group's id; None = no site to ask.
     """
 
     def __init__(

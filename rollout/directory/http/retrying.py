@@ -43,7 +43,7 @@ def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
 class Backoff:
     """Full jitter: the n-th wait is drawn evenly from 0 to min(longest, first * 2**n).
 
-    chance : gives a number in [0, 1).
+    chance : returns a number in [0, 1).
     """
 
     chance: Callable[[], float]

@@ -70,8 +70,8 @@ class Mode(Part):
 
     A subclass has a field ``mode: Literal["its name"]`` and a row in `rollout.pacing.modes`; nothing else knows it.
 
-    is_promised : its pace is kept: a budget that cannot bear it is refused. Other modes take what budgets leave.
-    yields_to_levels : it is slowed down until a budget per level bears it.
+    is_promised : its pace is kept: a budget that does not allow it is refused. Other modes use what budgets leave.
+    yields_to_levels : it is slowed down until a budget per level allows it.
     """
 
     is_promised: ClassVar[bool] = False
@@ -90,7 +90,7 @@ class Mode(Part):
         return linear(length_s)
 
     def deadline(self, zone: str) -> int | None:
-        """Return the date in Unix seconds by which all are to be released, None without one."""
+        """Return the date in Unix seconds by which all devices are to be released, None without a date."""
         return None
 
     @property
