@@ -1,4 +1,4 @@
-"""What commands and scripts call: one module per topic, one function per task of a command.
+"""The functions that commands and scripts call: one module per topic, one function per task of a command.
 
 A function takes typed arguments and returns either the document that its command prints with --json
 (`rollout.documents`), or, where a terminal or a script needs more than the document holds, a small frozen result with

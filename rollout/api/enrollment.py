@@ -52,7 +52,7 @@ SIGN_IN = 0xCAA10001
 
 
 def count_enrollment(database: Database) -> Enrollment | None:
-    """Count the devices of the latest rollout that is no undo; None if there is none."""
+    """Count the devices of the latest rollout that is not an undo; None if there is none."""
     for known in reversed(database.rollouts()):
         plan = database.plan(known.plan_id).plan
         if not plan.is_undo:

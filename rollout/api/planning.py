@@ -169,7 +169,7 @@ def resolve_target(
     """Return (database, scenario, plan key) for a target that is a TOML file, a plan id or a digest.
 
     A scenario is planned here, over a generated fleet. None is the latest plan, or the default scenario if there is
-    neither a plan nor a real inventory. note : called with a line that is no result. Raise `RefusedError` if the
+    neither a plan nor a real inventory. note : called with a line that is not a result. Raise `RefusedError` if the
     latest real inventory has no plan: a generated fleet does not stand in for it.
     """
     is_file = target is not None and (

@@ -137,7 +137,7 @@ class StatusReader:
         self._is_fresh = True
 
     def read(self) -> Status:
-        """Return where it stands now."""
+        """Return the current status."""
         if not self._is_fresh:
             self._reader.refresh()
         self._is_fresh = False

@@ -22,7 +22,7 @@ WELL_MATCHED = 0.98
 
 
 def latest(reader: JournalReader) -> Forecast | None:
-    """Return the latest forecast in a journal, None if there is none that can be read."""
+    """Return the latest forecast in a journal, None if none can be read."""
     texts = [text for _, kind, text in reader.sessions() if kind == KIND]
     return of_text(texts[-1]) if texts else None
 

@@ -55,7 +55,7 @@ class ManagedWorkloads:
 def workloads_of_device(
     flags: WorkloadFlags, comanaged: int, site_version: int | None, moved: tuple[str, ...] = ()
 ) -> DeviceWorkloads:
-    """Return a device's flags, and who manages its workloads. moved : workloads known to be at Intune since."""
+    """Return a device's flags, and which tool manages its workloads. moved : workloads known to be at Intune since."""
     managers = authorities(comanaged, flags, site_version) | dict.fromkeys(moved, Authority.INTUNE)
     return DeviceWorkloads.build(
         flags,
@@ -76,7 +76,7 @@ def read_workload_flags(
 def read_device_workloads(
     database: Database, device: str, site_version: int | None = None
 ) -> ManagedWorkloads:
-    """Read who manages a device of the latest inventory. Raise `UsageError` for an unknown id or name."""
+    """Read which tools manage a device of the latest inventory. Raise `UsageError` for an unknown id or name."""
     inventory = database.inventory_id(None)
     row = find_devices(database, inventory, [device])[0]
     comanaged, flags = flags_of(database.inventory(inventory).fleet, row)
@@ -84,7 +84,7 @@ def read_device_workloads(
 
 
 def read_exported_workloads(file: Path, device: str, site_version: int | None = None) -> ManagedWorkloads:
-    """Read who manages a device of an export of v_ClientCoManagementState, by name or ResourceID.
+    """Read which tools manage a device of an export of v_ClientCoManagementState, by name or ResourceID.
 
     Raise `UsageError` if none or several devices have it.
     """
@@ -98,7 +98,7 @@ def read_exported_workloads(file: Path, device: str, site_version: int | None = 
 
 
 def count_authorities(file: Path, site_version: int | None = None) -> FleetAuthority:
-    """Count the devices of an export of v_ClientCoManagementState by workload and by who manages it."""
+    """Count the devices of an export of v_ClientCoManagementState by workload and by the tool that manages it."""
     fleet = count_states(map(read_state, read_comanagement(file, REQUIRED)), site_version)
     return FleetAuthority(
         devices=fleet.devices,
@@ -125,7 +125,7 @@ def flags_of(fleet: Fleet, row: int) -> tuple[int, WorkloadFlags]:
 
 
 def flag_lines(flags: WorkloadFlags) -> list[str]:
-    """Say in words what else is in the flags."""
+    """Return what else is in the flags, in words."""
     if flags.value is None:
         return [f"flags unknown: {flags.why_unknown}"]
     bits = [str(1 << place) for place in range(flags.value.bit_length()) if flags.value >> place & 1]

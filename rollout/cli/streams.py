@@ -30,7 +30,7 @@ AGAIN_S: Final = 0.02
 class OutputError(BaseException):
     """Output cannot be written. Like Ctrl-C, it is nothing that a command could handle.
 
-    is_closed : the reader went away (head, less); otherwise `reason` says why.
+    is_closed : the reader closed the pipe (head, less); otherwise `reason` says why.
     """
 
     def __init__(self, error: OSError) -> None:

@@ -53,7 +53,7 @@ def say_lines(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is no result."""
+    """Print a line that is not a result."""
     err().print(styled(text), soft_wrap=True)
 
 

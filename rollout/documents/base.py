@@ -89,7 +89,7 @@ class Final(Document):
 
 
 class HoursInterval(Document):
-    """Hours as an interval that holds 8 runs in 10; null if later than the simulated time."""
+    """Hours as an interval that contains 8 runs in 10; null if later than the simulated time."""
 
     p10: Hours | None = described("Hours that 1 run in 10 does not exceed.")
     p50: Hours | None = described("Hours that half of the runs do not exceed.")
@@ -97,7 +97,7 @@ class HoursInterval(Document):
 
 
 class InstantInterval(Document):
-    """An instant as an interval that holds 8 runs in 10; null if later than the simulated time."""
+    """An instant as an interval that contains 8 runs in 10; null if later than the simulated time."""
 
     p10: Instant | None = described("UTC instant that 1 run in 10 does not exceed.")
     p50: Instant | None = described("UTC instant that half of the runs do not exceed.")
@@ -105,7 +105,7 @@ class InstantInterval(Document):
 
 
 class CountInterval(Document):
-    """Devices as an interval that holds 8 runs in 10."""
+    """Devices as an interval that contains 8 runs in 10."""
 
     p10: Count = described("Devices that 1 run in 10 does not exceed.")
     p50: Count = described("Devices that half of the runs do not exceed.")

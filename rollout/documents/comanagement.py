@@ -105,7 +105,7 @@ class DeviceFlags(DeviceWorkloads):
 
 
 class FleetAuthority(Document):
-    """An export of the site: who manages which workload."""
+    """An export of the site: the tool that manages each workload."""
 
     devices: Count = described("Devices in the export.")
     authority: dict[str, dict[Authority, Count]] = described(

@@ -39,7 +39,7 @@ class ReportAssessment(Document):
     headline: str = described("Whether the rollout is going well.")
     because: str = described("The reason.")
     done: str = described("The end, in the report's time zone.")
-    done_range: str = described("The same as an interval that holds 8 runs in 10.")
+    done_range: str = described("The same as an interval that contains 8 runs in 10.")
     done_hours: Hours | None = described("Hours from the start to `done`; null if unknown.")
     needs: tuple[str, ...] = described("Actions that a person must take now.")
     enrolled: Count = described("Devices enrolled.")

@@ -19,7 +19,7 @@ RATIO_ALARM = 0.001
 """A sample-ratio check below this p-value is an alarm."""
 
 RATIO_LEAST = 5.0
-"""Cells of which fewer devices are expected are pooled: below, chi-square is no good approximation."""
+"""Cells of which fewer devices are expected are pooled: below, chi-square is not a good approximation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Why a device is where it is: the answer to `rollout plan --explain DEVICE`."""
+"""Why a device has its place: the answer to `rollout plan --explain DEVICE`."""
 
 from __future__ import annotations
 

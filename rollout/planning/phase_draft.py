@@ -81,7 +81,7 @@ class PhaseDraft:
         """Return the phase.
 
         Raise a `UsageError` for keys that give no curve, a `RefusedError` for a date that cannot be met, a
-        `BudgetError` for budgets that cannot bear a promised pace.
+        `BudgetError` for budgets that do not allow a promised pace.
         """
         if not self._size:
             return self._with_curve(linear(0))
@@ -165,7 +165,7 @@ class PhaseDraft:
         return phase
 
     def _released_by(self, date: int) -> Phase | None:
-        """The slowest even pace at which all are released by `date`; None if there is none."""
+        """Return the slowest even pace at which all devices are released by `date`; None if there is none."""
         try:
             top = self._frame.last_step(date)
         except DateError:

@@ -1,4 +1,4 @@
-"""What people want: the [rollout] section of a scenario, checked and frozen.
+"""The policy: the [rollout] section of a scenario, checked and frozen.
 
 Everything has a default: `[rollout]` with a name alone is a sensible rollout of all devices.
 """
@@ -205,7 +205,7 @@ class FreezePolicy(Part):
             raise ValueError("UNTIL in the rule not before 'from'")
 
     def freezes(self, zone: str) -> tuple[Freeze, ...]:
-        """Return it as values; `zone` stands in where none is written."""
+        """Return the freezes as values; `zone` is the default."""
         zone = self.zone or zone
         if self.rrule:
             first = self.from_ or EARLIEST

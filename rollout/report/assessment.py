@@ -49,12 +49,12 @@ def assess(facts: ReportFacts) -> Assessment:
 
 
 def enrolled_of(facts: ReportFacts) -> int:
-    """Return the devices enrolled by the last observation (or, where nothing was run, in the median run)."""
+    """Return the devices enrolled by the last observation (or, if nothing has run, in the median run)."""
     return int(facts.final.get("enrolled", 0))
 
 
 def released_of(facts: ReportFacts) -> int:
-    """Return the devices released so far; 0 where nothing was run."""
+    """Return the devices released so far; 0 if nothing has run."""
     return facts.decisions[-1].released if facts.decisions else 0
 
 

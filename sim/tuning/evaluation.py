@@ -185,7 +185,7 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
     world = world_of(plan, traits, model, seed=job.seed, replication=replication, skip_s=model.horizon)
     until = plan.start + model.horizon
     progress = pump(drive(plan, MemoryJournal(), world, until), SimClock(plan.start).wait_until)
-    world.engine.advance(until)  # who timed out may still enroll
+    world.engine.advance(until)  # a device that timed out may still enroll
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))

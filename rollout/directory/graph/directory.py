@@ -209,7 +209,7 @@ class GraphDirectory:
         return f"group {group} has assigned members"
 
     def _suggested_limit(self) -> Check:
-        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is no failure."""
+        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is not a failure."""
         name = "suggested limit"
         check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments per day")
         return check if check.ok else Check(name, True, f"Intune does not say: {check.sentence}")

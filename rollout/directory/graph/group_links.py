@@ -52,7 +52,7 @@ class GroupLinks:
         self.gone_out: set[str] = set()
 
     def calls(self, object_ids: Sequence[str], inside: bool) -> list[Call]:
-        """Return the writes that put `object_ids` in (or out), if none of them is refused."""
+        """Return the writes that add (or remove) `object_ids`, if none of them is refused."""
         root = self._tenant.root
         if not inside:
             return [ask.remove_one(root, self._group, object_id) for object_id in object_ids]

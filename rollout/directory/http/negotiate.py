@@ -66,7 +66,7 @@ class Negotiate(httpx2.Auth):
             if response.status_code != 401:
                 if self._protocol == "kerberos" and not context.complete:
                     raise OutsideError(
-                        f"{host} did not prove who it is (no Kerberos answer)",
+                        f"{host} did not prove its identity (no Kerberos answer)",
                         "is there a proxy in between? the certificate alone does not show that",
                     )
                 return

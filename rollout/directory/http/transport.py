@@ -130,7 +130,7 @@ class Transport:
     """Calls to one directory.
 
     origins : further hosts that serve the same, tried when the first cannot be connected to.
-    chance, new_id : give a number in [0, 1) for jitter, and a fresh request id.
+    chance, new_id : return a number in [0, 1) for jitter, and a fresh request id.
     http : the layer below, replaced in tests; None = the network.
     """
 
@@ -348,7 +348,7 @@ class Transport:
         return answer
 
     def _content(self, response: httpx2.Response, until: float) -> bytes:
-        """Read the body in parts: a server that drips bytes for ever meets the deadline too."""
+        """Read the body in parts: the deadline holds even if a server sends byte by byte."""
         parts, size = [], 0
         for part in response.iter_bytes():
             parts.append(part)

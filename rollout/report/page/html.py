@@ -175,7 +175,7 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
 
 
 def _excluded(facts: ReportFacts) -> list[ExcludedRow]:
-    """Return the excluded devices by reason; by the plan's short reasons where there are no sentences."""
+    """Return the excluded devices by reason; by the plan's short reasons if there are no sentences."""
     if facts.excluded:
         return list(facts.excluded)
     counts = facts.plan.excluded_by_reason()

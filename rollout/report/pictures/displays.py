@@ -1,4 +1,4 @@
-"""All pictures of a report, in the order in which a reader wants them."""
+"""All pictures of a report, in the order of their importance to a reader."""
 
 from __future__ import annotations
 

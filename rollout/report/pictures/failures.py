@@ -28,7 +28,7 @@ class FailureCodes:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> FailureCodes | None:
-        """Take the most frequent codes; None where nothing failed."""
+        """Take the most frequent codes; None if nothing failed."""
         rows = sorted(facts.failures, key=lambda row: (-row.count, row.code))
         if not rows:
             return None

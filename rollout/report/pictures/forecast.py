@@ -45,7 +45,7 @@ class ForecastFan:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> ForecastFan | None:
-        """Take the arrays out of the facts; None where nothing was simulated."""
+        """Take the arrays out of the facts; None if nothing was simulated."""
         simulation = facts.simulation
         if simulation is None:
             return None
@@ -110,7 +110,7 @@ class ForecastFan:
         return f"{self.marked}, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
 
     def _labels(self, ax: Axes, theme: Theme) -> None:
-        """Write the labels where the lines lie far enough apart to tell which is meant."""
+        """Write the labels where the lines are far enough apart to show which line is meant."""
         p10, p50, p90 = self.span()
         height = max(1, self.whole) * 1.09
         ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")

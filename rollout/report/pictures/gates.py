@@ -31,7 +31,7 @@ class GateTimeline:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> GateTimeline | None:
-        """Take the tracks that saw anything; None where no gate did."""
+        """Take the tracks that saw anything; None if no gate did."""
         tracks = tuple(t for t in facts.gates if len(t.at) and int(t.seen[-1]) > 0)[-MOST:]
         source = "counted: enrolled, failed, and pending devices (as not failed); not counted: refused and silent ones"
         return cls(tracks, Stamp(facts.zone, facts.digest, source)) if tracks else None

@@ -29,7 +29,7 @@ class LoadCurve:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> LoadCurve | None:
-        """Take the arrays out of the facts; None where the load is not known."""
+        """Take the arrays out of the facts; None if the load is not known."""
         if facts.load is None or not len(facts.load.at):
             return None
         runs = (

@@ -30,8 +30,8 @@ STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1, 1, 
 class PhaseLine:
     """One phase (or several pooled): devices, and its share of enrolled ones in percent.
 
-    at, actual : (k,), empty where nothing was run. band_at : (t,); low, middle, high : (t,) percent of
-    the p5, p50 and p95 runs, empty where nothing was simulated.
+    at, actual : (k,), empty if nothing has run. band_at : (t,); low, middle, high : (t,) percent of
+    the p5, p50 and p95 runs, empty if nothing was simulated.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PhaseProgress:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> PhaseProgress | None:
-        """Take the lines out of the facts; None where there is neither run nor forecast, or no device."""
+        """Take the lines out of the facts; None if there is neither a run nor a forecast, or no device."""
         if not facts.points and not (facts.simulation and facts.simulation.by_phase):
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])

@@ -170,7 +170,7 @@ def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -
 
 
 def png_of(figure: Figure, dpi: int = 130) -> bytes:
-    """Return a figure that is no picture of a report as PNG."""
+    """Return a figure that is not part of a report as PNG."""
     return render(figure, "png", dpi=dpi)
 
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TuningFront:
-    """Plans that were tried; those on the front are beaten by none in both time and load."""
+    """Plans that were tried; no other plan beats those on the front in both time and load."""
 
     tuning: Tuning
     stamp: Stamp
 
     @classmethod
     def of(cls, facts: ReportFacts) -> TuningFront | None:
-        """Take the tuning; None where nothing was tuned."""
+        """Take the tuning; None if nothing was tuned."""
         if facts.tuning is None or not len(facts.tuning.hours):
             return None
         return cls(facts.tuning, Stamp(facts.zone, facts.digest, tried(facts.tuning)))

@@ -33,7 +33,7 @@ class ServerTime:
         return self.carried()
 
     def carried(self) -> float:
-        """Return the current time without asking the server; of this machine's two clocks, the one further ahead counts."""
+        """Return the current time without asking the server; of this machine's two clocks, the later counts."""
         return self._server + max(self._passed())
 
     def _passed(self) -> tuple[float, float]:
