@@ -35,7 +35,7 @@ class PerHour(Document):
 
 
 class End(Document):
-    """When it is done."""
+    """The end of the rollout."""
 
     at: Instant | None = described("UTC instant, median; null if later than the simulated time.")
     p10: Instant | None = described("UTC instant that 1 run in 10 does not pass.")

@@ -89,14 +89,14 @@ def _exp(value: float) -> float:
 
 
 def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
-    """Return ln E_halt elementwise; the counts are taken as possible, shape ``(k,)``."""
+    """Return ln E_halt elementwise; the counts are not checked, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_ok
     above = log_beta_above(p, a + failed, b + (seen - failed)) - _log_priors(gate)[0]
     return np.asarray(above - failed * math.log(p) - (seen - failed) * math.log1p(-p))
 
 
 def log_pass(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
-    """Return ln E_pass elementwise; the counts are taken as possible, shape ``(k,)``."""
+    """Return ln E_pass elementwise; the counts are not checked, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_bad
     below = log_beta_below(p, a + failed, b + (seen - failed)) - _log_priors(gate)[1]
     return np.asarray(below - failed * math.log(p) - (seen - failed) * math.log1p(-p))

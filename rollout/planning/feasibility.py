@@ -80,7 +80,7 @@ def _forecast(plan: Plan, index: int, releases: Sequence[Release]) -> PhaseForec
 
 
 def _is_complete(plan: Plan, phases: Sequence[PhaseForecast]) -> bool:
-    """Return whether all devices are released that are promised to be: none is after a phase without end."""
+    """Return whether all planned devices are released; devices after a phase without end do not count."""
     for phase, forecast in zip(plan.phases, phases, strict=True):
         if phase.end is PhaseEnd.NEVER and len(phase):
             return True

@@ -1,7 +1,7 @@
 """Which devices go first: a salted, repeatable order in which every prefix mirrors the fleet.
 
-Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody chose.
-The first ranks it within its stratum; the others are jitter, one per level. A stratum's device of rank r of m
+Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody can choose.
+The first one ranks it within its stratum; the others are jitter, one per level. A stratum's device of rank r of m
 stands at (r + jitter) / m, so a stratum is spread evenly, and a stratum of one stands anywhere with equal
 chance (by rank alone it would always stand at the front). With several columns this is done inside out: first
 within (site, model), then within site, so that sites are mirrored best, then the models of a site.
@@ -10,21 +10,21 @@ An auditor repeats the order of a phase with these lines::
 
     def order(salt, column):                                  # column: {device id: (site, model)}
         place, numbers = {}, {}
-        for one in column:
-            digest = hashlib.blake2b(f"{salt}\\n{one}".encode()).digest()
-            numbers[one] = struct.unpack(">8Q", digest)
-            place[one] = numbers[one][0] / 2**64
+        for device in column:
+            digest = hashlib.blake2b(f"{salt}\\n{device}".encode()).digest()
+            numbers[device] = struct.unpack(">8Q", digest)
+            place[device] = numbers[device][0] / 2**64
         for depth in range(len(next(iter(column.values()), ())), 0, -1):
             groups = collections.defaultdict(list)
-            for one in sorted(column, key=lambda one: (place[one], one)):
-                groups[column[one][:depth]].append(one)
+            for device in sorted(column, key=lambda device: (place[device], device)):
+                groups[column[device][:depth]].append(device)
             for group in groups.values():
-                for rank, one in enumerate(group):
-                    place[one] = (rank + (numbers[one][depth] >> 11) / 2**53) / len(group)
-        return sorted(column, key=lambda one: (place[one], one))
+                for rank, device in enumerate(group):
+                    place[device] = (rank + (numbers[device][depth] >> 11) / 2**53) / len(group)
+        return sorted(column, key=lambda device: (place[device], device))
 
-Equal places go by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
-before it has; if it takes only some, the first of this order.
+Ties are broken by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
+before it has taken; if it takes only some, they are the first of this order.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Numbers = NDArray[np.uint64]
 
 
 def draw_order(ids: TextArray, salt: str, strata_codes: IntArray | Sequence[IntArray]) -> IntArray:
-    """Return the rows of `ids` in the order in which they go, shape ``(n,)``.
+    """Return the rows of `ids` in the order of release, shape ``(n,)``.
 
     strata_codes : (n,) stratum of each device, or several such columns, the most important first.
     """

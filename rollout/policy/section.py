@@ -103,7 +103,7 @@ def _weekday(word: str) -> int:
 
 
 def _hours(value: object) -> object:
-    """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" goes over midnight."""
+    """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" runs past midnight."""
     ends = value.split("-") if isinstance(value, str) else ()
     try:
         minutes = [_minutes(end.strip()) for end in ends]

@@ -53,7 +53,7 @@ class PlanSimulation:
     eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is; infinite where
     the simulated time ends before.
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
-    baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
+    baseline, baseline_eta_hours : the same for native mode All, with the client's own random window.
     halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
     enrolled_90_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
     """
@@ -78,7 +78,7 @@ class Load:
     """Enrollment attempts per hour that reach the service.
 
     at : (h,) int64, start of each hour. p50, p90 : (h,) quantiles over runs. capacity : (h,) what the
-    service takes per hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
+    service takes per hour. baseline : (h,) median of native mode All. actual : (h,) observed, NaN where not yet.
     peak_p50, peak_p90 : highest hour of a run, as quantiles over runs.
     """
 

@@ -25,18 +25,18 @@ def ids_of(n: int) -> list[str]:
 def audited(salt: str, column: dict[str, tuple[str, ...]]) -> list[str]:
     """The recipe of the module's docstring, as an auditor would type it."""
     place, numbers = {}, {}
-    for item in column:
-        digest = hashlib.blake2b(f"{salt}\n{item}".encode()).digest()
-        numbers[item] = struct.unpack(">8Q", digest)
-        place[item] = numbers[item][0] / 2**64
+    for device in column:
+        digest = hashlib.blake2b(f"{salt}\n{device}".encode()).digest()
+        numbers[device] = struct.unpack(">8Q", digest)
+        place[device] = numbers[device][0] / 2**64
     for depth in range(len(next(iter(column.values()), ())), 0, -1):
         groups = collections.defaultdict(list)
-        for item in sorted(column, key=lambda item: (place[item], item)):
-            groups[column[item][:depth]].append(item)
+        for device in sorted(column, key=lambda device: (place[device], device)):
+            groups[column[device][:depth]].append(device)
         for group in groups.values():
-            for rank, item in enumerate(group):
-                place[item] = (rank + (numbers[item][depth] >> 11) / 2**53) / len(group)
-    return sorted(column, key=lambda item: (place[item], item))
+            for rank, device in enumerate(group):
+                place[device] = (rank + (numbers[device][depth] >> 11) / 2**53) / len(group)
+    return sorted(column, key=lambda device: (place[device], device))
 
 
 def by_hand(salt: str, ids: list[str], columns: list[IntArray]) -> list[str]:

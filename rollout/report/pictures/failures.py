@@ -20,7 +20,7 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FailureCodes:
-    """Codes in falling order of devices, at most MOST; others : (codes, devices) not drawn."""
+    """Codes in descending order of devices, at most MOST; others : (codes, devices) not drawn."""
 
     rows: tuple[FailureRow, ...]
     others: tuple[int, int]
