@@ -1,7 +1,7 @@
 """Move a fleet of Windows clients into co-management: plan it, simulate that plan, execute it.
 
 The public names for scripts and notebooks are here and in `sim`; scenarios/example.py uses them. What a command does,
-a function here does: it takes typed arguments and gives the command's document, or a result that has it as its
+a function here does: it takes typed arguments and returns the command's document, or a result that has it as its
 property `document`. Everything else may change.
 """
 
@@ -170,7 +170,7 @@ __all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for, so that a script waits only for what it uses."""
+    """Import a public name when it is first used, so that a script waits only for what it needs."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -33,7 +33,7 @@ class Part(BaseModel):
 
 
 def parse_share(value: object) -> int:
-    """Give "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
+    """Return "12.5%" as parts of WHOLE, exactly. Raise a `ValueError` that says what was expected."""
     text = value.strip() if isinstance(value, str) else ""
     try:
         percent = Decimal(text.removesuffix("%"))
@@ -77,7 +77,7 @@ def _exactly(parts_of: Callable[[float], int]) -> AfterValidator:
 
 
 def _expectation(error: ValueError) -> ValueError:
-    """Give what was expected alone: `rollout.policy.mistakes` adds what was found."""
+    """Return what was expected alone: `rollout.policy.mistakes` adds what was found."""
     return ValueError(str(error).removeprefix("expected ").split(", found")[0])
 
 
@@ -87,7 +87,7 @@ PerHour = Annotated[float, Field(ge=MIN_PER_HOUR, le=MAX_PER_HOUR, allow_inf_nan
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
 Limit = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-"""A limit of a target; 0 is none."""
+"""The limit of a target; 0 means none."""
 Day = Annotated[dt.date, AfterValidator(_day)]
 Moment = Annotated[dt.datetime, AfterValidator(_day)]
 Seconds = Annotated[int, BeforeValidator(_seconds)]

@@ -45,7 +45,7 @@ def main(exports: str = str(HERE / "data" / "*.csv"), folder: str = "example") -
 
         facts = rollout.gather_report(database)
         rollout.write_report(facts, out)
-        picture = rollout.pictures_of(facts)["forecast"]  # on your axes, or on its own
+        picture = rollout.pictures_of(facts)["forecast"]  # plot() also accepts your own axes
         picture.plot().figure.savefig(out / "forecast.png")
         print(picture.sentence())
 

@@ -41,7 +41,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: the compiled engine takes a moment to load."""
+    """Import a public name when it is first used: the compiled engine takes a moment to load."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""From a scenario to a plan that can be simulated: the fleet made up or given, looked over, and planned."""
+"""From a scenario to a plan that can be simulated: the fleet generated or given, checked, and planned."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sim.model import Model
 from sim.scenario import Scenario
 
 SAMPLE = 2_000
-"""Devices with which the modelled latency is measured before planning."""
+"""Number of devices with which the modelled latency is measured before planning."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A plan with all that it came from. model : the scenario's assumptions about clients and service."""
+    """A plan with everything that it was made from. model : the scenario's assumptions about clients and service."""
 
     inventory: Inventory
     findings: tuple[Finding, ...]
@@ -31,14 +31,14 @@ class Planned:
 
     @property
     def fleet(self) -> Fleet:
-        """The devices, one a row; a plan's rows are its rows."""
+        """The devices, one per row; a plan's rows are its rows."""
         return self.inventory.fleet
 
 
 def plan_scenario(scenario: Scenario) -> Planned:
-    """Make the scenario's fleet up and plan it.
+    """Generate the scenario's fleet and plan it.
 
-    The fleet's seed is fixed, and the moment is the policy's start or a fixed Monday: equal scenarios
+    The fleet's seed is fixed, and the instant is the policy's start or a fixed Monday: equal scenarios
     give equal plans, whatever seed they are simulated with. Raise `RefusedError` if it cannot be planned.
     """
     moment = planned_at(scenario)
@@ -46,7 +46,7 @@ def plan_scenario(scenario: Scenario) -> Planned:
 
 
 def planned_at(scenario: Scenario) -> int:
-    """Give the moment, Unix seconds, at which a scenario is planned where nobody plans it now."""
+    """Return the instant, Unix seconds, at which a scenario is planned if no other is given."""
     start = scenario.policy.start
     return int(start.timestamp()) - HOUR_S if start is not None else MADE_UP_AT
 
@@ -54,7 +54,7 @@ def planned_at(scenario: Scenario) -> int:
 def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Planned:
     """Check an inventory and plan it under the scenario's policy.
 
-    created : Unix seconds, the moment of planning. Raise `RefusedError` if it cannot be planned.
+    created : Unix seconds, the instant of planning. Raise `RefusedError` if it cannot be planned.
     """
     latency = partial(latency_p95, inventory.fleet, scenario.model, created, scenario.policy.straggler_after)
     findings, plan = plan_checked(inventory, scenario.policy, created=created, latency=latency)
@@ -62,7 +62,7 @@ def plan_inventory(scenario: Scenario, inventory: Inventory, created: int) -> Pl
 
 
 def latency_p95(fleet: Fleet, model: Model, start: int, straggler_after_s: int) -> int:
-    """Give the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
+    """Return the modelled 95th percentile from release to outcome, seconds: the default of `mature_after`.
 
     A sample of the fleet is released at once in a world with the scenario's assumptions. Devices without
     an outcome after `straggler_after_s` do not count: stragglers have their own limit.

@@ -72,9 +72,9 @@ class Scenario:
 
 
 DEFAULT_TEXT = """\
-# The default: 100,000 clients. A pilot of 500 within office hours, then everybody at a pace that the
-# enrollment service bears, then a tail for newcomers. The client's own random window is 24 h, as seen on
-# real clients; Microsoft does not publish it, so simulate 72h and 5d too before you believe a date.
+# The default: 100,000 clients. A pilot of 500 within office hours, then all others at a pace that the
+# enrollment service can take, then a tail for newcomers. The client's own random window is 24 h, as seen on
+# real clients; Microsoft does not publish it, so simulate 72h and 5d too before you rely on a date.
 
 [rollout]
 name = "co-management"
@@ -85,7 +85,7 @@ days = "Mon-Fri"
 from = "07:00"
 to = "19:00"
 
-[rollout.gate.evidence]  # 2 % of failures are acceptable, 5 % are not
+[rollout.gate.evidence]  # 2 % of failures is acceptable, 5 % is not
 p_ok = 0.02
 p_bad = 0.05
 prior_b = 20
@@ -93,7 +93,7 @@ prior_b = 20
 [[rollout.phases]]
 name = "pilot"
 devices = 500
-# every counts open time: 6h is half of a window of 12 hours, and "1d" would be two windows.
+# "every" counts open time: 6h is half of a window of 12 hours, and "1d" would be two windows.
 pacing = { mode = "batches", batches = [10, 90, "rest"], every = "6h" }
 soak = "2d"
 

@@ -1,6 +1,6 @@
-"""Many runs of one plan: when it will be done, what it loads, how often a gate halts it.
+"""Many runs of one plan: when it will be done, the load it causes, how often a gate halts it.
 
-Each run is the executor's own loop over a simulated directory. The native way runs on the same draws for comparison:
+Each run is the executor's own loop over a simulated directory. Native mode All runs on the same draws for comparison:
 every device targeted at once (automatic enrollment "All"), with only the client's random window.
 """
 
@@ -59,7 +59,7 @@ class RunResult:
 
 
 Quantiles = Mapping[str, float | None]
-"""Level -> figure that so many of the runs do not exceed, such as {"p10": …, "p50": …, "p90": …}; None is never."""
+"""Level -> figure that this share of runs does not exceed, such as {"p10": …, "p50": …, "p90": …}; None is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Simulation:
 
     @property
     def first_hour(self) -> int:
-        """Unix seconds at which the clock hour begins in which the plan starts."""
+        """Unix seconds at which the clock hour of the plan's start begins."""
         return self.start // HOUR_S * HOUR_S
 
     @property
@@ -107,18 +107,18 @@ class Simulation:
         return _figures(self.baseline)
 
     def enrolled_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrolled devices at the end of each hour as quantiles over the runs."""
+        """Return the enrolled devices at the end of each hour as quantiles over the runs."""
         runs = self.baseline if baseline else self.runs
         return _bands([run.enrolled for run in runs], self.first_hour + HOUR_S, hold=True)
 
     def phase_bands(self) -> tuple[Bands, ...]:
-        """Give the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
+        """Return the enrolled devices of each phase at the end of each hour, as quantiles over the runs."""
         phases = range(len(self.runs[0].by_phase))
         end = self.first_hour + HOUR_S
         return tuple(_bands([run.by_phase[index] for run in self.runs], end, hold=True) for index in phases)
 
     def load_bands(self, baseline: bool = False) -> Bands:
-        """Give the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
+        """Return the enrollment attempts in the hour that begins at each instant, as quantiles over the runs."""
         runs = self.baseline if baseline else self.runs
         return _bands([run.attempts for run in runs], self.first_hour, hold=False)
 
@@ -138,9 +138,9 @@ def world_of(
     log: MembershipLog | None = None,
     skip_s: int = 0,
 ) -> SimulatedDirectory:
-    """Give the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
+    """Return the simulated directory of one run: the same for `simulate` and for `run` on the embedded directory.
 
-    skip_s : how far ahead it may skip looks that decide nothing; the decisions do not depend on it.
+    skip_s : how far ahead it may skip observations that decide nothing; the decisions do not depend on it.
     """
     draws = make_draws(
         model, traits, seed=seed, replication=replication, start=plan.start, horizon_s=model.horizon
@@ -213,7 +213,7 @@ def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, re
 
 
 def final_counts(plan: Plan, outcome: NDArray[np.int8]) -> dict[str, int]:
-    """Give devices by what became of them; the numbers sum to the fleet."""
+    """Return devices by outcome; the numbers sum to the fleet."""
     counts = {
         item.name.lower(): int((outcome == item).sum()) for item in Outcome if item is not Outcome.PENDING
     }
@@ -285,13 +285,13 @@ def _figures(runs: Sequence[RunResult]) -> KeyFigures:
 
 
 def _quantile(values: NDArray[np.float64], percent: float) -> float | None:
-    """The smallest value that `percent` of the runs do not exceed; None if that run never ended."""
+    """Return the smallest value that `percent` of the runs do not exceed; None if that run never ended."""
     value = float(np.quantile(values, percent / 100, method="inverted_cdf"))
     return round(value, 3) if np.isfinite(value) else None
 
 
 def _hours_to(runs: Sequence[RunResult], percent: int) -> NDArray[np.float64]:
-    """Hours until `percent` of the planned devices are enrolled, of each run; infinite where they never are."""
+    """Return hours until `percent` of the planned devices are enrolled, per run; infinite where they never are."""
     hours = []
     for run in runs:
         planned = sum(run.final.values()) - run.final["excluded"]
@@ -306,7 +306,7 @@ def _typical(runs: Sequence[RunResult]) -> RunResult:
 
 
 def _enrolled_by_hour(engine: EngineRun, plan: Plan) -> LongArray:
-    """Devices enrolled by the end of each hour, by phase: (phases, hours)."""
+    """Return the devices enrolled by the end of each hour, by phase: (phases, hours)."""
     rows = np.flatnonzero(engine.outcome == Outcome.ENROLLED)
     hours = engine.outcome_at[rows] // HOUR_S - plan.start // HOUR_S
     width = int(hours.max(initial=0)) + 1
@@ -322,9 +322,9 @@ def _trim(series: LongArray) -> LongArray:
 
 
 def _bands(series: Sequence[LongArray], first: int, *, hold: bool) -> Bands:
-    """Quantiles of series of different lengths; a shorter one holds its last value, or is zero.
+    """Return the quantiles of series of different lengths; a shorter one holds its last value, or is zero.
 
-    first : Unix seconds that the first column is of.
+    first : Unix seconds of the first column.
     """
     hours = max((len(run) for run in series), default=1)
     table = np.zeros((len(series), hours))

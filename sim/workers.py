@@ -1,4 +1,4 @@
-"""Where work is done: in this process, in processes of this machine, or on a cluster; the results are the same.
+"""The place where work is done: this process, processes of this machine, or a cluster; the results are the same.
 
 Everything runs through `concurrent.futures.Executor`. Results are in the order of the items, so nothing computed
 from them can depend on the number of workers, on their speed, or on their failures.
@@ -29,7 +29,7 @@ Progress = Callable[[int], None]
 CONNECT_TIMEOUT: Final = "10s"
 """Time within which a scheduler must answer."""
 TRIES: Final = 3
-"""How often items are tried whose workers die."""
+"""How often items whose workers die are tried."""
 
 
 def ignore_progress(_: int) -> None:
@@ -37,7 +37,7 @@ def ignore_progress(_: int) -> None:
 
 
 class Workers(Protocol):
-    """Something that applies a function to independent items."""
+    """An executor that applies a function to independent items."""
 
     def map(
         self,

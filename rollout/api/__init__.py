@@ -1,6 +1,6 @@
-"""What commands and scripts call: one module per topic, one function per thing that a command does.
+"""The functions that commands and scripts call: one module per topic, one function per task of a command.
 
-A function takes typed arguments and gives either the document that its command prints with --json
+A function takes typed arguments and returns either the document that its command prints with --json
 (`rollout.documents`), or, where a terminal or a script needs more than the document holds, a small frozen result with
 those values and the document as its property `document`. Nothing here parses options or prints.
 

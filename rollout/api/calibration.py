@@ -64,7 +64,7 @@ def calibrate_rollout(
 
 
 def pilot_from(database: Database, rollout: str | None) -> tuple[str, Pilot, Model]:
-    """Give a rollout's id, what its journal knows of its devices, and the model it was planned with."""
+    """Return a rollout's id, what its journal knows of its devices, and the model it was planned with."""
     known = database.rollout(rollout)
     world = world_of_plan(database, known.plan_id)
     reader = database.reader(known.id)
@@ -78,14 +78,14 @@ def pilot_from(database: Database, rollout: str | None) -> tuple[str, Pilot, Mod
 
 
 def calibrated_toml(database: Database, rollout: str, pilot: Pilot, calibration: Calibration) -> str:
-    """Give the rollout's scenario with the fitted [model]; its first comment says where it comes from."""
+    """Return the rollout's scenario with the fitted [model]; its first comment says where it comes from."""
     stored = database.plan(database.rollout(rollout).plan_id)
     changed = parse_toml(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
     changed["model"] = model_document(calibration.model)
     about = (
         f"Calibrated to {calibration.devices} devices of {rollout} as of {iso(pilot.now)}, with 90 % intervals: "
         + "; ".join(estimate.sentence() for estimate in calibration.estimates.values())
-        + ". All else in [model] is as it was assumed."
+        + ". Everything else in [model] is unchanged."
     )
     comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
     text = f"{comment}\n\n{tomli_w.dumps(changed)}"

@@ -1,4 +1,4 @@
-"""One client: the story that its log tells, and the command that installs it."""
+"""One client: the history in its log, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ClientCommandResult:
 
 
 def read_client_log(name: str | Path) -> ClientLogResult:
-    """Read a client's CoManagementHandler.log and tell its story. Raise `UsageError` if it is no such log."""
+    """Read a client's CoManagementHandler.log and interpret it. Raise `UsageError` if it is not such a log."""
     log = read_log(expand_one(name, "FILE"))
     return ClientLogResult(log, read_story(log.entries))
 

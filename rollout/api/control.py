@@ -1,4 +1,4 @@
-"""What people ask of a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
+"""Commands of people to a rollout: approve a plan or a gate, pause, resume, abort, exclude devices.
 
 A command is written into the journal, where the executor reads it before its next chunk.
 """
@@ -40,22 +40,22 @@ def approve_plan(database: Database, plan: str | None = None, *, by: str) -> App
 
 
 def require_name(by: str) -> None:
-    """Raise `UsageError` if nobody is named: an approval is a person's."""
+    """Raise `UsageError` if the name is empty: an approval needs a person."""
     if not by.strip():
         raise UsageError("--by is required: the name of the person who approves", 'write --by "Your Name"')
 
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
-    """Give what a person should know of the plan now; a generated fleet has its own time."""
+    """Return what a person should know of the plan now; a generated fleet has its own time."""
     found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
     if database.is_made_up(stored.inventory_id):
-        return (*found, "the fleet of this plan is made up")
+        return (*found, "the fleet of this plan is generated")
     late = late_start(stored.plan.start, now)
     return (*found, late) if late else found
 
 
 def under_way(database: Database) -> list[StoredRollout]:
-    """Give the rollouts that have started and neither ended nor were told to end, the oldest first."""
+    """Return the rollouts that have started and have neither ended nor been aborted, the oldest first."""
     return [
         known
         for known in database.rollouts()
@@ -66,7 +66,7 @@ def under_way(database: Database) -> list[StoredRollout]:
 
 
 def to_command(database: Database, key: str | None) -> StoredRollout:
-    """Give the rollout that a command is for: the named one, else the one under way, else the latest.
+    """Return the rollout that a command is for: the named rollout, else the rollout under way, else the latest.
 
     Raise `UsageError` if none of several was named.
     """
@@ -77,7 +77,7 @@ def to_command(database: Database, key: str | None) -> StoredRollout:
         names = ", ".join(f"{known.id} ({database.plan(known.plan_id).plan.name})" for known in several)
         raise UsageError(
             f"{len(several)} rollouts are under way: {names}",
-            f"name the one to command, as in 'rollout pause {several[-1].id}'",
+            f"name the rollout, as in 'rollout pause {several[-1].id}'",
         )
     return several[0] if several else database.rollout(None)
 
@@ -85,7 +85,7 @@ def to_command(database: Database, key: str | None) -> StoredRollout:
 def require_no_other_rollout(database: Database, stored: StoredPlan, directory: str) -> None:
     """Raise `RefusedError` if a plan would start while another one fills or empties the same collection.
 
-    Two executors of two plans would add up what each paces, and neither gate would see the other's devices.
+    Two executors would release more together than either plan allows, and neither gate would see the other's devices.
     """
     for known in under_way(database):
         if known.plan_id == stored.id:
@@ -165,7 +165,7 @@ def exclude_devices(
 
 
 def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int]) -> dict[int, str]:
-    """Give those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
+    """Return those of `rows` that were released, each with a sentence: an exclusion comes too late for them."""
     wanted, late = set(rows), {}
     for batch in database.reader(rollout).batches():
         for row in wanted.intersection(batch.rows.tolist()):
@@ -176,7 +176,9 @@ def _released(database: Database, rollout: str, plan: Plan, rows: Sequence[int])
 def _refuse_if_final(database: Database, known: StoredRollout) -> None:
     progress = database.reader(known.id).progress()
     if progress is not None and progress.state.is_final:
-        raise RefusedError(f"{known.id} is {progress.state.value}: commands are for rollouts that still run")
+        raise RefusedError(
+            f"{known.id} is {progress.state.value}: commands apply only to rollouts that are still running"
+        )
 
 
 def _record(
@@ -198,7 +200,7 @@ def _record(
 
 
 def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) -> tuple[int, ...]:
-    """Give the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
+    """Return the fleet row of each id or name. Raise `UsageError` for an unknown or ambiguous one."""
     fleet = database.inventory(inventory_id).fleet
     rows = []
     for device in devices:
@@ -215,7 +217,7 @@ def find_devices(database: Database, inventory_id: str, devices: Sequence[str]) 
 
 
 def user() -> str:
-    """Give the name of the user who runs this process."""
+    """Return the name of the user who runs this process."""
     try:
         return visible(getpass.getuser())
     except (KeyError, OSError, ImportError):  # Windows without USERNAME has no module pwd

@@ -9,7 +9,7 @@ from rollout.store import Database, open_database
 
 
 def open_db(db: str, *, create: bool = False) -> Database:
-    """Open the journal's database; with `create` it is made if there is none.
+    """Open the journal's database; with `create`, it is created if it does not exist.
 
     Raise `UsageError` if there is none: a command that only reads leaves no empty file behind.
     """
@@ -22,5 +22,5 @@ def open_db(db: str, *, create: bool = False) -> Database:
 
 
 def has_db(db: str) -> bool:
-    """Whether there is a database: a file, or a server that is known only once it is asked."""
+    """Return whether there is a database: a file, or a server that is known only once it is asked."""
     return "://" in db or Path(db).exists()

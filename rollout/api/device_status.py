@@ -1,4 +1,4 @@
-"""What is known of one device in a rollout."""
+"""The state of one device in a rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rollout.workloads import moves_with
 
 
 def read_device_status(database: Database, device: str, rollout: str | None = None) -> DeviceStatus:
-    """Give a device's phase, place in the order, batch, outcome and workloads, in the latest rollout by default.
+    """Return a device's phase, place in the order, batch, outcome and workloads, in the latest rollout by default.
 
     device : its id or name. Raise `UsageError` for an unknown or ambiguous one.
     """
@@ -59,7 +59,7 @@ def read_device_status(database: Database, device: str, rollout: str | None = No
 
 
 def _workloads(database: Database, stored: StoredPlan, row: int, *, is_done: bool) -> DeviceWorkloads:
-    """Give who manages each workload, by the planned inventory and by what the directory has reported since.
+    """Return which tool manages each workload, by the planned inventory and by what the directory has reported since.
 
     is_done : the device enrolled, or its workload moved, as this rollout wanted.
     """
@@ -74,13 +74,13 @@ def _workloads(database: Database, stored: StoredPlan, row: int, *, is_done: boo
 
 
 def withdrawn_at(reader: JournalReader, row: int) -> int | None:
-    """Give when a device was taken out, Unix seconds; None if it was not."""
+    """Return when a device was taken out, Unix seconds; None if it was not."""
     answers = reader.withdrawals()
     return next((at for at, answer in answers if row in answer.accepted or row in answer.adopted), None)
 
 
 def _withdrawal(reader: JournalReader, row: int) -> tuple[Literal["done", "asked"] | None, str | None]:
-    """Give ("done" or "asked", UTC instant of it) of a device's withdrawal; None where nobody asked."""
+    """Return ("done" or "asked", UTC instant of it) of a device's withdrawal; None if nobody requested it."""
     at = withdrawn_at(reader, row)
     if at is not None:
         return "done", iso(at)

@@ -1,4 +1,4 @@
-"""Automatic enrollment: how far a fleet has come, and what a change of None, Pilot and All would do."""
+"""Automatic enrollment: the funnel of a fleet, and the effect of a change between None, Pilot and All."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SIGN_IN = 0xCAA10001
 
 
 def count_enrollment(database: Database) -> Enrollment | None:
-    """Count the devices of the latest rollout that is no undo; None if there is none."""
+    """Count the devices of the latest rollout that is not an undo; None if there is none."""
     for known in reversed(database.rollouts()):
         plan = database.plan(known.plan_id).plan
         if not plan.is_undo:
@@ -124,7 +124,7 @@ def _document(fleet: StateCounts, source: str) -> Enrollment:
 
 
 def list_mode_changes() -> Changes:
-    """Give every change of automatic enrollment: what it does, and whether a phased plan allows it."""
+    """Return every change of automatic enrollment: what it does, and whether a phased plan allows it."""
     return Changes(changes=tuple(Change.build(change) for change in TRANSITIONS.values()))
 
 
@@ -173,7 +173,7 @@ def judge_unenrollment(steps: Sequence[str]) -> Unenrolled:
 def _groups(database: Database) -> Groups | None:
     """Count the latest inventory by what a mode means to its devices; None without one.
 
-    Eligible is what Configuration Manager itself takes: an active Windows client of 1709 or later, joined. Members
+    Eligible is what Configuration Manager itself accepts: an active Windows client of 1709 or later, joined. Members
     are the devices that our enrollment rollouts released and no undo took out.
     """
     try:
@@ -198,7 +198,7 @@ def _groups(database: Database) -> Groups | None:
 
 
 def _members(database: Database, fleet: Fleet) -> tuple[BoolArray, BoolArray]:
-    """Give the devices in the auto-enrollment collection and the enrolled ones, by our rollouts, (n,) each."""
+    """Return the devices in the auto-enrollment collection and the enrolled ones, by our rollouts, (n,) each."""
     member, done = np.zeros(len(fleet), dtype=np.bool_), np.zeros(len(fleet), dtype=np.bool_)
     for known in database.rollouts():
         plan = database.plan(known.plan_id).plan

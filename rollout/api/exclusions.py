@@ -29,13 +29,13 @@ OTHER_REASONS = {
         "Add a phase that takes it, or one that takes all remaining devices.",
     ),
     RELEASED_BEFORE: ("The rollout that this plan continues released it.", "Nothing."),
-    NOT_OURS: ("It was a member before, or never one: it stays as it is.", "Nothing."),
+    NOT_OURS: ("It was a member before this rollout, or was never added: it stays as it is.", "Nothing."),
 }
 """Reasons that are not preflight's: what each means, what to do."""
 
 
 def rows_of(plan: Plan, findings: Sequence[Finding]) -> tuple[ExcludedRow, ...]:
-    """Give the exclusions of a plan in words, the largest first. Reasons that are not preflight's are sentences."""
+    """Return the exclusions of a plan in words, the largest first. Reasons that are not preflight's are sentences."""
     counts = {reason: n for reason, n in plan.excluded_by_reason().items() if n}
     examples = {
         finding.rule: finding
@@ -54,13 +54,13 @@ def _row(reason: str, count: int, finding: Finding | None) -> ExcludedRow:
 
 
 def worded(row: ExcludedRow) -> str:
-    """Give a reason in one line: its short form, and what it means if that says more."""
+    """Return a reason in one line: its short form, and its meaning if that says more."""
     between = ", " if row.count > 1 and row.sentence.startswith(EXAMPLE) else ": "
     return row.reason + between + row.sentence if row.sentence else row.reason
 
 
 def of_device(plan: Plan, row: int, findings: Sequence[Finding]) -> ExcludedRow:
-    """Say why a device is not in the plan."""
+    """Explain why a device is not in the plan."""
     reason = plan.exclusion_reasons[int(plan.excluded[row]) - 1]
     own = next((finding for finding in findings if finding.rule == reason and finding.row == row), None)
     return _row(reason, 1, own)

@@ -13,10 +13,10 @@ SHOWN = 3
 
 
 def expand(names: Iterable[str | Path], option: str) -> list[Path]:
-    """Give the files that names and patterns stand for, those of a pattern sorted.
+    """Return the files that names and patterns stand for; those of a pattern are sorted.
 
-    A name that exists stands for itself, whatever characters it has. A name that is no pattern is given back as it is:
-    whatever reads it says what is wrong. option : where the names were given, for the error.
+    A name that exists stands for itself, whatever characters it has. A name that is not a pattern is returned as is:
+    its reader reports what is wrong. option : where the names were given, for the error.
 
     Raise a `UsageError` for a pattern that no file matches.
     """
@@ -30,7 +30,7 @@ def expand(names: Iterable[str | Path], option: str) -> list[Path]:
 
 
 def expand_one(name: str | Path, option: str) -> Path:
-    """Give the file that a name or pattern stands for. Raise a `UsageError` for none and for several."""
+    """Return the file that a name or pattern stands for. Raise a `UsageError` for none and for several."""
     found = expand([name], option)
     if len(found) > 1:
         some = ", ".join(str(path) for path in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
@@ -41,7 +41,7 @@ def expand_one(name: str | Path, option: str) -> Path:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern, and no file of that very name exists."""
+    """Return whether a name is a pattern, and no file of that very name exists."""
     return glob.has_magic(name) and not os.path.lexists(name)
 
 
@@ -62,7 +62,7 @@ def _matches(name: str) -> list[str]:
 
 
 def _folder(pattern: str) -> str:
-    """Give the deepest folder of a pattern that has no wildcard in it."""
+    """Return the deepest folder of a pattern that has no wildcard in it."""
     path = Path(pattern)
     fixed = [folder for folder in (path, *path.parents) if not glob.has_magic(str(folder))]
     return str(fixed[0].absolute() if fixed else Path.cwd())

@@ -50,7 +50,7 @@ def forecast_rollout(
     """Forecast the end of a stored rollout, the latest by default.
 
     calibrated : fit the assumptions to the rollout first; too few released devices leave them as they are.
-    runs : continuations to simulate. workers : processes that do it, none but this one by default.
+    runs : continuations to simulate. workers : processes that do it, only this process by default.
 
     Raise a `UsageError` for a rollout that has not started.
     """
@@ -74,7 +74,7 @@ def _calibration(database: Database, rollout: str, seed: int, workers: Workers |
 
 
 def snapshot_of(database: Database, rollout: str) -> JournalSnapshot:
-    """Give what a stored rollout's journal says now; raise a `UsageError` if the rollout has not started."""
+    """Return what a stored rollout's journal says now; raise a `UsageError` if the rollout has not started."""
     reader = database.reader(rollout)
     progress = reader.progress()
     if progress is None:

@@ -1,4 +1,4 @@
-"""What the gates of a plan do to good and bad rollouts, by simulation of the gate alone."""
+"""The effect of a plan's gates on good and bad rollouts, by simulation of the gate alone."""
 
 from __future__ import annotations
 

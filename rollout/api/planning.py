@@ -73,7 +73,7 @@ class PlanResult:
         return rows_of(self.plan, self.findings)
 
     def calendar(self) -> str:
-        """Give the change windows as an iCalendar file."""
+        """Return the change windows as an iCalendar file."""
         return calendar_text(self.plan, stamp=int(time.time()))
 
 
@@ -151,7 +151,7 @@ def plan_undo(database: Database, rollout: str, *, in_windows: bool = False) -> 
 
 
 def _nothing_to_undo(database: Database, rollout: str) -> UsageError:
-    """Say why a rollout has no devices to remove."""
+    """Explain why a rollout has no devices to remove."""
     reader = database.reader(rollout)
     if len(reader.added()):
         return UsageError(f"--undo: every device that {rollout} added has been withdrawn already")
@@ -159,12 +159,12 @@ def _nothing_to_undo(database: Database, rollout: str) -> UsageError:
     return UsageError(
         f"--undo: {rollout} added no devices"
         + (f": its {adopted} devices were members before it" if adopted else ""),
-        "members that others added stay; remove them in the console if you mean to" if adopted else "",
+        "members that others added stay; remove them in the console if that is intended" if adopted else "",
     )
 
 
 def explain_device(database: Database, device: str, plan: str | None = None) -> documents.Explanation:
-    """Say why a device (id or name) is where it is in a plan, the latest by default."""
+    """Explain why a device (id or name) is where it is in a plan, the latest by default."""
     stored = database.plan(database.latest_plan() if plan is None else plan)
     text = explain(stored.plan, device, database.inventory(stored.inventory_id).fleet)
     return documents.Explanation(plan=stored.id, device=device, explanation=text)
@@ -173,10 +173,10 @@ def explain_device(database: Database, device: str, plan: str | None = None) -> 
 def resolve_target(
     db: str, target: str | None, clients: int | None, note: Callable[[str], None]
 ) -> tuple[Database, Scenario | None, str | None]:
-    """Give (database, scenario, plan key) for a target that is a TOML file, a plan id or a digest.
+    """Return (database, scenario, plan key) for a target that is a TOML file, a plan id or a digest.
 
     A scenario is planned here, over a generated fleet. None is the latest plan, or the default scenario if there is
-    neither a plan nor a real inventory. note : called with a line that is no result. Raise `RefusedError` if the
+    neither a plan nor a real inventory. note : called with a line that is not a result. Raise `RefusedError` if the
     latest real inventory has no plan: a generated fleet does not stand in for it.
     """
     is_file = target is not None and (
@@ -193,5 +193,8 @@ def resolve_target(
     real = database.latest_real()
     key = plan_scenario(database, scenario).id
     if real is not None:
-        note(f"{key} is for a generated fleet: approve and run take it only by name, because {real} is real")
+        note(
+            f"{key} is for a generated fleet: 'rollout approve' and 'rollout run' use it only by name, because "
+            f"{real} is real"
+        )
     return database, scenario, key

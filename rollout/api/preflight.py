@@ -43,15 +43,15 @@ class PreflightResult:
         return len({each.row for each in self.findings if each.severity is Severity.BLOCK})
 
     def device_of(self, finding: Finding) -> str:
-        """Give the id of the device that a finding is about, "" if it is about none."""
+        """Return the id of the device that a finding is about, "" if it is about none."""
         return str(self.inventory.fleet.ids[finding.row]) if finding.row >= 0 else ""
 
     def name_of(self, finding: Finding) -> str:
-        """Give the name of the device that a finding is about, "" if it is about none."""
+        """Return the name of the device that a finding is about, "" if it is about none."""
         return str(self.inventory.fleet.names[finding.row]) if finding.row >= 0 else ""
 
     def of_severity(self, severities: Iterable[Severity]) -> list[Finding]:
-        """Give the findings of devices and data with these severities.
+        """Return the findings of devices and data with these severities.
 
         What a person must check in the tenant is left out: it is always there.
         """
@@ -61,7 +61,7 @@ class PreflightResult:
         ]
 
     def findings_csv(self) -> str:
-        """Give all findings as CSV."""
+        """Return all findings as CSV."""
         rows = (
             [
                 each.rule,
@@ -76,7 +76,7 @@ class PreflightResult:
         return csv_text(FINDING_COLUMNS, rows)
 
     def worklist(self) -> list[WorkItem]:
-        """Give what to keep, disable and delete, in order, by the rules that are on."""
+        """Return what to keep, disable and delete, in order, by the rules that are on."""
         return [
             item for item in worklist(self.inventory, stale_days=self.stale_days) if item.rule not in self.off
         ]

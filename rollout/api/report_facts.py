@@ -42,10 +42,10 @@ from rollout.values.forecast import Forecast
 
 
 def gather_report(database: Database, target: str | None = None, created: int | None = None) -> ReportFacts:
-    """Give what a report shows of a rollout, or of a plan that was not run.
+    """Return what a report shows of a rollout, or of a plan that has not been run.
 
     target : a rollout's id, a plan's id or digest; the latest rollout by default, or the latest plan without one.
-    created : Unix seconds, the present by default. Raise `UsageError` for an unknown target.
+    created : Unix seconds, now by default. Raise `UsageError` for an unknown target.
     """
     moment = int(time.time()) if created is None else created
     if target is None and not database.has_rollouts():
@@ -62,7 +62,7 @@ def gather_report(database: Database, target: str | None = None, created: int | 
 def facts_of_plan(
     plan: Plan, findings: Sequence[Finding], simulation: StoredSimulation | None, created: int
 ) -> ReportFacts:
-    """Give the facts of a plan before its execution. simulation : the plan's, None without one."""
+    """Return the facts of a plan before its execution. simulation : the plan's, None without one."""
     final = _final(plan, None, (), simulation)
     return ReportFacts(
         title=plan.name,
@@ -112,7 +112,7 @@ def _executed(
 
 
 def _forecast(reader: JournalReader, progress: Progress | None) -> Forecast | None:
-    """Give the latest forecast, while the rollout has not ended."""
+    """Return the latest forecast, while the rollout has not ended."""
     if progress is None or progress.state.is_final:
         return None
     return stored_forecast.latest(reader)
@@ -208,12 +208,12 @@ def _findings(findings: Sequence[Finding]) -> tuple[FindingRow, ...]:
 
 
 def _audit(reader: JournalReader) -> tuple[AuditRow, ...]:
-    """What was decided and asked for; forecasts are neither."""
+    """Return the decisions and the requests; forecasts are neither."""
     return tuple(AuditRow(*row) for row in reader.audit() if row[2] != stored_forecast.KIND)
 
 
 def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
-    """What needs a person now, in sentences."""
+    """Return what a person must do now, in sentences."""
     if progress is None:
         return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "before")
     if progress.state is State.HALTED:
@@ -229,7 +229,7 @@ def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
 
 
 def read_audit(database: Database, rollout: str | None = None) -> documents.Audit:
-    """Give every decision, command and change of the lease of a rollout, the latest by default.
+    """Return every decision, command and change of the lease of a rollout, the latest by default.
 
     Decisions have the directory's time, commands and leases this machine's. Raise `DatabaseError` if the chain of
     seals is broken.

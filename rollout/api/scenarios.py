@@ -20,12 +20,12 @@ def read_scenario(path: Path | str | None = None, clients: int | None = None) ->
 
 
 def scenario_of(stored: StoredPlan) -> Scenario:
-    """Give the scenario that a stored plan was made with."""
+    """Return the scenario that a stored plan was made with."""
     return parse_scenario(stored.scenario or DEFAULT_TEXT, f"the scenario of {stored.id}")
 
 
 def policy_of(stored: StoredPlan) -> Policy:
-    """Give the policy that a stored plan was made under."""
+    """Return the policy that a stored plan was made under."""
     return scenario_of(stored).policy
 
 
@@ -39,7 +39,7 @@ class PlanWorld:
 
 
 def world_of_plan(database: Database, key: str | None, scenario: Scenario | None = None) -> PlanWorld:
-    """Give a stored plan with its fleet and model; `scenario` replaces the assumptions it was planned with."""
+    """Return a stored plan with its fleet and model; `scenario` replaces the assumptions it was planned with."""
     stored = database.plan(key)
     model = (scenario or scenario_of(stored)).model
     return PlanWorld(stored, database.inventory(stored.inventory_id).fleet, model)

@@ -56,7 +56,7 @@ class SimulationResult:
 
 
 def document_of(simulation: Simulation) -> documents.Simulation:
-    """Give the key figures of a simulation and of its baseline as a document."""
+    """Return the key figures of a simulation and of its baseline as a document."""
     figures = documents.Figures.build(simulation.figures)
     return documents.Simulation.build(
         figures,
@@ -108,7 +108,7 @@ def simulate_plan(
 def facts_of(
     planned: Planned, simulation: Simulation | None = None, created: int | None = None
 ) -> ReportFacts:
-    """Give what a report shows of a plan and, if there is one, of its simulation.
+    """Return what a report shows of a plan and, if there is one, of its simulation.
 
     `pictures_of` turns it into pictures by name, `write_report` into a folder with a page, pictures and tables.
 
@@ -124,7 +124,7 @@ def facts_of(
 
 
 def _expected(simulation: Simulation, model: Model) -> StoredSimulation:
-    """Give a simulation as reports and status have it, without a database in between."""
+    """Return a simulation as reports and status have it, without a database in between."""
     figures, native = simulation.figures, simulation.baseline_figures
     plan = PlanSimulation(
         enrolled=simulation.enrolled_bands(),
@@ -151,7 +151,7 @@ def _expected(simulation: Simulation, model: Model) -> StoredSimulation:
 
 
 def stored_form(simulation: Simulation, document: documents.Simulation, model: Model) -> dict[str, Any]:
-    """Give what the database keeps: the summary of `--json`, and bands by hour; see `read_stored`."""
+    """Return what the database keeps: the summary of `--json`, and bands by hour; see `read_stored`."""
     typical = simulation.typical
     return {
         "summary": document.model_dump(mode="json"),

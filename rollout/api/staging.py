@@ -1,4 +1,4 @@
-"""Devices that our rollouts put into a staging collection: the superset rule on the way back."""
+"""Devices that our rollouts put into a staging collection: the superset rule for an undo."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rollout.workloads import outside_superset
 
 
 def added_rows(database: Database, rollout_id: str) -> IntArray:
-    """Give the rows that a rollout added, in order; adopted members and withdrawn devices are not among them."""
+    """Return the rows that a rollout added, in order; adopted members and withdrawn devices are not among them."""
     return still_ours(database.reader(rollout_id))
 
 
 def left_rows(database: Database, rollout_id: str) -> IntArray:
-    """Give the rows that are out of the collection by an undo: taken out by it, or found outside by it."""
+    """Return the rows that are out of the collection by an undo: taken out by it, or found outside by it."""
     answers = database.reader(rollout_id).applied()
     parts = [part for _, _, applied in answers for part in (applied.accepted, applied.adopted)]
     return np.concatenate([[], *parts]).astype(np.int32)
 
 
 def staged_devices(database: Database) -> dict[str, set[str]]:
-    """Give, by workload rollout, the ids of the devices that it staged and no undo has taken out again."""
+    """Return, by workload rollout, the ids of the devices that it staged and no undo has taken out again."""
     out: dict[str, set[str]] = {}
     by_digest: dict[str, str] = {}
     for known in database.rollouts():

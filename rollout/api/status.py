@@ -44,7 +44,7 @@ class Status:
     progress : None before the first decision. as_of : Unix seconds of the last observation, by the directory's
     clock; the plan's start before the first. by_phase : (phase, outcome) released devices. recent : the last
     decisions. goal_released, goal_enrolled : devices that the plan's curve, and the median of its simulation, have
-    by `as_of`; None where unknown. is_overdue : the lease's holder has given no sign of life in time.
+    by `as_of`; None where unknown. is_overdue : the lease's holder has sent no heartbeat in time.
     released_per_hour, enrolled_per_hour : over the last day of the directory's time, including nights and weekends.
     forecast : the latest one. end : when it is done; None if unknown. on_plan : a sentence, "" unknown.
     unsent : released devices that were not sent to the directory yet. unsent_because : why, and since when, ""
@@ -85,7 +85,7 @@ class Status:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing follows."""
+        """Return whether nothing follows."""
         return self.progress is not None and self.progress.state.is_final
 
     @property
@@ -119,7 +119,7 @@ class Status:
 
 
 def read_status(database: Database, rollout: str | None = None) -> Status:
-    """Give where a rollout stands now, the latest by default. Raise `UsageError` for an unknown one."""
+    """Return where a rollout stands now, the latest by default. Raise `UsageError` for an unknown one."""
     return StatusReader(database, rollout).read()
 
 
@@ -137,7 +137,7 @@ class StatusReader:
         self._is_fresh = True
 
     def read(self) -> Status:
-        """Give where it stands now."""
+        """Return the current status."""
         if not self._is_fresh:
             self._reader.refresh()
         self._is_fresh = False
@@ -178,7 +178,7 @@ class StatusReader:
         return sum(len(batch) - self._reader.confirmed(batch.number) for batch in self._reader.batches())
 
     def _why_unsent(self) -> str:
-        """Give the last trouble with sending since a device was last sent, and since when there is trouble."""
+        """Return the last trouble with sending since a device was last sent, and since when there is trouble."""
         sent = max((at for at, _, _ in self._reader.applied()), default=self._plan.start)
         troubles = [
             (at, text)
@@ -205,7 +205,7 @@ class StatusReader:
         return compare_with_plan(self._simulation, points[-1].at, _sum(points[-1], Outcome.ENROLLED))
 
     def _end(self, progress: Progress | None, forecast: Forecast | None) -> End | None:
-        """Give when it is done: it is, by its latest forecast, or by its plan's simulation; None if unknown."""
+        """Return the end: actual, else by the latest forecast, else by the plan's simulation; None if unknown."""
         start = self._plan.start
         if progress is not None and progress.state is State.FINISHED:
             at = iso(progress.at)
@@ -225,20 +225,20 @@ class StatusReader:
 
 
 def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint]) -> int:
-    """Give the time of the last observation: a held or paused rollout decides nothing but still observes."""
+    """Return the time of the last observation: a held or paused rollout decides nothing but still observes."""
     seen = [*([progress.at] if progress is not None else []), *(point.at for point in points[-1:])]
     return max(seen, default=plan.start)
 
 
 def _goal(plan: Plan) -> tuple[LongArray, LongArray]:
-    """Give when the plan's curve has released how many, if every gate passes."""
+    """Return when the plan's curve has released how many devices, if every gate passes."""
     batches = nominal_batches(plan)
     at = np.array([plan.start - 1, *(batch[0] for batch in batches)], dtype=np.int64)
     return at, np.cumsum([0, *(batch[2] for batch in batches)]).astype(np.int64)
 
 
 def rates(points: Sequence[ProgressPoint], now: int) -> tuple[float, float]:
-    """Give (released, enrolled) devices per hour over the last day before `now`, or since the first point."""
+    """Return (released, enrolled) devices per hour over the last day before `now`, or since the first point."""
     if len(points) < 2:
         return 0.0, 0.0
     last = points[-1]
@@ -256,7 +256,7 @@ def _sum(point: ProgressPoint, *outcomes: Outcome) -> int:
 
 
 def _final(plan: Plan, totals: Sequence[int]) -> Final:
-    """Give devices by outcome; the numbers sum to the inventory."""
+    """Return devices by outcome; the numbers sum to the inventory."""
     counts = {key.name.lower(): totals[key] for key in Outcome if key is not Outcome.PENDING}
     pending = plan.planned - sum(counts.values())
     return Final(**counts, pending=pending, excluded=len(plan) - plan.planned)
@@ -269,7 +269,7 @@ def _lease(info: LeaseInfo, is_overdue: bool) -> Lease | None:
 
 
 def executor(info: LeaseInfo, is_overdue: bool) -> str:
-    """Say which executor holds the lease, since when and until when."""
+    """Return which executor holds the lease, since when and until when."""
     if not info.holder:
         return "no executor is running; 'rollout run' resumes it"
     until = "overdue since" if is_overdue else "renewed until"
@@ -277,7 +277,7 @@ def executor(info: LeaseInfo, is_overdue: bool) -> str:
 
 
 def on_plan(database: Database, rollout: str) -> str:
-    """Say whether a stored rollout keeps to its plan, by the latest simulation of that plan."""
+    """Return whether a stored rollout keeps to its plan, by the latest simulation of that plan."""
     known = database.rollout(rollout)
     points = database.reader(rollout).points()
     if not points:
@@ -288,12 +288,12 @@ def on_plan(database: Database, rollout: str) -> str:
 
 
 def compare_with_plan(simulation: PlanSimulation | None, at: int, enrolled: int) -> str:
-    """Say whether the enrolled devices lie within the outermost band of the plan's simulation, or nearly so.
+    """Return whether the enrolled devices lie within the outermost band of the plan's simulation, or nearly so.
 
     simulation : the plan's, None if there is none. at : Unix seconds at which `enrolled` devices were counted.
     """
     if simulation is None:
-        return "no simulation of this plan to compare with; 'rollout simulate' makes one"
+        return "no simulation of this plan to compare with; 'rollout simulate' runs one"
     bands = simulation.enrolled
     hour = min(max(0, (at - simulation.origin) // HOUR_S - 1), len(bands.at) - 1)
     low, middle, high = bands.values[0, hour], bands.level(0.5)[hour], bands.values[-1, hour]

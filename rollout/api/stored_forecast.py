@@ -22,7 +22,7 @@ WELL_MATCHED = 0.98
 
 
 def latest(reader: JournalReader) -> Forecast | None:
-    """Give the latest forecast in a journal, None if there is none that can be read."""
+    """Return the latest forecast in a journal, None if none can be read."""
     texts = [text for _, kind, text in reader.sessions() if kind == KIND]
     return of_text(texts[-1]) if texts else None
 
@@ -36,19 +36,19 @@ def of_text(text: str) -> Forecast | None:
 
 
 def text_of(forecast: Forecast) -> str:
-    """Give a forecast as the journal keeps it: the `eta` of `rollout forecast --json`."""
+    """Return a forecast as the journal keeps it: the `eta` of `rollout forecast --json`."""
     return ForecastDetails.of(forecast).model_dump_json()
 
 
 def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
-    """Give (name, sentence) for people: both ends as intervals, the failures, and the time it starts from."""
+    """Return (name, sentence) for people: both ends as intervals, the failures, and the time it starts from."""
     low, middle, high = forecast.failed
-    how = "fitted to it" if forecast.calibrated else "as assumed"
+    how = "assumptions fitted to this rollout" if forecast.calibrated else "assumptions as written"
     found = [
         ("90 % enrolled", interval(forecast.enrolled_90, zone)),
         ("all done", interval(forecast.done, zone)),
-        ("failed then", f"{number(middle)} ({number(low)} … {number(high)})"),
-        ("forecast of", f"{instant(forecast.as_of, zone)}, {how}"),
+        ("failed in the end", f"{number(middle)} ({number(low)} … {number(high)})"),
+        ("forecast made", f"{instant(forecast.as_of, zone)}, {how}"),
     ]
     if forecast.matched < WELL_MATCHED:
         found.append(
@@ -58,7 +58,7 @@ def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
 
 
 def interval(instants: tuple[float, float, float], zone: str) -> str:
-    """Give the likely instant with the interval of 8 in 10, as short as it is clear."""
+    """Return the likely instant with the interval of 8 in 10, as short as clarity allows."""
     p10, p50, p90 = (moment(at, zone) for at in instants)
     return p50 if p10 == p50 == p90 else f"{p50} ({p10} … {p90})"
 

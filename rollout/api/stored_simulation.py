@@ -14,7 +14,7 @@ from rollout.store import Database
 from rollout.values import HOUR_S
 from rollout.values.bands import AnyCounts, Bands
 
-DONE_MEANS = "every device has an outcome, or was silent for its time"
+DONE_MEANS = "every device has an outcome or has been silent past its time-out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class StoredSimulation:
 
 
 def latest_simulation(database: Database, plan_id: str) -> StoredSimulation | None:
-    """Give the latest simulation of a plan, None if it was never simulated."""
+    """Return the latest simulation of a plan, None if it was never simulated."""
     stored = database.simulations(plan_id)
     return None if stored is None else read_stored(stored)
 
@@ -70,7 +70,7 @@ def load_of(
     baseline_peak: Mapping[str, float | None],
     capacity_per_hour: float,
 ) -> Load:
-    """Give the load of a plan and of its baseline, by the hour, for as long as either has any."""
+    """Return the load of a plan and of its baseline, by the hour, for as long as either has any."""
     longer = plan if len(plan.at) >= len(baseline.at) else baseline
     hours = len(longer.at)
     return Load(
@@ -87,7 +87,7 @@ def load_of(
 
 
 def or_infinite(hours: Mapping[str, float | None]) -> tuple[float, float, float]:
-    """Give p10, p50 and p90, infinite where the simulated time ends before."""
+    """Return p10, p50 and p90, infinite where the simulated time ends before."""
     p10, p50, p90 = (
         math.inf if (value := hours[level]) is None else float(value) for level in ("p10", "p50", "p90")
     )
@@ -95,7 +95,7 @@ def or_infinite(hours: Mapping[str, float | None]) -> tuple[float, float, float]
 
 
 def _bands(part: Mapping[str, Any], first: int) -> Bands:
-    """Read bands by the hour. first : Unix seconds that the first column is of."""
+    """Read bands by the hour. first : Unix seconds of the first column."""
     values = np.asarray(part["values"], dtype=np.float64)
     at = np.asarray(first + np.arange(values.shape[1]) * HOUR_S, dtype=np.int64)
     return Bands(at, tuple(part["quantiles"]), values)

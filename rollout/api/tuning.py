@@ -1,4 +1,4 @@
-"""Tuning: search for a better pacing of a scenario, simulate the chosen plan at full size, write it all."""
+"""Tuning: search for a better pacing of a scenario, simulate the chosen plan at full size, write the results."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _write(scenario: Scenario, plan: Plan, tuning: Tuning, out: Path) -> documen
 
 
 def tuned_toml(scenario: Scenario, tuning: Tuning) -> str:
-    """Give the scenario with the chosen pacing; its first comment says where it comes from."""
+    """Return the scenario with the chosen pacing; its first comment says where it comes from."""
     candidate = tuning.choice.candidate
     about = (
         f"{scenario.name}, tuned: {candidate.sentence()}. {_capitalized(tuning.reason)}. "

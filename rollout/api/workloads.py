@@ -1,4 +1,4 @@
-"""Who manages which workload: of one client by its flags, of a device, of a site; and the table of workloads."""
+"""The tool that manages each workload, for a client's flags, a device or a site; and the table of workloads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rollout.workloads.states import REQUIRED
 
 @dataclass(frozen=True, slots=True)
 class ManagedWorkloads:
-    """Who manages the workloads of one client.
+    """The tools that manage the workloads of one client.
 
     comanaged : 1, 0, -1 unknown. site_version : of Configuration Manager, None if unknown. device : as it was asked
     for, "" for plain flags.
@@ -55,7 +55,7 @@ class ManagedWorkloads:
 def workloads_of_device(
     flags: WorkloadFlags, comanaged: int, site_version: int | None, moved: tuple[str, ...] = ()
 ) -> DeviceWorkloads:
-    """Give a device's flags, and who manages its workloads. moved : workloads known to be at Intune since."""
+    """Return a device's flags, and which tool manages its workloads. moved : workloads known to be at Intune since."""
     managers = authorities(comanaged, flags, site_version) | dict.fromkeys(moved, Authority.INTUNE)
     return DeviceWorkloads.build(
         flags,
@@ -76,7 +76,7 @@ def read_workload_flags(
 def read_device_workloads(
     database: Database, device: str, site_version: int | None = None
 ) -> ManagedWorkloads:
-    """Read who manages a device of the latest inventory. Raise `UsageError` for an unknown id or name."""
+    """Read which tools manage a device of the latest inventory. Raise `UsageError` for an unknown id or name."""
     inventory = database.inventory_id(None)
     row = find_devices(database, inventory, [device])[0]
     comanaged, flags = flags_of(database.inventory(inventory).fleet, row)
@@ -84,7 +84,7 @@ def read_device_workloads(
 
 
 def read_exported_workloads(file: Path, device: str, site_version: int | None = None) -> ManagedWorkloads:
-    """Read who manages a device of an export of v_ClientCoManagementState, by name or ResourceID.
+    """Read which tools manage a device of an export of v_ClientCoManagementState, by name or ResourceID.
 
     Raise `UsageError` if none or several devices have it.
     """
@@ -98,7 +98,7 @@ def read_exported_workloads(file: Path, device: str, site_version: int | None = 
 
 
 def count_authorities(file: Path, site_version: int | None = None) -> FleetAuthority:
-    """Count the devices of an export of v_ClientCoManagementState by workload and by who manages it."""
+    """Count the devices of an export of v_ClientCoManagementState by workload and by the tool that manages it."""
     fleet = count_states(map(read_state, read_comanagement(file, REQUIRED)), site_version)
     return FleetAuthority(
         devices=fleet.devices,
@@ -111,7 +111,7 @@ def count_authorities(file: Path, site_version: int | None = None) -> FleetAutho
 
 
 def list_workloads() -> Workloads:
-    """Give the seven workloads: what moves with each, what each needs, what a move back leaves behind."""
+    """Return the seven workloads: what moves with each, what each needs, what a move back leaves behind."""
     sliders = tuple(
         Workload.build(slider, moves_with=moves_with(name)[1:]) for name, slider in WORKLOADS.items()
     )
@@ -119,13 +119,13 @@ def list_workloads() -> Workloads:
 
 
 def flags_of(fleet: Fleet, row: int) -> tuple[int, WorkloadFlags]:
-    """Give whether a device is co-managed (1, 0, -1 unknown) and its flags, as the inventory has them."""
+    """Return whether a device is co-managed (1, 0, -1 unknown) and its flags, as the inventory has them."""
     column = fleet.factors.get("workloads")
     return int(fleet.flags["comanaged"][row]), decode(column[row] if column is not None else None)
 
 
 def flag_lines(flags: WorkloadFlags) -> list[str]:
-    """Say in words what else is in the flags."""
+    """Return what else is in the flags, in words."""
     if flags.value is None:
         return [f"flags unknown: {flags.why_unknown}"]
     bits = [str(1 << place) for place in range(flags.value.bit_length()) if flags.value >> place & 1]
@@ -135,5 +135,5 @@ def flag_lines(flags: WorkloadFlags) -> list[str]:
         lines.append(f"undocumented bits, without effect here: {', '.join(map(str, flags.unknown_bits))}")
     if flags.above_cap:
         above = ", ".join(map(str, flags.above_cap))
-        lines.append(f"bits above the client's cap {flags.cap}, on which it does not act: {above}")
+        lines.append(f"bits above the client's cap {flags.cap}, which it ignores: {above}")
     return lines

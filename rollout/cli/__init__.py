@@ -1,4 +1,4 @@
-"""The command line: one short file a verb, each parses, calls, prints and gives an exit code.
+"""The command line: one short file per command; each parses, calls, prints and returns an exit code.
 
 `main` is the only place that turns errors into lines and exit codes.
 """
@@ -14,7 +14,7 @@ from rollout.errors import Exit, RolloutError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code. No traceback reaches a user, unless -vv asks for it."""
+    """Run one command and return its exit code. No traceback reaches a user, unless -vv asks for it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with standard_streams(), lasting_interrupts():
         try:
@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _output_lost(error: OutputError) -> int:
-    """Give the exit code for output that nobody gets: quiet as the shell's own tools where its reader went away."""
+    """Return the exit code for output that nobody reads: quiet, as the shell's own tools are, if the reader left."""
     if error.is_closed:
         return Exit.PIPE_CLOSED
     sys.stderr.write(f"rollout: the output could not be written: {error.reason}\n")

@@ -70,7 +70,7 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "workloads": (
         "workloads:workloads",
-        "Show what each workload needs, what moves with it, and who manages it on a device.",
+        "Show what each workload needs, what moves with it, and which tool manages it.",
     ),
     "client": (
         "client:client",
@@ -93,14 +93,14 @@ def function_of(verb: str) -> Callable[..., None]:
 
 
 def command_of(verb: str) -> Any:
-    """Build the command of a verb from its function's signature and docstring."""
+    """Build a command from its function's signature and docstring."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
     single.command(verb)(function_of(verb))
     return typer.main.get_command(single)
 
 
 class _LazyGroup(TyperGroup):
-    """A group that knows its commands by name and help line, and builds the one that is called."""
+    """A group that knows its commands by name and help line, and builds only the command that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in VERBS:
@@ -113,7 +113,7 @@ app = typer.Typer(
     cls=_LazyGroup,
     help="Move a fleet of Windows clients into co-management: plan it, simulate that plan, execute it.\n\n"
     "The path: inventory, preflight, plan, simulate, approve, run, report. Each step prints an id; the "
-    "next one takes the latest by default.",
+    "next one uses the latest by default.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -145,12 +145,12 @@ def _root(
 
 
 def run_app(arguments: Sequence[str]) -> int:
-    """Run one command. Raise `UsageError` for a wrong verb, option or argument."""
+    """Run one command. Raise `UsageError` for a wrong command, option or argument."""
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     if verb is not None and verb not in VERBS and not arguments[0].startswith("-"):
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean 'rollout {near[0]}'?" if near else f"verbs: {', '.join(VERBS)}"
-        raise UsageError(f"unknown verb '{verb}'", hint)
+        hint = f"did you mean 'rollout {near[0]}'?" if near else f"commands: {', '.join(VERBS)}"
+        raise UsageError(f"unknown command '{verb}'", hint)
     try:
         code = app(args=list(arguments), prog_name="rollout", standalone_mode=False)
     except typer.TyperException as error:

@@ -20,14 +20,15 @@ def approve(
     ] = None,
     by: By = "",
     gate: Annotated[
-        str, typer.Option(metavar="PHASE", help="Approve a phase's inconclusive gate of the running rollout.")
+        str,
+        typer.Option(metavar="PHASE", help="Approve this phase of the running rollout, whose gate holds."),
     ] = "",
     reason: Reason = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Approve a plan, or with --gate a phase whose gate is inconclusive.
+    """Approve a plan or, with --gate, a phase whose gate holds.
 
     Example: rollout approve 4f2a --by "Kim Example"
     """

@@ -29,8 +29,8 @@ def calibrate(
     """Fit the model's assumptions to what a rollout has observed, with intervals.
 
     It fits the random window, the capacity, the time online and the failures. Devices without an outcome count too:
-    they took longer than until now. Writes the rollout's scenario with the fitted [model]; `rollout plan` and
-    `rollout tune` accept it.
+    they have taken longer than the time so far. Writes the rollout's scenario with the fitted [model]; `rollout plan`
+    and `rollout tune` accept it.
 
     Example: rollout calibrate run-1 --out calibrated.toml
     """

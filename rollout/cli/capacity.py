@@ -109,7 +109,7 @@ def _counts(text: str) -> list[int]:
 
 
 def _show(cases: Sequence[Case]) -> None:
-    """Print arithmetic and simulation, one line per case, and what follows."""
+    """Print arithmetic and simulation, one line per case, and the conclusion."""
     rows = []
     for case in cases:
         need, needed = case.need, case.needed

@@ -23,7 +23,10 @@ def pause(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Stop releasing new devices; released ones continue. Example: rollout pause --reason "help desk is full"."""
+    """Stop releasing new devices; released ones continue.
+
+    Example: rollout pause --reason "help desk is full"
+    """
     print_command(control.pause(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
@@ -35,7 +38,10 @@ def resume(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Resume releasing after a pause. Example: rollout resume."""
+    """Resume releasing after a pause.
+
+    Example: rollout resume
+    """
     print_command(control.resume(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
@@ -47,7 +53,10 @@ def abort(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """End a rollout for good; no further device is released. Example: rollout abort --reason "wrong collection"."""
+    """End a rollout for good; no further device is released.
+
+    Example: rollout abort --reason "wrong collection"
+    """
     print_command(control.abort(open_db(db), rollout, by=by, reason=reason), as_json=as_json)
 
 
@@ -60,7 +69,9 @@ def exclude(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Exclude devices that are not released yet; they never will be.
+    """Exclude devices that are not released yet.
+
+    An excluded device is never released by this rollout.
 
     Example: rollout exclude PC-0042 --reason "board member, call first"
     """

@@ -1,4 +1,4 @@
-"""`rollout doctor`: is everything in order? Reads only, except for a lease that a person takes away."""
+"""`rollout doctor`: check the installation. Reads only, except when a person releases a lease."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ def doctor(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Check the database, its journal's chain, the lease, the disk and the engine; change nothing.
+    """Check the database, the journal, the lease, the disk and the directory; change nothing.
 
-    Exit 9 if something is wrong. An executor that loses its lease stops writing and sending.
+    Only --release-lease changes something: the executor that loses its lease stops writing and sending. Exit 9 if
+    something is wrong.
 
     Example: rollout doctor
     """
@@ -65,11 +66,11 @@ def doctor(
             say(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
     bad = [check.name for check in checks if not check.ok]
     if bad:
-        raise DatabaseError(f"not in order: {', '.join(bad)}", "the lines above say what was found")
+        raise DatabaseError(f"failed checks: {', '.join(bad)}", "see the lines above")
 
 
 def _real_directory(db: str, name: str, settings: Path) -> list[Check]:
-    """Let a real directory check itself with the latest plan, and compare its members with the journal."""
+    """Let a real directory run its checks with the latest plan, and compare its members with the journal."""
     with open_db(db) as database:
         setting = world_of_plan(database, database.latest_plan())
         known = database.rollout_of(setting.stored.id)
@@ -87,7 +88,7 @@ def _drift(database: Database, rollout_id: str, real: Directory) -> Check:
     gone = membership_drift(ours, real.members(ours)).withdrawn
     sentence = f"{len(ours) - len(gone):,} of {len(ours):,} devices that {rollout_id} added are members"
     if len(gone):
-        sentence += f"; somebody took {len(gone):,} out: they are not added again"
+        sentence += f"; {len(gone):,} were removed by somebody else and are not added again"
     return Check("membership", True, sentence)
 
 
@@ -114,7 +115,7 @@ def _disk(db: str) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return Check("disk", free > ENOUGH_BYTES, f"{free / 1e9:.1f} GB free in {folder}, expected 0.5 GB")
+    return Check("disk", free > ENOUGH_BYTES, f"{free / 1e9:.1f} GB free in {folder}, at least 0.5 GB needed")
 
 
 def _engine() -> Check:

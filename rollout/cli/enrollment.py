@@ -32,20 +32,28 @@ def enrollment(
         typer.Argument(help="Export of v_ClientCoManagementState (default: the latest rollout)."),
     ] = None,
     before: Annotated[
-        Mode | None, typer.Option("--from", help="Show what a change of automatic enrollment does: from ...")
+        Mode | None, typer.Option("--from", help="Mode of automatic enrollment before the change.")
     ] = None,
-    after: Annotated[Mode | None, typer.Option("--to", help="... to. Exit 4 if a plan forbids it.")] = None,
+    after: Annotated[
+        Mode | None,
+        typer.Option(
+            "--to", help="Mode after the change; shows its effect. Exit 4 if it breaks a phased rollout."
+        ),
+    ] = None,
     unenroll: Annotated[
         str,
         typer.Option(
-            metavar="STEPS", help="Show what an order of scope,policy,retire leads to. Exit 4 if wrong."
+            metavar="STEPS",
+            help="Show what the steps scope, policy, retire lead to in this order. Exit 4 if it is wrong.",
         ),
     ] = "",
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show where a fleet stands: funnel, status, codes. Or which devices each mode (None, Pilot, All) would enroll.
+    """Show enrollment states and error codes, or which devices each mode would enroll.
+
+    The modes are None, Pilot and All.
 
     Example: rollout enrollment --from pilot --to all
     """
@@ -95,7 +103,7 @@ def _show_change(found: ModeChange, *, as_json: bool) -> None:
     say(f"{change}: {document.sentence}")
     if found.groups:
         say(
-            f"by the latest inventory {number(document.begin_to_enroll or 0)} devices start enrolling, "
+            f"in the latest inventory, {number(document.begin_to_enroll or 0)} devices start enrolling, "
             f"{number(document.stop_to_enroll or 0)} stop; {number(found.groups.enrolled)} are enrolled already"
         )
         if document.of_them_held_back:
@@ -114,8 +122,8 @@ def _show_unenrolled(found: Unenrolled, *, as_json: bool) -> None:
     for sentence in found.sentences:
         say(sentence)
     if not found.out_for_good:
-        raise RefusedError("the device would not be out for good", f"The right order: {found.right}.")
-    say(f"the device is out for good: {found.right}")
+        raise RefusedError("the device would not stay un-enrolled", f"The right order: {found.right}.")
+    say(f"the device stays un-enrolled: {found.right}")
 
 
 def _show_changes(found: Changes, *, as_json: bool) -> None:

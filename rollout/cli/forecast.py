@@ -30,9 +30,9 @@ def forecast(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Forecast when a running rollout will be done, how many devices will have failed, and whether it is on plan.
+    """Forecast the end of a running rollout, its failures, and whether it is on plan.
 
-    The assumptions are fitted to what was observed so far; then the rollout is simulated from where it stands, by
+    The assumptions are fitted to what has been observed so far; then the rollout is simulated from where it stands, by
     the same loop that executes it.
 
     Example: rollout forecast run-1

@@ -30,7 +30,8 @@ def gate(
         str, typer.Option(help="True failure rates to try, in percent, separated by commas.")
     ] = RATES,
     bad: Annotated[
-        str, typer.Option(metavar="STRATUM", help="Only this stratum (such as a model) fails at these rates.")
+        str,
+        typer.Option(metavar="STRATUM", help="Apply the rates to this stratum only, such as a device model."),
     ] = "",
     good_rate: Annotated[
         float, typer.Option(help="Failure rate of the other strata, in percent, with --bad.")
@@ -52,7 +53,7 @@ def gate(
 ) -> None:
     """Show how a plan's gates respond to failure rates: chance to halt, devices exposed.
 
-    It is compared with the plain threshold that an administrator would have written (3 % of at least 20 executed).
+    The gates are compared with a plain threshold, such as an administrator would write: 3 % of at least 20 devices.
 
     Example: rollout gate simulate --bad "Basalt Cube G3"
     """
@@ -91,9 +92,9 @@ def _rates(text: str) -> list[float]:
     try:
         rates = [_share("--rates", float(rate)) for rate in text.split(",")]
     except ValueError:
-        raise UsageError(f"--rates: expected percents such as {RATES}, found '{text}'") from None
+        raise UsageError(f"--rates: expected percentages such as {RATES}, found '{text}'") from None
     if len(rates) > MAX_RATES:
-        raise UsageError(f"--rates: expected at most {MAX_RATES} percents, found {len(rates)}")
+        raise UsageError(f"--rates: expected at most {MAX_RATES} percentages, found {len(rates)}")
     return rates
 
 
@@ -104,7 +105,7 @@ def _check_hours(option: str, hours: float) -> None:
 
 def _share(option: str, percent: float) -> float:
     if not 0 <= percent <= 100:
-        raise UsageError(f"{option}: expected percents between 0 and 100, found {percent:g}")
+        raise UsageError(f"{option}: expected percentages between 0 and 100, found {percent:g}")
     return share_of(percent)
 
 

@@ -46,7 +46,10 @@ def inventory(
     ] = "",
     day_first: Annotated[
         bool | None,
-        typer.Option("--day-first/--month-first", help="How to read 03/04/2026, if it cannot be detected."),
+        typer.Option(
+            "--day-first/--month-first",
+            help="Read 03/04/2026 as 3 April or as 4 March, if that cannot be detected.",
+        ),
     ] = None,
     rejected: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write every rejected line to this file.")
@@ -64,7 +67,7 @@ def inventory(
     sources = [*(source or []), *(files or [])]
     if not sources:
         raise UsageError(
-            "--from: expected exports or 'scenario', found nothing", "rollout inventory --from devices.csv"
+            "--from: expected exports or 'scenario', found none", "rollout inventory --from devices.csv"
         )
     at = _instant(taken)
     if sources[0] == "scenario" or sources[0].endswith(".toml"):
@@ -90,7 +93,8 @@ def inventory(
     result = store_inventory(database, snapshot)
     if snapshot.is_made_up and (real := database.latest_real()) is not None:
         note(
-            f"{result.id} is generated: plan takes it only with --inventory {result.id}, because {real} is real"
+            f"{result.id} is generated: 'rollout plan' uses it only with --inventory {result.id}, because {real} "
+            "is real"
         )
     if as_json:
         emit(result.document)
@@ -99,7 +103,7 @@ def inventory(
 
 
 def _instant(text: str) -> int:
-    """Give a date (or date and time, UTC without offset) as Unix seconds; the current time if there is none."""
+    """Return a date (or date and time, UTC without offset) as Unix seconds; the current time if there is none."""
     if not text:
         return int(time.time())
     try:

@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Db = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Verbose = Annotated[int, typer.Option("-v", count=True, help="Show more detail; -vv shows tracebacks.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random draw.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; made if missing.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files; created if missing.")]
 
 
 MAX_WORKERS = 1024
@@ -52,7 +52,7 @@ Workers = Annotated[
 
 
 def worker_count(asked: int | None) -> int:
-    """Give the number of worker processes: as asked, or one per core. Raise `UsageError` outside 1 to 1,024."""
+    """Return the number of worker processes: as asked, or one per core. Raise `UsageError` outside 1 to 1,024."""
     if asked is not None and not 1 <= asked <= MAX_WORKERS:
         least = "at least 1" if asked < 1 else f"at most {MAX_WORKERS:,}"
         raise UsageError(f"--workers: expected {least}, found {asked}")
@@ -62,7 +62,7 @@ def worker_count(asked: int | None) -> int:
 
 
 def plain(option: str, text: str) -> str:
-    """Give a text that is kept. Raise `UsageError` if it would steer a terminal or show itself in another order."""
+    """Return a text to be kept. Raise `UsageError` if it could control a terminal or appear in another order."""
     if not is_plain(text):
         raise UsageError(f"{option}: expected {ALLOWED}, found {text[:60]!r}", "write it in one plain line")
     return text
@@ -73,8 +73,9 @@ def _plain(param: typer.CallbackParam, value: str) -> str:
 
 
 By = Annotated[
-    str, typer.Option("--by", metavar="NAME", help="Who says so; kept in the journal.", callback=_plain)
+    str, typer.Option("--by", metavar="NAME", help="Your name; recorded in the journal.", callback=_plain)
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.", callback=_plain)
+    str,
+    typer.Option("--reason", metavar="TEXT", help="The reason; recorded in the journal.", callback=_plain),
 ]

@@ -41,7 +41,9 @@ def plan(
     explain: Annotated[
         str,
         typer.Option(
-            "--explain", metavar="DEVICE", help="Say why a device is where it is in the latest plan."
+            "--explain",
+            metavar="DEVICE",
+            help="Explain a device's place in the latest plan, or why it is not in it.",
         ),
     ] = "",
     ics: Annotated[
@@ -117,7 +119,7 @@ def _show_phases(plan: Plan, batches: list[tuple[int, int, int]]) -> None:
     rows = []
     for index, phase in enumerate(plan.phases):
         releases = [at for at, of_phase, _ in batches if of_phase == index]
-        first = instant(releases[0], plan.zone) if releases else "when they come"
+        first = instant(releases[0], plan.zone) if releases else "when devices arrive"
         last = instant(releases[-1], plan.zone) if releases else ""
         ends = "never" if phase.end == "never" else f"soak {span(phase.soak_s / HOUR_S)}, gate"
         rows.append([phase.name, phase.source, len(phase), len(releases), first, last, ends])

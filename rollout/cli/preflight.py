@@ -20,7 +20,7 @@ from rollout.values import Finding, Severity
 
 
 class FailOn(StrEnum):
-    """The least severity at which preflight fails."""
+    """The lowest severity at which preflight fails."""
 
     BLOCK = "block"
     WARN = "warn"
@@ -49,9 +49,7 @@ def preflight(
             metavar="DAYS", help="Days without sign-in after which a device is stale (at least 21)."
         ),
     ] = None,
-    fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit with 4 if a device or the data has such a finding.")
-    ] = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 4 if there is such a finding.")] = None,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,

@@ -40,7 +40,7 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
 
 
 def _duration(seconds: float) -> str:
-    """Write for a person how long sending takes."""
+    """Return the duration of sending, for a person."""
     return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} minutes"
 
 
@@ -67,9 +67,11 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
 
 
 def _sentence(decision: Decision, rows: IntArray) -> str:
-    """Give the reason of the decision; if an earlier batch is unsent, that comes first."""
+    """Return the decision's reason; if an earlier batch is unsent, it is named first."""
     if len(rows) and not np.array_equal(rows, decision.rows):
-        return f"{number(len(rows))} devices that were released before go out first; then: {decision.reason}"
+        return (
+            f"{number(len(rows))} devices that were released earlier are sent first; then: {decision.reason}"
+        )
     return decision.reason
 
 

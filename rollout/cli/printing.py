@@ -1,4 +1,4 @@
-"""What the verbs that command a rollout print."""
+"""Output of the commands that change a rollout."""
 
 from __future__ import annotations
 

@@ -29,14 +29,17 @@ def report(
     audit: Annotated[
         bool,
         typer.Option(
-            "--audit", help="Print instead who decided what and why, from the journal's chain of seals."
+            "--audit",
+            help="Print the audit trail instead: who decided what, and why, from the journal's hash chain.",
         ),
     ] = False,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Write report.html, pictures, CSV and JSON, and print the key figures.
+    """Write a report: page, pictures, CSV and JSON.
+
+    The page is report.html. The key figures are printed.
 
     Example: rollout report --out report/
     """
@@ -63,4 +66,6 @@ def show_audit(found: Audit) -> None:
     for row in found.audit:
         reason = f": {row.why}" if row.why else ""
         say(f"{row.at}  {row.who or '-'}  {row.what}{reason}")
-    say(f"{len(found.audit)} entries of {found.rollout}, plan {found.digest[:12]}; every row fits its seal")
+    say(
+        f"{len(found.audit)} entries of {found.rollout}, plan {found.digest[:12]}; every row matches its seal"
+    )

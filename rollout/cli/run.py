@@ -1,4 +1,4 @@
-"""`rollout run`: carry out a plan, batch after batch."""
+"""`rollout run`: execute a plan, batch by batch."""
 
 from __future__ import annotations
 
@@ -86,9 +86,10 @@ def run(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Carry out a plan. After an interruption or a crash the same command resumes it and sends nothing twice.
+    """Execute a plan. After an interruption the same command resumes it.
 
-    Exit 0 finished, 6 held or paused, 8 halted by a gate, 7 another executor has the lease, 130 interrupted.
+    Nothing is sent twice. Exit codes: 0 finished, 6 held or paused, 7 another executor holds the lease, 8 halted by
+    a gate, 130 interrupted.
 
     Example: rollout run --speed max --report report/
     """
@@ -125,7 +126,7 @@ def run(
 
 
 def parse_speed(text: str) -> float | None:
-    """Give the factor, None for max."""
+    """Return the factor, None for max."""
     if text == "max":
         return None
     try:
@@ -138,7 +139,7 @@ def parse_speed(text: str) -> float | None:
 
 
 def closing(result: RunResult) -> str:
-    """Give the last lines of a run."""
+    """Return the last lines of a run."""
     progress = result.progress
     return (
         f"rollout {result.rollout} is {progress.state.value} at {instant(progress.at, result.plan.zone)}: "

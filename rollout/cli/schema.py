@@ -29,6 +29,6 @@ def schema(
         return
     if verb not in DOCUMENTS:
         near = difflib.get_close_matches(verb, DOCUMENTS, n=1)
-        hint = f"did you mean 'rollout schema {near[0]}'?" if near else f"verbs: {', '.join(DOCUMENTS)}"
-        raise UsageError(f"schema: expected a verb with --json, found '{verb}'", hint)
+        hint = f"did you mean 'rollout schema {near[0]}'?" if near else f"commands: {', '.join(DOCUMENTS)}"
+        raise UsageError(f"schema: expected a command with --json, found '{verb}'", hint)
     emit(schema_of(verb))

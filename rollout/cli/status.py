@@ -1,4 +1,4 @@
-"""`rollout status`: how far a rollout is, and whether that is as planned."""
+"""`rollout status`: where a rollout stands, and whether it is on plan."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def status(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show a rollout: goal against actual, the gate, when it will be done, the last decisions.
+    """Show where a rollout stands, or one of its devices.
+
+    Shows the progress against the plan, the gate, the forecast of the end, and the latest decisions.
 
     Example: rollout status --watch
     """

@@ -1,6 +1,6 @@
-"""Standard output and error as every verb has them: never a traceback, whatever code page or reader is behind them.
+"""Standard output and error for every command: never a traceback, whatever the code page or the reader.
 
-Where they are no terminal they are UTF-8: a code page of Windows has no "…", and JSON is UTF-8 by its standard.
+Where they are not a terminal, they are UTF-8: a code page of Windows has no "…", and JSON is UTF-8 by its standard.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ GONE: Final = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 
 
 AGAIN_S: Final = 0.02
-"""So long after an interrupt that could not be raised it is raised again."""
+"""Seconds after which an interrupt that could not be raised is raised again."""
 
 
 class OutputError(BaseException):
-    """Output cannot be written. Like Ctrl-C it is no fault that a verb could handle.
+    """Output cannot be written. Like Ctrl-C, it is nothing that a command could handle.
 
-    is_closed : the reader went away (head, less); otherwise `reason` says why.
+    is_closed : the reader closed the pipe (head, less); otherwise `reason` says why.
     """
 
     def __init__(self, error: OSError) -> None:

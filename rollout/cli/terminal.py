@@ -1,7 +1,7 @@
 """What a person sees: lines, tables and progress bars; and the one JSON document that a script sees.
 
 Text is never markup here: no tag in brackets, no :emoji: name and no escape sequence in it is interpreted, since names,
-reasons, file names and the answers of servers come from outside. A style is given beside the text, by `styled`.
+reasons, file names and the answers of servers come from outside. A style is given separately, by `styled`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def say_lines(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is no result."""
+    """Print a line that is not a result."""
     err().print(styled(text), soft_wrap=True)
 
 
@@ -76,13 +76,13 @@ _is_emitted = False
 
 
 def begin() -> None:
-    """A command begins: it has printed no document yet."""
+    """Note that a command begins: it has printed no document yet."""
     global _is_emitted
     _is_emitted = False
 
 
 def emit(document: Document | dict[str, Any]) -> None:
-    """Print the JSON document of a verb: sorted keys, so that equal results are equal bytes.
+    """Print the JSON document of a command: sorted keys, so that equal results are equal bytes.
 
     Keys of a document that are not set are left out.
     """
@@ -98,10 +98,10 @@ def emit(document: Document | dict[str, Any]) -> None:
 
 
 def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
-    """Print an error: one line, and what to do in a second one.
+    """Print an error: one line, and the hint on a second line.
 
-    With --json it is the document, unless the verb has printed its own already (a run that was held, a missed
-    target): two documents on stdout are none.
+    With --json it is the document, unless the command has printed its own already (a run that was held, a missed
+    target): two documents on stdout would be invalid.
     """
     if as_json and not _is_emitted:
         emit({"error": {"code": code, "message": message, "hint": hint}})
@@ -130,7 +130,7 @@ def add_row(table: Table, *cells: str) -> None:
 
 @contextmanager
 def bar(label: str, total: int, *, quiet: bool = False) -> Iterator[_Bar]:
-    """Show a progress bar with ETA on stderr while the block runs; nothing if that is no terminal."""
+    """Show a progress bar with ETA on stderr while the block runs; nothing if stderr is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield _Bar(None)
         return

@@ -37,7 +37,9 @@ def tune(
     ] = None,
     budget: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="Time to search, e.g. 60s; the result then varies by run."),
+        typer.Option(
+            metavar="DURATION", help="Time to search, e.g. 60s; the result then varies from run to run."
+        ),
     ] = "",
     trials: Annotated[
         int | None,

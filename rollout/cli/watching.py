@@ -1,4 +1,4 @@
-"""The view of a rollout in a terminal: once, or live until it is final; plain lines where there is no terminal."""
+"""The view of a rollout in a terminal: once, or refreshed until it is final; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _lines(reader: StatusReader, sleep: Callable[[float], None]) -> None:
 
 
 def line(status: Status) -> str:
-    """Give a status in one line."""
+    """Return a status in one line."""
     if status.progress is None:
         return f"{status.rollout} has not started"
     totals = status.totals
@@ -92,7 +92,7 @@ def _goal(goal: int | None) -> str:
 
 
 def view(status: Status) -> RenderableType:
-    """Give a status whole: state, goal against actual, ends, gate, phases, last decisions. Fits 80 columns."""
+    """Return the full status: state, goal against actual, ends, gate, phases, last decisions. Fits 80 columns."""
     if status.progress is None:
         return styled(
             f"rollout {status.rollout} of plan {status.plan_id} has not started; 'rollout run' starts it"
@@ -177,11 +177,11 @@ def _facts(status: Status) -> RenderableType:
 
 
 def _gate(status: Status) -> str:
-    """Give the verdict with its sentence, if one of the last decisions has it."""
+    """Return the verdict with its sentence, if one of the last decisions has it."""
     assert status.progress is not None
     verdict = status.progress.verdict
     if status.progress.state is State.FINISHED and verdict != Verdict.PASS:
-        return "nothing more to judge: no device is left to release"
+        return "nothing left to judge: no device remains to be released"
     reasons = [
         row.reason for row in status.recent if row.verdict == verdict and verdict.upper() in row.reason
     ]

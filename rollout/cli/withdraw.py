@@ -1,4 +1,4 @@
-"""`rollout withdraw`: take single devices out of the collection again, where this rollout added them."""
+"""`rollout withdraw`: take single devices out of the collection again, if this rollout added them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def withdraw(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Take released devices out of the collection again, where this rollout added them.
+    """Take released devices out of the collection again, if this rollout added them.
 
     Members that others added stay, and so do devices that are staged for a workload. Leaving the collection does
     not un-enroll a device; its outcome stays counted, and it is not released again. A running executor takes the

@@ -1,4 +1,4 @@
-"""`rollout workloads`: the seven workloads, who manages them, and a client's flags read bit by bit."""
+"""`rollout workloads`: the seven workloads, the tool that manages each, and a client's flags bit by bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rollout.workloads import WORKLOADS, Authority
 def workloads(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Export of v_ClientCoManagementState: count who manages which workload."),
+        typer.Argument(help="Export of v_ClientCoManagementState; shows how many devices each tool manages."),
     ] = None,
     flags: Annotated[
         str | None, typer.Option(metavar="MDMWORKLOADS", help="Read a client's flags, such as 8193.")
@@ -40,7 +40,8 @@ def workloads(
     device: Annotated[
         str,
         typer.Option(
-            metavar="ID", help="Show who manages one device, by id or name, of FILE or of the inventory."
+            metavar="ID",
+            help="Show which tool manages a device (id or name) in the file or in the inventory.",
         ),
     ] = "",
     site_version: Annotated[
@@ -51,9 +52,10 @@ def workloads(
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Show the workloads: what moves with what, what each needs, what a move back leaves behind.
+    """Show what each workload needs, what moves with it, and which tool manages it.
 
-    With flags, a device or an export of the site: who manages each workload. Unknown stays unknown.
+    Without an option or a file, it also shows what a move back restores and leaves behind. With --flags, --device or
+    an export of the site, it shows which tool manages each workload; what is unknown is shown as unknown.
 
     Example: rollout workloads --flags 8193
     """
@@ -119,4 +121,7 @@ def _show_table(found: Workloads, *, as_json: bool) -> None:
     table(["workload", "a move back restores", "and leaves behind"], back)
     say(f"usual order: {', '.join(found.usual_order)}")
     say(f"Windows Autopatch needs {', '.join(found.autopatch)}")
-    say("a device is staged only when it is enrolled; the staging collection lies within auto-enrollment")
+    say(
+        "a device is staged only when it is enrolled; the staging collection must lie within the auto-enrollment "
+        "collection"
+    )

@@ -70,7 +70,7 @@ class ClientCommand:
 
     @property
     def usable(self) -> bool:
-        """Whether no problem stops it."""
+        """Return whether no problem stops it."""
         return not any(problem.stops for problem in self.problems)
 
     def value(self, name: str) -> str:

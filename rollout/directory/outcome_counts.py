@@ -104,5 +104,5 @@ class OutcomeCounts:
         return {int(code): int(count) for code, count in zip(codes, counts, strict=True)}
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last observation."""
+        """Return the state of each device at the last observation."""
         return DeviceOutcomes(self._outcome, self._at, self._code)

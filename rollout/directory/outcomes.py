@@ -89,7 +89,7 @@ def failure_code(row: Row) -> int:
 
 
 def instant_of(text: Any) -> int:
-    """Give an OData date as Unix seconds; -1 for a missing or unreadable date and for "never" (1970, 1980)."""
+    """Return an OData date as Unix seconds; -1 for a missing or unreadable date and for "never" (1970, 1980)."""
     try:
         at = datetime.fromisoformat(_FRACTION.sub("", str(text)).replace("Z", "+00:00"))
     except ValueError:

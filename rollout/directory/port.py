@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
     @classmethod
     def ask(cls, name: str, question: Callable[[], str]) -> Check:
-        """Give the check that passes with the answer to `question`, and fails with the error that it raises."""
+        """Return the check that passes with the answer to `question`, and fails with the error that it raises."""
         try:
             return cls(name, True, question())
         except RolloutError as error:
@@ -40,7 +40,7 @@ class Request(Protocol):
     """A change that would be sent, as `run --dry-run` shows it; its text is for people."""
 
     def document(self) -> dict[str, object]:
-        """Give the request as data that `json` can write."""
+        """Return the request as data that `json` can write."""
         ...
 
 
@@ -53,7 +53,7 @@ class RealDirectory(Directory, Protocol):
         ...
 
     def identity(self) -> str:
-        """Give what tells this directory from others, such as a site code; recorded at the first contact.
+        """Return what distinguishes this directory from others, such as a site code; recorded at the first contact.
 
         A later session opens with it (`Opening.identity`), and `prepare` must refuse any other.
         """
@@ -64,18 +64,18 @@ class RealDirectory(Directory, Protocol):
         ...
 
     def plan_requests(self, rows: IntArray) -> Sequence[Request]:
-        """Give the changes that `apply` (`withdraw` for an undo) would send for `rows` now.
+        """Return the changes that `apply` (`withdraw` for an undo) would send for `rows` now.
 
         Reads only; needs `prepare` before.
         """
         ...
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how many seconds it takes to send so many devices."""
+        """Estimate how many seconds it takes to send this many devices."""
         ...
 
     def server_now(self) -> float | None:
-        """Give the time by the directory's own clock, Unix seconds; None if it is unknown."""
+        """Return the time by the directory's own clock, Unix seconds; None if it is unknown."""
         ...
 
     def set_read_only(self) -> None:
@@ -91,11 +91,11 @@ class Time(Protocol):
     """The clocks of a directory that waits; replaced in tests."""
 
     def monotonic(self) -> float:
-        """Give seconds that never run back."""
+        """Return seconds that never run back."""
         ...
 
     def wall(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -103,11 +103,11 @@ class Time(Protocol):
         ...
 
     def held_s(self) -> float:
-        """Give the seconds for which nobody else may send: the rest of the lease, infinite without one."""
+        """Return the seconds for which nobody else may send: the rest of the lease, infinite without one."""
         ...
 
     def barred(self) -> str:
-        """Say why nothing may be sent at this moment (a closed window, a pause); "" if sending is allowed."""
+        """Explain why nothing may be sent at this moment (a closed window, a pause); "" if sending is allowed."""
         ...
 
 
@@ -115,11 +115,11 @@ class SystemTime:
     """The machine's own clocks (`Time`), without a lease or a change window."""
 
     def monotonic(self) -> float:
-        """Give seconds that never run back."""
+        """Return seconds that never run back."""
         return time.monotonic()
 
     def wall(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
@@ -127,11 +127,11 @@ class SystemTime:
         time.sleep(seconds)
 
     def held_s(self) -> float:
-        """Give infinity: there is no lease."""
+        """Return infinity: there is no lease."""
         return math.inf
 
     def barred(self) -> str:
-        """Give "": sending is always allowed."""
+        """Return "": sending is always allowed."""
         return ""
 
 
@@ -157,5 +157,5 @@ class Opening:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def find(self, model: type[Section]) -> Section | None:
-        """Give the settings of another directory by their model, None if the settings file has no such section."""
+        """Return the settings of another directory by their model, None if the settings file has no such section."""
         return next((section for section in self.settings.values() if isinstance(section, model)), None)

@@ -39,7 +39,7 @@ BACKENDS: Final[dict[str, Backend]] = {
 
 
 def backend_of(name: str, where: str) -> Backend:
-    """Give the backend of a name. Raise `UsageError` if there is none; `where` says where the name was given."""
+    """Return the backend of a name. Raise `UsageError` if there is none; `where` says where the name was given."""
     if name not in BACKENDS:
         raise UsageError(f"{where}: expected one of {', '.join(BACKENDS)}, found '{name}'")
     return BACKENDS[name]

@@ -33,7 +33,7 @@ class Document(BaseModel):
 
 
 def described(text: str, key: str | None = None) -> Any:
-    """Give a field with its description. key : its key, where that is a word of Python."""
+    """Return a field with its description. key : its key, where that is a Python keyword."""
     return Field(description=text, alias=key)
 
 
@@ -41,11 +41,11 @@ class PlainSchema(GenerateJsonSchema):
     """JSON Schema without titles that only repeat a key, and without defaults: a key that is left out has none."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False: titles are never set."""
         return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
-        """Give the schema of the value alone."""
+        """Return the schema of the value alone."""
         return self.generate_inner(schema["schema"])
 
 
@@ -68,19 +68,19 @@ class Error(Document):
 
     code: Annotated[int, Field(ge=1, le=255)] = described("The exit code.")
     message: str = described("One line: what is wrong, and where.")
-    hint: str = described('What to do; "" if there is nothing to suggest.')
+    hint: str = described('Next action; "" if there is none.')
 
 
 class ErrorDocument(Document):
     """Printed in place of any other document by a command that could not do what was asked."""
 
-    error: Error = described("What went wrong, and what to do.")
+    error: Error = described("The error and the next action.")
 
 
 class Final(Document):
     """Devices by outcome; together they are all devices of the inventory."""
 
-    enrolled: Count = described("Devices enrolled (of a workload: moved; of an undo: out).")
+    enrolled: Count = described("Devices enrolled (for a workload: moved; for an undo: removed).")
     failed: Count = described("Devices that failed.")
     rejected: Count = described("Devices that the directory refused to add.")
     timed_out: Count = described("Devices that stayed silent past their time-out.")
@@ -89,7 +89,7 @@ class Final(Document):
 
 
 class HoursInterval(Document):
-    """Hours as an interval that holds 8 runs in 10; null is later than the simulated time."""
+    """Hours as an interval that contains 8 runs in 10; null if later than the simulated time."""
 
     p10: Hours | None = described("Hours that 1 run in 10 does not exceed.")
     p50: Hours | None = described("Hours that half of the runs do not exceed.")
@@ -97,7 +97,7 @@ class HoursInterval(Document):
 
 
 class InstantInterval(Document):
-    """An instant as an interval that holds 8 runs in 10; null is later than the simulated time."""
+    """An instant as an interval that contains 8 runs in 10; null if later than the simulated time."""
 
     p10: Instant | None = described("UTC instant that 1 run in 10 does not exceed.")
     p50: Instant | None = described("UTC instant that half of the runs do not exceed.")
@@ -105,7 +105,7 @@ class InstantInterval(Document):
 
 
 class CountInterval(Document):
-    """Devices as an interval that holds 8 runs in 10."""
+    """Devices as an interval that contains 8 runs in 10."""
 
     p10: Count = described("Devices that 1 run in 10 does not exceed.")
     p50: Count = described("Devices that half of the runs do not exceed.")
@@ -116,6 +116,6 @@ class HumanStep(Document):
     """A manual step in a console."""
 
     when: str = described("When: before, after phase NAME, or after.")
-    title: str = described("What to do.")
+    title: str = described("The step.")
     where: str = described("The path in the console, or the cmdlet.")
-    why: str = described("Why, in a sentence.")
+    why: str = described("The reason, in a sentence.")

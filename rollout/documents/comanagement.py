@@ -12,7 +12,7 @@ from rollout.workloads import Authority, EnrollmentStatus, Mode
 
 
 class Funnel(Document):
-    """How far the devices have come; each number is part of the one before."""
+    """The funnel of the devices; each number is part of the previous one."""
 
     eligible: Count = described("Devices that may enroll.", "Eligible")
     scheduled: Count = described("Devices that are scheduled to enroll.", "Scheduled")
@@ -27,7 +27,7 @@ class StatusCount(Document):
     """Devices of one status and join."""
 
     status: EnrollmentStatus = described("The dashboard's status.")
-    join: Join = described("How they are joined.")
+    join: Join = described("Type of join.")
     devices: Count = described("Devices.")
 
 
@@ -36,17 +36,17 @@ class FailureCount(Document):
 
     code: Code = described("The code.")
     name: str = described('Its symbolic name; "" if unknown.')
-    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
+    kind: FailureClass = described("Class of the failure: what a retry can achieve.", "class")
     devices: Count = described("Devices.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
 
 
 class Enrollment(Document):
     """Where a fleet stands: of the latest rollout, or of an export of the site."""
 
     of: str = described("The rollout or the file.")
-    devices: Count = described("Devices in all.")
-    funnel: Funnel = described("How far the devices have come.")
+    devices: Count = described("Number of devices.")
+    funnel: Funnel = described("The enrollment funnel.")
     status: tuple[StatusCount, ...] = described("Devices by status and join.")
     failures: tuple[FailureCount, ...] = described("Failures by code, the most frequent first.")
 
@@ -57,8 +57,8 @@ class Change(Document):
     before: Mode = described("Mode before the change.", "from")
     after: Mode = described("Mode after the change.", "to")
     allowed: bool = described("Whether a phased plan allows it.")
-    sentence: str = described("What the change does.")
-    next_action: str = described("What to do about it.")
+    sentence: str = described("Effect of the change.")
+    next_action: str = described("Next action.")
 
 
 class Changes(Document):
@@ -79,7 +79,7 @@ class Unenrolled(Document):
     """--unenroll: the result of an order of steps."""
 
     out_for_good: bool = described("Whether the device stays out.")
-    sentences: tuple[str, ...] = described("What goes wrong, in the order of the steps.")
+    sentences: tuple[str, ...] = described("Problems, in the order of the steps.")
     right: str = described("The right order.")
 
 
@@ -89,24 +89,28 @@ class DeviceWorkloads(Document):
     comanaged: bool | None = described("Whether the device is co-managed; null if unknown.")
     flags: Count | None = described("The flags as a number; null if they are not a number.")
     found: str = described("The flags as they were found.")
-    why_unknown: str = described('Why the flags are unknown; "" if they are known.')
+    why_unknown: str = described('Reason why the flags are unknown; "" if they are known.')
     markers: tuple[str, ...] = described("Meanings of the set bits that are not a workload.")
     unknown_bits: tuple[Count, ...] = described("Values of the set bits that are undocumented.")
     above_cap: tuple[Count, ...] = described("Values of the set bits above the client's capabilities.")
-    authority: dict[str, Authority] = described("Who manages each workload, by its name.")
+    authority: dict[str, Authority] = described(
+        "The tool that manages each workload, by the workload's name."
+    )
 
 
 class DeviceFlags(DeviceWorkloads):
     """--flags, --device: one client."""
 
-    device: str | None = described("The device as it was asked for; null for plain flags.")
+    device: str | None = described("The device as requested; null for plain flags.")
 
 
 class FleetAuthority(Document):
-    """An export of the site: who manages which workload."""
+    """An export of the site: the tool that manages each workload."""
 
     devices: Count = described("Devices in the export.")
-    authority: dict[str, dict[Authority, Count]] = described("Devices by workload and by who manages it.")
+    authority: dict[str, dict[Authority, Count]] = described(
+        "Devices by workload and by the tool that manages it."
+    )
     unknown_bits: dict[str, Count] = described("Devices by the value of an undocumented bit that is set.")
 
 
@@ -118,11 +122,11 @@ class Workload(Document):
     bit: Count = described("Its bit in the client's flags.")
     switch: str = described("Its parameter of New-CMCoManagementPolicy.")
     moves_with: tuple[str, ...] = described("Workloads that move with it.")
-    counterpart: str = described("What it needs in Intune.")
+    counterpart: str = described("Its requirement in Intune.")
     supported: bool = described("Whether its slider still exists.")
     log: str = described("The client's log about this workload.")
-    reverts: str = described("What a move back restores.")
-    stays: str = described("What a move back leaves behind.")
+    reverts: str = described("Settings that a move back restores.")
+    stays: str = described("Settings that a move back leaves behind.")
     note: str = described("A note.")
 
 
@@ -139,8 +143,8 @@ class LogCode(Document):
 
     code: Code = described("The code.")
     name: str = described('Its symbolic name; "" if unknown.')
-    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
-    meaning: str = described("What it means.")
+    kind: FailureClass = described("Class of the failure: what a retry can achieve.", "class")
+    meaning: str = described("Its meaning.")
 
 
 class LogEvent(Document):
@@ -159,7 +163,7 @@ class ClientLog(Document):
     broken: Count = described("Lines that could not be read.")
     stand: str = described("State of the client, in a word.")
     sentence: str = described("State of the client, in a sentence.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
     auto_enroll: bool | None = described("Whether its policy lets it enroll; null if unknown.")
     timer: str | None = described(
         "When its timer fires, in the client's own time, as the log writes it; null if unknown."
@@ -179,7 +183,7 @@ class Problem(Document):
 
     stops: bool = described("Whether the command cannot work because of it.")
     sentence: str = described("The problem, in a sentence.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
 
 
 class ClientCommand(Document):

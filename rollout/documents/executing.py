@@ -21,7 +21,7 @@ from rollout.values import Outcome, State, Verdict
 
 
 class Goal(Document):
-    """Goals for the present; null if unknown."""
+    """The goals at this time; null if unknown."""
 
     released: Count | None = described("Devices that the plan's curve has released by now.")
     enrolled: Count | None = described("Devices enrolled by now in the median of the plan's simulation.")
@@ -35,9 +35,9 @@ class PerHour(Document):
 
 
 class End(Document):
-    """When it is done."""
+    """The end of the rollout."""
 
-    at: Instant | None = described("UTC instant, median; null is later than the simulated time.")
+    at: Instant | None = described("UTC instant, median; null if later than the simulated time.")
     p10: Instant | None = described("UTC instant that 1 run in 10 does not pass.")
     p90: Instant | None = described("UTC instant that 9 runs in 10 do not pass.")
     hours: Hours | None = described("Hours from the plan's start to `at`.")
@@ -73,14 +73,14 @@ class StatusDocument(Document):
     released: Count = described("Devices released so far.")
     unsent: Count = described("Released devices that have not been sent to the directory yet.")
     unsent_because: str = described(
-        'Why they are not sent, and since when; "" if none waits or the reason is unknown.'
+        'Reason why they are not sent, and since when; "" if none waits or it is unknown.'
     )
     final: Final = described("Devices by outcome so far.")
     goal: Goal = described("Goals for the present.")
     per_hour: PerHour = described("Current rates.")
     decisions: Count = described("Decisions so far.")
     verdict: Verdict | Literal[""] = described('The last verdict of the gate; "" before the first.')
-    eta: End | None = described("When it will be done; null if unknown.")
+    eta: End | None = described("The expected end; null if unknown.")
     forecast: ForecastSummary | None = described(
         "The latest forecast; null before the first and after the end."
     )
@@ -106,9 +106,9 @@ class DeviceStatus(Document):
     phase: str | None = described("Its phase; null if it is not in the plan.")
     place: Count | None = described("Its place in the phase's order, from 1; null if it is not in the plan.")
     of: Count | None = described("Devices of the phase; null if it is not in the plan.")
-    excluded: str | None = described("Why it is not in the plan; null if it is.")
+    excluded: str | None = described("Reason for its exclusion; null if it is in the plan.")
     because: str | None = described("The reason in a sentence; null if it is in the plan.")
-    next_action: str | None = described("What to do about an exclusion or a failure; null for nothing.")
+    next_action: str | None = described("Next action for an exclusion or a failure; null for none.")
     batch: Count | None = described("Number of its batch, from 1; null before its release.")
     released_at: Instant | None = described("UTC instant of its release; null before.")
     withdrawal: Literal["asked", "done"] | None = described(
@@ -119,7 +119,7 @@ class DeviceStatus(Document):
     since: Instant | None = described("UTC instant of the outcome; null while pending.")
     code: Code | None = described("The last failure code; null for none.")
     name: str | None = described("The code's symbolic name; null without a code.")
-    workloads: DeviceWorkloads = described("Who manages each of its workloads.")
+    workloads: DeviceWorkloads = described("The tool that manages each of its workloads.")
 
 
 class DryRun(Document):

@@ -25,15 +25,15 @@ class ForecastSummary(Document):
     """The expected end of a running rollout, from where it stood."""
 
     as_of: Instant = described("UTC instant of the observation that the continuations start from.")
-    done: InstantInterval = described("When every device has an outcome or is given up.")
-    enrolled_90: InstantInterval = described("When 90 % of the planned devices are enrolled.")
+    done: InstantInterval = described("Instant at which every device has an outcome or is given up.")
+    enrolled_90: InstantInterval = described("Instant at which 90 % of the planned devices are enrolled.")
     failed: CountInterval = described("Devices that have failed in the end.")
     halt_chance: Share = described("Share of the continuations that a gate halts.")
     calibrated: bool = described("Whether the assumptions were fitted to this rollout first.")
 
     @classmethod
     def of(cls, forecast: Forecast) -> Self:
-        """Give the document of a forecast, with as many of its figures as this class has."""
+        """Return the document of a forecast, with as many of its figures as this class has."""
         low, middle, high = forecast.failed
         return cls.build(
             forecast,
@@ -51,7 +51,9 @@ class ForecastDetails(ForecastSummary):
     failed_surely: Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)] = described(
         "Devices failed in the end, least and most, by counts alone: an any-time interval of 95 %."
     )
-    matched: Share = described("Share of the released devices whose simulated state equals their real one.")
+    matched: Share = described(
+        "Share of the released devices for which the simulated state equals the real one."
+    )
 
     @property
     def forecast(self) -> Forecast:
@@ -75,7 +77,7 @@ class RolloutForecast(Document):
 
     rollout: str = described("The rollout's id.")
     eta: ForecastDetails | None = described("The forecast; null for a rollout that has ended.")
-    on_plan: str = described("How it stands against the simulation of its plan, in a sentence.")
+    on_plan: str = described("Comparison with the simulation of its plan, in a sentence.")
 
 
 def _instants(at: tuple[float, float, float]) -> InstantInterval:

@@ -10,7 +10,7 @@ class InventoryFile(Document):
     """A file, or the scenario, that the inventory was read from."""
 
     file: str = described("The file's name.")
-    kind: str = described("Which export it is, and what was left out or how it was joined.")
+    kind: str = described("Kind of export, and what was left out or how it was joined.")
     rows: Count = described("Rows read.")
 
 
@@ -20,17 +20,17 @@ class Inventory(Document):
     id: str = described("The inventory's id, such as inv-1.")
     accepted: Count = described("Devices in it.")
     rejected: Count = described("Lines left out.")
-    files: tuple[InventoryFile, ...] = described("What it was read from; empty for a generated fleet.")
+    files: tuple[InventoryFile, ...] = described("Files that it was read from; empty for a generated fleet.")
 
 
 class Finding(Document):
     """What preflight says of one device, or of data, tenant, site and network."""
 
     rule: str = described("The rule's id, such as E6.")
-    severity: Severity = described("What it means for the plan: block, warn or info.")
+    severity: Severity = described("Effect on the plan: block, warn or info.")
     device: str | None = described("The device's id; null for a finding about no single device.")
-    sentence: str = described("What was found.")
-    next_action: str = described("What a person does about it.")
+    sentence: str = described("The finding, in a sentence.")
+    next_action: str = described("Next action.")
 
 
 class Preflight(Document):
@@ -45,7 +45,7 @@ class PlannedPhase(Document):
     """One source of devices, in the order of the plan."""
 
     name: str = described("The phase's name.")
-    source: str = described("Where its devices come from.")
+    source: str = described("Source of its devices.")
     devices: Count = described("Devices in it.")
     end: PhaseEnd = described("gate: soak, then a gate opens the next phase; never: a pilot without end.")
 
@@ -79,7 +79,7 @@ class Explanation(Document):
     """--explain: why a device is where it is in the plan."""
 
     plan: str = described("The plan's id.")
-    device: str = described("The device as it was asked for: id or name.")
+    device: str = described("The device as requested: id or name.")
     explanation: str = described("Phase, place and batch, or why it is not in the plan.")
 
 
@@ -90,6 +90,4 @@ class Approval(Document):
     digest: Digest = described("The plan's digest.")
     approved_by: str = described("Name of the person.")
     approved_at: Instant = described("UTC instant of the approval.")
-    warnings: tuple[str, ...] = described(
-        "What a person should know of the plan before it is run, in sentences."
-    )
+    warnings: tuple[str, ...] = described("Warnings about the plan before it is run, in sentences.")

@@ -38,17 +38,17 @@ class ReportAssessment(Document):
     tone: Tone = described("Severity of the headline.")
     headline: str = described("Whether the rollout is going well.")
     because: str = described("The reason.")
-    done: str = described("When it is done, in the report's time zone.")
-    done_range: str = described("The same as an interval that holds 8 runs in 10.")
+    done: str = described("The end, in the report's time zone.")
+    done_range: str = described("The same as an interval that contains 8 runs in 10.")
     done_hours: Hours | None = described("Hours from the start to `done`; null if unknown.")
-    needs: tuple[str, ...] = described("What a person must do now.")
+    needs: tuple[str, ...] = described("Actions that a person must take now.")
     enrolled: Count = described("Devices enrolled.")
 
 
 class ReportFunnel(Document):
-    """How far the devices have come; each number is part of the one before."""
+    """The funnel of the devices; each number is part of the previous one."""
 
-    eligible: Count = described("Devices of the plan.")
+    eligible: Count = described("Devices in the plan.")
     scheduled: Count = described("Devices in the collection.")
     initiated: Count = described("Devices that have enrolled or failed.")
     enrolled: Count = described("Devices that have enrolled.")
@@ -60,7 +60,7 @@ class Exclusion(Document):
     reason: str = described("The reason as the plan states it.")
     devices: Count = described("Number of devices.")
     sentence: str = described("The reason in a sentence.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
 
 
 class ReportPeak(Document):
@@ -108,9 +108,9 @@ class ReportFailure(Document):
 
     code: Code = described("The code.")
     name: str = described('Its symbolic name; "" if unknown.')
-    kind: FailureClass = described("Class of the failure: what a retry can do about it.", "class")
+    kind: FailureClass = described("Class of the failure: what a retry can achieve.", "class")
     devices: Count = described("Number of devices.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
 
 
 class ReportFinding(Document):
@@ -120,7 +120,7 @@ class ReportFinding(Document):
     severity: Severity = described("Its effect on the plan.")
     devices: Count = described("Number of devices; 0 if the finding is not about a device.")
     sentence: str = described("The first finding, in a sentence.")
-    next_action: str = described("What to do about it.")
+    next_action: str = described("Next action.")
 
 
 class AuditRow(Document):
@@ -128,14 +128,14 @@ class AuditRow(Document):
 
     at: Instant = described("UTC instant: decisions by the directory's clock, commands by this machine's.")
     who: str = described('The person or executor; "" for the rollout itself.')
-    what: str = described("What happened.")
+    what: str = described("The event.")
     why: str = described('The reason; "" if none was given.')
 
 
 class Report(Document):
     """The key figures of a rollout, or of a plan alone; without `written` it is report.json."""
 
-    schema_: int = described("Raised when a key goes or changes its meaning.", "schema")
+    schema_: int = described("Version; raised when a key is removed or changes its meaning.", "schema")
     title: str = described("The plan's name.")
     rollout: str | None = described("The rollout's id; null for a plan alone.")
     digest: Digest = described("The plan's digest.")
@@ -147,7 +147,7 @@ class Report(Document):
     released: Count = described("Devices released so far.")
     final: ReportFinal = described("Devices by outcome, or what the simulation expects.")
     standing: ReportAssessment = described("The assessment on the first screen.")
-    funnel: ReportFunnel = described("How far the devices have come.")
+    funnel: ReportFunnel = described("The enrollment funnel.")
     excluded: dict[str, Count] = described("Devices that are not in the plan, by reason.")
     exclusions: tuple[Exclusion, ...] = described("The same with sentences, the largest first.")
     expected: ForecastSummary | None = described(
@@ -178,7 +178,7 @@ class Report(Document):
 
 
 class Audit(Document):
-    """--audit: who decided what and why, from the journal's chain of seals."""
+    """--audit: who decided what and why, from the journal's hash chain."""
 
     rollout: str = described("The rollout's id.")
     digest: Digest = described("The plan's digest.")

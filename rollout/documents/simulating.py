@@ -29,7 +29,7 @@ class Peak(Document):
 
 
 class EnrolledHours(Document):
-    """Hours until a share of the planned devices is enrolled, median of the runs; null is never."""
+    """Hours until a share of the planned devices is enrolled, median of the runs; null if never."""
 
     p50: Hours | None = described("Hours until 50 % are enrolled.")
     p90: Hours | None = described("Hours until 90 % are enrolled.")
@@ -67,7 +67,7 @@ class Demo(Document):
     plan: str = described("The plan's id.")
     rollout: str = described("The rollout's id.")
     digest: Digest = described("The plan's digest.")
-    state: State = described("How the rollout ended.")
+    state: State = described("Final state of the rollout.")
     final: Final = described("Devices by outcome.")
     eta_hours: HoursInterval = described("Hours until it is done, as simulated before it started.")
     report: str = described("Path of the page.")
@@ -82,7 +82,9 @@ class Estimate(Document):
     low: float = described("Lower bound.")
     median: float = described("Median.")
     high: float = described("Upper bound.")
-    seen: bool = described("Whether the rollout shows it at all; if not, the scenario's own value is kept.")
+    seen: bool = described(
+        "Whether the rollout gives information about it; if not, the scenario's own value is kept."
+    )
 
 
 class Calibration(Document):
@@ -107,7 +109,7 @@ class GateTried(Document):
     named: Share = described("Share of the runs that the bad stratum halted.")
     exposed: Rate = described("Devices released when the run ended or was halted, mean of the runs.")
     exposed_median: Rate = described("The same, median.")
-    exposed_p95: Rate = described("The same, as 95 runs in 100 do not exceed.")
+    exposed_p95: Rate = described("The same, not exceeded by 95 runs in 100.")
 
 
 class GateCheck(Document):
@@ -115,7 +117,7 @@ class GateCheck(Document):
 
     ours: tuple[GateTried, ...] = described("The plan's gate, one entry per true rate.")
     plain: tuple[GateTried, ...] = described("The plain threshold, one entry per true rate.")
-    devices: Count = described("Devices of the plan.")
+    devices: Count = described("Devices in the plan.")
     strata: Count = described("Strata that are judged.")
     runs: Count = described("Rollouts simulated per rate.")
     seed: Count = described("Seed of every random draw.")

@@ -34,7 +34,7 @@ class Score(Document):
     )
     halt_chance: Share = described("Share of the runs that a gate halted.")
     exposed_p90: Count | None = described("Devices released before a halt that 9 runs in 10 do not exceed.")
-    refused: str = described('Why it cannot be planned at all; "" if it can.')
+    refused: str = described('Reason why it cannot be planned; "" if it can.')
     runs: Count = described("Runs simulated.")
 
 
@@ -44,17 +44,17 @@ class Pacing(Document):
     mode: str = described('duration, ramp, auto, or "" for the scenario as it is written.')
     hours: Hours = described("Active hours of a straight line at full speed.")
     step_hours: Hours = described("Least hours between two batches.")
-    slow: Rate = described("Ramp: how many times slower it begins.")
+    slow: Rate = described("Ramp: factor by which it starts slower.")
     factor: Rate = described("Ramp: speed-up per rung.")
     rung: Share = described("Ramp: share of the phase that must be enrolled for the next rung.")
     in_flight: Share = described("Auto: most devices in flight, as a share of the phase.")
-    pilot: Count = described("Devices of the first phase; 0 is as written.")
+    pilot: Count = described("Devices of the first phase; 0 means as written.")
 
 
 class TunedPlan(Pacing, Score):
     """A plan that was tried."""
 
-    number: Count = described("Its number; 0 is the scenario as it is written.")
+    number: Count = described("Its number; 0 is the scenario as written.")
     says: str = described("The pacing in words.")
 
 
@@ -103,12 +103,12 @@ class Verified(Document):
 
 
 class TuningFiles(Document):
-    """Paths of what was written."""
+    """Paths of the files that were written."""
 
     scenario: str = described("The scenario with the chosen pacing.")
     table: str = described("All plans tried, as CSV.")
     front: str = described("Picture: time against peak load.")
-    tornado: str = described("Picture: how much each assumption matters.")
+    tornado: str = described("Picture: effect of each assumption.")
 
 
 class Tuning(Document):
@@ -117,14 +117,14 @@ class Tuning(Document):
     front: tuple[TunedPlan, ...] = described("Plans that no other plan beats in both time and peak load.")
     chosen: TunedPlan = described("The chosen plan.")
     as_written: TunedPlan = described("The scenario as it is written.")
-    reason: str = described("Why it was chosen.")
+    reason: str = described("The reason for the choice.")
     hangs_on: str = described("The assumption on which the answer depends most.")
     robustness: tuple[Robustness, ...] = described("The best plans under changed assumptions.")
     trials: Count = described("Plans tried.")
     seed: Count = described("Seed of every random draw.")
     scaled_down: ScaledDown = described("The scaled-down fleet.")
     verified: Verified | None = described("The chosen plan at full size; null with --verify 0.")
-    files: TuningFiles = described("What was written.")
+    files: TuningFiles = described("Files that were written.")
 
 
 class Need(Document):
@@ -148,7 +148,7 @@ class Played(Document):
 
     ratio: Rate = described("The rate as a multiple of the arithmetic one.")
     per_hour: Rate = described("The rate: enrollments per hour.")
-    hours: Hours | None = described("Hours until 90 % are enrolled; null is never.")
+    hours: Hours | None = described("Hours until 90 % are enrolled; null if never.")
     kept: bool = described("Whether the deadline is kept.")
     peak: Rate = described("Attempts in the busiest hour.")
     peak_at: Annotated[int, Field(ge=0, le=23)] = described("Local hour of day of the busiest hour.")
@@ -162,7 +162,7 @@ class Case(Document):
     devices: Count = described("Devices of the fleet.")
     window_hours: Hours = described("Hours of the client's random window; 0 is immediate.")
     deadline_hours: Hours = described("Hours within which 90 % are to be enrolled.")
-    need: Need = described("What is needed by arithmetic alone.")
+    need: Need = described("The requirements by arithmetic alone.")
     played: tuple[Played, ...] = described("Simulated results, one entry per service rate.")
     needed_per_hour: Rate | None = described(
         "The least rate tried that keeps the deadline and turns away at most `turned_away`; null if none does."
@@ -170,11 +170,11 @@ class Case(Document):
     turned_away: Share = described("Share of the attempts that the service may turn away.")
     offered: Rate = described("Attempts in the busiest hour of an unlimited service.")
     peak_at: Annotated[int, Field(ge=0, le=23)] = described("Local hour of day of the busiest hour.")
-    says: str = described("What is needed, in a sentence.")
+    says: str = described("The requirements, in a sentence.")
 
 
 class CapacityFiles(Document):
-    """Paths of what was written."""
+    """Paths of the files that were written."""
 
     table: str = described("All service rates, as CSV.")
     picture: str = described("Hours against the service rate.")
@@ -184,4 +184,4 @@ class Capacity(Document):
     """The infrastructure that fleets and deadlines need."""
 
     cases: tuple[Case, ...] = described("One per fleet size and random window.")
-    files: CapacityFiles = described("What was written.")
+    files: CapacityFiles = described("Files that were written.")

@@ -19,7 +19,7 @@ from typing import IO
 from rollout.executor.logs import log_event
 
 PAUSE_FACTOR = 10
-"""A task pauses at least so many times as long as it took: it never uses more than a tenth of a core."""
+"""A task pauses at least this many times as long as it took, so it never uses more than a tenth of a core."""
 
 PATIENCE_S = 3600.0
 """A task that takes longer hangs, and is ended."""
@@ -139,11 +139,11 @@ class _Running:
         return db if "://" in db else os.path.abspath(db)  # noqa: PTH100  # symlinks stay as they are
 
     def code(self) -> int | None:
-        """Give the exit code, None while it runs."""
+        """Return the exit code, None while it runs."""
         return self._process.poll()
 
     def end(self) -> tuple[str, str]:
-        """End it if it still runs; give its output, and its line that says what went wrong."""
+        """End it if it still runs; return its output and its error line."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

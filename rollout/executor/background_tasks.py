@@ -58,7 +58,7 @@ class BackgroundTasks:
             process.stop()
 
     def _position(self) -> Hashable:
-        """Give the journal's position; None while there is nothing to show."""
+        """Return the journal's position; None while there is nothing to show."""
         progress = self._journal.progress()
         return None if progress is None else (progress.decisions, len(self._journal.points()))
 

@@ -20,21 +20,21 @@ STEP_S = 0.5
 
 
 def steady() -> float:
-    """Give seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
+    """Return seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
     if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def unknown() -> float | None:
-    """Give None: only this machine's time is known."""
+    """Return None: only this machine's time is known."""
     return None
 
 
 class WallClock:
     """Real time, in whole Unix seconds (`rollout.loop.ports.Clock`).
 
-    server : gives the server's time, None while it is unknown: windows and soaks go by the server's clock.
+    server : returns the server's time, None while it is unknown; windows and soaks follow the server's clock.
     Without it, the machine's clock is read once and time passes as `monotonic` does. So a wall clock that
     is changed, by an hour or by a day, neither opens a gate early nor delays a release.
     """
@@ -54,7 +54,7 @@ class WallClock:
         self._has_server_time = False
 
     def now(self) -> int:
-        """Give the present second; it never runs backwards."""
+        """Return the current second; it never runs backwards."""
         server_time = self._server()
         if server_time is not None and not self._has_server_time:
             self._has_server_time, self._last = (
@@ -65,13 +65,13 @@ class WallClock:
         return self._last
 
     def peek(self) -> int:
-        """Give the present second as `now` does, from any thread and without effect on later answers."""
+        """Return the current second as `now` does, from any thread and without effect on later answers."""
         server_time = self._server()
         present = self._monotonic() + self._ahead if server_time is None else server_time
         return max(self._last, int(present))
 
     def wait_until(self, at: int) -> int:
-        """Sleep until `at` and give the present second then."""
+        """Sleep until `at` and return the current second."""
         while (left := at - self.now()) > 0:
             self._sleep(min(left, STEP_S))
         return self.now()
@@ -81,7 +81,7 @@ class LivelyTime:
     """The machine's clocks for a directory that waits (`rollout.directory.port.Time`).
 
     alive : called about twice per second while it waits, so that a signal or a lost lease ends a wait of minutes too.
-    held_s : gives the seconds for which no other executor may send. barred : says why nothing may be sent now, "" if
+    held_s : returns the seconds for which no other executor may send. barred : says why nothing may be sent now, "" if
     sending is allowed; called by the thread that is about to send.
     """
 
@@ -91,11 +91,11 @@ class LivelyTime:
         self.barred: Callable[[], str] = _allowed
 
     def monotonic(self) -> float:
-        """Give seconds that never run back."""
+        """Return seconds that never run back."""
         return steady()
 
     def wall(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class LivelyTime:
 
 
 def _nothing() -> None:
-    """Do nothing: there is neither a signal nor a lease to care for."""
+    """Do nothing: there is neither a signal nor a lease to handle."""
 
 
 def _for_ever() -> float:
@@ -123,7 +123,7 @@ def _allowed() -> str:
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a request to end; a second one ends at once.
 
-    Gives the function that says whether the end was requested. A request that is ignored for `PATIENCE_S`, because a
+    Returns a function that says whether the end was requested. A request that is ignored for `PATIENCE_S`, because a
     call hangs, ends at once too: the state is then as after a kill, which loses nothing.
     """
     requested = False

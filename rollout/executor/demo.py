@@ -40,7 +40,7 @@ def run_demo(
     """Generate a fleet, check, plan, simulate, execute and report it, all in the folder `out`.
 
     An earlier demo's database is replaced. clients : size of the fleet. runs : simulated runs. workers : processes.
-    say : called with a line per step; note : with lines that are no result. open_bar : shows progress.
+    say : called with a line per step; note : with lines that are not results. open_bar : shows progress.
     """
     started = time.monotonic()
     show_bar = open_bar or NoBar()

@@ -31,7 +31,7 @@ EMBEDDED = "embedded"
 IDENTITY = "identity"
 """Kind of the session row that keeps the site or tenant in which a rollout started."""
 INTERRUPTED = "interrupted"
-"""Kind of the session row that says how far a session came that a signal ended."""
+"""Kind of the session row that says how far a session came before a signal ended it."""
 DEFAULT_SETTINGS = Path("directory.toml")
 
 
@@ -90,20 +90,20 @@ def opened(
 
 
 def known_identity(database: Database, rollout_id: str | None) -> str:
-    """Give the site or tenant in which a rollout started, "" before its first contact."""
+    """Return the site or tenant in which a rollout started, "" before its first contact."""
     rows = database.reader(rollout_id).sessions() if rollout_id else ()
     return next((text for _, kind, text in rows if kind == IDENTITY), "")
 
 
 def for_plan(plan: Plan, directory: Directory) -> Directory:
-    """Give the directory as the loop uses it: an undo takes out what `apply` would add."""
+    """Return the directory as the loop uses it: an undo takes out what `apply` would add."""
     return UndoDirectory(plan, directory) if plan.is_undo else directory
 
 
 def simulated(
     setting: PlanWorld, seed: int, log: MembershipLog | None, speed: float | None = 1.0
 ) -> Directory:
-    """Give the simulated directory of a plan; for an undo its full collection.
+    """Return the simulated directory of a plan; for an undo its full collection.
 
     At maximum speed it may skip an hour of observations that decide nothing; at a speed people may command
     between any two observations, so none is skipped.
@@ -118,12 +118,12 @@ def simulated(
 
 
 def simulated_clock(start: int, speed: float | None, lived: int, sleep: Callable[[float], None]) -> Clock:
-    """Give the clock of the simulated directory; up to `lived` (Unix seconds) its time passes at once."""
+    """Return the clock of the simulated directory; up to `lived` (Unix seconds) its time passes at once."""
     return SimClock(start, speed, lived, sleep=sleep)
 
 
 def lived_until(record: ReplayedJournal) -> int:
-    """Give the last instant that a simulated directory is known to have reached, 0 before its first observation.
+    """Return the last instant that a simulated directory is known to have reached, 0 before its first observation.
 
     Its time stands still while nobody executes it, and never runs backwards.
     """
@@ -133,5 +133,5 @@ def lived_until(record: ReplayedJournal) -> int:
 
 
 def now() -> int:
-    """Give the present second."""
+    """Return the current second."""
     return int(time.time())

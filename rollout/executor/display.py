@@ -22,7 +22,7 @@ class OpenBar(Protocol):
     """Opens a progress bar for as long as its block runs."""
 
     def __call__(self, label: str, total: int, *, quiet: bool = False) -> AbstractContextManager[Bar]:
-        """Give the bar. quiet : show nothing."""
+        """Return the bar. quiet : show nothing."""
         ...
 
 
@@ -34,7 +34,7 @@ class NoBar:
 
     @contextmanager
     def __call__(self, label: str, total: int, *, quiet: bool = False) -> Iterator[Bar]:
-        """Give the bar itself."""
+        """Return the bar itself."""
         yield self
 
 

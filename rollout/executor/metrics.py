@@ -48,10 +48,10 @@ def write_metrics(path: Path, metrics: RunMetrics) -> None:
 
 
 def text_of(metrics: RunMetrics) -> str:
-    """Give the metrics in Prometheus' text format, version 0.0.4."""
+    """Return the metrics in Prometheus' text format, version 0.0.4."""
     here = {"rollout": metrics.rollout, "plan": metrics.plan}
     families: list[tuple[str, str, str, list[tuple[Mapping[str, str], float]]]] = [
-        ("rollout_planned_devices", "gauge", "Devices of the plan.", [({}, metrics.planned)]),
+        ("rollout_planned_devices", "gauge", "Devices in the plan.", [({}, metrics.planned)]),
         ("rollout_released_devices", "gauge", "Devices released so far.", [({}, metrics.released)]),
         (
             "rollout_in_flight_devices",
@@ -81,25 +81,25 @@ def text_of(metrics: RunMetrics) -> str:
         (
             "rollout_last_look_timestamp_seconds",
             "gauge",
-            "The last observation, by the directory's clock.",
+            "Time of the last observation, by the directory's clock.",
             [({}, metrics.at)],
         ),
         (
             "rollout_lease_age_seconds",
             "gauge",
-            "How long this executor has had the lease.",
+            "Time for which this executor has held the lease.",
             [({}, metrics.now - metrics.lease_since)],
         ),
         (
             "rollout_lease_renewed_seconds",
             "gauge",
-            "How long ago the lease was renewed.",
+            "Time since the lease was renewed.",
             [({}, metrics.now - metrics.lease_renewed)],
         ),
         (
             "rollout_written_timestamp_seconds",
             "gauge",
-            "When this file was written: alert if it grows old.",
+            "Time at which this file was written; alert if it is old.",
             [({}, metrics.now)],
         ),
     ]

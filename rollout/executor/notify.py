@@ -20,7 +20,7 @@ NOTIFIED = (State.HELD, State.HALTED, State.FINISHED, State.ABORTED)
 """States that cause a notice."""
 
 WAIT_S = 4.0
-"""Seconds that the loop waits for the server at most, whatever that does."""
+"""Maximum seconds that the loop waits for the server."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

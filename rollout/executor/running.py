@@ -1,4 +1,4 @@
-"""Carry out a plan as `rollout run` does: check what was asked, execute, write the last report."""
+"""Execute a plan as `rollout run` does: check the request, execute, write the last report."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class RunResult:
 def run_rollout(
     database: Database, plan: str | None = None, options: RunOptions | None = None, *, seed: int | None = None
 ) -> RunResult:
-    """Carry out a plan, the latest by default; a rollout that has started is resumed.
+    """Execute a plan, the latest by default; a rollout that has started is resumed.
 
     seed : of the simulated directory, None for the one that the rollout started with, else 1.
 
-    Raise `UsageError` or `RefusedError` before anything is sent if the plan may not be carried out so, `LeaseError`
+    Raise `UsageError` or `RefusedError` before anything is sent if the plan may not be executed this way, `LeaseError`
     if another executor has the lease, `KeyboardInterrupt` if a signal asked for the end; the journal is whole then.
     """
     chosen = options or RunOptions()
@@ -59,9 +59,9 @@ def run_rollout(
 def prepare_run(
     database: Database, plan: str | None, directory: str, seed: int | None, speed: float | None = 1.0
 ) -> tuple[StoredPlan, int]:
-    """Give the plan to carry out and the seed of the simulated directory.
+    """Return the plan to execute and the seed of the simulated directory.
 
-    Raise `UsageError` or `RefusedError` if the plan may not be carried out in this directory.
+    Raise `UsageError` or `RefusedError` if the plan may not be executed in this directory.
     """
     directories.check_name(directory)
     stored = database.plan(plan or database.latest_plan())
@@ -87,7 +87,7 @@ def check_channels(channels: Channels) -> None:
 
 
 def _last_report(database: Database, rollout: str, folder: Path) -> Path | None:
-    """Write the report of what the run has come to. A disk that refuses is a warning: the rollout is done."""
+    """Write the report of the result of the run. A failed write is only a warning: the rollout is done."""
     try:
         write_report(gather_report(database, rollout), folder)
     except (UsageError, OSError) as error:
@@ -97,7 +97,7 @@ def _last_report(database: Database, rollout: str, folder: Path) -> Path | None:
 
 
 def seed_to_resume_with(database: Database, plan_id: str, directory: str, seed: int | None) -> int:
-    """Give the seed to go on with. Raise `RefusedError` if the rollout started with another one, or elsewhere."""
+    """Return the seed to resume with. Raise `RefusedError` if the rollout started with another one, or elsewhere."""
     rollout = database.rollout_of(plan_id)
     if rollout is None:
         return 1 if seed is None else seed

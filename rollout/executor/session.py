@@ -134,7 +134,7 @@ def _opened(
 
 
 def _wall_clock(real: RealDirectory, waiting: LivelyTime, permit: Permit, upkeep: _Upkeep) -> WallClock:
-    """Give the clock of a real directory, and let the directory ask by it whether it may still send."""
+    """Return the clock of a real directory, and let the directory ask by it whether it may still send."""
     clock = WallClock(sleep=upkeep.sleep, server=real.server_now)
     waiting.barred = lambda: permit.barred(clock.peek())
     return clock
@@ -147,7 +147,7 @@ def _waiter(
     options: RunOptions,
     identify: Callable[[], str] | None,
 ) -> Callable[[int], int]:
-    """Give what the pump waits with: it obeys signals, keeps the lease, and ends after one decision.
+    """Return a function with which the pump waits: it obeys signals, keeps the lease, and ends after one decision.
 
     identify : called once, after the loop's first contact; a later session must meet the same site or tenant.
     """
@@ -221,7 +221,7 @@ class _Upkeep:
 def _watcher(
     plan: Plan, directory: Directory, move: Callable[..., None], note: Callable[[str], None] | None
 ) -> Callable[[int], None]:
-    """Give what shows progress: the bar of enrolled devices, and with -v a line every six hours."""
+    """Return a function that shows progress: the bar of enrolled devices, and with -v a line every six hours."""
     last = [plan.start]
 
     def watch(now: int) -> None:
@@ -237,5 +237,5 @@ def _watcher(
 
 
 def owner() -> str:
-    """Give the name of this executor: host and process."""
+    """Return the name of this executor: host and process."""
     return f"{socket.gethostname()}:{os.getpid()}"

@@ -37,7 +37,7 @@ def withdraw_devices(
 ) -> Withdrawal:
     """Take released devices, by id or name, out of the collection; a running executor does it in our place.
 
-    settings : of a real directory. note : prints what was noticed of the directory. A device that the directory
+    settings : of a real directory. note : prints remarks about the directory. A device that the directory
     refuses to take out has the result "refused".
 
     Raise `UsageError` for an unknown device, `RefusedError` if no named device can be taken out, `OutsideError` if
@@ -72,7 +72,7 @@ def withdraw_devices(
 def _staying(
     database: Database, plan: Plan, reader: JournalReader, rows: Sequence[int]
 ) -> dict[int, WithdrawnDevice]:
-    """Give those of `rows` that cannot be taken out, each with the reason."""
+    """Return those of `rows` that cannot be taken out, each with the reason."""
     added = set(reader.added().tolist())
     released = {int(row) for batch in reader.batches() for row in batch.rows}
     staged = set().union(*staged_devices(database).values()) if plan.action == "enroll" else set()
@@ -92,7 +92,7 @@ def _staying(
 
 
 def _is_answered(reader: JournalReader, row: int) -> bool:
-    """Whether the directory has answered for a released device; if not, it is in a batch that is not sent yet."""
+    """Return whether the directory has answered for a released device; if not, its batch is not sent yet."""
     for batch in reader.batches():
         places = (batch.rows == row).nonzero()[0]
         if len(places):
@@ -101,7 +101,7 @@ def _is_answered(reader: JournalReader, row: int) -> bool:
 
 
 def _results(plan: Plan, reader: JournalReader, rows: Sequence[int], executor: str) -> list[WithdrawnDevice]:
-    """Say what became of devices that were to leave. executor : the one that takes them out, "" for none."""
+    """Return the results for devices to be taken out. executor : the one that takes them out, "" for none."""
     ours = set(still_ours(reader).tolist())
     return [_result(plan, reader, row, row in ours, executor) for row in rows]
 
@@ -128,7 +128,7 @@ def _result(plan: Plan, reader: JournalReader, row: int, is_ours: bool, executor
 
 
 def _carry_out(database: Database, known: StoredRollout, settings: Path, note: Callable[[str], None]) -> str:
-    """Take out the devices that people asked for; give the executor that does it instead, "" if we did."""
+    """Take out the devices that people asked for; return the executor that does it instead, "" if we did."""
     plan = database.plan(known.plan_id).plan
     if not len(to_withdraw(plan, database.reader(known.id))):
         return database.rollout(known.id).lease.holder
@@ -162,7 +162,7 @@ def _opened(
     lively: LivelyTime,
     note: Callable[[str], None],
 ) -> Iterator[tuple[Directory, int]]:
-    """Open the directory of a rollout; give it with the present instant by its clock."""
+    """Open the directory of a rollout; return it with the current instant by its clock."""
     setting = world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
         reader = database.reader(known.id)
@@ -178,7 +178,7 @@ def _opened(
 
 
 def _beating(heartbeat: Callable[[], None]) -> Callable[[], None]:
-    """Give what keeps the lease alive while the directory waits."""
+    """Return a function that keeps the lease alive while the directory waits."""
     last = [time.monotonic()]
 
     def alive() -> None:

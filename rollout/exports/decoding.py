@@ -223,7 +223,7 @@ def _csv_fault(error: str) -> str:
         return "a field of more than 131,072 characters (a missing closing quotation mark?)"
     if "unexpected end" in error:
         return "a quotation mark that is never closed"
-    return f"a fault ({error})"
+    return f"an error ({error})"
 
 
 def _undecodable_line(text: Text) -> int:

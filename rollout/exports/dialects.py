@@ -15,7 +15,7 @@ from rollout.values import Join
 
 
 class Kind(StrEnum):
-    """Which system an export comes from."""
+    """The system that an export comes from."""
 
     ENTRA = "Entra devices"
     INTUNE = "Intune DevicesWithInventory"

@@ -175,7 +175,7 @@ def _places(path: Path, dialect: Dialect, line: int, row: Sequence[str]) -> dict
         name = next((name for name in known.names if name in normal), None)
         if name is not None:
             if normal.count(name) > 1:
-                hint = "Remove the wrong column: nothing shows which of them counts."
+                hint = "Remove the wrong column: nothing shows which of them is right."
                 found = f"it {normal.count(name)} times"
                 raise refuse(path, "each column once", found, hint, line, row[normal.index(name)])
             places[known.key] = normal.index(name)

@@ -1,12 +1,12 @@
-"""Gates: what is known of the released devices says whether more may follow. Pure functions of counts.
+"""Gates decide whether more devices may follow, from what is known of those released. Pure functions of counts.
 
 verdicts     GO, PASS, HOLD, HALT from one observation
 rules        the rules in their order: one module and one row each
 evidence     the e-processes behind HALT and PASS, as integer boundaries
 groups       strata judged apart, and the sample-ratio check
 intervals    how many of this fleet will have failed at the end; the band for the rate
-quiet        how many failures a gate can bear before it speaks
-counts       what a gate judges, and what cannot be true of it
+quiet        how many failures a gate can tolerate before it objects
+counts       what a gate judges, and what makes it impossible
 beta         the special functions
 """
 

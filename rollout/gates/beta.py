@@ -22,7 +22,7 @@ _CLOSE = 1e-14
 
 
 def log_gamma(x: ArrayLike) -> FloatArray:
-    """Give ln Γ(x) for x > 0, elementwise, to about 1e-14 relative."""
+    """Return ln Γ(x) for x > 0, elementwise, to about 1e-14 relative."""
     given = np.asarray(x, dtype=np.float64)
     small = given < _SHIFT
     z = np.where(small, given + _SHIFT, given)
@@ -41,13 +41,13 @@ def log_gamma(x: ArrayLike) -> FloatArray:
 
 
 def log_beta(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Give ln B(a, b) for a, b > 0, elementwise."""
+    """Return ln B(a, b) for a, b > 0, elementwise."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     return np.asarray(log_gamma(first) + log_gamma(second) - log_gamma(first + second))
 
 
 def log_beta_below(x: float, a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Give ln of the integral of t^(a-1) (1-t)^(b-1) over 0..x, elementwise in a and b, for 0 < x < 1.
+    """Return ln of the integral of t^(a-1) (1-t)^(b-1) over 0..x, elementwise in a and b, for 0 < x < 1.
 
     This is ln(B(a, b) I_x(a, b)). Left of the mean the continued fraction gives it without any
     cancellation; right of it, where it is a good part of B(a, b), as B minus the part above.
@@ -65,7 +65,7 @@ def log_beta_below(x: float, a: ArrayLike, b: ArrayLike) -> FloatArray:
 
 
 def log_beta_above(x: float, a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Give ln of the integral of t^(a-1) (1-t)^(b-1) over x..1, elementwise in a and b."""
+    """Return ln of the integral of t^(a-1) (1-t)^(b-1) over x..1, elementwise in a and b."""
     return log_beta_below(1.0 - x, b, a)
 
 
@@ -110,33 +110,3 @@ def _nonzero(values: FloatArray) -> FloatArray:
     """Replace exact zeros, in place: Lentz's method divides by them."""
     values[values == 0.0] = _TINY
     return values
-
-
-def _gamma_series(a: float, x: float) -> float:
-    term = total = 1.0 / a
-    k = a
-    while term > total * _CLOSE:
-        k += 1
-        term *= x / k
-        total += term
-    return total
-
-
-def _gamma_fraction(a: float, x: float) -> float:
-    b = x + 1 - a
-    c = 1 / _TINY
-    d = 1 / b
-    value = d
-    step = 0
-    change = 0.0
-    while abs(change - 1) > _CLOSE:
-        step += 1
-        top = -step * (step - a)
-        b += 2
-        d = top * d + b
-        d = 1 / (d if abs(d) > _TINY else _TINY)
-        c = b + top / c
-        c = c if abs(c) > _TINY else _TINY
-        change = d * c
-        value *= change
-    return value

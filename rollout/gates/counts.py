@@ -1,4 +1,4 @@
-"""What a gate judges: the counts of one observation, what cannot be true of them, and the sums for rates."""
+"""What a gate judges: the counts of one observation, what makes them impossible, and the sums for rates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rollout.values import OUTCOMES, LongArray, Outcome
 
 MOST = 20_000_000
-"""More devices than that of one stratum and outcome are no count but damage."""
+"""The most devices of a stratum and outcome; a larger number means damaged data."""
 
 _PENDING, _ENROLLED, _FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
 
@@ -22,7 +22,7 @@ class GateCounts:
 
     cumulative, phase, mature : (strata, OUTCOMES) int64, released devices: of the whole rollout, of the
         current phase, of the current phase's batches older than `mature_after`.
-    planned : (strata,) int64, devices of the whole plan. names : one per stratum. column : what they are.
+    planned : (strata,) int64, devices of the whole plan. names : one per stratum. column : the column they come from.
     complete : the phase is fully released and soaked. Only then is the verdict PASS, or HOLD for want of
         proof; before it is GO unless there is an objection.
     readable : False if the counts could not be read.
@@ -43,7 +43,7 @@ class GateCounts:
     failed_classes: Mapping[str, int] | None = None
 
     def problem(self) -> str:
-        """Say what cannot be true of these counts, "" if nothing. Cheap: it runs at every observation."""
+        """Return what is impossible about these counts, "" if nothing is. Cheap: it runs at every observation."""
         if not self.readable:
             return "the directory could not be read"
         shape = (len(self.names), OUTCOMES)
@@ -76,10 +76,10 @@ def totals_of(counts: NDArray[np.int64]) -> list[int]:
 
 
 def executed_of(counts: Sequence[int]) -> int:
-    """Give the devices of which an outcome is known; counts by `Outcome`."""
+    """Return the devices of which an outcome is known; counts by `Outcome`."""
     return counts[_ENROLLED] + counts[_FAILED]
 
 
 def counted_of(counts: Sequence[int]) -> int:
-    """Give the devices that HALT counts: executed ones, and pending ones as successes."""
+    """Return the devices that HALT counts: executed ones, and pending ones as successes."""
     return counts[_PENDING] + counts[_ENROLLED] + counts[_FAILED]

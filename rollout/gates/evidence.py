@@ -32,7 +32,7 @@ PRIOR_MIN, PRIOR_MAX = 0.001, 100_000.0
 """Bounds of failure rates, of accepted chances and of a prior; beyond them the logarithms lose their digits."""
 
 BLOCK = 64
-"""Boundaries grow by at least so many failures at a time."""
+"""Boundaries grow by at least this many failures at a time."""
 
 
 def check_evidence_gate(gate: EvidenceGate) -> None:
@@ -53,7 +53,7 @@ def check_evidence_gate(gate: EvidenceGate) -> None:
 def check_counts(
     failed: float, seen: float, names: tuple[str, str] = ("failures", "devices")
 ) -> tuple[int, int]:
-    """Give both counts as int; raise a `ValueError` unless they are whole and 0 <= failed <= seen."""
+    """Return both counts as int; raise a `ValueError` unless they are whole and 0 <= failed <= seen."""
     for name, value in zip(names, (failed, seen), strict=True):
         if not math.isfinite(value) or value != int(value):
             raise ValueError(f"expected a whole number of {name}, found {value}")
@@ -65,14 +65,14 @@ def check_counts(
 
 
 def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
-    """Give ln E_halt elementwise; the counts are taken as possible, shape ``(k,)``."""
+    """Return ln E_halt elementwise; the counts are not checked, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_ok
     above = log_beta_above(p, a + failed, b + (seen - failed)) - _log_priors(gate)[0]
     return np.asarray(above - failed * math.log(p) - (seen - failed) * math.log1p(-p))
 
 
 def log_pass(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
-    """Give ln E_pass elementwise; the counts are taken as possible, shape ``(k,)``."""
+    """Return ln E_pass elementwise; the counts are not checked, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_bad
     below = log_beta_below(p, a + failed, b + (seen - failed)) - _log_priors(gate)[1]
     return np.asarray(below - failed * math.log(p) - (seen - failed) * math.log1p(-p))
@@ -80,7 +80,7 @@ def log_pass(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArr
 
 @lru_cache(maxsize=64)
 def _log_priors(gate: EvidenceGate) -> tuple[float, float]:
-    """Give ln of the prior's unnormalized mass above p_ok and below p_bad."""
+    """Return ln of the prior's unnormalized mass above p_ok and below p_bad."""
     a, b = gate.prior_a, gate.prior_b
     return float(log_beta_above(gate.p_ok, a, b)), float(log_beta_below(gate.p_bad, a, b))
 
@@ -102,7 +102,7 @@ class HaltBoundary:
         self.last: LongArray = np.array([-1], dtype=np.int64)  # E_halt(0, n) <= 1
 
     def halts(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
-        """Say where `failed` of `seen` devices (int, shapes that broadcast) are enough to halt."""
+        """Return where `failed` of `seen` devices (int, shapes that broadcast) are enough to halt."""
         s, n = np.asarray(failed), np.asarray(seen)
         if s.shape != n.shape:
             s, n = np.broadcast_arrays(s, n)
@@ -120,13 +120,13 @@ class HaltBoundary:
             self._grow(len(last))
 
     def fewest(self, seen: int) -> int:
-        """Give the smallest number of failures that halts at `seen` devices; `seen` + 1 if none does."""
+        """Return the smallest number of failures that halts at `seen` devices; `seen` + 1 if none does."""
         if self.last[-1] < seen:
             self.critical(seen)
         return min(int(self.last.searchsorted(seen)), seen + 1)
 
     def critical(self, seen: ArrayLike) -> LongArray:
-        """Give the smallest number of failures that halts at each `seen`; `seen` + 1 where none does."""
+        """Return the smallest number of failures that halts at each `seen`; `seen` + 1 where none does."""
         n = np.asarray(seen, dtype=np.int64)
         highest = int(n.max(initial=0))
         while self.last[-1] < highest and len(self.last) <= highest + 1:
@@ -158,7 +158,7 @@ class PassBoundary:
         self.first: LongArray = np.empty(0, dtype=np.int64)
 
     def passes(self, failed: ArrayLike, seen: ArrayLike) -> BoolArray:
-        """Say where `failed` of `seen` devices (int, shapes that broadcast) prove the rate below p_bad."""
+        """Return where `failed` of `seen` devices (int, shapes that broadcast) prove the rate below p_bad."""
         s, n = np.asarray(failed), np.asarray(seen)
         while True:
             first = self.first
@@ -170,13 +170,13 @@ class PassBoundary:
             self._grow(len(first))
 
     def needed(self, failed: int) -> int:
-        """Give how many executed devices pass with `failed` failures among them."""
+        """Return how many executed devices pass with `failed` failures among them."""
         while len(self.first) <= failed:
             self._grow(len(self.first))
         return int(self.first[failed])
 
     def allowed(self, seen: ArrayLike) -> LongArray:
-        """Give the largest number of failures that passes at each `seen`; -1 where none does."""
+        """Return the largest number of failures that passes at each `seen`; -1 where none does."""
         n = np.asarray(seen, dtype=np.int64)
         while not len(self.first) or self.first[-1] <= int(n.max(initial=0)):
             self._grow(len(self.first))
@@ -196,7 +196,7 @@ class PassBoundary:
 
 
 def _normal_guess(s: LongArray, p: float, z: float) -> FloatArray:
-    """Give the n at which s = p n - z sqrt(p n): where a boundary lies, roughly."""
+    """Return the n at which s = p n - z sqrt(p n): where a boundary lies, roughly."""
     root = (z + np.sqrt(z * z + 4 * s)) / 2
     return np.asarray(root * root / p)
 
@@ -204,7 +204,7 @@ def _normal_guess(s: LongArray, p: float, z: float) -> FloatArray:
 def _crossing(
     over: Callable[[LongArray, LongArray], FloatArray], low: LongArray, high: LongArray, guess: FloatArray
 ) -> tuple[LongArray, LongArray]:
-    """Give neighbours (low, high) between which the falling `over(row, n)` changes from >= 0 to < 0.
+    """Return neighbours (low, high) between which the falling `over(row, n)` changes from >= 0 to < 0.
 
     low, high : (k,) int64; `over` is taken as >= 0 at `low` and < 0 at `high`. Regula falsi with the
     Illinois rule, first at `guess`: about seven evaluations where bisection takes seventeen.
@@ -235,13 +235,13 @@ def _crossing(
 
 @lru_cache(maxsize=256)
 def halt_boundary(gate: EvidenceGate, share: float = 1.0) -> HaltBoundary:
-    """Give the one boundary of these parameters, so that its table is computed once per process."""
+    """Return the one boundary of these parameters, so that its table is computed once per process."""
     return HaltBoundary(gate, share)
 
 
 @lru_cache(maxsize=64)
 def pass_boundary(gate: EvidenceGate) -> PassBoundary:
-    """Give the one boundary of these parameters, so that its table is computed once per process."""
+    """Return the one boundary of these parameters, so that its table is computed once per process."""
     return PassBoundary(gate)
 
 
@@ -259,5 +259,5 @@ class Boundary:
 
 
 def boundary_of(gate: EvidenceGate, seen: LongArray, share: float = 1.0) -> Boundary:
-    """Give both boundaries at each number of devices; `share` is the test's part of alpha."""
+    """Return both boundaries at each number of devices; `share` is the test's part of alpha."""
     return Boundary(seen, halt_boundary(gate, share).critical(seen), pass_boundary(gate).allowed(seen))

@@ -30,7 +30,7 @@ class Groups:
     apart: float
 
     def sums(self, per_stratum: LongArray) -> LongArray:
-        """Give the sum over each group: (..., strata) to (..., groups)."""
+        """Return the sum over each group: (..., strata) to (..., groups)."""
         if not self.pooled and len(self.own) == per_stratum.shape[-1]:
             return per_stratum
         apart = per_stratum[..., self.own]
@@ -41,7 +41,7 @@ class Groups:
 
 
 def groups_of(policy: GatePolicy, planned: LongArray, names: Sequence[str]) -> Groups:
-    """Give the groups of a plan: strata with at least `strata_min` planned devices, the rest pooled."""
+    """Return the groups of a plan: strata with at least `strata_min` planned devices, the rest pooled."""
     return _groups(policy.per_stratum, policy.strata_min, planned.tobytes(), tuple(names))
 
 

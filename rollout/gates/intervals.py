@@ -23,7 +23,7 @@ def finite_fleet_interval(
     prior_a: float = 1.0,
     prior_b: float = 1.0,
 ) -> tuple[int, int]:
-    """Give the range of devices of this fleet that will have failed at the end, `failures` of `seen` known.
+    """Return the range of devices of this fleet that will have failed at the end, `failures` of `seen` known.
 
     Any-time valid at 1 - alpha for devices taken in random order without replacement: every total M stays
     for which prior(M) / posterior(M) < 1/alpha under a beta-binomial prior. Raise a `ValueError` on

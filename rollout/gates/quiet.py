@@ -1,4 +1,4 @@
-"""How many failures a gate can bear before it speaks: below that, a further observation says GO.
+"""How many failures a gate can tolerate before it objects: below that, a further observation says GO.
 
 Between two releases the devices that count stay the same number, since pending ones count as good; so
 only failures (and devices that leave the count) can change a GO. The loop may skip observations
@@ -19,7 +19,7 @@ from rollout.values import GatePolicy, LongArray
 def failures_to_speak(
     policy: GatePolicy, cumulative: NDArray[np.int64], planned: LongArray, names: tuple[str, ...]
 ) -> LongArray:
-    """Give the failures from which on a GO may end, shape (strata + 1,): by stratum, and of all.
+    """Return the failures from which on a GO may end, shape (strata + 1,): by stratum, and of all.
 
     cumulative : (strata, OUTCOMES) released devices of the whole rollout. The answer holds while no device
     is released, times out, or is rejected, and while the phase is not judged as a whole.

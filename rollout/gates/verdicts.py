@@ -1,8 +1,8 @@
-"""PASS, HOLD, HALT from counts: what is known of the released devices says whether more may follow.
+"""PASS, HOLD, HALT from counts: whether more devices may follow, from what is known of those released.
 
 Pure: the same counts give the same judgement, nothing is remembered between observations. Unreadable or impossible
 counts are a HOLD. Then the rules are asked in the order of `rollout.gates.rules`, and the first that applies wins: HALT
-by evidence, HALT or HOLD by plain thresholds, HOLD for silent devices or for want of progress, and once the phase is
+by evidence, HALT or HOLD by plain thresholds, HOLD for silent devices or for lack of progress, and once the phase is
 complete PASS or HOLD. If none applies, it is GO: releasing may continue.
 
 All phases share one policy as a rule; where they differ, each phase's observations obey its own.
@@ -30,7 +30,7 @@ def check_policy(policy: GatePolicy) -> None:
 
 
 def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary:
-    """Give for 0..n devices (or at each of an array) how many failures halt and how many still pass.
+    """Return for 0..n devices (or at each of an array) how many failures halt and how many still pass.
 
     tests : by how much alpha is divided: 1 for a test alone, 2 for the cumulative one where strata are tested too,
     twice the number of strata for each of them. Raise a `ValueError` if the policy has no evidence gate.
@@ -42,14 +42,14 @@ def boundary(policy: GatePolicy, n: int | LongArray, tests: int = 1) -> Boundary
 
 
 def is_approvable(judgement: Judgement) -> bool:
-    """Whether a person may decide instead: any HOLD but one for want of readable data."""
+    """Return whether a person may decide instead: any HOLD except for lack of readable data."""
     return judgement.verdict is Verdict.HOLD and judgement.rule != "data"
 
 
 def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
     """Judge the counts of one observation; see the module for the order.
 
-    With `policy.dry_run` the verdict is GO or PASS and `dry_run` holds what would have been said, except
+    With `policy.dry_run` the verdict is GO or PASS and `dry_run` holds the verdict's sentence, except
     that counts which are unreadable, impossible, stale or empty stay a HOLD.
     """
     problem = counts.problem()
@@ -65,14 +65,14 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
 
 def _go(reading: Reading) -> Judgement:
     failed, executed = reading.whole[FAILED], executed_of(reading.whole)
-    sentence = f"GO: {failed} of {executed} executed failed, {reading.whole[PENDING]} pending"
+    sentence = f"GO: {failed:,} of {executed:,} devices failed, {reading.whole[PENDING]:,} pending"
     if reading.policy.evidence is not None:
-        sentence += f"; HALT from {reading.fewest} failures on"
+        sentence += f"; HALT at {reading.fewest:,} failure{'s' if reading.fewest != 1 else ''}"
     return Judgement(Verdict.GO, sentence, "go", "", executed, failed)
 
 
 def _dry(reading: Reading, judgement: Judgement) -> Judgement:
-    """Turn what would have been said into a report, unless there is nothing to go by."""
+    """Turn the verdict into a report, unless there is no basis for one."""
     stale = NO_PROGRESS.judge(reading)
     if stale is not None:
         return stale

@@ -159,7 +159,7 @@ def _finish(situation: Situation, judgement: Judgement) -> Decision:
     if situation.in_flight_count and situation.seen.now <= deadline:
         return _stay(situation, "all devices are released; waiting for the last outcomes", judgement)
     done = "have left" if situation.plan.is_undo else "are enrolled"
-    text = f"finished: {situation.progress.enrolled} of {released} released devices {done}"
+    text = f"finished: {situation.progress.enrolled:,} of {released:,} released devices {done}"
     return _enter(situation, State.FINISHED, text, judgement)
 
 
@@ -172,7 +172,7 @@ def _end_of_phase(situation: Situation, judgement: Judgement) -> Decision:
     approved = seen.commands.gate_approved == progress.phase
     soaked = seen.now >= progress.last_release + phase.soak_s
     if situation.done and not (soaked and (approved or judgement.verdict is Verdict.PASS)):
-        return _stay(situation, f"phase '{phase.name}' soaks", judgement)
+        return _stay(situation, f"phase '{phase.name}' is soaking", judgement)
     later = next_phase(situation)
     if later is None:
         raise AssertionError("a rollout with no device left is over before its phase ends")
@@ -213,8 +213,8 @@ def _release(situation: Situation, judgement: Judgement) -> Decision:
         batches=progress.batches + 1,
         last_release=now,
     )
-    devices = "1 device" if len(rows) == 1 else f"{len(rows)} devices"
-    reason = f"{devices} of phase '{phase.name}', {released[progress.phase]} of {len(phase)}"
+    devices = "1 device" if len(rows) == 1 else f"{len(rows):,} devices"
+    reason = f"{devices} of phase '{phase.name}', {released[progress.phase]:,} of {len(phase):,}"
     if len(rows) < due:
         reason += f"; {limit}"
     again = next_observation_at(situation.plan, after, now)
@@ -225,15 +225,15 @@ def _release(situation: Situation, judgement: Judgement) -> Decision:
 def _room(situation: Situation) -> tuple[int, str]:
     """Return how many devices the budgets still admit, and a sentence that names the binding budget."""
     budgets = situation.plan.budgets
-    room, limit = len(situation.plan), "the rest waits for its budget"
+    room, limit = len(situation.plan), "the other devices wait for their budget"
     if budgets.per_step and budgets.per_step < room:
-        room, limit = budgets.per_step, f"at most {budgets.per_step} per step"
+        room, limit = budgets.per_step, f"at most {budgets.per_step:,} per step"
     if budgets.in_flight:
         left = max(0, budgets.in_flight - situation.in_flight_count)
         if left < room:
             room, limit = (
                 left,
-                f"{situation.in_flight_count} of at most {budgets.in_flight} devices are in flight",
+                f"{situation.in_flight_count:,} of at most {budgets.in_flight:,} devices are in flight",
             )
     return room, limit
 

@@ -231,7 +231,7 @@ class _Session(_KnownState[Journal]):
 
     adopted : of the rows about to be intended, those that are members already.
     unsure : rows of the next chunk that may have been sent, by a session that died or a call without an answer.
-    withdrawn : rows whose withdrawal was requested before the last observation; they are not sent any more.
+    withdrawn : rows whose withdrawal was requested before the last observation; they are no longer sent.
     """
 
     permit: Permit

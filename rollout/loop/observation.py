@@ -1,4 +1,4 @@
-"""What `decide` needs to know at one observation: the counts, the active time, and where the phase stands."""
+"""The input of `decide` at one observation: the counts, the active time, and where the phase stands."""
 
 from __future__ import annotations
 

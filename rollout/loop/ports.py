@@ -99,7 +99,7 @@ class Directory(Protocol):
     """The outside system that holds the collection and the enrollment states."""
 
     def prepare(self, plan: Plan) -> None:
-        """Look before anything is sent; raise `RefusedError` if the plan must not be executed here.
+        """Check before anything is sent; raise `RefusedError` if the plan must not be executed here.
 
         Called once, before `restore` and before the first situation.
         """

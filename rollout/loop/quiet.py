@@ -21,7 +21,7 @@ def next_observation_at(plan: Plan, progress: Progress, now: int) -> int:
 def quiet_period(situation: Situation, progress: Progress, again: int) -> Quiet | None:
     """Return how long observations will decide nothing unless devices fail or time out; None if each one is needed.
 
-    The bounds are the tightest possible ones: they assume that every pending device times out, because a gate halts
+    The bounds are the tightest possible: they assume that every pending device times out, because a gate halts
     at fewer failures among fewer devices. An executed device never times out, even if its user un-enrolls it.
     """
     phase, plan = situation.phase, situation.plan

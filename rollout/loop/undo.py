@@ -109,7 +109,7 @@ class UndoDirectory:
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Not supported: undoing an undo is a rollout of its own."""
-        raise AssertionError("an undo is not undone: plan a rollout instead")
+        raise AssertionError("an undo cannot be undone: plan a rollout instead")
 
     def keep_counting(self, rows: IntArray) -> None:
         """Do nothing: an undo has no withdrawals."""

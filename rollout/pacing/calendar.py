@@ -4,7 +4,7 @@ A window is a statement about a wall clock: it opens when the clock of its zone 
 days, and closes when the clock first shows `to` after that. So a window that lies wholly in the hour that daylight
 saving skips never opens, and one that is open when the clock goes back stays open. A wave, a window with a length of
 its own, opens once on each of its days: later by what the clock skips if its time is skipped, and the first time only
-if its time comes twice. A freeze covers whole days of the wall clock, or hours of them, both times if the clock goes
+if its time occurs twice. A freeze covers whole days of the wall clock, or hours of them, both times if the clock goes
 back.
 """
 
@@ -24,7 +24,7 @@ from rollout.pacing.recurrence import EARLIEST, parse_rule, rule_days
 from rollout.values import DAY_S, HOUR_S, BoolArray, Calendar, LongArray, Window, time_of_day
 
 DEVICE_ZONE = "device"
-"""The zone of a window or freeze that goes by each device's own clock."""
+"""The zone of a window or freeze that follows each device's own clock."""
 
 _EPOCH = dt.date(1970, 1, 1)
 _TEN_YEARS = dt.timedelta(days=3653)
@@ -55,7 +55,7 @@ class Freeze:
 
     @property
     def is_whole_day(self) -> bool:
-        """Whether all of each day is frozen."""
+        """Return whether all of each day is frozen."""
         return (self.from_min, self.to_min) == (0, 1440)
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Freeze:
 class NoOpening:
     """A day on which a window does not open although it is one of its days: the clock skips it.
 
-    zones : those in which it does not, for a window that goes by each device's own clock; else empty.
+    zones : those in which it does not, for a window that follows each device's own clock; else empty.
     """
 
     day: dt.date
@@ -91,7 +91,7 @@ class NoOpening:
 def resolve(
     windows: Sequence[Window], freezes: Sequence[Freeze], start: int, until: int, device_zone: str = "UTC"
 ) -> Calendar:
-    """Give the instants in [start, until) at which releases are allowed; no window means always open.
+    """Return the instants in [start, until) at which releases are allowed; no window means always open.
 
     device_zone : stands for the zone "device". Windows are all waves of one length, or none is a wave.
     """
@@ -109,7 +109,7 @@ def resolve(
 
 
 def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[str]) -> list[NoOpening]:
-    """Give the days in [start, until) on which a window should open and the clock skips all of it, each once.
+    """Return the days in [start, until) on which a window should open and the clock skips all of it, each once.
 
     zones : each stands for the zone "device" in turn.
     """
@@ -128,7 +128,7 @@ def skipped(windows: Sequence[Window], start: int, until: int, zones: Sequence[s
 
 
 def has_day_from(freeze: Freeze, day: dt.date, zone: str) -> bool:
-    """Say whether a freeze covers `day` or any later one; a rule without an end always does."""
+    """Return whether a freeze covers `day` or any later one; a rule without an end always does."""
     if not freeze.rrule:
         return freeze.last >= day
     is_endless = not {"UNTIL", "COUNT"} & parse_rule(freeze.rrule).keys()
@@ -137,45 +137,45 @@ def has_day_from(freeze: Freeze, day: dt.date, zone: str) -> bool:
 
 
 def has_day(freeze: Freeze, zone: str, until: dt.date) -> bool:
-    """Say whether a freeze covers any day up to `until`: a rule may end before its first one."""
+    """Return whether a freeze covers any day up to `until`: a rule may end before its first one."""
     return not freeze.rrule or bool(_days_of_rule(freeze, freeze.first, until, zone))
 
 
 def frozen_spans(freeze: Freeze, start: int, until: int, device_zone: str = "UTC") -> Calendar:
-    """Give the instants in [start, until) that a freeze covers."""
+    """Return the instants in [start, until) that a freeze covers."""
     return Calendar(*_clipped(_freeze_spans(freeze, start, until, device_zone), start, until))
 
 
 def union(calendars: Sequence[Calendar]) -> Calendar:
-    """Give the calendar that is open whenever one of `calendars` is."""
+    """Return the calendar that is open whenever one of `calendars` is."""
     return Calendar(
         *_union([(calendar.opens, calendar.closes) for calendar in calendars]), calendars[0].wave_s
     )
 
 
 def is_open(calendar: Calendar, at: int) -> bool:
-    """Say whether a release is allowed at `at`."""
+    """Return whether a release is allowed at `at`."""
     table = _table(calendar)
     index = bisect_right(table.opens, at) - 1
     return index >= 0 and at < table.closes[index]
 
 
 def open_zones(calendars: Sequence[Calendar], at: int) -> BoolArray:
-    """Say for each calendar whether it is open at `at`, shape ``(k,)``."""
+    """Return for each calendar whether it is open at `at`, shape ``(k,)``."""
     return np.fromiter(
         (is_open(calendar, at) for calendar in calendars), dtype=np.bool_, count=len(calendars)
     )
 
 
 def next_open(calendar: Calendar, at: int) -> int | None:
-    """Give the first open instant not before `at`; None if there is none before the calendar ends."""
+    """Return the first open instant not before `at`; None if there is none before the calendar ends."""
     table = _table(calendar)
     index = bisect_right(table.closes, at)
     return None if index == len(table.closes) else max(at, table.opens[index])
 
 
 def active_between(calendar: Calendar, since: int, until: int) -> int:
-    """Give the active seconds from `since` to `until`: the open ones; 0 if `until` is not after `since`.
+    """Return the active seconds from `since` to `until`: the open ones; 0 if `until` is not after `since`.
 
     A calendar of waves counts the waves that close after `since` and not after `until`.
     """
@@ -183,7 +183,7 @@ def active_between(calendar: Calendar, since: int, until: int) -> int:
 
 
 def instant_after(calendar: Calendar, since: int, active_s: int) -> int | None:
-    """Give the first instant by which `active_s` active seconds have passed since `since`; None if never.
+    """Return the first instant by which `active_s` active seconds have passed since `since`; None if never.
 
     That instant may be the one at which the calendar closes.
     """
@@ -232,7 +232,7 @@ def _window_spans(window: Window, start: int, until: int, device_zone: str) -> S
 
 
 def _window_instants(window: Window, start: int, until: int, device_zone: str) -> Spans:
-    """Give when a window opens and closes on each of its days, in order; both are equal where it is skipped."""
+    """Return when a window opens and closes on each of its days, in order; both are equal where it is skipped."""
     zone = device_zone if window.zone == DEVICE_ZONE else window.zone
     days = _days(start, until)
     days = days[np.isin((days + 3) % 7, np.array(window.days, dtype=np.int64))]  # 1 January 1970: a Thursday
@@ -247,7 +247,7 @@ def _window_instants(window: Window, start: int, until: int, device_zone: str) -
 
 
 def _first_shown(local: LongArray, pieces: tuple[tuple[int, int, int], ...]) -> LongArray:
-    """Give the first instant at which a clock shows a local time (seconds since its 1970) or a later one."""
+    """Return the first instant at which a clock shows a local time (seconds since its 1970) or a later one."""
     since, upto, offset = np.array(pieces, dtype=np.int64).T
     shown_before = np.maximum.accumulate(upto + offset)
     at = np.minimum(np.searchsorted(shown_before, local, side="right"), len(since) - 1)
@@ -268,9 +268,9 @@ def _freeze_spans(freeze: Freeze, start: int, until: int, device_zone: str) -> S
 
 
 def occurrences(freeze: Freeze, start: int, until: int, zone: str) -> tuple[dt.date, ...]:
-    """Give the days on which the rule of a freeze begins one that may touch [start, until).
+    """Return the days on which the rule of a freeze begins one that may touch [start, until).
 
-    zone : the rule goes by its clock.
+    zone : the rule follows its clock.
     """
     begin = _EPOCH + dt.timedelta(days=(start - _MARGIN_S) // DAY_S - freeze.days)
     end = _EPOCH + dt.timedelta(days=(until + _MARGIN_S) // DAY_S)

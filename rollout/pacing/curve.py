@@ -16,14 +16,14 @@ from rollout.pacing.calendar import active_between
 from rollout.values import WHOLE, Calendar, Curve, Phase
 
 MAX_SPEED_UP = 4
-"""A phase that is behind its date runs through its curve at most so many times faster."""
+"""A phase that is behind its date runs through its curve at most this many times faster."""
 
 MAX_STEPS = 2_000
 """A staircase of more steps than this is written as a straight line through its corners."""
 
 
 def released_by(curve: Curve, active_s: int, size: int) -> int:
-    """Say how many of `size` devices may be released after `active_s` active seconds: an exact floor."""
+    """Return how many of `size` devices may be released after `active_s` active seconds: an exact floor."""
     at = bisect_right(curve.active_s, active_s) - 1
     if at < 0 or size <= 0:
         return 0
@@ -35,13 +35,13 @@ def released_by(curve: Curve, active_s: int, size: int) -> int:
 
 
 def quota(curve: Curve, active_s: int, size: int, released: int) -> int:
-    """Say how many more devices may be released now; never negative."""
+    """Return how many more devices may be released now; never negative."""
     return max(0, released_by(curve, active_s, size) - released)
 
 
 @lru_cache(maxsize=256)
 def largest_step(curve: Curve, step_s: int, size: int) -> int:
-    """Give the most devices that the curve itself releases in one step of `step_s`, its first batch included.
+    """Return the most devices that the curve itself releases in one step of `step_s`, its first batch included.
 
     No batch is larger, also when devices had to wait for a window of their own, a budget or an outage. Steps near
     a point of the curve are counted; within a straight piece the slope is rounded up.
@@ -59,7 +59,7 @@ def largest_step(curve: Curve, step_s: int, size: int) -> int:
 
 
 def step_limit(phase: Phase) -> int:
-    """Give the most devices in one batch of a phase; with a date, as many as the speed-up may need."""
+    """Return the most devices in one batch of a phase; with a date, as many as the speed-up may need."""
     return largest_step(phase.curve, phase.step_s, len(phase)) * (MAX_SPEED_UP if phase.by >= 0 else 1)
 
 
@@ -73,7 +73,7 @@ def advance(
     enrolled: int = 0,
     holds: int = 0,
 ) -> int:
-    """Give the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
+    """Return the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
 
     enrolled : devices of this phase that enrolled so far; on a ramp, `phase.rung` of them earn the rate of
         the curve's next piece. Beyond what is earned the curve is run through at the rate that is.
@@ -97,7 +97,7 @@ def advance(
 
 
 def _earned(phase: Phase, active_s: int, elapsed: int, earned: int) -> int:
-    """Active seconds to count for `elapsed`, at the rate of the piece `earned` instead of the present one."""
+    """Active seconds to count for `elapsed`, at the rate of the piece `earned` instead of the current one."""
     curve = phase.curve
     pieces = len(curve.active_s) - 1
     here = bisect_right(curve.active_s, active_s) - 1
@@ -140,7 +140,7 @@ def equal_groups(groups: int, gap_s: int) -> Curve:
 def spread(duration_s: int, gap_s: int = 0, size: int = 0) -> Curve:
     """Release over `duration_s`: evenly, or in as many equal groups `gap_s` apart as fit, ends included.
 
-    size : devices, if known. Fewer than groups go one by one, the first at 0.
+    size : devices, if known. If there are fewer devices than groups, they are released one by one, the first at 0.
     """
     if gap_s <= 0:
         return linear(duration_s)
@@ -161,5 +161,5 @@ def extended_by(curve: Curve, size: int, more: int, duration_s: int) -> Curve:
 
 
 def parts_of(count: int, size: int) -> int:
-    """Give count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
+    """Return count/size in parts of WHOLE, rounded up: so that `released_by` gives back `count`."""
     return WHOLE if size <= 0 else min(WHOLE, -(-count * WHOLE // size))

@@ -1,6 +1,6 @@
 """Recurrence rules of whole days: the RRULE of RFC 5545, section 3.3.10, read strictly and at a bounded cost.
 
-The library that looks for the days takes almost any text, and looks for a day that never comes until the year 9999.
+The library that finds the days accepts almost any text, and looks for a day that never occurs until the year 9999.
 So a rule is checked here before it gets there, and it is looked up as late in those years as the calendar repeats:
 the days and weekdays of 400 years are those of the next 400. Rules of hours, minutes or seconds are refused.
 """
@@ -62,7 +62,7 @@ def parse_rule(text: str) -> dict[str, str]:
 
 
 def needs_first(parts: Mapping[str, str]) -> bool:
-    """Say whether the days of a rule depend on the day on which it begins."""
+    """Return whether the days of a rule depend on the day on which it begins."""
     if parts.keys() & {"INTERVAL", "COUNT"}:
         return True
     return parts["FREQ"] != "DAILY" and not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYYEARDAY"}
@@ -71,9 +71,9 @@ def needs_first(parts: Mapping[str, str]) -> bool:
 def rule_days(
     text: str, first: dt.date, begin: dt.date, end: dt.date, zone: str = "UTC", from_min: int = 0
 ) -> tuple[dt.date, ...]:
-    """Give the days from `begin` to `end`, both included, on which a rule that starts on `first` occurs.
+    """Return the days from `begin` to `end`, both included, on which a rule that starts on `first` occurs.
 
-    zone : the rule goes by its clock. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
+    zone : the rule follows its clock. An UNTIL in UTC (`…Z`) is an instant, as calendars write it.
     from_min : the minute of the day at which the rule occurs; what an UNTIL with a time of day is compared with.
     """
     parts = parse_rule(text)
@@ -84,13 +84,13 @@ def rule_days(
 
 
 def ever_occurs(parts: Mapping[str, str], first: dt.date) -> bool:
-    """Say whether a rule has any day within 400 years from `first` on, its UNTIL aside."""
+    """Return whether a rule has any day within 400 years from `first` on, its UNTIL aside."""
     rule = _text({name: value for name, value in parts.items() if name != "UNTIL"})
     return next(iter(_library_rule(rule, _later(first, _shift(first)))), None) is not None
 
 
 def last_day(until: str, zone: str, from_min: int = 0) -> dt.date:
-    """Give the last day on which an occurrence at `from_min` on the clock of `zone` is not after UNTIL.
+    """Return the last day on which an occurrence at `from_min` on the clock of `zone` is not after UNTIL.
 
     Raise a `ValueError` if it is neither a date nor a time.
     """
@@ -185,7 +185,7 @@ def _days(rule: str, first: dt.date, begin: dt.date, end: dt.date) -> tuple[dt.d
 
 
 def _shift(end: dt.date) -> int:
-    """How many years later a rule is looked up, so that few are left after `end`."""
+    """Return how many years later a rule is looked up, so that few are left after `end`."""
     return (dt.MAXYEAR - end.year) // _CYCLE * _CYCLE
 
 

@@ -1,4 +1,4 @@
-"""From inventory, findings and policy to a plan; and what becomes of a plan when the fleet changes.
+"""From inventory, findings and policy to a plan; and the changes to a plan when the fleet changes.
 
 checked      preflight and plan in one step
 planner      make_plan: which devices leave, which are in which phase, in which order

@@ -1,4 +1,4 @@
-"""Change under way: newcomers, a plan that goes on with another, and one that takes another back."""
+"""Changes to a plan under way: newcomers, a plan that continues another, and a plan that undoes another."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOT_OURS = "not added by this rollout"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changed:
-    """A plan that knows the newcomers, its inventory row by row, and what changed."""
+    """A plan with the newcomers, its inventory row by row, and what changed."""
 
     plan: Plan
     inventory: Inventory
@@ -54,7 +54,7 @@ def take_in(
 
     inventory : that of the plan. findings : preflight of `newer`. policy : that of the plan.
 
-    Every known device keeps its row, phase, place and batch, so a journal goes on. Devices that are gone keep
+    Every known device keeps its row, phase, place and batch, so a journal can continue. Devices that have left keep
     their place as well; the caller excludes `drift.removed`, as a person would. A re-imaged device is a
     newcomer: its old id is among the removed ones or still there, its new id goes to the tail.
     """
@@ -122,7 +122,7 @@ def continue_plan(
 
 
 def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = False) -> Plan:
-    """Plan to take out of the collection what a rollout put in, the last ones first.
+    """Plan to remove from the collection what a rollout added, the last devices first.
 
     ours : rows that this rollout added, in the order of release; adopted members do not belong to it.
     in_windows : keep to the plan's windows and freezes. By default it does not wait for them, and says so.
@@ -153,7 +153,7 @@ def undo_plan(plan: Plan, ours: IntArray, *, created: int, in_windows: bool = Fa
 
 
 def _at_any_hour(plan: Plan) -> Plan:
-    """Give the plan without windows and freezes."""
+    """Return the plan without windows and freezes."""
     return replace(
         plan,
         windows=(),

@@ -1,4 +1,4 @@
-"""What the console and Intune must be like before a plan is made: else it is refused, and nothing is stored."""
+"""Requirements on the console and Intune before a plan is made; otherwise it is refused and nothing is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rollout.workloads import (
 
 
 def check_console(policy: Policy, created: int) -> None:
-    """Refuse a plan that would enroll or move everybody, nobody, or devices without a manager.
+    """Refuse a plan that would enroll or move all devices, no device, or devices without a manager.
 
     created : Unix seconds; a confirmation must not lie after it. Raise a `RefusedError`.
     """
@@ -32,7 +32,7 @@ def check_console(policy: Policy, created: int) -> None:
 
 
 def console_warnings(policy: Policy) -> tuple[str, ...]:
-    """Say what a person should know: what differs in the cloud, order and dependencies of workloads."""
+    """Return warnings: what differs in the cloud, and the order and dependencies of workloads."""
     advice = order_advice(policy.workload, policy.moved) if policy.action == "workload" else ()
     return (*CLOUDS[policy.cloud].differences, *advice)
 
@@ -89,5 +89,5 @@ def _check_counterparts(policy: Policy, created: int) -> None:
         if seen.on > today:
             raise RefusedError(
                 f"counterparts.{name}: 'on' must not be in the future, found {seen.on}",
-                "Look first, then write the day.",
+                "Check in Intune first, then enter the date of the check.",
             )

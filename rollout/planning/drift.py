@@ -15,7 +15,7 @@ class Drift:
     """The difference of two fleets, by device id.
 
     newcomers : rows of the newer fleet that the plan does not know.
-    removed : rows of the plan that the newer fleet has no more.
+    removed : rows of the plan that the newer fleet no longer has.
     reimaged : (row of the plan, row of the newer fleet): the same hardware under a new id.
     """
 
@@ -24,7 +24,7 @@ class Drift:
     reimaged: tuple[tuple[int, int], ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Say it to people; nothing if nothing changed."""
+        """Return it as sentences; none if nothing changed."""
         out = []
         if len(self.newcomers):
             out.append(f"{len(self.newcomers)} devices are new: they go to the tail")
@@ -40,7 +40,7 @@ class MembershipDrift:
     """Where the collection and our record differ. Both are rows of the plan.
 
     adopted : members that we never added: they are left where they are, and an undo leaves them too.
-    withdrawn : released devices that somebody took out: the person wins, we do not add them again.
+    withdrawn : released devices that somebody took out; we do not add them again.
     """
 
     adopted: IntArray
@@ -77,7 +77,7 @@ def membership_drift(released: IntArray, members: IntArray) -> MembershipDrift:
 
 
 def extended(inventory: Inventory, newer: Inventory, rows: IntArray) -> Inventory:
-    """Give the planned inventory with some devices of a newer one behind it: known rows keep their numbers."""
+    """Return the planned inventory with some devices of a newer one behind it: known rows keep their numbers."""
     known, other = inventory.fleet, newer.fleet
     columns = {**{name: other.factors.get(name) for name in known.factors}}
     fleet = Fleet(

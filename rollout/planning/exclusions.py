@@ -20,9 +20,9 @@ BY_POLICY = "excluded by the policy"
 def exclusions(
     fleet: Fleet, findings: Sequence[Finding], policy: Policy
 ) -> tuple[IntArray, tuple[str, ...], list[str]]:
-    """Say which devices leave the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
+    """Return which devices leave the plan: (n,) int32 codes as in `Plan.excluded`, the reasons, and warnings.
 
-    In this order: the policy's list; what has nothing to do (co-managed already, or for a workload not enrolled
+    In this order: the policy's list; what needs nothing (co-managed already, or for a workload not enrolled
     yet or moved already); the first blocking finding. Raise a `RefusedError` for a blocking finding of the tenant.
     """
     reasons: dict[str, int] = {}
@@ -57,7 +57,7 @@ def exclusions(
 
 
 def _moved(fleet: Fleet, workload: str) -> BoolArray:
-    """Say which devices have the workload at Intune by their flags, shape ``(n,)``; unknown flags are none."""
+    """Return which devices have the workload at Intune by their flags, shape ``(n,)``; unknown flags are none."""
     column = fleet.factors.get("workloads")
     if column is None:
         return np.zeros(len(fleet), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Why a device is where it is: the answer to `rollout plan --explain DEVICE`."""
+"""Why a device has its place: the answer to `rollout plan --explain DEVICE`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rollout.values import Fleet, Plan
 
 
 def explain(plan: Plan, device: str, fleet: Fleet | None = None) -> str:
-    """Say in a few lines why a device is in its phase, at its place, or not in the plan.
+    """Explain in a few lines why a device is in its phase, at its place, or not in the plan.
 
-    device : id, or with `fleet` (the plan's, row by row) also a name; case counts for nothing.
+    device : id, or with `fleet` (the plan's, row by row) also a name; case is ignored.
     Raise a `UsageError` if the plan does not know it, or knows several of that name.
     """
     row = _row_of(plan, device, fleet)
@@ -59,7 +59,7 @@ def _row_of(plan: Plan, device: str, fleet: Fleet | None) -> int:
 def _order_line(plan: Plan, row: int, index: int, place: int, fleet: Fleet | None) -> str:
     """The first number of the digest, and how the strata were interleaved."""
     number = int(draw_numbers(plan.ids[row : row + 1], plan.salt)[0, 0])
-    line = f"Its draw is {number:016x}, from BLAKE2b over the salt '{plan.salt}' and its id."
+    line = f"Its draw is {number:016x}, computed with BLAKE2b from the salt '{plan.salt}' and its id."
     columns = [column for column in plan.strata_columns if fleet is not None and column in fleet.factors]
     if fleet is None or not columns:
         return line
@@ -80,12 +80,12 @@ def _batch_line(plan: Plan, row: int) -> str:
         if (release.rows == row).any():
             local = dt.datetime.fromtimestamp(release.at, ZoneInfo(plan.zone)).isoformat()
             utc = dt.datetime.fromtimestamp(release.at, dt.UTC).isoformat()
-            return f"It goes in batch {number}, at {local} ({utc}) if every gate passes at once."
-    return "It is not released before the calendar of the plan ends, or a phase without end is before it."
+            return f"It is in batch {number}, at {local} ({utc}) if every gate passes at once."
+    return "It is not released before the plan's calendar ends, or a phase without end comes before it."
 
 
 def _zone_line(plan: Plan, row: int) -> str:
     code = int(plan.zone_codes[row])
     zone, first = plan.zone_names[code], next_open(plan.zone_calendars[code], plan.start)
     opens = "never" if first is None else dt.datetime.fromtimestamp(first, ZoneInfo(zone)).isoformat()
-    return f"Its windows go by its own clock ({zone}); the first opens at {opens}."
+    return f"Its windows follow its own clock ({zone}); the first opens at {opens}."

@@ -1,4 +1,4 @@
-"""Whether a plan can be kept, and what it asks of the service: one report for people and for `--json`."""
+"""Whether a plan is feasible, and the load it causes: one report for people and for `--json`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PhaseForecast:
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
-    """What a plan asks for.
+    """The demands of a plan.
 
     finish : Unix seconds of the last release, -1 none. peaks : the most it asks for, by its schedule.
     latency_s : how long a device counts as in flight. little : the peak of an hour times the latency, which
@@ -80,7 +80,7 @@ def _forecast(plan: Plan, index: int, releases: Sequence[Release]) -> PhaseForec
 
 
 def _is_complete(plan: Plan, phases: Sequence[PhaseForecast]) -> bool:
-    """Whether all devices are released that are promised to be: none is after a phase without end."""
+    """Return whether all planned devices are released; devices after a phase without end do not count."""
     for phase, forecast in zip(plan.phases, phases, strict=True):
         if phase.end is PhaseEnd.NEVER and len(phase):
             return True

@@ -21,7 +21,7 @@ class Peaks:
     per_hour: int
 
     def beyond(self, budgets: Budgets) -> dict[str, int]:
-        """Give the smallest sufficient figure of each budget that is too small."""
+        """Return the smallest sufficient figure of each budget that is too small."""
         need = {"per_step": self.per_step, "in_flight": self.in_flight, "per_level": self.per_level}
         have = {"per_step": budgets.per_step, "in_flight": budgets.in_flight, "per_level": budgets.per_level}
         return {name: need[name] for name in need if have[name] and need[name] > have[name]}

@@ -1,4 +1,4 @@
-"""What a person must do in the console, since nothing documented lets a program do it."""
+"""What a person must do in the console, because no documented interface lets a program do it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PORTAL = "Microsoft Intune admin center"
 
 
 def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
-    """Give the steps of a rollout in the order in which they are done."""
+    """Return the steps of a rollout in the order in which they are done."""
     cloud = CLOUDS[policy.cloud]
     if policy.action == "workload":
         return _in_cloud(_workload(WORKLOADS[policy.workload], policy), cloud)
@@ -24,12 +24,12 @@ def human_steps(policy: Policy) -> tuple[HumanStep, ...]:
 
 
 def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
-    """Give the steps of a plan that takes another one back. action, collection : those of the plan undone."""
+    """Return the steps of a plan that undoes another. action, collection : those of the plan undone."""
     name = action.removeprefix("workload:")
     steps = _undo_workload(WORKLOADS[name]) if name in WORKLOADS else _undo_enrollment()
     check = HumanStep(
         "after",
-        f"Check that '{collection}' holds only what was in it before",
+        f"Check that '{collection}' contains only the members that it had before",
         "Assets and Compliance > Device Collections",
         "Members that this rollout did not add are left where they are.",
     )
@@ -37,7 +37,7 @@ def undo_steps(action: str, collection: str) -> tuple[HumanStep, ...]:
 
 
 def undo_warnings(action: str) -> tuple[str, ...]:
-    """Say what taking devices out of the collection does, and what it leaves behind."""
+    """Return what taking devices out of the collection does, and what it leaves behind."""
     name = action.removeprefix("workload:")
     if name in WORKLOADS:
         return way_back(name)
@@ -45,7 +45,7 @@ def undo_warnings(action: str) -> tuple[str, ...]:
 
 
 def _in_cloud(steps: tuple[HumanStep, ...], cloud: Cloud) -> tuple[HumanStep, ...]:
-    """Give the steps as they are done in a cloud: its portal, its environment, what is missing there."""
+    """Return the steps as they are done in a cloud: its portal, its environment, what is missing there."""
     if not cloud.differences:
         return steps
     out = [
@@ -56,7 +56,7 @@ def _in_cloud(steps: tuple[HumanStep, ...], cloud: Cloud) -> tuple[HumanStep, ..
             without = (
                 ""
                 if cloud.tenant_attach
-                else " Leave the upload of devices (tenant attach) off: it is not there."
+                else " Leave the upload of devices (tenant attach) off: it is not available in this cloud."
             )
             title = f"{step.title}, and choose the environment {cloud.environment}"
             out[at] = replace(step, title=title, why=step.why + without)
@@ -69,8 +69,8 @@ def _undo_workload(workload: Workload) -> tuple[HumanStep, ...]:
             "before",
             f"Check that Configuration Manager can manage {workload.title} again",
             f"{PROPERTIES} > Workloads: leave the slider at Pilot Intune",
-            "A device leaves Intune's workload with the staging collection, as long as the slider is at Pilot Intune; "
-            "at Intune it would not. " + " ".join(way_back(workload.name)),
+            "With the slider at Pilot Intune, a device that leaves the staging collection returns to Configuration "
+            "Manager; at Intune it would not. " + " ".join(way_back(workload.name)),
         ),
         HumanStep(
             "after",
@@ -87,22 +87,22 @@ def _undo_enrollment() -> tuple[HumanStep, ...]:
         HumanStep(
             "before",
             "Take the devices out of every staging collection first (undo the workload rollouts)",
-            "rollout plan --undo, for each workload rollout, the last one first",
+            "rollout plan --undo, for each workload rollout, the most recent first",
             "The auto-enrollment collection must contain every staging collection.",
         ),
         HumanStep(
             "before",
-            "Decide whether the devices shall stay enrolled",
+            "Decide whether the devices should stay enrolled",
             f"{PORTAL} > Devices > Windows",
             "Leaving the collection does not un-enroll a device.",
         ),
         HumanStep(
             "after",
-            "Who shall leave Intune: wait until the client has the policy, then retire it",
+            "For each device that must leave Intune: wait until the client has the policy, then retire it",
             f"CoManagementHandler.log shows AutoEnroll 'false' (rollout client log FILE); then {PORTAL} > Devices > "
             "Retire",
-            "Leave the scope, see that the policy has arrived, retire. The other way round it enrolls again at its "
-            "next policy evaluation.",
+            "Take it out of the collections, check that the policy has arrived, then retire it. In the other order, "
+            "it enrolls again at its next policy evaluation.",
         ),
     )
 
@@ -127,8 +127,7 @@ def _enrollment(collection: str) -> tuple[HumanStep, ...]:
             f"Set automatic enrollment in Intune to Pilot, and the Intune Auto Enrollment collection to "
             f"'{collection}'",
             f"{PROPERTIES} > Enablement > Automatic enrollment in Intune: Pilot",
-            "Only members of this collection enroll. While it says All the plan must not run; while it says None "
-            "nobody enrolls.",
+            "Only members of this collection enroll. With All, the plan must not run; with None, no device enrolls.",
         ),
         HumanStep(
             "before",
@@ -141,7 +140,7 @@ def _enrollment(collection: str) -> tuple[HumanStep, ...]:
             "after",
             "Leave automatic enrollment at Pilot, or set it to All once the tail is done",
             f"{PROPERTIES} > Enablement > Automatic enrollment in Intune",
-            "Pilot has no time limit. With All, every eligible client enrolls, also those that this plan excludes.",
+            "Pilot has no time limit. With All, every eligible client enrolls, even those that this plan excludes.",
         ),
         HumanStep(
             "after",
@@ -189,7 +188,7 @@ def _workload(workload: Workload, policy: Policy) -> tuple[HumanStep, ...]:
                 "before",
                 "Switch software updates off for these devices",
                 "Administration > Client Settings > Software Updates > Enable software updates on clients: No",
-                "Else Configuration Manager keeps scanning beside Windows Update.",
+                "Otherwise Configuration Manager keeps scanning in addition to Windows Update.",
             ),
         )
     if not workload.supported:
@@ -203,7 +202,7 @@ def _workload(workload: Workload, policy: Policy) -> tuple[HumanStep, ...]:
 
 
 def _confirmed(policy: Policy) -> str:
-    """Who confirmed which counterpart: it is part of the plan that is approved."""
+    """Return who confirmed which counterpart: it is part of the plan that is approved."""
     words = [
         f"{WORKLOADS[name].title}: '{seen.policy}', confirmed by {seen.by} on {seen.on.isoformat()}."
         for name, seen in policy.counterparts.items()

@@ -1,4 +1,4 @@
-"""Change windows and batches as an iCalendar file (RFC 5545), for Outlook and its like."""
+"""Change windows and batches as an iCalendar file (RFC 5545), for Outlook and similar programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Batch = tuple[int, int, int]
 
 
 def calendar_text(plan: Plan, *, stamp: int) -> str:
-    """Give the plan's change windows as events, one for each window in which a batch is due.
+    """Return the plan's change windows as events, one for each window in which a batch is due.
 
     stamp : Unix seconds at which the file is made. The times assume that every gate passes at once.
     """
@@ -55,13 +55,13 @@ def _day_without_window(plan: Plan, number: int, opening: NoOpening, stamp: int)
 
 
 def escaped(text: str) -> str:
-    """Escape a text value: RFC 5545, section 3.3.11. Control characters are no text there: they are made visible."""
+    """Escape a text value: RFC 5545, section 3.3.11. Control characters, not allowed there, are made visible."""
     lines = (visible(line) for line in text.replace("\r\n", "\n").split("\n"))
     return "\\n".join(line.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,") for line in lines)
 
 
 def folded(line: str) -> str:
-    """Give a content line with its line break; longer than 75 octets it is folded between characters."""
+    """Return a content line with its line break; longer than 75 octets it is folded between characters."""
     pieces, piece, size = [], "", 0
     for letter in line:
         width = len(letter.encode())
@@ -106,7 +106,7 @@ def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
 
 
 def _is_a_window(span: tuple[int, int]) -> bool:
-    """Whether an opening is one that people would call a window: at most a day, that of 25 hours included."""
+    """Return whether an opening is one that people would call a window: at most a day, that of 25 hours included."""
     return span[1] - span[0] <= DAY_S + HOUR_S
 
 

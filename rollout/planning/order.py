@@ -1,7 +1,7 @@
 """Which devices go first: a salted, repeatable order in which every prefix mirrors the fleet.
 
-Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody chose.
-The first ranks it within its stratum; the others are jitter, one per level. A stratum's device of rank r of m
+Each device gets a 64-byte BLAKE2b digest of the salt and its id: eight numbers of 64 bits that nobody can choose.
+The first one ranks it within its stratum; the others are jitter, one per level. A stratum's device of rank r of m
 stands at (r + jitter) / m, so a stratum is spread evenly, and a stratum of one stands anywhere with equal
 chance (by rank alone it would always stand at the front). With several columns this is done inside out: first
 within (site, model), then within site, so that sites are mirrored best, then the models of a site.
@@ -23,8 +23,8 @@ An auditor repeats the order of a phase with these lines::
                     place[device] = (rank + (numbers[device][depth] >> 11) / 2**53) / len(group)
         return sorted(column, key=lambda device: (place[device], device))
 
-Equal places go by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
-before it has; if it takes only some, the first of this order.
+Ties are broken by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
+before it has taken; if it takes only some, they are the first of this order.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Numbers = NDArray[np.uint64]
 
 
 def draw_numbers(ids: TextArray, salt: str) -> Numbers:
-    """Give the eight numbers of each device, shape ``(n, 8)``; see the module's recipe."""
+    """Return the eight numbers of each device, shape ``(n, 8)``; see the module's recipe."""
     front = f"{salt}\n".encode()
     digest = hashlib.blake2b
     data = b"".join([digest(front + device_id.encode()).digest() for device_id in ids.tolist()])
@@ -52,7 +52,7 @@ def draw_numbers(ids: TextArray, salt: str) -> Numbers:
 
 
 def id_ranks(ids: TextArray) -> IntArray:
-    """Give the rank of each id in the order of the alphabet, which breaks ties, shape ``(n,)``."""
+    """Return the rank of each id in the order of the alphabet, which breaks ties, shape ``(n,)``."""
     rows = np.argsort(
         np.array([device_id.encode() for device_id in ids.tolist()], dtype=np.bytes_), kind="stable"
     )
@@ -60,7 +60,7 @@ def id_ranks(ids: TextArray) -> IntArray:
 
 
 def interleave(numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
-    """Give the rows in order: strata interleaved from the finest to the coarsest, shape ``(n,)``.
+    """Return the rows in order: strata interleaved from the finest to the coarsest, shape ``(n,)``.
 
     numbers : (n, 8) as of `draw_numbers`. columns : at most MAX_COLUMNS, each (n,). ranks : (n,) tie breaks.
     """

@@ -57,7 +57,7 @@ class PlanFrame:
     budget_codes: IntArray
 
     def course(self, budgets: Budgets | None = None) -> Course:
-        """Give a course through the calendar, under the plan's budgets or others."""
+        """Return a course through the calendar, under the plan's budgets or others."""
         table = self.timetable
         limits = self.budgets if budgets is None else budgets
         return Course(table.calendar, table.zone_calendars, table.zone_codes, limits, self.latency_s)
@@ -78,10 +78,10 @@ class PhaseDraft:
     past: Sequence[Release] = field(default=())
 
     def phase(self) -> Phase:
-        """Give the phase.
+        """Return the phase.
 
         Raise a `UsageError` for keys that give no curve, a `RefusedError` for a date that cannot be met, a
-        `BudgetError` for budgets that cannot bear a promised pace.
+        `BudgetError` for budgets that do not allow a promised pace.
         """
         if not self._size:
             return self._with_curve(linear(0))
@@ -102,7 +102,7 @@ class PhaseDraft:
         return phase
 
     def too_long(self) -> RefusedError:
-        """Say that the calendar ends before the phase does, and which pace fits."""
+        """State that the calendar ends before the phase does, and which pace fits."""
         calendar, step_s = self._frame.calendar, self._frame.step_s
         last_s = int((calendar.closes - np.maximum(calendar.opens, self.begin)).clip(0).sum()) - step_s
         message = (
@@ -165,7 +165,7 @@ class PhaseDraft:
         return phase
 
     def _released_by(self, date: int) -> Phase | None:
-        """The slowest even pace at which all are released by `date`; None if there is none."""
+        """Return the slowest even pace at which all devices are released by `date`; None if there is none."""
         try:
             top = self._frame.last_step(date)
         except DateError:
@@ -180,7 +180,7 @@ class PhaseDraft:
         return self._even(low) if low >= 0 else None
 
     def _even(self, steps: int) -> Phase:
-        """The phase whose curve ends after so many steps."""
+        """The phase whose curve ends after this many steps."""
         curve = self.members.wish.pacing.even(steps * self._frame.step_s, self._size)
         return self._with_curve(curve, by=self._frame.instant_of(steps) or -1)
 
@@ -239,7 +239,7 @@ class PhaseDraft:
         return None
 
     def _bears(self, steps: int) -> bool:
-        """Whether the budgets bear an even pace of so many steps."""
+        """Return whether the budgets bear an even pace of this many steps."""
         return not self._need(self._even(steps))
 
     def _too_early(self, date: int) -> RefusedError:

@@ -13,7 +13,7 @@ from rollout.values.durations import format_duration
 
 
 def build_phases(plan: PlanFrame, members: Sequence[Members], start: int) -> tuple[tuple[Phase, ...], int]:
-    """Give the phases of a plan, and the last release in Unix seconds (`start` if nothing is released).
+    """Return the phases of a plan, and the last release in Unix seconds (`start` if nothing is released).
 
     Raise a `RefusedError` if a phase cannot be kept, with the figure that can.
     """
@@ -52,7 +52,7 @@ def _refusal(error: BudgetError, plan: PlanFrame, members: Sequence[Members], st
     if error.date is not None:
         hint = f"{date_hint(error.date, plan.policy.zone)} Or: {hint[0].lower()}{hint[1:]}"
     return RefusedError(
-        f"phase '{error.phase}': expected budgets that bear its pace, found {found} where it needs {needs} "
+        f"phase '{error.phase}': expected budgets that allow its pace, found {found} where it needs {needs} "
         f"(in flight = rate * latency, latency {format_duration(plan.latency_s)})",
         hint,
     )

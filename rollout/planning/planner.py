@@ -46,7 +46,7 @@ NO_PHASE = "in no phase"
 TAIL = "tail"
 
 MATURE_AFTER_S = DAY_S
-"""The latency that is planned with if neither the policy nor a model says one."""
+"""The latency used for planning if neither the policy nor a model states one."""
 
 
 def make_plan(
@@ -63,7 +63,7 @@ def make_plan(
     mature_after_s : the modelled p95 latency, if the policy does not say.
     created : Unix seconds; without a start of its own the plan starts at the next full hour.
 
-    Raise a `UsageError` for a column that the inventory has not; a `RefusedError` for what cannot be kept,
+    Raise a `UsageError` for a column that the inventory lacks; a `RefusedError` for what cannot be kept,
     with the earliest date, the smallest budget, rate or duration that can.
     """
     fleet = inventory.fleet
@@ -100,7 +100,7 @@ def finish_plan(
     created: int,
     continues: str = "",
 ) -> Plan:
-    """Give the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
+    """Return the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
     check_console(policy, created)
     fleet = inventory.fleet
     start = int(policy.start.timestamp()) if policy.start else (created // HOUR_S + 1) * HOUR_S
@@ -149,7 +149,7 @@ def finish_plan(
 
 
 def default_phases(size: int) -> tuple[PhasePolicy, ...]:
-    """Give the phases of a policy that writes none: a pilot of 1 %, at most 500; then all; then the tail."""
+    """Return the phases of a policy that defines none: a pilot of 1 %, at most 500; then all; then the tail."""
     pilot = min(500, -(-size // 100))
     return (
         PhasePolicy.model_validate({"name": "pilot", "devices": pilot, "soak": "2d"}),
@@ -168,7 +168,7 @@ class _Draft:
     short: list[str] = field(default_factory=list)
 
     def members(self) -> tuple[list[Members], BoolArray]:
-        """Give the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
+        """Return the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
         wishes = list(self.policy.phases or default_phases(int(self.left.sum())))
         if wishes[-1].name != TAIL:
             wishes.append(PhasePolicy(name=TAIL, devices=0))
@@ -194,12 +194,12 @@ class _Draft:
 
 
 def ordered(rows: IntArray, numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
-    """Give some rows of the fleet in release order; see `rollout.planning.order.interleave`."""
+    """Return some rows of the fleet in release order; see `rollout.planning.order.interleave`."""
     return rows[interleave(numbers[rows], [column[rows] for column in columns], ranks[rows])]
 
 
 def strata_columns(policy: Policy, fleet: Fleet) -> list[IntArray]:
-    """Give the codes of the columns by which the order is interleaved."""
+    """Return the codes of the columns by which the order is interleaved."""
     return [factor_of(fleet, column, "strata").codes for column in policy.strata]
 
 
@@ -214,7 +214,7 @@ def source_of(wish: PhasePolicy) -> str:
 
 
 def _limit(wish: PhasePolicy, base: int) -> int:
-    """Give how many devices a phase asks for; base : the devices of which its percentage is a share."""
+    """Return how many devices a phase asks for; base : the devices of which its percentage is a share."""
     by_share = base if wish.percent is None else part_of(base, parts_of_percent(wish.percent))
     return by_share if wish.devices is None else min(by_share, wish.devices)
 
@@ -235,7 +235,7 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
 
 
 def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
-    """Say where a soak is longer than was asked for: only mature batches prove anything."""
+    """Return a line for each soak that is longer than requested: only mature batches prove anything."""
     return [
         f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
         f"{format_duration(devices.wish.soak)}: its last batches are mature only then"

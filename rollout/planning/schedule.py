@@ -28,7 +28,7 @@ class Release:
 
 
 MAX_STEPS = 250_000
-"""Steps of one phase: one every five minutes for two years, and some."""
+"""The most steps of one phase: slightly more than one every five minutes for two years."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +46,7 @@ class Course:
     flying: deque[tuple[int, int]] = field(default_factory=deque)
 
     def run(self, phase: Phase, index: int, begin: int) -> list[Release]:
-        """Give the releases of a phase that begins at `begin`; some are missing if the calendar ends.
+        """Return the releases of a phase that begins at `begin`; some are missing if the calendar ends.
 
         Raise a `RefusedError` if the phase takes more than MAX_STEPS steps.
         """
@@ -90,7 +90,7 @@ def _too_many_steps(phase: Phase) -> RefusedError:
 
 
 class _Queue:
-    """The devices of a phase that wait, by zone where they go by their own clocks."""
+    """The devices of a phase that wait, by zone if they follow their own clocks."""
 
     def __init__(self, order: IntArray, calendars: Sequence[Calendar], codes: IntArray) -> None:
         self.order = order
@@ -122,12 +122,12 @@ class _Queue:
 
 
 def course_of(plan: Plan) -> Course:
-    """Give a fresh course through a plan's calendar and budgets."""
+    """Return a fresh course through a plan's calendar and budgets."""
     return Course(plan.calendar, plan.zone_calendars, plan.zone_codes, plan.budgets, plan.mature_after_s)
 
 
 def nominal_releases(plan: Plan) -> list[Release]:
-    """Give the batches with their devices, in order of time; a phase without end is the last to begin."""
+    """Return the batches with their devices, in order of time; a phase without end is the last to begin."""
     course = course_of(plan)
     out: list[Release] = []
     begin = plan.start
@@ -142,10 +142,10 @@ def nominal_releases(plan: Plan) -> list[Release]:
 
 
 def nominal_batches(plan: Plan) -> list[tuple[int, int, int]]:
-    """Give (Unix seconds, phase index, devices) of each batch, in order of time."""
+    """Return (Unix seconds, phase index, devices) of each batch, in order of time."""
     return [(release.at, release.phase, len(release.rows)) for release in nominal_releases(plan)]
 
 
 def next_begin(last_release: int, soak_s: int, look_s: int) -> int:
-    """Give the observation at which the soak after the last release of a phase is over."""
+    """Return the observation at which the soak after the last release of a phase is over."""
     return last_release + -(-soak_s // look_s) * look_s

@@ -1,4 +1,4 @@
-"""Which devices a policy speaks of: columns by name, and the table `where` of a phase."""
+"""The devices that a policy selects: columns by name, and the table `where` of a phase."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXTS = ("id", "name", "serial")
 
 
 def factor_of(fleet: Fleet, column: str, key: str) -> Factor:
-    """Give a column with few values by name.
+    """Return a column with few values by name.
 
     key : where the name was written, for the message. Raise a `UsageError` if the fleet has no such column.
     """
@@ -29,10 +29,10 @@ def factor_of(fleet: Fleet, column: str, key: str) -> Factor:
 
 
 def matching(fleet: Fleet, where: Mapping[str, tuple[str | bool, ...]], key: str) -> BoolArray:
-    """Say which devices satisfy all of `where`, shape ``(n,)``; an empty table is satisfied by all.
+    """Return which devices satisfy all of `where`, shape ``(n,)``; an empty table is satisfied by all.
 
-    A text may hold the wildcards * and ?; case counts for nothing. A flag is compared with true or false; an
-    unknown flag is neither. Raise a `UsageError` for a column that the fleet has not.
+    A text may hold the wildcards * and ?; case is ignored. A flag is compared with true or false; an
+    unknown flag is neither. Raise a `UsageError` for a column that the fleet lacks.
     """
     out = np.ones(len(fleet), dtype=np.bool_)
     for column, wanted in where.items():

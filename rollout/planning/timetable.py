@@ -1,4 +1,4 @@
-"""The calendar of a plan, and one per zone where windows go by each device's own clock."""
+"""The calendar of a plan, and one per zone if windows follow each device's own clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BEYOND_S = 10 * 365 * DAY_S
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timetable:
-    """Windows, freezes and the instants they come to; see `rollout.values.Plan` for the zones."""
+    """Windows, freezes and the instants that result; see `rollout.values.Plan` for the zones."""
 
     windows: tuple[Window, ...]
     freezes: tuple[Freeze, ...]
@@ -71,9 +71,9 @@ def make_timetable(policy: Policy, fleet: Fleet, planned: BoolArray, start: int)
 def calendar_warnings(
     table: Timetable, policy: Policy, start: int, end: int, created: int
 ) -> tuple[str, ...]:
-    """Say what people may not expect of windows and freezes between `start` and `end` (Unix seconds).
+    """Return warnings about windows and freezes between `start` and `end` (Unix seconds) that may surprise people.
 
-    A window that the clock skips, a freeze that catches no day of the plan or lies in the past, a time that counts
+    A window that the clock skips, a freeze that covers no day of the plan or lies in the past, a time that counts
     open hours, a window that is shorter than the time between two observations.
     """
     missing = skipped(table.windows, start, end, table.zone_names)
@@ -86,7 +86,7 @@ def calendar_warnings(
 
 
 def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: int) -> list[str]:
-    """Say which freezes catch nothing, and why."""
+    """Return the freezes that cover nothing, and why."""
     out = []
     for freeze in table.freezes:
         zones = table.zone_names if freeze.zone == DEVICE_ZONE else (freeze.zone,)
@@ -95,17 +95,17 @@ def _idle_freezes(table: Timetable, zone: str, plan: tuple[int, int], created: i
         today = dt.datetime.fromtimestamp(created, ZoneInfo(zones[0])).date()
         if has_day_from(freeze, today, zones[0]):
             first, last = (dt.datetime.fromtimestamp(at, ZoneInfo(zone)).date() for at in plan)
-            why = f"catches no day of this plan ({first} to {last} if every gate passes at once)"
+            why = f"covers no day of this plan ({first} to {last} if every gate passes at once)"
         elif has_day(freeze, zones[0], today):
             why = "lies wholly in the past"
         else:
-            why = "has no day at all: it ends before its first one"
+            why = "covers no day: it ends before its first one"
         out.append(f"the freeze {freeze} {why}")
     return out
 
 
 def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
-    """Say where `every` counts the open time of several windows, which reads like that of a clock."""
+    """Return a warning where `every` counts the open time of several windows but reads like clock time."""
     longest = max((length for _, length in _spans(table, plan)), default=HORIZON_S)
     wave_s = table.calendar.wave_s
     out = []
@@ -131,7 +131,7 @@ def _open_time(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[
 
 
 def _short_windows(table: Timetable, policy: Policy, plan: tuple[int, int]) -> list[str]:
-    """Say where a window, or what a freeze leaves of it, may pass between two observations."""
+    """Return a warning where a window, or what a freeze leaves of it, may pass between two observations."""
     short = [
         (at, length) for at, length in _spans(table, plan) if length < policy.look_every and at > plan[0]
     ]
@@ -147,7 +147,7 @@ def _short_windows(table: Timetable, policy: Policy, plan: tuple[int, int]) -> l
 
 
 def _spans(table: Timetable, plan: tuple[int, int]) -> list[tuple[int, int]]:
-    """When windows open within a plan, and for how many seconds, in order of time."""
+    """Return when windows open within a plan, and for how many seconds, in order of time."""
     calendars = table.zone_calendars or (table.calendar,)
     found = {
         (opens, closes - opens)
@@ -161,7 +161,7 @@ def _spans(table: Timetable, plan: tuple[int, int]) -> list[tuple[int, int]]:
 def _zones(
     policy: Policy, fleet: Fleet, planned: BoolArray
 ) -> tuple[tuple[str, ...], IntArray, tuple[str, ...]]:
-    """The zones in use, the code of each device, and what people should know."""
+    """Return the zones in use, the code of each device, and warnings."""
     factor, known = fleet.factors["zone"], known_zones()
     used = np.bincount(factor.codes[planned], minlength=len(factor.levels)) > 0
     level_zone = [
@@ -172,7 +172,7 @@ def _zones(
     codes = np.array([names.index(zone) for zone in level_zone], dtype=np.int32)[factor.codes]
     strange = np.array([level not in known for level in factor.levels], dtype=np.bool_)
     count = int((strange[factor.codes] & planned).sum())
-    text = f"{count} devices have no known time zone: their windows go by {policy.zone}"
+    text = f"{count} devices have no known time zone: their windows follow {policy.zone}"
     return names, codes, (text,) if count else ()
 
 
@@ -209,5 +209,5 @@ def _must_open(
 
 
 def local_iso(at: int, zone: str) -> str:
-    """Write an instant on the clock of `zone`, so that TOML reads it back."""
+    """Return an instant on the clock of `zone`, as TOML reads it."""
     return dt.datetime.fromtimestamp(at, ZoneInfo(zone)).isoformat()

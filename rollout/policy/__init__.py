@@ -1,4 +1,4 @@
-"""What people want: the [rollout] section of a scenario, checked and frozen.
+"""The policy: the [rollout] section of a scenario, checked and frozen.
 
 section       the policy and its parts, and `load_policy`
 comanagement  what the console shows and what Intune has ready

@@ -1,7 +1,7 @@
 """What a scenario says about co-management itself: what the console shows, and what Intune has ready.
 
 No export shows it and no documented call reads all of it, so a person writes it down; planning holds the plan
-against it and refuses what would enroll everybody, move everybody or leave a device without a manager.
+against it and refuses what would enroll or move all devices, or leave a device without a manager.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Written = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Counterpart(Part):
-    """Who saw on which day that Intune has what a workload needs, assigned to the devices that move.
+    """A person's confirmation that Intune has what a workload needs, assigned to the devices that move.
 
-    policy : its name in Intune, or in words why there is nothing to have ("no VPN profiles in use").
+    policy : its name in Intune, or the reason why none is needed ("no VPN profiles in use").
     """
 
     policy: Written

@@ -32,7 +32,7 @@ def usage_error(
 
 
 def suggestion(word: str, known: typing.Iterable[str]) -> str:
-    """Give a hint that names the likeliest of `known`, or all of them."""
+    """Return a hint that names the likeliest of `known`, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names)}."
@@ -65,7 +65,7 @@ def _found(value: Any) -> str:
 
 
 def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """Turn pydantic's location into the path as written, and give the model that holds the last key."""
+    """Turn pydantic's location into the path as written, and return the model that holds the last key."""
     path: list[str] = []
     here: type[BaseModel] | None = model
     models: list[type[BaseModel]] = [model]
@@ -90,7 +90,7 @@ def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str]
 
 
 def _is_branch(item: str) -> bool:
-    """Whether a location names a branch of a union, not a key: "int", "tuple[…]", "literal[False]"."""
+    """Return whether a location names a branch of a union, not a key: "int", "tuple[…]", "literal[False]"."""
     return item in ("int", "str", "bool", "date", "datetime", "EvidencePolicy") or "[" in item
 
 
@@ -107,7 +107,7 @@ def _field(model: type[BaseModel], key: str) -> Any:
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
-    """The keys of a model, its own ones before those that it has from another."""
+    """Return the keys of a model, its own before inherited ones."""
     if model is None:
         return []
     own = vars(model).get("__annotations__", {})
@@ -116,7 +116,7 @@ def _keys(model: type[BaseModel] | None) -> list[str]:
 
 
 def models_within(annotation: Any) -> list[type[BaseModel]]:
-    """All models within an annotation."""
+    """Return all models within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in typing.get_args(annotation) for model in models_within(inner)]

@@ -1,4 +1,4 @@
-"""What people want: the [rollout] section of a scenario, checked and frozen.
+"""The policy: the [rollout] section of a scenario, checked and frozen.
 
 Everything has a default: `[rollout]` with a name alone is a sensible rollout of all devices.
 """
@@ -51,7 +51,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @cache
 def known_zones() -> frozenset[str]:
-    """All IANA zones of this machine; asking takes a tenth of a second."""
+    """Return all IANA zones of this machine; this takes a tenth of a second."""
     return frozenset(available_timezones())
 
 
@@ -81,7 +81,7 @@ def _minutes(value: object) -> object:
 
 
 def _days(value: object) -> object:
-    """Turn "Mon-Fri", "Mon, Wed" or a list of such into numbers of weekdays."""
+    """Turn "Mon-Fri", "Mon, Wed" or a list of these into numbers of weekdays."""
     words = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(words, (list, tuple)) or not words:
         raise ValueError('weekdays such as "Mon-Fri" or ["Sat", "Sun"]')
@@ -103,7 +103,7 @@ def _weekday(word: str) -> int:
 
 
 def _hours(value: object) -> object:
-    """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" goes over midnight."""
+    """Turn "12:00-14:00" into two minutes of the day; "22:00-02:00" runs past midnight."""
     ends = value.split("-") if isinstance(value, str) else ()
     try:
         minutes = [_minutes(end.strip()) for end in ends]
@@ -129,7 +129,7 @@ Words = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 class WindowPolicy(Part):
     """When releases are allowed: on weekdays, from-to, on the clock of `zone` (default: the policy's).
 
-    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for so long (1h).
+    at, lasts : a wave in place of from-to: open once on each local day, from that time of day, for this long (1h).
         One batch goes in each. A time that the clock skips comes later by what is skipped, one that it shows twice
         the first time only.
     """
@@ -150,7 +150,7 @@ class WindowPolicy(Part):
         return self
 
     def window(self, zone: str) -> Window:
-        """Give it as a value; "00:00" to "00:00" is the whole day."""
+        """Return it as a value; "00:00" to "00:00" is the whole day."""
         if self.at is not None:
             return Window(self.days, self.at, self.at, self.zone or zone, self.lasts or HOUR_S)
         return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
@@ -193,10 +193,10 @@ class FreezePolicy(Part):
         parts = parse_rule(self.rrule)
         if not self.from_ and needs_first(parts):
             raise ValueError(
-                "'from' (a date), since INTERVAL, COUNT and a rule without days go by its first day"
+                "'from' (a date), since INTERVAL, COUNT and a rule without days count from its first day"
             )
         if not ever_occurs(parts, self.from_ or EARLIEST):
-            raise ValueError("a rule that ever occurs (no such day in the year)")
+            raise ValueError("a rule that occurs at least once (there is no such day in any year)")
         if (
             self.from_
             and "UNTIL" in parts
@@ -205,7 +205,7 @@ class FreezePolicy(Part):
             raise ValueError("UNTIL in the rule not before 'from'")
 
     def freezes(self, zone: str) -> tuple[Freeze, ...]:
-        """Give it as values; `zone` stands in where none is written."""
+        """Return the freezes as values; `zone` is the default."""
         zone = self.zone or zone
         if self.rrule:
             first = self.from_ or EARLIEST
@@ -250,7 +250,7 @@ class GateRules(Part):
     dry_run: bool = False
 
     def gate(self) -> GatePolicy:
-        """Give it as a value."""
+        """Return it as a value."""
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
             thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
@@ -286,12 +286,12 @@ class PhasePolicy(Part):
 
     @property
     def ends(self) -> PhaseEnd:
-        """Give `end` as a value."""
+        """Return `end` as a value."""
         return PhaseEnd(self.end)
 
 
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
-    """Give what a `where` selects by, whatever the order and the case that it is written in."""
+    """Return what a `where` selects by, regardless of order and case."""
     return frozenset(
         (column, frozenset(value.casefold() if isinstance(value, str) else value for value in wanted))
         for column, wanted in where.items()

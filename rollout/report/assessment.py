@@ -1,4 +1,4 @@
-"""The assessment of a rollout: is it going well, when will it be done, what needs a person.
+"""The assessment of a rollout: is it going well, when will it be done, what must a person do.
 
 One source for terminal, page and JSON: they print these values and compute none of their own.
 """
@@ -19,7 +19,7 @@ from rollout.values.forecast import Forecast
 from rollout.values.progress import Tone
 
 RISKY_HALT_CHANCE = 0.05
-"""Above this share of halted runs a plan that was not started yet is not called well."""
+"""Above this share of halted runs, a plan that has not started is not said to be going well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ def assess(facts: ReportFacts) -> Assessment:
 
 
 def enrolled_of(facts: ReportFacts) -> int:
-    """Give the devices enrolled by the last observation (or, where nothing was run, in the median run)."""
+    """Return the devices enrolled by the last observation (or, if nothing has run, in the median run)."""
     return int(facts.final.get("enrolled", 0))
 
 
 def released_of(facts: ReportFacts) -> int:
-    """Give the devices released so far; 0 where nothing was run."""
+    """Return the devices released so far; 0 if nothing has run."""
     return facts.decisions[-1].released if facts.decisions else 0
 
 
 def last_observation(facts: ReportFacts) -> int:
-    """Give the instant of the last observation, or the report's own."""
+    """Return the instant of the last observation, or the report's own."""
     return facts.points[-1].at if facts.points else facts.created
 
 
@@ -68,7 +68,7 @@ def _last_reason(facts: ReportFacts) -> str:
 
 
 def _health(facts: ReportFacts) -> tuple[Tone, str, str]:
-    """Give tone, headline and reason; the states in order of how much they matter."""
+    """Return tone, headline and reason; the states in order of how much they matter."""
     reason = capital(_last_reason(facts))
     if facts.state == State.HALTED:
         return Tone.BAD, "Halted by a gate", reason
@@ -117,7 +117,7 @@ def _running(facts: ReportFacts) -> tuple[Tone, str, str]:
 
 
 def _against(facts: ReportFacts, simulation: PlanSimulation) -> tuple[Tone, str, str]:
-    """Say where the enrolled devices lie in the simulation's outermost band."""
+    """Return where the enrolled devices lie in the simulation's outermost band."""
     at, bands = last_observation(facts), simulation.enrolled
     low, middle, high = (
         float(np.interp(at, bands.at, bands.level(level)))
@@ -155,7 +155,7 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
     if math.isinf(p10):
         return (
             "Later than simulated",
-            "Fewer than 1 in 10 runs was done when the simulated time ended.",
+            "Fewer than 1 in 10 runs were done when the simulated time ended.",
         )
     if facts.state in (State.HELD, State.PAUSED):
         return f"{when(p50, zone)}, had it not stopped", f"{likely}; every hour of waiting is added"
@@ -163,20 +163,20 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
 
 
 def _enrolled_90(instants: Iterable[float], zone: tzinfo) -> str:
-    """Say when nine of ten are enrolled. instants : p10, p50, p90."""
+    """Return when nine of ten are enrolled. instants : p10, p50, p90."""
     first, middle, last = (moment(at, zone) for at in instants)
     return f"90 % of the devices are enrolled {middle} ({first} to {last})"
 
 
 def _ends(p10: float, p90: float, zone: tzinfo, runs: str) -> str:
-    """Say between which instants `runs`, what was simulated, end."""
+    """Return between which instants `runs` (the name of what was simulated) end."""
     if day(p10, zone) == day(p90, zone):
         return f"nearly all {runs} end then: the last devices to be given up are the silent ones"
     return f"8 of 10 {runs} end between {moment(p10, zone)} and {moment(p90, zone)}"
 
 
 def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
-    """Say when it will be done by the latest forecast of the running rollout."""
+    """Return when it will be done by the latest forecast of the running rollout."""
     p10, p50, p90 = forecast.done
     text = (
         f"{_enrolled_90(forecast.enrolled_90, zone)}; {_ends(p10, p90, zone, 'continuations')}. "
@@ -186,7 +186,7 @@ def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
 
 
 def _done_hours(facts: ReportFacts) -> float | None:
-    """Give the hours that `done` names."""
+    """Return the hours that `done` names."""
     if facts.state in (State.FINISHED, State.HALTED, State.ABORTED):
         return None
     if facts.forecast is not None:

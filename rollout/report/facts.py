@@ -1,6 +1,6 @@
-"""What a report is drawn from: one frozen value, filled by the caller from journal and simulation.
+"""The content of a report: one frozen value, filled by the caller from journal and simulation.
 
-The report computes nothing about the fleet; it shows what stands here, in every format the same.
+The report computes nothing about the fleet; it shows what is here, the same in every format.
 Instants are Unix seconds UTC, counts are devices.
 """
 
@@ -53,7 +53,7 @@ class PlanSimulation:
     eta_hours : (p10, p50, p90) hours until done, where `done_means` says what done is; infinite where
     the simulated time ends before.
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
-    baseline, baseline_eta_hours : the same for the native way (mode All, the client's own random window).
+    baseline, baseline_eta_hours : the same for native mode All, with the client's own random window.
     halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
     enrolled_90_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
     """
@@ -78,7 +78,7 @@ class Load:
     """Enrollment attempts per hour that reach the service.
 
     at : (h,) int64, start of each hour. p50, p90 : (h,) quantiles over runs. capacity : (h,) what the
-    service takes per hour. baseline : (h,) median of the native way. actual : (h,) seen, NaN where not yet.
+    service takes per hour. baseline : (h,) median of native mode All. actual : (h,) observed, NaN where not yet.
     peak_p50, peak_p90 : highest hour of a run, as quantiles over runs.
     """
 
@@ -96,9 +96,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How far the devices have come, each number contained in the one before.
+    """The funnel of the devices; each number is contained in the previous one.
 
-    eligible : may go. scheduled : member of the target collection. initiated : enrollment began
+    eligible : in the plan. scheduled : member of the target collection. initiated : enrollment began
     (an answer of any kind came). enrolled : done.
     """
 
@@ -128,7 +128,7 @@ class GateTrack:
 
 @dataclass(frozen=True, slots=True)
 class JudgementRow:
-    """A gate's verdict: when, in which phase (index), what it said."""
+    """A gate's verdict: its time, the phase's index, its sentence."""
 
     at: int
     phase: int
@@ -185,7 +185,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class ExcludedRow:
-    """Devices that are not in the plan: its reason as it stands there, how many, what it means, what to do."""
+    """Devices that are not in the plan: the short reason, their number, its meaning, the next action."""
 
     reason: str
     count: int
@@ -234,7 +234,7 @@ class ReportFacts:
 
     @property
     def executed(self) -> bool:
-        """Whether something was run (else the report is about a plan and its simulation)."""
+        """Return whether something was run (else the report is about a plan and its simulation)."""
         return bool(self.points) or self.state != PLANNED
 
     @property
@@ -251,5 +251,5 @@ class ReportFacts:
 
     @property
     def devices(self) -> int:
-        """Devices of the inventory, excluded ones with them."""
+        """Devices of the inventory, including excluded ones."""
         return len(self.plan)

@@ -30,16 +30,16 @@ from rollout.text import iso
 from rollout.values import HOUR_S, Outcome
 
 SCHEMA = 1
-"""Raised when a key goes or changes its meaning; new keys may come at any time."""
+"""Raised when a key is removed or changes its meaning; new keys may be added at any time."""
 
 
 def json_report(facts: ReportFacts) -> dict[str, Any]:
-    """Give report.json: the document without the paths of the files that were written."""
+    """Return report.json: the document without the paths of the files that were written."""
     return report_document(facts).model_dump(mode="json", by_alias=True, exclude={"written"})
 
 
 def report_document(facts: ReportFacts, written: Sequence[Path] = ()) -> Report:
-    """Give the key figures: instants UTC ISO 8601, durations in hours, counts of devices.
+    """Return the key figures: instants UTC ISO 8601, durations in hours, counts of devices.
 
     written : the report's files.
     """
@@ -85,7 +85,7 @@ def report_document(facts: ReportFacts, written: Sequence[Path] = ()) -> Report:
 
 
 def phases_of(facts: ReportFacts) -> tuple[ReportPhase, ...]:
-    """Give the phases in order, each with its devices by outcome."""
+    """Return the phases in order, each with its devices by outcome."""
     last = facts.points[-1].by_phase if facts.points else ()
     phases = []
     for index, phase in enumerate(facts.plan.phases):
@@ -104,7 +104,7 @@ def _gates(facts: ReportFacts) -> tuple[GateVerdict, ...]:
 
 
 def _hours(hours: tuple[float, float, float] | None) -> HoursInterval | None:
-    """Give the hours to three places, None where the simulated time ends before."""
+    """Return the hours to three places, None where the simulated time ends before."""
     if hours is None:
         return None
     p10, p50, p90 = (round(float(hour), 3) if math.isfinite(hour) else None for hour in hours)

@@ -12,7 +12,7 @@ from rollout.values import Outcome
 
 
 def csv_tables(facts: ReportFacts) -> dict[str, str]:
-    """Give file name -> CSV text, for those tables that have rows."""
+    """Return file name -> CSV text, for those tables that have rows."""
     tables: dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]] = {
         "batches.csv": (("batch", "at", "phase", "devices", "released", "reason"), _batches(facts)),
         "progress.csv": (("at", "phase", *(str(o.name).lower() for o in Outcome)), _progress(facts)),

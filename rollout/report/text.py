@@ -30,7 +30,7 @@ OUTCOME_WORDS = {
 
 
 def text_report(facts: ReportFacts) -> str:
-    """Give the report as text: no colour, no line longer than 80 columns, ends with a newline."""
+    """Return the report as text: no colour, no line longer than 80 columns, ends with a newline."""
     assessment = assess(facts)
     sections = [
         _head(facts, assessment),
@@ -61,7 +61,7 @@ def _head(facts: ReportFacts, assessment: Assessment) -> list[str]:
         lines += _wrap(f"Against the simulation: {facts.on_plan}.", " " * 14)
     needs = assessment.needs or ("Nothing right now.",)
     for index, need in enumerate(needs):
-        lines += _wrap(visible(need), "Needs you?    " if index == 0 else " " * 14)
+        lines += _wrap(visible(need), "To do:        " if index == 0 else " " * 14)
     return lines
 
 

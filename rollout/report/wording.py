@@ -14,29 +14,29 @@ TICK_STEPS_S = tuple(HOUR_S * hours for hours in (1, 2, 3, 6, 12, 24, 48, 96, 16
 
 
 def zone_of(name: str) -> tzinfo:
-    """Give the zone called `name`; raise a `ValueError` for an unknown one."""
+    """Return the zone called `name`; raise a `ValueError` for an unknown one."""
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"zone: expected an IANA name, got {name!r}") from error
+        raise ValueError(f"zone: expected an IANA name, found {name!r}") from error
 
 
 LATER = "later than simulated"
-"""What stands for an instant that the simulated time does not reach."""
+"""The text for an instant that the simulated time does not reach."""
 
 
 def local(at: float, zone: tzinfo) -> datetime:
-    """Give the instant as an aware time in `zone`, to the second."""
+    """Return the instant as an aware time in `zone`, to the second."""
     return datetime.fromtimestamp(int(at), tz=zone)
 
 
 def count(value: float) -> str:
-    """Give a whole number with thousands separated: 100,000."""
+    """Return a whole number with thousands separated: 100,000."""
     return f"{round(float(value)):,}"
 
 
 def percent(part: float, whole: float) -> str:
-    """Give a share; small ones with a decimal, and never 100 % or 0 % unless it is exactly that."""
+    """Return a share; small ones with a decimal, and never 100 % or 0 % unless it is exactly that."""
     if whole <= 0:
         return "-"
     share = 100 * part / whole
@@ -48,7 +48,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def when(at: float, zone: tzinfo) -> str:
-    """Give an instant: ``Mon 2 Nov 2026 08:00``."""
+    """Return an instant: ``Mon 2 Nov 2026 08:00``."""
     if math.isinf(at):
         return LATER
     t = local(at, zone)
@@ -56,12 +56,12 @@ def when(at: float, zone: tzinfo) -> str:
 
 
 def moment(at: float, zone: tzinfo) -> str:
-    """Give an instant without its year: ``Mon 2 Nov 08:00``."""
+    """Return an instant without its year: ``Mon 2 Nov 08:00``."""
     return LATER if math.isinf(at) else f"{day(at, zone)} {local(at, zone):%H:%M}"
 
 
 def day(at: float, zone: tzinfo) -> str:
-    """Give a day: ``Mon 2 Nov``."""
+    """Return a day: ``Mon 2 Nov``."""
     if math.isinf(at):
         return LATER
     t = local(at, zone)
@@ -69,7 +69,7 @@ def day(at: float, zone: tzinfo) -> str:
 
 
 def duration(hours: float) -> str:
-    """Give a duration with two units at most: ``13 d 4 h``, ``5 h 30 min``, ``20 min``."""
+    """Return a duration with two units at most: ``13 d 4 h``, ``5 h 30 min``, ``20 min``."""
     if math.isinf(hours):
         return "longer than simulated"
     minutes = round(hours * 60)
@@ -83,22 +83,22 @@ def duration(hours: float) -> str:
 
 
 def short(digest: str) -> str:
-    """Give the first 12 digits of a digest, which is what people compare."""
+    """Return the first 12 digits of a digest, which is what people compare."""
     return digest[:12]
 
 
 def hexcode(code: int) -> str:
-    """Give a failure code as an unsigned HRESULT: ``0x80180026``."""
+    """Return a failure code as an unsigned HRESULT: ``0x80180026``."""
     return f"0x{code & 0xFFFFFFFF:08X}"
 
 
 def brief(name: str, most: int = 28) -> str:
-    """Give a name in at most `most` characters: names come from outside, and pictures are small."""
+    """Return a name in at most `most` characters: names come from outside, and pictures are small."""
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def capital(sentence: str) -> str:
-    """Give the sentence with its first letter large and a full stop at its end."""
+    """Return the sentence with its first letter large and a full stop at its end."""
     text = sentence.strip()
     if not text:
         return text
@@ -106,7 +106,7 @@ def capital(sentence: str) -> str:
 
 
 def time_ticks(start: float, end: float, zone: tzinfo, most: int = 8) -> tuple[list[int], list[str]]:
-    """Give at most about `most` instants in [start, end] on round local times, and their labels.
+    """Return at most about `most` instants in [start, end] on round local times, and their labels.
 
     Steps of whole days fall on local midnight, also across a change of the clock.
     """

@@ -23,7 +23,7 @@ USUAL = ("html", "png", "json", "csv", "txt")
 
 
 def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUAL) -> list[Path]:
-    """Write the report's files into the folder `out` and give their paths, the page first.
+    """Write the report's files into the folder `out` and return their paths, the page first.
 
     A file is replaced in one step, so a reader never sees half of one, and older files of the same
     names stay until the new ones are complete. Raise `UsageError` for an unknown format and for a
@@ -31,7 +31,7 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise UsageError(f"report format: expected one of {', '.join(FORMATS)}, got {unknown[0]!r}")
+        raise UsageError(f"report format: expected one of {', '.join(FORMATS)}, found {unknown[0]!r}")
     written: list[Path] = []
     try:
         make_folder(out)
@@ -41,14 +41,14 @@ def write_report(facts: ReportFacts, out: Path, *, formats: Sequence[str] = USUA
     except OSError as error:
         where = error.filename or out
         raise UsageError(
-            f"report: expected a folder that can be written, got {where}: {error.strerror or error}",
+            f"report: expected a folder that can be written, found {where}: {error.strerror or error}",
             "Choose another folder with --out.",
         ) from error
     return written
 
 
 def _files(facts: ReportFacts, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Give (name, content) of each file."""
+    """Return (name, content) of each file."""
     pictures = pictures_of(facts)
     if "html" in formats:
         yield "report.html", html_report(facts, pictures).encode()

@@ -1,4 +1,4 @@
-"""The database as a whole: the interface for all verbs."""
+"""The database as a whole: the interface for all commands."""
 
 from __future__ import annotations
 

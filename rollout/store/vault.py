@@ -42,7 +42,7 @@ PREFIX_MIN = 4
 
 NOUNS = {"inv": "inventory", "plan": "plan", "sim": "simulation", "run": "rollout"}
 COMMANDS = {"inv": "inventory", "plan": "plan", "sim": "simulate", "run": "run"}
-"""The verb that creates each kind, by the prefix of its IDs."""
+"""The command that creates each kind, by the prefix of its IDs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -305,7 +305,7 @@ def _check_inventory(connection: Connection, plan: Plan, number: int, what: str)
     if found != plan.inventory_digest:
         raise RefusedError(
             f"{what} was made from inventory {plan.inventory_digest[:12]}, but inv-{number} is {str(found)[:12]}",
-            "plan again from the present inventory",
+            "plan again from the current inventory",
         )
 
 

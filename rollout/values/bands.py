@@ -26,12 +26,14 @@ class Bands:
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.levels), len(self.at)):
-            raise ValueError(f"values: expected {(len(self.levels), len(self.at))}, got {self.values.shape}")
+            raise ValueError(
+                f"values: expected {(len(self.levels), len(self.at))}, found {self.values.shape}"
+            )
         if 0.5 not in self.levels:
-            raise ValueError(f"levels: expected 0.5 among them, got {self.levels}")
+            raise ValueError(f"levels: expected 0.5 among them, found {self.levels}")
 
     def level(self, level: float) -> AnyCounts:
-        """Give the quantile nearest to `level`, shape (t,)."""
+        """Return the quantile nearest to `level`, shape (t,)."""
         nearest = min(range(len(self.levels)), key=lambda index: abs(self.levels[index] - level))
         row: AnyCounts = self.values[nearest]
         return row

@@ -248,7 +248,7 @@ class Inventory:
 
     @property
     def is_made_up(self) -> bool:
-        """Whether a scenario generated it: no device in it is real."""
+        """Return whether a scenario generated it: no device in it is real."""
         return is_made_up(self.files)
 
 

@@ -242,7 +242,7 @@ class Plan:
 
     @property
     def is_undo(self) -> bool:
-        """Whether it removes devices from the collection, that is, undoes another plan."""
+        """Return whether it removes devices from the collection, that is, undoes another plan."""
         return self.action.startswith(UNDO)
 
     @property

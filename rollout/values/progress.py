@@ -25,7 +25,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the rollout is over for this digest."""
+        """Return whether the rollout is over for this digest."""
         return self in (State.HALTED, State.ABORTED, State.FINISHED)
 
 
@@ -130,7 +130,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A gate's verdict with its sentence, e.g. "HALT: model 'X7' 9 of 41 executed failed, …".
+    """A gate's verdict with its sentence, e.g. "HALT: model 'X7': 9 of 41 devices failed, …".
 
     stratum : name of the stratum that decided, "" for all devices together.
     evidence : e-value that decided (0 if none did). executed, failed : the counts that decided.

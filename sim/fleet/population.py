@@ -332,7 +332,7 @@ def _texts(letters: NDArray[np.uint8]) -> TextArray:
 
 
 def _names(sites: Sequence[Site], site: IntArray, numbers: LongArray) -> TextArray:
-    """Return names of computers after their site, such as "BER-0004711"."""
+    """Return names of computers that begin with their site, such as "BER-0004711"."""
     prefixes = [f"{''.join(filter(str.isalpha, site.name))[:3].upper():X<3}-" for site in sites]
     coded = [prefix if prefix.isascii() else "PCX-" for prefix in prefixes]
     front = np.array([list(prefix.encode()) for prefix in coded], dtype=np.uint8)

@@ -306,7 +306,7 @@ def _calibration(pilot: Pilot, model: Model, samples: FloatArray, failures: Esti
     estimates = {
         "window": _estimate("random window", "hours", bounds[:, 0] / HOUR_S),
         "capacity": _estimate("service capacity", "per minute", capacity, seen),
-        "online": _estimate("time online", "times as assumed", bounds[:, 2]),
+        "online": _estimate("time online", "times the assumed value", bounds[:, 2]),
         "lag": _estimate("enrollment and report", "times as long as assumed", bounds[:, 3]),
         "failures": failures,
     }

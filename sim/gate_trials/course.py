@@ -1,4 +1,4 @@
-"""How releases and answers come, where a gate is tried by itself."""
+"""The course of releases and answers when a gate is tried by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """How releases and answers come.
+    """The course of releases and answers.
 
     released : (observations,) int64 non-decreasing, devices released at each observation; the last are the soak.
     look_s : seconds between observations. fail_s, enroll_s : mean seconds from release to failure and success.
@@ -39,10 +39,10 @@ class Course:
 
 
 def course_of(plan: Plan, *, fail_s: float, enroll_s: float, look_s: int = HOUR_S) -> tuple[Course, IntArray]:
-    """Give the course of a plan and the stratum of each device in the order of release.
+    """Return the course of a plan and the stratum of each device in the order of release.
 
     Phases follow each other with their soaks; the end is watched until nearly all have answered. Time
-    stands for active time: nights and weekends between only let answers catch up, which the gate welcomes.
+    stands for active time: nights and weekends only let answers catch up, which helps the gate.
     """
     parts, codes, before = [], [np.empty(0, dtype=np.int32)], 0
     for phase in plan.phases:
@@ -59,7 +59,7 @@ def course_of(plan: Plan, *, fail_s: float, enroll_s: float, look_s: int = HOUR_
 
 
 def _releases(phase: Phase, look_s: int) -> LongArray:
-    """Devices of a phase released at each observation, its soak included."""
+    """Return the devices of a phase released at each observation, including its soak."""
     soak_s = phase.soak_s if phase.end is PhaseEnd.GATE else 0
     observations = -(-phase.curve.length_s // look_s) + 1 + soak_s // look_s
     released = (

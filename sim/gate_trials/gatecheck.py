@@ -1,6 +1,6 @@
-"""What a gate does to good and bad rollouts: its operating characteristic, by simulation of the gate alone.
+"""The effect of a gate on good and bad rollouts: its operating characteristic, by simulation of the gate alone.
 
-Devices are released along a given course, failures come fast and successes slowly, and the gate looks at
+Devices are released along a given course, failures come fast and successes slowly, and the gate judges at
 regular intervals. The same boundaries decide as in `rollout.gates`; the clients, the network and the loop
 are left out, so that a thousand rollouts take a second. What phases add (a PASS or a HOLD between them, a
 person's approval) is seen in `rollout simulate`.
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLAIN = ThresholdGate(percent=3.0, count=1, min_executed=20)
-"""The threshold that an admin would have written: 3 % of at least 20 executed."""
+"""A threshold that an administrator would write: 3 % of at least 20 devices with an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of the runs at one true failure rate, under one kind of gate.
+    """The results of the runs at one true failure rate, under one kind of gate.
 
     halted, passed : share of the runs; the rest ended as HOLD. named : share of the runs halted by the bad
     stratum. exposed : devices released at the end or at the HALT, mean; also median and p95.
@@ -47,7 +47,7 @@ class Tried:
 class GateCheck:
     """The operating characteristic of a policy, and of a plain threshold on the same runs.
 
-    ours, plain : one entry per true rate. devices, strata, runs, seed : what was simulated.
+    ours, plain : one entry per true rate. devices, strata, runs, seed : of the simulation.
     bad : name of the stratum whose rate varies, "" if all do. p_ok, p_bad, alpha : of the policy, 0 if it
     has no evidence gate. threshold : the plain rule in words.
     """
@@ -109,7 +109,7 @@ class GateCheck:
         axes.set_xlabel(visible(f"true failure rate of {who} (%)"), parse_math=False)
 
     def _caption(self) -> str:
-        return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs a rate, seed {self.seed}"
+        return f"{self.devices:,} devices, {self.strata} strata, {self.runs} runs per rate, seed {self.seed}"
 
 
 def _axes() -> Axes:
@@ -195,7 +195,7 @@ def _characteristic(
 
 
 def _order(planned: LongArray, seed: int) -> IntArray:
-    """Give the stratum of each device in release order."""
+    """Return the stratum of each device in release order."""
     codes = np.repeat(np.arange(len(planned), dtype=np.int32), planned)
     return np.random.default_rng([seed, 2**31]).permutation(codes)
 

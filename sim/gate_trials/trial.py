@@ -24,12 +24,12 @@ from sim.gate_trials.course import Course
 FloatArray = NDArray[np.float64]
 
 CELLS = 4_000_000
-"""At most so many counts (runs x observations x groups) are held at once."""
+"""At most this many counts (runs x observations x groups) are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What all runs share.
+    """The data that all runs share.
 
     bad : (devices,) in the order of release, those of the bad stratum; all where none is named.
     group : the group of the bad stratum, -1 none.
@@ -91,7 +91,7 @@ def trial_of(
 
 
 def _group_of(name: str, groups: Groups) -> int:
-    """Give the group that holds the bad stratum; -1 if there is none, or no groups."""
+    """Return the group that holds the bad stratum; -1 if there is none, or no groups."""
     if not name:
         return -1
     if name in groups.names:
@@ -104,7 +104,7 @@ Ends = tuple[LongArray, BoolArray, BoolArray]
 
 
 def run_trial(trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator) -> tuple[Ends, Ends]:
-    """Play the runs in chunks that fit into memory; a chunk's draws follow those of the one before."""
+    """Simulate the runs in chunks that fit into memory; a chunk's draws follow those of the previous chunk."""
     size = max(1, CELLS // max(math.prod(trial.shape), len(chance)))
     ours: list[Ends] = []
     plain: list[Ends] = []
@@ -123,7 +123,7 @@ def _join(parts: list[Ends]) -> Ends:
 def play(
     trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator
 ) -> tuple[LongArray, LongArray]:
-    """Give what each observation sees, cumulative: failed (runs, observations, groups), enrolled without groups.
+    """Return what each observation sees, cumulative: failed (runs, observations, groups), enrolled without groups.
 
     An observation at t sees events strictly before t; the releases of that observation come after it.
     """
@@ -147,7 +147,7 @@ def play(
 
 
 def _cells(groups: Groups, codes: IntArray) -> LongArray:
-    """Give the group of each device in release order, 0 where nothing is judged apart."""
+    """Return the group of each device in release order, 0 where nothing is judged apart."""
     if not groups.names:
         return np.zeros(len(codes), dtype=np.int64)
     cell = np.full(int(codes.max()) + 1, len(groups.names) - 1, dtype=np.int64)
@@ -166,7 +166,7 @@ def _counted(cells: LongArray, groups: int, course: Course) -> LongArray:
 
 
 def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
-    """Judge each instant of each run by the policy; its thresholds, too, but not their holds."""
+    """Judge each instant of each run by the policy, including its thresholds but not their holds."""
     policy, groups, counted = trial.policy, trial.groups, trial.counted
     runs, observations = enrolled.shape
     whole = failed.sum(axis=2)
@@ -189,7 +189,7 @@ def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
 
 
 def _passes(policy: GatePolicy, failed: LongArray, enrolled: LongArray) -> BoolArray:
-    """Say which runs pass in the end, as a phase that is complete and mature."""
+    """Return which runs pass in the end, as a phase that is complete and mature."""
     executed = failed + enrolled
     passed = executed >= policy.min_executed
     gate = policy.evidence

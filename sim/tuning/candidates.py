@@ -1,8 +1,8 @@
 """The plans that a tuning tries: the scenario with another pacing of one phase, within a stated space.
 
 Three modes are tried. `duration` is a straight line; `rate` would be the same line written another way,
-so it is left out. `ramp` begins slowly and earns its speed. `auto` takes what a budget of devices in flight
-leaves it, and is the only one that a budget may slow down: the planner refuses a budget that breaks a promise.
+so it is left out. `ramp` starts slowly and earns its speed. `auto` takes what a budget of devices in flight
+leaves it, and is the only mode that a budget may slow down: the planner refuses a budget that breaks a promised pace.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 MODES: Final = ("duration", "ramp", "auto")
 STEPS_S: Final = (1800, 3600, 7200, 14400, 28800)
 SLOWEST_H: Final = 240.0
-"""Active hours of the slowest plan that is tried where no target asks for less: twenty days of twelve."""
+"""Active hours of the slowest plan that is tried if no target asks for less: twenty days of twelve hours."""
 FASTEST_H: Final = 4.0
 
 
@@ -34,8 +34,8 @@ FASTEST_H: Final = 4.0
 class Candidate:
     """A pacing of the main phase, in shares of it, so that it means the same on a fleet of any size.
 
-    hours : active hours of a straight line at its full speed. step_s : a batch is released at most so often.
-    slow : ramp: how many times slower it begins. factor : ramp: speed-up per rung. rung : ramp: share of the
+    hours : active hours of a straight line at its full speed. step_s : least seconds between two batches.
+    slow : ramp: factor by which it starts slower. factor : ramp: speed-up per rung. rung : ramp: share of the
     phase that must be enrolled for the next rung. in_flight : auto: budget as a share of the phase, 0 none.
     pilot : devices of the first phase, 0 = as written. mode "" : the scenario as it is written.
     """
@@ -50,7 +50,7 @@ class Candidate:
     pilot: int = 0
 
     def sentence(self) -> str:
-        """Say what it does."""
+        """Return the pacing in words."""
         if not self.mode:
             return "as written"
         text = f"{self.mode} {self.hours:.0f} h, step {format_duration(self.step_s)}"
@@ -66,7 +66,7 @@ AS_WRITTEN: Final = Candidate()
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One thing that may vary: values from low to high on a grid, even in ratios where `log`.
+    """One dimension that may vary: values from low to high on a grid, evenly spaced in ratios if `log`.
 
     From `top` on a value is `high`. A share says how much of the way from low to high a value lies.
     """
@@ -79,14 +79,14 @@ class Axis:
     top: float = np.inf
 
     def value(self, share: FloatArray | np.float64) -> FloatArray:
-        """Give the value of the grid that is nearest to a share."""
+        """Return the value of the grid that is nearest to a share."""
         wide = self.high - self.low
         exact = self.low * (self.high / self.low) ** share if self.log else self.low + wide * share
         value = np.clip(np.round(np.round(exact / self.grid) * self.grid, 3), self.low, self.high)
         return np.where(value >= self.top, self.high, value)
 
     def share(self, value: FloatArray | np.float64) -> FloatArray:
-        """Give the share at which a value lies."""
+        """Return the share that corresponds to a value."""
         inside = np.clip(value, self.low, self.high)
         if self.log:
             out: FloatArray = np.log(inside / self.low) / np.log(self.high / self.low)
@@ -95,7 +95,7 @@ class Axis:
         return out
 
     def least(self, share: FloatArray) -> FloatArray:
-        """Give the share that one step of the grid makes there."""
+        """Return the share that corresponds to one step of the grid there."""
         here = self.value(share)
         out: FloatArray = np.maximum(
             self.share(here + self.grid) - self.share(here), self.share(here) - self.share(here - self.grid)
@@ -112,7 +112,7 @@ _AXES: Final = (
     Axis("pilot", 100, 2000, 1, log=True),
 )
 NAMES: Final = ("hours", *(axis.name for axis in _AXES))
-"""What may vary; `step` counts in `STEPS_S`."""
+"""The dimensions that may vary; `step` counts in `STEPS_S`."""
 _OWN: Final = {"duration": (), "ramp": ("slow", "factor", "rung"), "auto": ("in_flight",)}
 
 
@@ -132,16 +132,16 @@ class Space:
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What may vary, in the order of `NAMES`."""
+        """The dimensions that may vary, in the order of `NAMES`."""
         return (Axis("hours", FASTEST_H, self.slowest_h, 0.1, log=True), *_AXES)
 
     def own(self, mode: str) -> tuple[bool, ...]:
-        """Say of each axis whether it means something in a mode."""
+        """Return for each axis whether it has a meaning in a mode."""
         names = {"hours", "step", *_OWN[mode], *(("pilot",) if self.tries_pilot else ())}
         return tuple(name in names for name in NAMES)
 
     def snap(self, modes: IntArray, shares: FloatArray) -> FloatArray:
-        """Move places of the unit cube onto the grid; the middle on axes that a mode has not.
+        """Move places of the unit cube onto the grid; the middle on axes that a mode lacks.
 
         modes : (n,) indices into `MODES`. shares : (n, axes).
         """
@@ -150,7 +150,7 @@ class Space:
         return np.where(own, grid, 0.5)
 
     def at(self, mode: str, shares: Sequence[float]) -> Candidate:
-        """Give the candidate at a place of the unit cube."""
+        """Return the candidate at a place of the unit cube."""
         values: dict[str, Any] = {
             axis.name: float(axis.value(np.float64(share)))
             for axis, share, own in zip(self.axes, shares, self.own(mode), strict=True)
@@ -163,7 +163,7 @@ class Space:
         return Candidate(mode, step_s=STEPS_S[int(values.pop("step"))], **values)
 
     def place(self, candidate: Candidate) -> list[float]:
-        """Give the place of a candidate in the unit cube; the middle on axes that its mode has not."""
+        """Return the place of a candidate in the unit cube; the middle on axes that its mode lacks."""
         return [
             float(axis.share(np.float64(_value(candidate, axis)))) if own else 0.5
             for axis, own in zip(self.axes, self.own(candidate.mode), strict=True)
@@ -178,7 +178,7 @@ def _value(candidate: Candidate, axis: Axis) -> float:
 
 
 def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot: bool) -> Space:
-    """Give the space around a scenario. The main phase is the one with most devices."""
+    """Return the space around a scenario. The main phase is the phase with the most devices."""
     main = max(plan.phases, key=len)
     first = plan.phases[0]
     is_pilot = first.name != main.name and any(
@@ -195,19 +195,19 @@ def space_of(plan: Plan, policy: Policy, finish_within_h: float, *, tries_pilot:
 
 
 def written_phases(policy: Policy, planned: int) -> tuple[PhasePolicy, ...]:
-    """Give the phases of a policy, the usual ones if it writes none."""
+    """Return the phases of a policy, the default phases if it defines none."""
     return policy.phases or default_phases(planned)
 
 
 def policy_of(text: str, candidate: Candidate, space: Space, planned: int) -> Policy:
-    """Give the policy of a candidate; see `document_of`."""
+    """Return the policy of a candidate; see `document_of`."""
     return load_policy(document_of(text, candidate, space, planned)["rollout"], "tuned")
 
 
 def document_of(text: str, candidate: Candidate, space: Space, planned: int) -> dict[str, Any]:
-    """Give a scenario's TOML document with the main phase paced as a candidate says.
+    """Return a scenario's TOML document with the main phase paced as the candidate describes.
 
-    planned : devices of the plan, for a scenario that writes no phases.
+    planned : devices of the plan, for a scenario that defines no phases.
     """
     document = parse_toml(text, "tuned")
     if not candidate.mode:

@@ -1,7 +1,7 @@
-"""What a candidate is worth: its runs on a scaled-down fleet, in the figures that targets speak of.
+"""The score of a candidate: its runs on a scaled-down fleet, in the figures that targets use.
 
-All candidates live through the same days: the draws of a device depend on seed and replication alone, so what
-differs between two candidates is their pacing and not their luck.
+All candidates are simulated through the same days: the draws of a device depend on seed and replication alone, so what
+differs between two candidates is their pacing, not chance.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from sim.world.journal import MemoryJournal
 LOOK_S: Final = HOUR_S
 """Candidates are observed hourly (or each step, if that is shorter): ten times as fast as every five minutes."""
 NEVER_H: Final = 1e6
-"""Stands for hours that never come: a plan that is refused, or does not get there within the horizon."""
+"""Stands for "never": a plan that is refused, or does not finish within the horizon."""
 SHARE: Final = 0.9
-"""A plan counts as through when this share of its planned devices is enrolled; the last few are offline."""
+"""A plan counts as done when this share of its planned devices is enrolled; the last few are offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a candidate is worth over its runs.
+    """The score of a candidate over its runs.
 
     hours, peak : medians; the objectives. done_p90, peak_p90, tickets_p90 : nine of ten runs stay below.
     halt_chance : share of runs. exposed_p90 : devices released before a HALT in the bad-model world, -1 where
@@ -71,18 +71,18 @@ class Score:
     runs: int = 0
 
     def violation(self, targets: Targets) -> float:
-        """Say by how much it misses the targets, as the sum of shares of each; 0 = it meets them all."""
+        """Return by how much it misses the targets, as the sum of the share for each; 0 = it meets them all."""
         if self.refused:
             return 10.0
         return sum(self.misses(targets).values())
 
     def misses(self, targets: Targets) -> dict[str, float]:
-        """Give the targets that it misses, each with the share by which it does."""
+        """Return the targets that it misses, each with the share by which it does."""
         over = {name: share - 1.0 for name, share in self.ratios(targets).items()}
         return {name: min(share, 9.0) for name, share in over.items() if share > 0}
 
     def ratios(self, targets: Targets) -> dict[str, float]:
-        """Give each target's figure as a share of its limit."""
+        """Return each target's figure as a share of its limit."""
         pairs = {
             "finish_within_h": (self.done_p90, targets.finish_within_h),
             "peak_per_hour": (self.peak_p90, targets.peak_per_hour),
@@ -113,7 +113,7 @@ class Job:
     model: Model
 
     def policy(self, candidate: Candidate) -> Policy:
-        """Give the candidate's policy on the scaled-down fleet."""
+        """Return the candidate's policy on the scaled-down fleet."""
         policy = scaled_policy(policy_of(self.text, candidate, self.space, self.planned), self.factor)
         step_s = candidate.step_s or policy.step
         look_s = max(policy.look_every, min(LOOK_S, step_s))
@@ -132,9 +132,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work: some replications of a candidate, under the job's model or one that differs.
+    """One piece of work: some replications of a candidate, under the job's model or a changed one.
 
-    replications : numbers of the runs. assumptions : what the model is changed by, see `sim.tuning.robustness`.
+    replications : numbers of the runs. assumptions : the changes to the model, see `sim.tuning.robustness`.
     """
 
     candidate: Candidate
@@ -185,7 +185,7 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
     world = world_of(plan, traits, model, seed=job.seed, replication=replication, skip_s=model.horizon)
     until = plan.start + model.horizon
     progress = pump(drive(plan, MemoryJournal(), world, until), SimClock(plan.start).wait_until)
-    world.engine.advance(until)  # who timed out may still enroll
+    world.engine.advance(until)  # a device that timed out may still enroll
     outcome, at = world.engine.outcome, world.engine.outcome_at
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
@@ -202,7 +202,7 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
 
 
 def score_of(results: Sequence[Result], targets: Targets) -> Score:
-    """Sum up the runs of one candidate."""
+    """Summarize the runs of one candidate."""
     refused = next((result.refused for result in results if result.refused), "")
     if refused:
         return Score(NEVER_H, NEVER_H, NEVER_H, NEVER_H, NEVER_H, 1.0, refused=refused)
@@ -220,5 +220,5 @@ def score_of(results: Sequence[Result], targets: Targets) -> Score:
 
 
 def _quantile(values: Sequence[float], level: float) -> float:
-    """The smallest value that a share `level` of the runs do not pass."""
+    """Return the smallest value that a share `level` of the runs do not exceed."""
     return round(float(np.quantile(np.array(values), level, method="inverted_cdf")), 4)

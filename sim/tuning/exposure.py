@@ -1,6 +1,6 @@
-"""How many devices a plan releases before its gate halts it, where one stratum is bad.
+"""How many devices a plan releases before its gate halts it, if one stratum is bad.
 
-A gate counts devices and not shares, so this looks at the full fleet: the releases of a scaled-down plan are
+A gate counts devices, not shares, so this uses the full fleet: the releases of a scaled-down plan are
 drawn up to full size, and the gate alone is tried on them (`sim.gate_trials.trial`).
 """
 
@@ -32,7 +32,7 @@ def exposed_p90(
     bad_rate: float,
     seed: int,
 ) -> float:
-    """Give the devices released at the HALT, in nine of ten runs; all of them where none comes.
+    """Return the devices released at the HALT, in nine of ten runs; all of them where none comes.
 
     plan, fleet : scaled down by `factor`, but for the phases named in `fixed`. The bad stratum has the share
     of the model's first `failure` override, or 2 % of the fleet; `bad_rate` of it fails.

@@ -1,4 +1,4 @@
-"""The front: plans that are beaten by none in both time and peak load, the area they dominate, and the chosen one."""
+"""The front: plans that no other plan beats in both time and peak load, the area they dominate, and the chosen plan."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Tried:
 
 
 def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
-    """Give those that meet the targets and are beaten by none in both objectives, fastest first.
+    """Return the plans that meet the targets and that no other beats in both objectives, fastest first.
 
-    Where nobody meets the targets, those that miss them least.
+    If no plan meets the targets, those that miss them least.
     """
     least = min((entry.score.violation(targets) for entry in tried), default=0.0)
     able = [entry for entry in tried if entry.score.violation(targets) <= least + 1e-9]
@@ -38,7 +38,7 @@ def front_of(tried: Sequence[Tried], targets: Targets) -> list[Tried]:
 
 
 def spread(front: Sequence[Tried], count: int) -> list[Tried]:
-    """Give some of the front, its ends among them."""
+    """Return some plans of the front, including its ends."""
     if len(front) <= count:
         return list(front)
     places = sorted({round(index * (len(front) - 1) / (count - 1)) for index in range(count)})
@@ -46,10 +46,10 @@ def spread(front: Sequence[Tried], count: int) -> list[Tried]:
 
 
 def choose(front: Sequence[Tried], robust: Sequence[Robustness], targets: Targets) -> tuple[Tried, str]:
-    """Choose one of the front and say why.
+    """Choose a plan of the front and return it with the reason.
 
-    With a target for the end: the gentlest that keeps it, under every assumption if one does. Without: the
-    one from which a further hour, or a further device per hour, buys least (the front's knee).
+    With a target for the end: the gentlest plan that keeps it, under every assumption if there is one. Without: the
+    one from which a further hour, or a further device per hour, gains least (the front's knee).
     """
     if front[0].score.violation(targets) > 0:
         best = min(front, key=lambda entry: (entry.score.violation(targets), entry.score.peak, entry.number))
@@ -72,7 +72,7 @@ def choose(front: Sequence[Tried], robust: Sequence[Robustness], targets: Target
 
 
 def _knee(front: Sequence[Tried]) -> Tried:
-    """The point nearest to the best of both, each on a scale from the front's best to its worst, in ratios."""
+    """Return the point nearest to the best of both, each on a scale from the front's best to its worst, in ratios."""
 
     def place(values: Sequence[float], value: float) -> float:
         low, high = log(max(min(values), 1e-9)), log(max(max(values), 1e-9))
@@ -89,14 +89,14 @@ def _knee(front: Sequence[Tried]) -> Tried:
 
 
 def staircase(points: FloatArray) -> FloatArray:
-    """Give those of (n, 2) points that none beats in both, by their first figure."""
+    """Return the points of (n, 2) that no other beats in both figures, by their first figure."""
     ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
     lowest = np.minimum.accumulate(np.concatenate([[np.inf], ordered[:-1, 1]]))
     return ordered[ordered[:, 1] < lowest]
 
 
 def gains(points: FloatArray, front: FloatArray, corner: FloatArray) -> FloatArray:
-    """Give the area (n,) that each point (n, 2) would add to what a front dominates, up to a corner.
+    """Return the area (n,) that each point (n, 2) would add to what a front dominates, up to a corner.
 
     front : (k, 2), a staircase by its first figure.
     """
@@ -104,7 +104,7 @@ def gains(points: FloatArray, front: FloatArray, corner: FloatArray) -> FloatArr
     below = np.concatenate([[0.0], np.cumsum(np.diff(across) * ceiling[:-1])])
 
     def under(at: FloatArray) -> FloatArray:
-        """The area under the staircase from its first step to `at`."""
+        """Return the area under the staircase from its first step to `at`."""
         step = np.searchsorted(across, at, side="right") - 1
         before = corner[1] * (at - across[0])
         area: FloatArray = np.where(step < 0, before, below[step] + ceiling[step] * (at - across[step]))

@@ -1,7 +1,7 @@
-"""How much a plan's figures depend on what nobody knows: one assumption changed at a time.
+"""How much a plan's figures depend on uncertain assumptions: one changed at a time.
 
-The random window is the great unknown, then what the service takes, then how much fails, then who is online.
-The tornado shows, for the chosen plan, which of them moves the answer most.
+The random window is the least known, then the service's capacity, the failure rate, and the time online.
+The tornado shows, for the chosen plan, which of them changes the result most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One assumption changed: what it is, its value, the score under it."""
+    """One assumption changed: its name, its value, the score under it."""
 
     assumption: str
     value: str
@@ -46,7 +46,7 @@ class Robustness:
         )
 
     def swings(self) -> list[tuple[str, float, float, float]]:
-        """Give (assumption, least hours, most hours, swing as a share of the base's), widest first.
+        """Return (assumption, least hours, most hours, swing as a share of the base's), widest first.
 
         The swing is that of the hours or of the peak load, whichever is wider.
         """
@@ -60,11 +60,11 @@ class Robustness:
         return sorted(out, key=lambda row: (-row[3], row[0]))
 
     def sentence(self, targets: Targets) -> str:
-        """Say on which assumption the answer hangs."""
+        """Return a sentence about the assumption on which the result depends most."""
         name, least, most, swing = self.swings()[0]
         by = f"by {swing:.0%} " if swing < 10 else ""
         text = (
-            f"the answer hangs on the {name}: it moves the figures {by}"
+            f"the result depends most on the {name}: it changes the figures {by}"
             f"({_days(least)} to {_days(most)} until 90 % are enrolled)"
         )
         missed = self.missed(targets)
@@ -106,12 +106,12 @@ def robustness(
 
 @dataclass(frozen=True, slots=True)
 class Tornado:
-    """The picture of one candidate's robustness: a bar an assumption, from least to most hours."""
+    """The picture of one candidate's robustness: one bar per assumption, from least to most hours."""
 
     robustness: Robustness
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the bars, the widest on top; give the axes."""
+        """Draw the bars, the widest on top; return the axes."""
         from matplotlib.figure import Figure
 
         axes = ax if ax is not None else Figure(figsize=(9, 4.5), layout="constrained").subplots()
@@ -128,5 +128,5 @@ class Tornado:
         axes.set_yticks(np.arange(len(rows)), [name for name, *_ in rows])
         axes.margins(x=0.12)
         axes.set_xlabel("days until 90 % are enrolled (line: as the scenario assumes)")
-        axes.set_title(f"What the answer hangs on: {self.robustness.candidate.sentence()}", fontsize=10)
+        axes.set_title(f"What the result depends on: {self.robustness.candidate.sentence()}", fontsize=10)
         return axes

@@ -1,4 +1,4 @@
-"""Which candidates to try next: where a cheap stand-in for the runs expects the front to gain most.
+"""The choice of the next candidates: where a cheap surrogate for the runs expects the front to gain most.
 
 It begins with each mode at all speeds, spread evenly over everything else. From then on it considers many places:
 near the front (a step along some axes, another's pace, a mix of two) and anywhere. A surrogate of each figure says
@@ -31,13 +31,13 @@ PER_MODE: Final = 8
 POOL: Final = 600
 """Places considered for each batch."""
 OLD, KNOWN = 24, 200
-"""The first and the latest so many teach a surrogate: not the best, whose luck would be taken for skill."""
+"""A surrogate learns from this many first and latest candidates; among the best, luck would look like skill."""
 WORLDS: Final = 32
 CLIMB: Final = (16, 4)
 """Steps to fit a surrogate: while little is known, and later."""
 EARLY: Final = 80
 WORST: Final = 4.0
-"""A figure this many times its limit, or the worst that came to an end, is as bad as any."""
+"""A figure this many times its limit, or the worst that finished, is as bad as any."""
 
 
 class Search:
@@ -58,7 +58,7 @@ class Search:
         return self._tried
 
     def ask(self, count: int) -> list[Candidate]:
-        """Give candidates that were not asked for before; fewer if there are no more."""
+        """Return candidates that were not proposed before; fewer if there are no more."""
         out: list[Candidate] = []
         while self._first and len(out) < count:
             self._take(self._first.pop(0), out)
@@ -68,7 +68,7 @@ class Search:
         return out
 
     def tell(self, candidates: Sequence[Candidate], scores: Sequence[Score]) -> None:
-        """Learn what candidates are worth."""
+        """Learn the scores of candidates."""
         for candidate, score in zip(candidates, scores, strict=True):
             one = Tried(len(self._tried), candidate, score)
             self._tried.append(one)
@@ -112,7 +112,7 @@ class Search:
 
     @property
     def _paced(self) -> list[Tried]:
-        """Those of the tried that have a place: the scenario as written has none."""
+        """Return the tried candidates that have a place: the scenario as written has none."""
         return [entry for entry in self._tried if entry.candidate.mode]
 
     def _pool(self, front: Sequence[Tried], rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
@@ -125,7 +125,7 @@ class Search:
         return self._new(*around(self._space, modes, places, rng))
 
     def _new(self, modes: IntArray, places: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Leave out what was asked for before, and what lies on a plateau."""
+        """Leave out candidates that were proposed before or that lie on a plateau."""
         fresh = np.array([key not in self._seen for key in _keys(modes, places)], dtype=bool)
         fresh &= ~self._plateaus.hold(modes, places)
         return modes[fresh], places[fresh]
@@ -150,11 +150,11 @@ class Search:
         return np.stack(points, axis=2), missed
 
     def _missed(self, score: Score) -> float:
-        """Say by how much targets are missed, as surrogates learn it."""
+        """Return by how much targets are missed, as surrogates learn it."""
         return sum(log(max(1.0, min(share, WORST))) for share in score.ratios(self._targets).values())
 
     def _teach(self, known: Sequence[Tried]) -> list[tuple[str, FloatArray]]:
-        """Give what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
+        """Return what surrogates learn: logarithms of both objectives, and of each target's figure to its limit."""
         hours, peak = np.log(_figures(known)).T
         out = [("hours", hours), ("peak", peak)]
         shares = [entry.score.ratios(self._targets) for entry in known]
@@ -164,13 +164,13 @@ class Search:
 
 
 def _keys(modes: IntArray, places: FloatArray) -> list[bytes]:
-    """Give a name of each place on the grid, the same for the same place."""
+    """Return a name of each place on the grid, the same for the same place."""
     rows = np.round(np.column_stack([modes, places]), 9) + 0.0
     return [row.tobytes() for row in rows]
 
 
 class Plateaus:
-    """Where nothing new is to be found: two candidates that scored exactly alike enclose only their like.
+    """Regions without anything new: between two candidates with exactly the same score, all others score the same.
 
     A budget that never binds, or a speed that the budget never lets through, changes nothing.
     """
@@ -184,7 +184,7 @@ class Plateaus:
         self._alike[mode, score] = np.array([np.minimum(box[0], place), np.maximum(box[1], place)])
 
     def hold(self, modes: IntArray, places: FloatArray) -> BoolArray:
-        """Say which places (n, axes) lie on a plateau."""
+        """Return which places (n, axes) lie on a plateau."""
         out = np.zeros(len(modes), dtype=bool)
         for (mode, _), (low, high) in self._alike.items():
             if (low < high).any():
@@ -209,16 +209,16 @@ class Expected:
         self.left: BoolArray = np.ones(points.shape[1], dtype=bool)
 
     def nearer(self, least: float) -> int:
-        """Take the one that is expected to miss targets by less than `least`, and by how much less."""
+        """Return the candidate that is expected to miss targets by less than `least`, and by how much less."""
         return self._take(np.maximum(least - self._missed, 0).mean(axis=0))
 
     def gentlest(self) -> int:
-        """Take the one that is expected to lower the front's lowest peak most."""
+        """Return the candidate that is expected to lower the front's lowest peak most."""
         lowest = np.array([front[-1, 1] for front in self._fronts])
         return self._take((self._kept * np.maximum(lowest[:, None] - self._points[:, :, 1], 0)).mean(axis=0))
 
     def widest(self) -> int:
-        """Take the one that is expected to widen the area most that the front dominates, up to the corner."""
+        """Return the candidate that is expected to widen most the area that the front dominates, up to the corner."""
         return self._take(self._areas.mean(axis=0))
 
     def _take(self, gain: FloatArray) -> int:
@@ -236,14 +236,14 @@ class Expected:
 
 
 def _ended(tried: Sequence[Tried]) -> FloatArray:
-    """Give hours and peak, (n, 2), of those that came to an end; of none, a point that all are beaten by."""
+    """Return hours and peak, (n, 2), of those that finished; if none did, a point that beats all."""
     raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     ended = raw[raw[:, 0] < NEVER_H]
     return ended if len(ended) else np.zeros((1, 2))
 
 
 def _figures(tried: Sequence[Tried]) -> FloatArray:
-    """Give hours and peak, (n, 2); what never ends is as bad as the worst that did, some times over."""
+    """Return hours and peak, (n, 2); what never finishes is several times as bad as the worst that did."""
     raw = np.array([(entry.score.hours, entry.score.peak) for entry in tried])
     most = np.maximum(0.5 * WORST * _ended(tried).max(axis=0), 1.0)
     out: FloatArray = np.clip(raw, 1e-3, most)
@@ -251,7 +251,7 @@ def _figures(tried: Sequence[Tried]) -> FloatArray:
 
 
 def evenly(space: Space, rng: np.random.Generator) -> list[Candidate]:
-    """Give PER_MODE candidates of each mode: all speeds, ends included, and a Latin hypercube for the rest."""
+    """Return PER_MODE candidates of each mode: all speeds, ends included, and a Latin hypercube for the rest."""
     out = []
     turns = rng.permutation(PER_MODE)
     for mode in MODES:
@@ -264,7 +264,7 @@ def evenly(space: Space, rng: np.random.Generator) -> list[Candidate]:
 def around(
     space: Space, modes: IntArray, places: FloatArray, rng: np.random.Generator
 ) -> tuple[IntArray, FloatArray]:
-    """Give POOL places at most, on the grid and each once: near parents, between them, and anywhere.
+    """Return POOL places at most, on the grid and each once: near parents, between them, and anywhere.
 
     modes : (n,) and places : (n, axes) of the parents.
     """

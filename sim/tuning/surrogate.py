@@ -1,7 +1,7 @@
-"""A cheap stand-in for runs: what a candidate is likely to score, from those that were tried.
+"""A cheap surrogate for runs: the likely score of a candidate, learned from those that were tried.
 
 A Gaussian process over the unit cube of a space: a straight trend along the first axis, a smooth part that all
-kinds of pacing share, and a rougher part of each kind's own. How far an axis reaches, and how much is noise, is
+kinds of pacing share, and a rougher part of its own for each kind. How far an axis reaches, and how much is noise, is
 fitted by climbing the posterior a few random steps each time. It needs numpy alone.
 """
 
@@ -22,13 +22,13 @@ SHARED: Final = (0, 1, 6)
 SLOPE: Final = 4.0
 JITTER: Final = 1e-8
 REACH, SMOOTH, ROUGH, NOISE = 0.8, 0.5, 0.3, 0.003
-"""What is believed before anything was tried: reach of an axis, variances of the parts."""
+"""The prior, before anything was tried: reach of an axis, variances of the parts."""
 DOUBT: Final = (0.8, 1.0, 1.0, 1.5)
-"""How far, in logarithms, each of these may be off."""
+"""How far each of these may be off, in logarithms."""
 
 
 def one_thread() -> Any:
-    """Give what keeps numpy's linear algebra to one thread: `with one_thread().limit(limits=1)`.
+    """Return a controller that keeps numpy's linear algebra to one thread: `with one_thread().limit(limits=1)`.
 
     Matrices are small and workers have the cores: more threads wait for each other longer than they compute, and
     could round otherwise on a machine with more cores. Raise a `UsageError` if threadpoolctl is not installed.
@@ -70,7 +70,7 @@ class Surrogate:
         self._weights = self._inverse @ self._z
 
     def predict(self, x: FloatArray, kind: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Give mean and standard deviation of the figure at places x (n, axes)."""
+        """Return mean and standard deviation of the figure at places x (n, axes)."""
         squares = (x[:, None, :] - self._x[None, :, :]) ** 2
         near = self._kernel(
             self._fitted, squares, x[:, 0], self._x[:, 0], kind[:, None] == self._kind[None, :]
@@ -100,7 +100,7 @@ class Surrogate:
         return out
 
     def _evidence(self, logs: FloatArray, squares: FloatArray) -> float:
-        """Give the log posterior of the reaches and variances, but for a constant."""
+        """Return the log posterior of the reaches and variances, up to a constant."""
         # With y as one more row, a single factorization gives the determinant and the quadratic form.
         size, noise = len(self._z), np.exp(logs[-1]) + JITTER
         border = np.zeros((size + 1, size + 1))

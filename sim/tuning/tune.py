@@ -1,7 +1,7 @@
-"""The search for a better pacing: plans that are beaten by none in both time and peak load.
+"""The search for a better pacing: plans that no other plan beats in both time and peak load.
 
-Candidates are asked for in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
-order in which they were asked for: so the result depends on seed and number of trials, and not on the
+Candidates are proposed in batches of a fixed size (`sim.tuning.search`), and their scores are passed on in the
+order in which they were proposed: so the result depends on seed and number of trials, and not on the
 workers. A candidate that its first run shows to be hopeless is not run again. `budget_s` ends the search by
 the clock instead: then the number of trials, and with it the result, is the machine's.
 """
@@ -25,7 +25,7 @@ from sim.tuning.search import Search
 from sim.workers import InProcess, Workers
 
 BATCH: Final = 8
-"""Candidates asked for at once. Not the number of workers: that must not change the result."""
+"""Candidates proposed at once. Not the number of workers: that must not change the result."""
 RUNS: Final = 3
 """Replications of a candidate that is not hopeless."""
 HOPELESS: Final = 1.02
@@ -36,12 +36,12 @@ FEW: Final = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """What a tuning found.
+    """The result of a tuning.
 
-    tried : all candidates in the order in which they were asked for. front : numbers of those on the front,
-    fastest first. chosen : number of the chosen one. reason : why, in a sentence. robust : of some of the
-    front and of the chosen one. factor, small : the scaled-down fleet that stood for the whole.
-    planned, mature_after_s, created : of the full plan, so that the chosen one can be planned as it was tried.
+    tried : all candidates in the order in which they were proposed. front : numbers of those on the front,
+    fastest first. chosen : number of the chosen plan. reason : a sentence. robust : robustness of some of the
+    front and of the chosen plan. factor, small : the scaled-down fleet that represented the whole.
+    planned, mature_after_s, created : of the full plan, so that the chosen plan can be made as it was tried.
     """
 
     tried: tuple[Tried, ...]
@@ -65,7 +65,7 @@ class Tuning:
 
     @property
     def hangs_on(self) -> str:
-        """On which assumption the answer hangs, in a sentence."""
+        """The assumption on which the result depends most, in a sentence."""
         mine = next(entry for entry in self.robust if entry.candidate == self.choice.candidate)
         return mine.sentence(self.targets)
 
@@ -98,9 +98,9 @@ def job_of(scenario: Scenario, plan: Plan, inventory: Inventory, *, seed: int, l
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to search: so many trials, or so many seconds, whichever comes first; 0 = no such limit.
+    """How long to search: a number of trials or of seconds, whichever comes first; 0 = no such limit.
 
-    runs : replications of a candidate. clock : gives seconds.
+    runs : replications of a candidate. clock : returns seconds.
     """
 
     trials: int = 200
@@ -127,7 +127,7 @@ def tune(
     tried = _search(evaluate, effort, hands, progress)
     able = [entry for entry in tried if not entry.score.refused and entry.score.hours < NEVER_H]
     if not able:
-        why = tried[0].score.refused or "nobody gets there within the model's horizon"
+        why = tried[0].score.refused or "no plan enrolls 90 % within the model's horizon"
         raise UsageError(f"expected a plan that can be made, found none in {len(tried)} trials: {why}")
     front = front_of(able, job.targets)
     robust: list[Robustness] = []
@@ -182,7 +182,7 @@ def score_all(
     workers: Workers,
     runs: int,
 ) -> list[Score]:
-    """Run each candidate once, and those that are not hopeless some times more."""
+    """Run each candidate once, and those that are not hopeless a few more times."""
     targets = evaluate.job.targets
     first = workers.map(evaluate, [Task(candidate, (0,)) for candidate in candidates])
     results: list[list[Result]] = [[result] for result in first]

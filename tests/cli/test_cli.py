@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import QUICK, Cli
 
-from rollout.cli.app import VERBS
+from rollout.cli.app import VERBS, function_of
 
 ROOT = Path(__file__).parent.parent.parent
 EXPORTS = [
@@ -234,8 +234,8 @@ def test_who_is_left_out_is_said_in_words(cli: Cli) -> None:
 
 
 WRONG = {
-    "no verb": (["fly"], 2, "unknown verb 'fly'"),
-    "near verb": (["simulat"], 2, "unknown verb"),
+    "no verb": (["fly"], 2, "unknown command 'fly'"),
+    "near verb": (["simulat"], 2, "unknown command"),
     "unknown option": (["plan", "--speed", "3"], 2, "--speed"),
     "no source": (["inventory"], 2, "--from"),
     "missing file": (["inventory", "--from", "nowhere.csv"], 2, "nowhere.csv"),
@@ -332,3 +332,10 @@ def test_every_verb_has_help_with_an_example_and_stands_in_the_readme(cli: Cli, 
     assert answer.code == 0
     assert f"rollout {verb}" in answer.out.split("Example:", 1)[1] if "Example:" in answer.out else False
     assert f"`{verb}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_overview_and_the_help_of_a_command_begin_alike(verb: str) -> None:
+    """The table of commands is written by hand so that the overview imports no command."""
+    first, _, _ = (function_of(verb).__doc__ or "").partition("\n\n")
+    assert " ".join(first.split()) == VERBS[verb][1]

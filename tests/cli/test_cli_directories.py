@@ -75,7 +75,7 @@ def test_what_a_failed_call_left_goes_out_with_the_next_run(
     capsys.readouterr()
     main(["run", "--directory", "adminservice", "--dry-run"])
     shown = capsys.readouterr().out
-    assert f"{10 - done // 4 * 4} devices that were released before go out first" in shown
+    assert f"{10 - done // 4 * 4} devices that were released earlier are sent first" in shown
     assert shown.count("AdminService.AddMembershipRule") == 10 - done
     assert main(["run", "--directory", "adminservice", "--once"]) == 0
     assert members(site) == 10
@@ -129,7 +129,10 @@ def test_a_person_s_removal_stands_and_is_told(
         target.members.discard(resource)
     capsys.readouterr()
     main(["doctor", "--directory", "adminservice"])
-    assert "8 of 10 devices that run-1 added are members; somebody took 2 out" in capsys.readouterr().out
+    assert (
+        "8 of 10 devices that run-1 added are members; 2 were removed by somebody else"
+        in capsys.readouterr().out
+    )
     before = len(writes(site))
     main(["run", "--directory", "adminservice", "--dry-run"])
     assert len(writes(site)) == before

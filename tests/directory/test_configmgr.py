@@ -51,7 +51,7 @@ def test_a_collection_that_is_no_target_is_refused() -> None:
     """Mode Pilot, but with another collection (or mode None)."""
     it = site(bare=True)
     it.emulator.mode = "none"
-    refused(it, "is no target of co-management; deployed is 'CoMgmtSettingsProd' to SMS00001")
+    refused(it, "is not a target of a co-management policy; deployed: 'CoMgmtSettingsProd' to SMS00001")
 
 
 def test_unreadable_policies_need_a_person_who_looked() -> None:

@@ -259,7 +259,7 @@ def test_a_lost_answer_is_for_the_loop_to_look_up() -> None:
     it = tenant(chunk=20)
     it.emulator.faults.append(Fault("PATCH", lose=True))
     everybody = np.arange(20, dtype=np.int32)
-    with pytest.raises(OutsideError, match="may have happened") as failed:
+    with pytest.raises(OutsideError, match="may have taken effect") as failed:
         it.directory.apply(0, everybody, it.now)
     assert not failed.value.never_sent
     assert it.directory.members(everybody).tolist() == everybody.tolist()
@@ -488,7 +488,7 @@ def test_trouble_ends_all_that_is_under_way_and_names_whom_it_never_reached() ->
     """One of five answers is lost: nothing else begins, nothing goes out later, and those who stayed here are named."""
     it = crowd()
     it.emulator.faults.append(Fault("PATCH", skip=2, lose=True))
-    with pytest.raises(OutsideError, match="may have happened") as failed:
+    with pytest.raises(OutsideError, match="may have taken effect") as failed:
         it.directory.apply(0, everybody(it), it.now)
     assert not [item for item in threading.enumerate() if item.name == THREAD_NAME]
     arrived = sent_to(it)
@@ -612,7 +612,7 @@ def test_after_trouble_everybody_is_asked_for() -> None:
     it = tenant(40)
     it.directory.members(everybody(it))
     it.emulator.faults.append(Fault("PATCH", lose=True))
-    with pytest.raises(OutsideError, match="may have happened"):
+    with pytest.raises(OutsideError, match="may have taken effect"):
         it.directory.apply(0, rows(0, 1), it.now)
     asked_since(it)
     assert it.directory.members(rows(5)).tolist() == []
@@ -852,8 +852,8 @@ LIMIT = {"@odata.type": "#microsoft.graph.suggestedEnrollmentLimit", "suggestedD
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (LIMIT, "at most 1,024 enrollments a day"),
-        ({"value": LIMIT}, "at most 1,024 enrollments a day"),
+        (LIMIT, "at most 1,024 enrollments per day"),
+        ({"value": LIMIT}, "at most 1,024 enrollments per day"),
         ({"value": []}, "Intune does not say: getSuggestedEnrollmentLimit: expected suggestedDailyLimit"),
         (None, "Intune does not say"),
     ],

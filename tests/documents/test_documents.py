@@ -362,7 +362,7 @@ def test_one_verb_s_schema_is_the_one_among_all() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "needle"),
-    [("stats", "did you mean 'rollout schema status'?"), ("xyz", "verbs: demo, inventory")],
+    [("stats", "did you mean 'rollout schema status'?"), ("xyz", "commands: demo, inventory")],
 )
 def test_an_unknown_verb_is_one_helpful_line(verb: str, needle: str) -> None:
     """Exit 2, what was found, which there are."""

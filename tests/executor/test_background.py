@@ -66,7 +66,7 @@ def test_status_and_report_show_the_kept_forecast_and_the_audit_does_not(cli: Cl
     assert status["eta"]["of"] == "forecast"
     assert status["forecast"]["enrolled_90"] == TOLD["enrolled_90"]
     assert status["on_plan"]
-    assert "forecast of" in cli("status").out
+    assert "forecast made" in cli("status").out
     report = cli("report", "--out", "there", "--json").json
     assert report["expected"]["failed"] == TOLD["failed"]
     assert "forecast" not in [row["what"] for row in cli("report", "--audit", "--json").json["audit"]]
@@ -191,7 +191,7 @@ def test_a_task_that_fails_is_one_warning(tmp_path: Path, monkeypatch: pytest.Mo
         process._due = 0.0
         work_off(process, position)
     assert len(said) == 1
-    assert "unknown verb 'fly'" in said[0]
+    assert "unknown command 'fly'" in said[0]
 
 
 def test_a_run_keeps_its_forecast(cli: Cli) -> None:

@@ -215,7 +215,7 @@ def test_a_wrong_password_is_one_clear_line(realm: Kdc, gated: Site) -> None:
 def test_an_ip_instead_of_a_name_is_one_clear_line(realm: Kdc, gated: Site) -> None:
     """Kerberos has no service for an address."""
     directory, _ = gated.open(host="127.0.0.1", username=ADMIN, environ={PASSWORD_ENV: WORD})
-    assert "full name" in _fails(directory, "Kerberos knows no service HTTP/127.0.0.1").hint
+    assert "full name" in _fails(directory, "Kerberos has no service HTTP/127.0.0.1").hint
     assert realm
 
 

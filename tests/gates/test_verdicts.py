@@ -55,7 +55,7 @@ def test_nothing_released_yet_is_no_objection() -> None:
     """The first look of a rollout says GO, and where HALT lies."""
     judgement = look(GatePolicy(), (0, 0, 0))
     assert judgement.verdict is Verdict.GO
-    assert judgement.sentence == "GO: 0 of 0 executed failed, 0 pending; HALT from 1 failures on"
+    assert judgement.sentence == "GO: 0 of 0 devices failed, 0 pending; HALT at 1 failure"
 
 
 def test_a_bad_stratum_halts_and_is_named() -> None:
@@ -64,8 +64,10 @@ def test_a_bad_stratum_halts_and_is_named() -> None:
     assert judgement.verdict is Verdict.HALT
     assert (judgement.stratum, judgement.executed, judgement.failed) == ("X1", 41, 9)
     assert judgement.rule == "evidence"
-    assert judgement.sentence.startswith("HALT: model 'X1' 9 of 41 executed failed, limit 1 %, evidence ")
-    assert judgement.sentence.endswith(">= 20, corrected for 3 tests")
+    assert judgement.sentence.startswith(
+        "HALT: model 'X1': 9 of 41 devices failed, at most 1 % is acceptable: too many to be chance (evidence "
+    )
+    assert judgement.sentence.endswith(", 20 needed, corrected for 3 tests)")
 
 
 def test_the_whole_rollout_halts_where_no_stratum_does() -> None:
@@ -73,7 +75,7 @@ def test_the_whole_rollout_halts_where_no_stratum_does() -> None:
     judgement = look(GatePolicy(), *[(0, 49, 1)] * 60)
     assert judgement.verdict is Verdict.HALT
     assert judgement.stratum == ""
-    assert judgement.sentence.startswith("HALT: all devices 60 of 3000 executed failed, limit 1 %")
+    assert judgement.sentence.startswith("HALT: 60 of 3,000 devices failed, at most 1 % is acceptable")
 
 
 def test_pending_devices_count_as_successes() -> None:
@@ -144,8 +146,10 @@ def test_pass_needs_a_complete_phase() -> None:
     assert look(GatePolicy(), (0, 300, 1)).verdict is Verdict.GO
     judgement = look(GatePolicy(), (0, 300, 1), complete=True)
     assert judgement.verdict is Verdict.PASS
-    assert judgement.sentence.startswith("PASS: 1 of 301 mature executed failed, evidence ")
-    assert judgement.sentence.endswith(">= 20 that fewer than 3 % fail")
+    assert judgement.sentence.startswith(
+        "PASS: 1 of 301 mature devices failed, which proves a failure rate below 3 % (evidence "
+    )
+    assert judgement.sentence.endswith(", 20 needed)")
 
 
 def test_pass_counts_mature_executed_devices_only() -> None:
@@ -160,7 +164,8 @@ def test_a_pilot_too_small_for_proof_says_what_it_would_take() -> None:
     """HOLD with the number of devices, for the person who decides."""
     judgement = look(GatePolicy(), (0, 98, 2), complete=True)
     assert judgement.verdict is Verdict.HOLD
-    assert "takes 286 executed at 2 failures; a person decides" in judgement.sentence
+    assert "that takes 286 devices if no more fail (evidence " in judgement.sentence
+    assert judgement.sentence.endswith(", 20 needed); a person must decide")
     assert pass_boundary(EvidenceGate()).needed(2) == 286
     assert look(GatePolicy(), (0, 284, 2), complete=True).verdict is Verdict.PASS
     assert look(GatePolicy(), (0, 283, 2), complete=True).verdict is Verdict.HOLD
@@ -178,7 +183,7 @@ def test_a_phase_that_stands_out_does_not_pass_on_the_evidence_of_others() -> No
     site = counts((0, 55, 5))
     judgement = look(GatePolicy(), (0, 3055, 6), phase=site, mature=site, complete=True)
     assert judgement.verdict is Verdict.HOLD
-    assert judgement.sentence.startswith("HOLD: in this phase alone 5 of 60 executed failed, limit 1 %")
+    assert judgement.sentence.startswith("HOLD: in this phase alone, 5 of 60 devices failed, at most 1 %")
 
 
 def test_pass_is_never_given_below_the_minimum() -> None:
@@ -189,7 +194,7 @@ def test_pass_is_never_given_below_the_minimum() -> None:
     assert judgement.verdict is Verdict.HOLD
     assert judgement.rule == "executed"
     assert judgement.sentence.startswith(
-        "HOLD: 15 of 20 needed devices are executed and mature (20 released, 5 pending"
+        "HOLD: 15 of 20 required devices have a mature outcome (20 released, 5 pending"
     )
     small = counts((0, 12, 0, 1, 2))
     arguments |= {"cumulative": counts((0, 2012, 0, 1, 2)), "phase": small, "mature": small}
@@ -257,7 +262,7 @@ def test_a_threshold_needs_percent_and_count_and_minimum() -> None:
     assert look(PLAIN, (100, 7, 2)).verdict is Verdict.GO  # below the minimum
     assert look(PLAIN, (100, 8, 2)).verdict is Verdict.HALT
     assert look(PLAIN, (0, 38, 2)).sentence == (
-        "HALT: 2 of 40 executed failed, 5 %, threshold 5 % and 2 from 10 executed on"
+        "HALT: 2 of 40 devices failed, 5 %; the threshold is 5 % and 2 failures, from 10 devices"
     )
 
 
@@ -283,7 +288,7 @@ def test_a_threshold_may_count_some_failure_classes_only() -> None:
     assert look(policy, row, failed_classes={"network": 7, "identity": 3}).verdict is Verdict.GO
     judgement = look(policy, row, failed_classes={"network": 5, "identity": 3, "config": 2})
     assert judgement.verdict is Verdict.HALT
-    assert "5 of 100 executed failed (identity, config)" in judgement.sentence
+    assert "5 of 100 devices failed (identity, config)" in judgement.sentence
     assert look(policy, row).verdict is Verdict.HALT
 
 
@@ -299,7 +304,9 @@ def test_too_many_stragglers_hold() -> None:
     assert look(policy, (0, 80, 0, 0, 20)).verdict is Verdict.GO
     judgement = look(policy, (0, 79, 0, 0, 21))
     assert (judgement.verdict, judgement.rule) == (Verdict.HOLD, "stragglers")
-    assert judgement.sentence == "HOLD: 21 of 100 mature devices timed out, 21 %, limit 20 %"
+    assert (
+        judgement.sentence == "HOLD: 21 of 100 mature devices are silent (21 %), at most 20 % is acceptable"
+    )
     assert look(policy, (0, 4, 0, 0, 2)).verdict is Verdict.GO
     assert look(policy, (0, 4, 0, 0, 2), complete=True).rule == "stragglers"
 
@@ -311,7 +318,9 @@ def test_no_progress_holds_while_devices_wait() -> None:
     assert look(policy, (0, 300, 0), progress_age_s=9999).verdict is Verdict.GO
     judgement = look(policy, (5, 300, 0), progress_age_s=7200, complete=True)
     assert (judgement.verdict, judgement.rule) == (Verdict.HOLD, "no-progress")
-    assert judgement.sentence == ("HOLD: nothing enrolled for 2 h although 5 devices wait, deadline 2 h")
+    assert judgement.sentence == (
+        "HOLD: no device enrolled for 2 h although 5 are pending, at most 2 h is acceptable"
+    )
 
 
 def test_progress_in_the_future_is_hold() -> None:
@@ -336,7 +345,7 @@ def test_a_dry_run_reports_and_does_not_decide() -> None:
     policy = GatePolicy(dry_run=True)
     judgement = look(policy, (0, 10, 10))
     assert judgement.verdict is Verdict.GO
-    assert judgement.dry_run[0].startswith("HALT: all devices 10 of 20")
+    assert judgement.dry_run[0].startswith("HALT: 10 of 20 devices failed")
     assert look(policy, (0, 60, 0), complete=True).verdict is Verdict.PASS
     assert look(policy, (0, 300, 0), complete=True).dry_run == ()
     assert look(policy, (0, 300, 0), complete=True, readable=False).verdict is Verdict.HOLD

@@ -149,7 +149,7 @@ def test_a_window_stays_open_through_the_repeated_hour(window: Window, opens: st
 
 
 def test_a_wave_comes_once_each_day() -> None:
-    """At 02:00 in Berlin for an hour: at 03:00 where 02:00 is skipped, the first time only where it comes twice."""
+    """At 02:00 in Berlin for an hour: at 03:00 where 02:00 is skipped, the first time only where it occurs twice."""
     wave = Window(EVERY_DAY, 120, 120, "Europe/Berlin", lasts_s=3600)
     for day, at in (
         ("2027-03-28", "T03:00+02:00"),

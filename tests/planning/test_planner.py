@@ -509,20 +509,20 @@ def test_a_freeze_that_catches_nothing_is_told() -> None:
     later = {"on": [dt.date(2027, 12, 24)]}
     text = warned(start=dt.datetime(2027, 1, 11), freezes=[past, later, {"on": [dt.date(2027, 1, 11)]}])
     assert "2025-12-24 to 2025-12-26 Europe/Berlin: last year lies wholly in the past" in text
-    assert "2027-12-24 Europe/Berlin catches no day of this plan" in text
+    assert "2027-12-24 Europe/Berlin covers no day of this plan" in text
     assert "freeze 2027-01-11" not in text
 
 
 @pytest.mark.parametrize(
     ("freeze", "why"),
     [
-        ({"from": dt.date(2030, 12, 24), "to": dt.date(2030, 12, 26)}, "catches no day of this plan"),
-        ({"rrule": "FREQ=MONTHLY;BYMONTH=6;BYDAY=2TU"}, "catches no day of this plan"),
+        ({"from": dt.date(2030, 12, 24), "to": dt.date(2030, 12, 26)}, "covers no day of this plan"),
+        ({"rrule": "FREQ=MONTHLY;BYMONTH=6;BYDAY=2TU"}, "covers no day of this plan"),
         ({"rrule": "FREQ=DAILY;COUNT=3", "from": dt.date(2026, 12, 1)}, "lies wholly in the past"),
         ({"rrule": "FREQ=WEEKLY;BYDAY=MO;UNTIL=20261231"}, "lies wholly in the past"),
         (
             {"rrule": "FREQ=WEEKLY;BYDAY=MO;UNTIL=20270202", "from": dt.date(2027, 2, 2)},
-            "has no day at all: it ends before its first one",
+            "covers no day: it ends before its first one",
         ),
         ({"rrule": "FREQ=WEEKLY;UNTIL=20270110T230000Z;BYDAY=MO", "from": dt.date(2027, 1, 11)}, ""),
     ],
@@ -604,7 +604,7 @@ def batches_in_berlin(start: dt.datetime, **document: Any) -> list[str]:
 
 @pytest.mark.parametrize("lasts", ["5m", "1h", "4h", "12h"])
 def test_a_wave_releases_once_a_day_at_its_time(lasts: str) -> None:
-    """Six batches at 02:00 local, over the night on which 02:00 does not come and that on which it comes twice."""
+    """Six batches at 02:00 local, over the night on which 02:00 does not come and that on which it occurs twice."""
     waves = [{"at": "02:00", "lasts": lasts}]
     pilot = {"soak": "2d"}
     spring = batches_in_berlin(dt.datetime(2027, 3, 26, 14), windows=waves, pilot=pilot)

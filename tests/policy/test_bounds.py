@@ -237,14 +237,14 @@ OPTIONS = {
         "quick.toml",
         "--rates",
         "nan",
-    ): "--rates: expected percents between 0 and 100, found nan",
+    ): "--rates: expected percentages between 0 and 100, found nan",
     (
         "gate",
         "simulate",
         "quick.toml",
         "--rates",
         "1," * 200 + "1",
-    ): "--rates: expected at most 100 percents",
+    ): "--rates: expected at most 100 percentages",
     (
         "gate",
         "simulate",

@@ -196,7 +196,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "",
     ),
     'name = "x"\n[[freezes]]\nrrule = "FREQ=DAILY;BYMONTH=2,4;BYMONTHDAY=31"': (
-        "(no such day in the year)",
+        "(there is no such day in any year)",
         "",
     ),
     'name = "x"\nbudgets = { column = "site" }': ("expected 'column' and 'per_level' together", ""),

@@ -135,7 +135,7 @@ def test_hostile_names_are_text() -> None:
 def test_page_of_every_state(state: str) -> None:
     """Each state gives a page with its three answers."""
     text = " ".join(outline(html_report(make_facts(state), pictures={})).text)
-    for question in ("Is it going well?", "When will it be done?", "What needs me?"):
+    for question in ("Is it going well?", "When will it be done?", "What do I need to do?"):
         assert question in text
 
 
@@ -146,7 +146,7 @@ def test_page_of_bare_facts() -> None:
     assert "The codes of the failures are not known" in text
     assert "No forecast: simulate the plan" in text
     assert "No gate has judged yet" in text
-    assert "Nothing was released yet" in text
+    assert "Nothing has been released yet" in text
 
 
 def test_charts_hold_what_the_pictures_draw(facts: ReportFacts) -> None:

@@ -200,7 +200,7 @@ def test_a_capacity_far_above_the_load_is_written_not_drawn() -> None:
     assert curve is not None
     ax = curve.plot()
     assert ax.get_ylim()[1] < 10_000
-    assert "capacity: 90,000 per hour, far above this picture" in words(ax)
+    assert "capacity: 90,000 per hour, far above this chart" in words(ax)
 
 
 def test_equal_peaks_do_not_share_a_line_of_text() -> None:
@@ -402,7 +402,7 @@ def test_text_colours_have_contrast(theme: Theme) -> None:
 def test_bands_refuse_wrong_shapes() -> None:
     """Quantiles and instants must fit the values."""
     at = np.arange(3, dtype=np.int64)
-    with pytest.raises(ValueError, match=r"expected \(1, 3\), got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"expected \(1, 3\), found \(2, 3\)"):
         Bands(at, (0.5,), np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"expected 0\.5"):
         Bands(at, (0.1,), np.zeros((1, 3)))

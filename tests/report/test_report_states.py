@@ -217,7 +217,7 @@ def test_one_numbering_of_batches_for_people(cli: Cli) -> None:
     with open_database("rollout.db") as database:
         batch = database.reader().batches()[0]
         device = str(database.plan().plan.ids[batch.rows[0]])
-    assert "It goes in batch 1," in cli("plan", "--explain", device, "--json").json["explanation"]
+    assert "It is in batch 1," in cli("plan", "--explain", device, "--json").json["explanation"]
     assert cli("status", "--device", device, "--json").json["batch"] == 1
     cli("report", "--out", "out")
     assert Path("out/batches.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("1,")

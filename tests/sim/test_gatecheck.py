@@ -311,7 +311,7 @@ def test_the_pictures_show_both_gates() -> None:
         assert labels == ["this gate", "3 % of at least 20 executed"]
         assert unit in axes.get_ylabel()
         assert "true failure rate of all devices (%)" in axes.get_xlabel()
-        assert "20 runs a rate, seed 1" in axes.get_title()
+        assert "20 runs per rate, seed 1" in axes.get_title()
     line = given.get_lines()[0]
     np.testing.assert_allclose(line.get_xdata(), [0.5, 1, 3])
     np.testing.assert_allclose(line.get_ydata(), [100 * our.halted for our in result.ours])

@@ -300,7 +300,7 @@ class Flat(Planted):
 
 
 def test_nothing_is_tried_twice_and_a_small_space_is_searched_to_its_end() -> None:
-    """No candidate comes twice; where there are no more, the search ends before its trials do."""
+    """No candidate appears twice; where there are no more, the search ends before its trials do."""
     found = tune(job(), Effort(trials=120, runs=1), Planted(5), look_around=False)
     assert len({tried.candidate for tried in found.tried}) == len(found.tried) == 120
     tiny = replace(job(), space=Space("all", 1000, "", 4.1, False))

@@ -288,7 +288,7 @@ def make_facts(state: Any = "running", until_h: int = 190, pace: float = 1.0, **
     }
     curve = released_curve(PILOT, 0, 1.4) + released_curve(ALL, 72, 7.0) + released_curve(TAIL, 240, 1.5)
     judged = Judgement(
-        Verdict.PASS, "PASS: pilot, 3 of 493 executed failed, band 0.2-1.6 %", "evidence", "", 493, 3
+        Verdict.PASS, "PASS: pilot, 3 of 493 devices failed, band 0.2-1.6 %", "evidence", "", 493, 3
     )
     going = Judgement(Verdict.HOLD, "HOLD: phase 'all' still releases", "evidence", "", 40_000, 300)
     fields: dict[str, Any] = {

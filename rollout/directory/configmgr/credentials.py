@@ -7,7 +7,7 @@ from rollout.directory.http.credentials import Credential, prompt_sign_in, token
 
 
 def gateway_credential(settings: AdminServiceSettings) -> Credential:
-    """Give a credential for a cloud management gateway: a person signs in with a code.
+    """Return a credential for a cloud management gateway: a person signs in with a code.
 
     Application tokens are not known to work there: the token's user must be a ConfigMgr administrator.
     """

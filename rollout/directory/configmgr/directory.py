@@ -40,12 +40,12 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to so many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its rows,
-but an answer to ids does not say that it is short: devices that were there before and are missing now are counted, and
-at the first observation and every `refresh_again_s` all missing devices."""
+"""Up to this many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its
+rows, but an answer to ids does not say that it is short: devices that were there before and are missing now are
+counted; at the first observation and after each `refresh_again_s`, so are all missing devices."""
 
 QUIET_S = 30.0
-"""After so many seconds without a change, an evaluation that is owed is requested."""
+"""Seconds without a change after which an outstanding evaluation is requested."""
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -110,7 +110,7 @@ class AdminServiceDirectory:
         self._counts.enter(batch.rows, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are visible members or have their rule already."""
+        """Return those of `rows` that are visible members or have their rule already."""
         rules = self._rules(is_fresh=True)
         if self._owed and self._clock.monotonic() - self._changed_at > QUIET_S:
             self._refresh()
@@ -181,22 +181,22 @@ class AdminServiceDirectory:
         return observation
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Give `again`: a real directory cannot know its future."""
+        """Return `again`: a real directory cannot know its future."""
         del quiet
         return again
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last observation."""
+        """Return the state of each device at the last observation."""
         return self._counts.outcomes()
 
     # For the command line.
 
     def identity(self) -> str:
-        """Give the site code, to be recorded at the first contact."""
+        """Return the site code, to be recorded at the first contact."""
         return self.site.code()
 
     def target(self) -> Collection:
-        """Give the target collection; read once."""
+        """Return the target collection; read once."""
         if self._target is None:
             self._target = self.site.find(self.settings.collection or self._plan.collection)
         return self._target
@@ -216,7 +216,7 @@ class AdminServiceDirectory:
         return f"{target} is limited by {target.limited_to or 'nothing'}; {rights}"
 
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` (`withdraw` for an undo) would send for `rows` now, and the evaluation.
+        """Return exactly the writes that `apply` (`withdraw` for an undo) would send for `rows`, and the evaluation.
 
         Reads only; needs `prepare` before.
         """
@@ -232,11 +232,11 @@ class AdminServiceDirectory:
         return [*calls, ask.refresh(self.site.root, self.target().id)] if calls else []
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how long it takes to send so many devices at the allowed pace."""
+        """Estimate how long it takes to send this many devices at the allowed pace."""
         return self.site.transport.pace.eta_s(devices, devices)
 
     def server_now(self) -> float | None:
-        """Give the site's clock, Unix seconds; None before its first answer."""
+        """Return the site's clock, Unix seconds; None before its first answer."""
         return self.site.transport.server_now()
 
     def set_read_only(self) -> None:
@@ -318,7 +318,7 @@ class AdminServiceDirectory:
         return self._known_rules
 
     def _visible(self, rows: IntArray, thorough: bool = False) -> BoolArray:
-        """Give the visible members among `rows`. thorough : confirm every missing device, not only former members."""
+        """Return the visible members among `rows`. thorough : confirm every missing device, not only former members."""
         target, resources = self.target().id, self._resource[rows].tolist()
         if len(rows) > SCAN_ABOVE:
             found = self.site.members(target)
@@ -344,7 +344,7 @@ class AdminServiceDirectory:
         return {int(self._resource[row]): str(self._fleet.names[row]) for row in rows}
 
     def _refresh(self) -> None:
-        """Request an evaluation. A failure is no reason to stop: the evaluation stays owed."""
+        """Request an evaluation. A failure is no reason to stop: the evaluation remains outstanding."""
         try:
             answer = self.site.transport.write(ask.refresh(self.site.root, self.target().id))
         except OutsideError as error:
@@ -353,10 +353,10 @@ class AdminServiceDirectory:
         self._owed = not answer.ok
         self._refreshed_at = self._clock.monotonic()
         if not answer.ok:
-            log.warning("RequestRefresh answered %d; it is repeated", answer.status)
+            log.warning("RequestRefresh answered %d; retrying", answer.status)
 
     def _remind(self, rows: IntArray, visible: BoolArray) -> bool:
-        """Evaluate again if accepted devices have stayed invisible for long; say whether that was requested."""
+        """Request an evaluation again if accepted devices have long been invisible; return whether it was requested."""
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
         rules = self._rules(is_fresh=due)
         waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]

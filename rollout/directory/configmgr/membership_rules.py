@@ -25,13 +25,13 @@ STALE_S: Final = 60.0
 """Seconds for which the rules are used as they were read; the same as with a group."""
 
 STALE_TIMES: Final = 20.0
-"""Reading the rules of a large collection again takes at most one part in so many of the time."""
+"""Reading the rules of a large collection again takes at most this fraction of the time (one part in N)."""
 
 STRIKES: Final = 3
 """Server errors that a device may meet, while others succeed, before it is refused."""
 
 MANY: Final = 10
-"""From so many refused devices, if they are more than half of those sent, the devices are not to blame."""
+"""From this many refused devices, if they are more than half of those sent, the devices are not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Sent:
 
 
 class MembershipRules:
-    """The known rules of a collection. In all methods `inside` says whether a device shall have a rule.
+    """The known rules of a collection. In all methods, `inside` says whether a device should have a rule.
 
     gone_out : the devices of the last change whose write may have reached the site.
     """
@@ -62,7 +62,7 @@ class MembershipRules:
         self.gone_out: set[int] = set()
 
     def settle(self, *, is_fresh: bool = False) -> None:
-        """Read the rules, at first and whenever a write left a doubt.
+        """Read the rules, at first and whenever the result of a write is unclear.
 
         is_fresh : read them also when they are old, since other administrators change them too. They are
             old after STALE_S, or after STALE_TIMES as long as it took to read them.
@@ -80,11 +80,11 @@ class MembershipRules:
         return resource in self._rules
 
     def is_done(self, resource: int, inside: bool) -> bool:
-        """Whether nothing is left to send for a device."""
+        """Return whether nothing is left to send for a device."""
         return (resource in self._rules) == inside
 
     def call(self, resource: int, name: str, inside: bool) -> Call:
-        """Give the write for a device."""
+        """Return the write for a device."""
         if not inside:
             return ask.delete_rule(self._site.root, self._collection, self._rules[resource])
         return ask.add_rule(self._site.root, self._collection, name, resource)
@@ -92,7 +92,7 @@ class MembershipRules:
     def change(self, names: Mapping[int, str], inside: bool) -> dict[int, str]:
         """Send one write per device (ResourceID -> name) and settle what is unclear.
 
-        Gives the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
+        Returns the devices that the site refuses, with reasons. Raise `OutsideError` if a device is neither done
         nor refused, or if so many are refused that it must have another cause.
         """
         self.gone_out.clear()

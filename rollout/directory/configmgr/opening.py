@@ -23,7 +23,7 @@ def open_site(settings: AdminServiceSettings, opening: Opening, network: Network
 
 
 def site_of(settings: AdminServiceSettings, opening: Opening, network: Network) -> Site:
-    """Give the site alone, without a plan."""
+    """Return the site alone, without a plan."""
     pace = Pace(opening.clock, in_flight=settings.in_flight, per_second=settings.per_second)
     auth = _auth(settings, opening, network)
     return Site(network.transport(settings, pace, opening.clock, auth, settings.hosts), settings.hosts[0])

@@ -69,12 +69,12 @@ def count(root: str, what: str, where: str = "") -> Call:
 
 
 def members_where(collection_id: str) -> str:
-    """Give the filter of a collection's members."""
+    """Return the filter of a collection's members."""
     return f"CollectionID eq {literal(collection_id)}"
 
 
 def some_of(resources: Sequence[int]) -> str:
-    """Give the filter of up to 20 devices."""
+    """Return the filter of up to 20 devices."""
     return any_of("ResourceID", [str(resource) for resource in resources])
 
 
@@ -108,7 +108,7 @@ def cloud_sync(root: str) -> Call:
 
 
 def direct_rule(name: str, resource: int) -> dict[str, object]:
-    """Give a rule that names one device. Without `@odata.type` the service takes the base type and refuses."""
+    """Return a rule that names one device. Without `@odata.type` the service takes the base type and refuses."""
     return {
         "@odata.type": "#AdminService.SMS_CollectionRuleDirect",
         "ResourceClassName": "SMS_R_System",

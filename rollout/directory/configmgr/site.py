@@ -50,7 +50,7 @@ class Site:
         self.root = root
 
     def code(self) -> str:
-        """Give the site code."""
+        """Return the site code."""
         rows = rows_of(self.transport.read(ask.site(self.root)), "SMS_Site")
         codes = sorted({str(field_of(row, "SiteCode")) for row in rows})
         # A hierarchy shows all its sites; the top site reports to no other, and names the hierarchy.
@@ -73,7 +73,7 @@ class Site:
             ids = ", ".join(sorted(str(row.get("CollectionID")) for row in rows))
             raise RefusedError(
                 f"{len(rows)} collections are named '{name_or_id}': {ids}",
-                "give its id as collection in the settings",
+                "set collection to its id in the settings",
             )
         return self._by_id(str(rows[0].get("CollectionID")))
 
@@ -105,7 +105,7 @@ class Site:
         return row
 
     def rules(self, collection_id: str) -> dict[int, Row]:
-        """Give the direct rules of a collection by ResourceID.
+        """Return the direct rules of a collection by ResourceID.
 
         Raise `OutsideError` if the collection is gone.
         """
@@ -127,7 +127,7 @@ class Site:
             raise OutsideError(f"collection {collection_id} is gone", "was it deleted? the rollout waits")
 
     def members(self, collection_id: str) -> set[int]:
-        """Give the ResourceIDs of all visible members."""
+        """Return the ResourceIDs of all visible members."""
         where, what = ask.members_where(collection_id), "SMS_FullCollectionMembership"
         return set(
             after_id(
@@ -141,7 +141,7 @@ class Site:
     def members_among(
         self, collection_id: str, resources: Sequence[int], expected: Container[int] = ()
     ) -> set[int]:
-        """Give those of `resources` that are visible members. expected : resources whose absence is confirmed."""
+        """Return those of `resources` that are visible members. expected : resources whose absence is confirmed."""
         where, what = ask.members_where(collection_id), "SMS_FullCollectionMembership"
         return set(
             among(
@@ -155,7 +155,7 @@ class Site:
         )
 
     def states(self, resources: Sequence[int] | None = None, expected: Container[int] = ()) -> dict[int, Row]:
-        """Give the co-management states by ResourceID: of all devices, or of some.
+        """Return the co-management states by ResourceID: of all devices, or of some.
 
         expected : resources whose absence is confirmed.
         """
@@ -177,7 +177,7 @@ class Site:
         )
 
     def devices(self) -> dict[int, Row]:
-        """Give all devices of the site by ResourceID."""
+        """Return all devices of the site by ResourceID."""
         return after_id(
             self.transport,
             lambda after: ask.page(self.root, "SMS_R_System", "ResourceId", after, select=ask.DEVICE),
@@ -186,7 +186,7 @@ class Site:
         )
 
     def targets(self) -> list[Target]:
-        """Give the collections to which co-management policies are deployed."""
+        """Return the collections to which co-management policies are deployed."""
         policies = rows_of(self.transport.read(ask.policies(self.root)), "SMS_CoManagementSettings")
         ours = {row.get("CI_ID") for row in policies if row.get("IsLatest") is not False}
         assigned = rows_of(
@@ -203,7 +203,7 @@ class Site:
         ]
 
     def cloud_groups(self) -> dict[str, tuple[str, ...]]:
-        """Give the Entra groups into which collections are copied, by CollectionID."""
+        """Return the Entra groups into which collections are copied, by CollectionID."""
         rows = rows_of(self.transport.read(ask.cloud_sync(self.root)), "SMS_CollectionAADGroupMapping")
         out: dict[str, tuple[str, ...]] = {}
         for row in rows:

@@ -1,4 +1,4 @@
-"""What must be true of a ConfigMgr site before a plan may change a collection there."""
+"""Requirements on a ConfigMgr site before a plan may change a collection there."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ def check_collection(target: Collection, settings: AdminServiceSettings) -> None
         )
     if target.rights >= 0 and not target.rights & MODIFY:
         raise RefusedError(
-            f"{target}: the account may not change it", "give its role Modify on collections, and this scope"
+            f"{target}: the account may not change it",
+            "grant its role Modify on collections, with this scope",
         )
 
 
 def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -> str:
     """Refuse unless the co-management policy is deployed to this collection alone (mode Pilot).
 
-    Give the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
+    Return the sentence for the log. Mode All deploys automatic enrollment to all systems, or to the built-in
     eligible collection; the policy `CoMgmtSettingsProd` without it goes to all systems in mode Pilot too.
     Where the account may not read policies, `confirmed_pilot_by` must name the person who checked.
     """
@@ -55,7 +56,7 @@ def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -
             return f"mode Pilot is confirmed by {settings.confirmed_pilot_by}; the policies cannot be read"
         raise RefusedError(
             "the account may not read the co-management policies",
-            "give its role Read on configuration policies, or check the console and set confirmed_pilot_by",
+            "grant its role Read on configuration policies, or check the console and set confirmed_pilot_by",
         ) from error
     to_all = [found for found in targets if _is_all(found)]
     if to_all:
@@ -66,7 +67,7 @@ def check_mode(site: Site, target: Collection, settings: AdminServiceSettings) -
     if not any(found.collection == target.id for found in targets):
         names = ", ".join(f"'{found.name}' to {found.collection}" for found in targets) or "none"
         raise RefusedError(
-            f"{target} is no target of co-management; deployed is {names}",
+            f"{target} is not a target of a co-management policy; deployed: {names}",
             "Cloud Attach > properties: choose this collection for Intune Auto Enrollment (or for the workload)",
         )
     return f"mode Pilot: a co-management policy is deployed to {target}"
@@ -78,7 +79,7 @@ def _is_all(target: Target) -> bool:
 
 
 def mismatch(device: Row | None, device_id: str) -> str:
-    """Say why a site's record is not the planned device; "" if it is."""
+    """Explain why a site's record is not the planned device; "" if it is."""
     if device is None:
         return "the site has no such resource"
     theirs = str(field_of(device, "AADDeviceID") or "").lower()

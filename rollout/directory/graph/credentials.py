@@ -10,7 +10,7 @@ from rollout.errors import UsageError
 
 
 def graph_credential(settings: GraphSettings, environ: Mapping[str, str]) -> Credential:
-    """Give azure-identity's credential for the settings.
+    """Return azure-identity's credential for the settings.
 
     Raise `UsageError` if the secret's environment variable or a key is missing.
     """

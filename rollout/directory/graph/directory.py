@@ -35,14 +35,14 @@ from rollout.values import (
 log = logging.getLogger("rollout.directory")
 
 SCAN_ABOVE = 400
-"""Up to so many devices are read individually, 20 in a batch; above it the whole list is read."""
+"""Up to this many devices are read individually, 20 in a batch; above it the whole list is read."""
 
 NON_MEMBER_TTL_S = 60.0
 """Seconds for which "not a member" is reused for the chunks to come. If others add the device in the meantime, our
 write fails and finds it, as between any read and its write."""
 
 VANISHED_MAX = 200
-"""So many devices may vanish from Intune between two observations; each is read again. More is a short list."""
+"""This many devices may vanish from Intune between two observations; each is read again. More is a short list."""
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -50,7 +50,7 @@ NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 class GraphDirectory:
     """The directory over one tenant and one group.
 
-    copied : gives the collections that are copied into a group, by the group's id; None = no site to ask.
+    copied : returns the collections that are copied into a group, by the group's id; None = no site to ask.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class GraphDirectory:
         self._counts.enter(batch.rows, batch.number, batch.at)
 
     def members(self, rows: IntArray) -> IntArray:
-        """Give those of `rows` that are members now; a recent "not a member" is reused."""
+        """Return those of `rows` that are members now; a recent "not a member" is reused."""
         now = self.tenant.transport.clock.monotonic()
         to_read = rows[now - self._absent_at[rows] > NON_MEMBER_TTL_S]
         if not len(to_read):
@@ -168,25 +168,25 @@ class GraphDirectory:
         return self._counts.observe(at, visible, enrolled, failed, code)
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Give `again`: a real directory cannot know its future."""
+        """Return `again`: a real directory cannot know its future."""
         del quiet
         return again
 
     def outcomes(self) -> DeviceOutcomes:
-        """Give the state of each device at the last observation."""
+        """Return the state of each device at the last observation."""
         return self._counts.outcomes()
 
     # For the command line.
 
     def identity(self) -> str:
-        """Give the tenant id, to be recorded at the first contact.
+        """Return the tenant id, to be recorded at the first contact.
 
         Where the account may not read it, it is the tenant that issued the token: that of the settings.
         """
         return self.tenant.id() or self.settings.tenant_id.lower()
 
     def target(self) -> Group:
-        """Give the target group; read once."""
+        """Return the target group; read once."""
         if self._group is None:
             self._group = self.tenant.find(self.settings.group or self._plan.collection)
         return self._group
@@ -209,13 +209,13 @@ class GraphDirectory:
         return f"group {group} has assigned members"
 
     def _suggested_limit(self) -> Check:
-        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is no failure."""
+        """Ask what Intune suggests. Only the beta of Graph may answer that: no answer is not a failure."""
         name = "suggested limit"
-        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments a day")
+        check = Check.ask(name, lambda: f"at most {self.tenant.suggested_limit():,} enrollments per day")
         return check if check.ok else Check(name, True, f"Intune does not say: {check.sentence}")
 
     def plan_requests(self, rows: IntArray) -> list[Call]:
-        """Give exactly the writes that `apply` (`withdraw` for an undo) would send for `rows`, if none is refused.
+        """Return exactly the writes that `apply` (`withdraw` for an undo) would send for `rows`, if none is refused.
 
         Reads only; needs `prepare` before.
         """
@@ -225,13 +225,13 @@ class GraphDirectory:
         return self._links().calls([self._objects[row] for row in left if self._objects[row]], inside)
 
     def sending_s(self, devices: int) -> float:
-        """Estimate how long it takes to send so many devices within the quota."""
+        """Estimate how long it takes to send this many devices within the quota."""
         inside = not self._undoes
         calls = -(-devices // ask.LINKS) if inside else devices
         return self.tenant.transport.pace.eta_s(calls, self._links().cost(devices, inside))
 
     def server_now(self) -> float | None:
-        """Give the tenant's clock, Unix seconds; None before its first answer."""
+        """Return the tenant's clock, Unix seconds; None before its first answer."""
         return self.tenant.transport.server_now()
 
     def set_read_only(self) -> None:
@@ -266,7 +266,7 @@ class GraphDirectory:
             )
 
     def _check_mode(self, group: Group) -> None:
-        """Graph shows neither the mode nor the copies of collections: ask the site, or a person."""
+        """Check the mode by asking the site or a person: Graph shows neither the mode nor copies of collections."""
         if self._copied is not None:
             collections = self._copied().get(group.id.lower(), ())
             if collections:
@@ -306,7 +306,7 @@ class GraphDirectory:
         return self._known_links
 
     def _inside(self, rows: IntArray) -> tuple[BoolArray, bool]:
-        """Give the members among `rows`, and whether the answer holds for all devices of the plan.
+        """Return the members among `rows`, and whether the answer holds for all devices of the plan.
 
         Read individually in batches, or all pages of the group where that takes fewer calls or avoids a wait.
         """

@@ -52,18 +52,18 @@ class GroupLinks:
         self.gone_out: set[str] = set()
 
     def calls(self, object_ids: Sequence[str], inside: bool) -> list[Call]:
-        """Give the writes that put `object_ids` in (or out), if none of them is refused."""
+        """Return the writes that add (or remove) `object_ids`, if none of them is refused."""
         root = self._tenant.root
         if not inside:
             return [ask.remove_one(root, self._group, object_id) for object_id in object_ids]
         return [ask.bind(root, self._group, some) for some in _chunks(object_ids)]
 
     def cost(self, members: int, inside: bool) -> float:
-        """Give the units of the write quota that so many members cost."""
+        """Return the units of the write quota that this many members cost."""
         return float(-(-members // ask.LINKS) if inside and not self._counts_members else members)
 
     def change(self, object_ids: Sequence[str], inside: bool) -> dict[str, str]:
-        """Send; give the devices that the tenant refuses, with reasons."""
+        """Send; return the devices that the tenant refuses, with reasons."""
         self.gone_out.clear()
         self._over.clear()
         parts = (
@@ -91,7 +91,7 @@ class GroupLinks:
     def _concurrently(
         self, send: Callable[[list[str]], dict[str, str]], parts: list[list[str]]
     ) -> tuple[dict[str, str], list[list[str]]]:
-        """Send parts concurrently. Give the refused devices, and the parts that are still to be sent after a 409.
+        """Send parts concurrently. Return the refused devices, and the parts that are still to be sent after a 409.
 
         After an error no part begins; it is raised once those in flight have ended.
         """

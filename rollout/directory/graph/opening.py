@@ -56,7 +56,7 @@ def _transport(settings: GraphSettings, opening: Opening, network: Network) -> T
 def _copies(
     settings: AdminServiceSettings, opening: Opening, network: Network
 ) -> Callable[[], dict[str, tuple[str, ...]]]:
-    """Give the question which collections the site copies into groups; the answer is by the group's id."""
+    """Return a function that asks which collections the site copies into groups; its answer is by the group's id."""
 
     def ask() -> dict[str, tuple[str, ...]]:
         by_group: dict[str, tuple[str, ...]] = {}

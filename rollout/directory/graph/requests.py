@@ -155,7 +155,7 @@ def batch(root: str, calls: Sequence[Call]) -> Call:
 
 
 def _id(text: str) -> str:
-    """Give an id as a part of a path; any other text is a programming error."""
+    """Return an id as a part of a path; any other text is a programming error."""
     if not text or quote(text, safe="") != text:
         raise ValueError(f"expected an object id, found {text!r}")
     return text

@@ -23,14 +23,14 @@ STRONGER: Final = {
 
 
 def held_rights(transport: Transport) -> set[str]:
-    """Give the rights that the token in use names; empty if it names none (a token need not be readable)."""
+    """Return the rights that the token in use names; empty if it names none (a token need not be readable)."""
     claims = claims_of(transport.auth.peek() if isinstance(transport.auth, Bearer) else "")
     roles = claims.get("roles")
     return {*(roles if isinstance(roles, list) else ()), *str(claims.get("scp") or "").split()}
 
 
 def missing_rights(held: set[str]) -> list[str]:
-    """Give the rights that adding devices needs and that are not among `held`, nor a stronger one."""
+    """Return the rights that adding devices needs and that are not among `held`, nor a stronger one."""
     needed = (*NEEDED, "Device.ReadWrite.All")
     return [right for right in needed if right not in held and not STRONGER[right] & held]
 
@@ -47,7 +47,7 @@ def rights_check(transport: Transport) -> Check:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """Give the claims of a JWT, {} for any other text. Nothing is verified."""
+    """Return the claims of a JWT, {} for any other text. Nothing is verified."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

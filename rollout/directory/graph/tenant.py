@@ -34,7 +34,7 @@ class Group:
         return f"'{self.name}' ({self.id})"
 
     def obstacle(self) -> str:
-        """Say why its members must not be changed by a program; "" if they may."""
+        """Explain why its members must not be changed by a program; "" if they may."""
         if self.dynamic:
             return "is dynamic: its members follow a rule"
         if self.synced:
@@ -54,7 +54,7 @@ class Tenant:
         self.root = root
 
     def id(self) -> str | None:
-        """Give the tenant id, None if the account may not read it."""
+        """Return the tenant id, None if the account may not read it."""
         try:
             rows = rows_of(self.transport.read(ask.organization(self.root)), "organization")
         except AnswerError as error:
@@ -81,12 +81,12 @@ class Tenant:
             ids = ", ".join(sorted(str(row.get("id")) for row in rows))
             raise RefusedError(
                 f"{len(rows)} groups are named '{name_or_id}': {ids}",
-                "give its id as group in the settings",
+                "set group to its id in the settings",
             )
         return _group(rows[0])
 
     def devices(self) -> dict[str, str]:
-        """Give the object id of each device by its device id, both in lower case."""
+        """Return the object id of each device by its device id, both in lower case."""
         out: dict[str, str] = {}
         for row in linked(self.transport, ask.devices(self.root)):
             device, object_id = str(row.get("deviceId") or "").lower(), str(row.get("id") or "").lower()
@@ -98,9 +98,9 @@ class Tenant:
         return out
 
     def members(self, group_id: str) -> set[str]:
-        """Give the object ids of all members.
+        """Return the object ids of all members.
 
-        Raise `OutsideError` if a member comes twice, or if the list stays shorter than the group's own count.
+        Raise `OutsideError` if a member appears twice, or if the list stays shorter than the group's own count.
         """
         found = self._members(group_id)
         if len(found) < self._members_count(group_id):
@@ -121,7 +121,7 @@ class Tenant:
             if not object_id:
                 raise OutsideError(f"members of {group_id}: a member has no id")
             if object_id in out:
-                raise OutsideError(f"members of {group_id}: {object_id} comes twice")
+                raise OutsideError(f"members of {group_id}: {object_id} appears twice")
             out.add(object_id)
         return out
 
@@ -132,7 +132,7 @@ class Tenant:
         raise OutsideError(f"members of {group_id}: expected a count, found {data!r}")
 
     def members_among(self, group_id: str, object_ids: Sequence[str]) -> set[str]:
-        """Give those of `object_ids` that are members; sees all writes. A missing device is not a member.
+        """Return those of `object_ids` that are members; sees all writes. A missing device is not a member.
 
         Raise `OutsideError` if the group is gone: it then has no members, from which nothing must be concluded.
         """
@@ -197,7 +197,7 @@ class Tenant:
         return [answers[index] for index in range(len(calls))]
 
     def comanaged(self, device_ids: Sequence[str] | None = None) -> set[str]:
-        """Give the device ids that Intune co-manages: of all its devices, or of some."""
+        """Return the device ids that Intune co-manages: of all its devices, or of some."""
         if device_ids is None:
             rows = list(linked(self.transport, ask.managed(self.root)))
         else:
@@ -210,7 +210,7 @@ class Tenant:
         return {str(row.get("azureADDeviceId") or "").lower() for row in rows if is_comanaged(row)}
 
     def suggested_limit(self) -> int:
-        """Give the number of enrollments per day that Intune suggests."""
+        """Return the number of enrollments per day that Intune suggests."""
         data = self.transport.read(ask.suggested_limit(self.root))
         # The examples wrap it in "value"; Microsoft's own client expects it unwrapped.
         data = data.get("value", data) if isinstance(data, dict) else None
@@ -220,7 +220,7 @@ class Tenant:
         return limit
 
     def failures(self) -> dict[str, tuple[int, int]]:
-        """Give the last failed enrollment of each device: (Unix seconds, HRESULT or 0), by device id."""
+        """Return the last failed enrollment of each device: (Unix seconds, HRESULT or 0), by device id."""
         out: dict[str, tuple[int, int]] = {}
         for row in linked(self.transport, ask.failures(self.root)):
             device, at = str(row.get("deviceId") or "").lower(), instant_of(row.get("eventDateTime"))
@@ -251,7 +251,7 @@ def batch_answers(data: Any, count: int) -> dict[int, Answer]:
 
 
 def retry_after(answer: Answer) -> float:
-    """Give the Retry-After of an item of a batch, in seconds; 1 without one."""
+    """Return the Retry-After of an item of a batch, in seconds; 1 without one."""
     try:
         return min(300.0, max(0.0, float(answer.headers.get("retry-after", 1.0))))
     except ValueError:
@@ -259,7 +259,7 @@ def retry_after(answer: Answer) -> float:
 
 
 def error_text(answer: Answer) -> str:
-    """Give the status of an answer, and the code and text of its error body."""
+    """Return the status of an answer, and the code and text of its error body."""
     code, text = error_of(answer.data)
     return f"{answer.status} {code} {text}".strip()
 

@@ -1,4 +1,4 @@
-"""What `rollout doctor` checks of every directory behind HTTP, from the answers that it has already had."""
+"""The checks of `rollout doctor` for every directory behind HTTP, from the answers that it has already had."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def map_concurrently(
     at_once: int,
     while_waiting: Callable[[], None] = lambda: None,
 ) -> list[R]:
-    """Give `call` of each item, in their order, at most `at_once` at a time.
+    """Return `call` of each item, in their order, at most `at_once` at a time.
 
     while_waiting : called about twice per second by the calling thread: calls may take minutes.
 

@@ -36,7 +36,7 @@ class Credential(Protocol):
     """A source of tokens, such as azure-identity's classes."""
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """Give a token with `token` and `expires_on` (Unix seconds)."""
+        """Return a token with `token` and `expires_on` (Unix seconds)."""
         ...
 
 
@@ -74,7 +74,7 @@ class Bearer(httpx2.Auth):
             yield request
 
     def peek(self) -> str:
-        """Give the token in use, "" before the first; for its claims only, never to be shown."""
+        """Return the token in use, "" before the first; for its claims only, never to be shown."""
         return self._token
 
     def _fresh(self, refused: str, claims: str | None = None) -> str:
@@ -106,7 +106,7 @@ def _challenge(header: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Give what an error of azure-identity says, in one line."""
+    """Return what an error of azure-identity says, in one line."""
     lines = str(error).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
 
@@ -117,7 +117,7 @@ def require_azure() -> None:
 
 
 def token_server(settings: HttpSettings) -> dict[str, Any]:
-    """Give azure-identity's options for where tokens come from, and which certificates to trust there."""
+    """Return azure-identity's options for where tokens come from, and which certificates to trust there."""
     options: dict[str, Any] = {"authority": CLOUDS[settings.cloud].authority}
     if settings.authority:
         # Discovery would ask login.microsoftonline.com about it.

@@ -66,7 +66,7 @@ class Negotiate(httpx2.Auth):
             if response.status_code != 401:
                 if self._protocol == "kerberos" and not context.complete:
                     raise OutsideError(
-                        f"{host} did not prove who it is (no Kerberos answer)",
+                        f"{host} did not prove its identity (no Kerberos answer)",
                         "is there a proxy in between? the certificate alone does not show that",
                     )
                 return
@@ -109,7 +109,7 @@ def _refused(host: str, error: Exception) -> OutsideError:
     low = text.lower()
     if (low.startswith("server") and "not found" in low) or "unknown server" in low:
         return OutsideError(
-            f"Kerberos knows no service HTTP/{host}",
+            f"Kerberos has no service HTTP/{host}",
             "give the provider's full name (no IP, no alias without a service principal) in hosts",
         )
     if isinstance(error, ImportError) or "no module named" in low:
@@ -124,7 +124,7 @@ def _refused(host: str, error: Exception) -> OutsideError:
 
 
 def _reason(error: Exception) -> str:
-    """Give what the library says, without its own wrapping."""
+    """Return what the library says, without its own wrapping."""
     text = " ".join(str(error).split())
     if match := MINOR.search(text):
         text = match[1]

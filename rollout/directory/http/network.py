@@ -35,7 +35,7 @@ class Network:
         auth: httpx2.Auth | None,
         origins: tuple[str, ...] = (),
     ) -> Transport:
-        """Give the transport for the settings; nothing is sent."""
+        """Return the transport for the settings; nothing is sent."""
         return Transport(
             pace,
             clock,

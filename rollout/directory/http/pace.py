@@ -26,7 +26,7 @@ SHARED_S: Final = 30.0
 """Seconds for which a throttling answer to a write also holds reads, and vice versa."""
 
 FLOOR: Final = 1 / 32
-"""The least share of a quota to which throttling reduces us."""
+"""The smallest share of a quota to which throttling reduces us."""
 
 
 class Quota:
@@ -42,7 +42,7 @@ class Quota:
         self._eased_at = 0.0
 
     def wait_s(self, now: float, units: float) -> float:
-        """Say how long to wait before `units` may be spent; 0 = now."""
+        """Return how long to wait before `units` may be spent; 0 = now."""
         while self._spent and self._spent[0][0] <= now - self.seconds - SLACK_S:
             self._used -= self._spent.popleft()[1]
         if self.share < 1.0 and now - self._eased_at >= self.seconds:
@@ -69,7 +69,7 @@ class Quota:
             self.share, self._eased_at = max(FLOOR, self.share / 2), now
 
     def used(self, now: float) -> float:
-        """Give the share of the quota that is spent now."""
+        """Return the share of the quota that is spent now."""
         self.wait_s(now, 0.0)
         return self._used / self.limit
 
@@ -171,7 +171,7 @@ class Pace:
             return 0.0
 
     def hold(self, seconds: float, *, reads: bool = False) -> None:
-        """Hold writes (or reads) for so long, as the server requested; the other kind for at most SHARED_S."""
+        """Hold writes (or reads) for as long as the server requested; the other kind for at most SHARED_S."""
         with self._lock:
             now = self._clock.monotonic()
             for kind, length in ((reads, seconds), (not reads, min(seconds, SHARED_S))):
@@ -189,7 +189,7 @@ class Pace:
                 quota.ease(self._clock.monotonic())
 
     def eta_s(self, calls: int, units: float) -> float:
-        """Estimate how long so many writes take; `units` is what they cost of the quota.
+        """Estimate how long `n` writes take; `units` is their cost in the quota.
 
         By the quota's windows, and by the recent duration of a call.
         """
@@ -200,11 +200,11 @@ class Pace:
             return max(sending, self.writes.eta_s(self._clock.monotonic(), units, sending / units))
 
     def bears(self, units: float) -> bool:
-        """Say whether so many units of the quota of reads may be spent without waiting."""
+        """Return whether these units of the read quota may be spent without waiting."""
         with self._lock:
             return self.reads is None or self.reads.wait_s(self._clock.monotonic(), units) == 0.0
 
     def headroom(self) -> float:
-        """Give the share of the write quota that is free now; 1 without a quota."""
+        """Return the share of the write quota that is free now; 1 without a quota."""
         with self._lock:
             return 1.0 - self.writes.used(self._clock.monotonic()) if self.writes else 1.0

@@ -17,7 +17,7 @@ AT_ONCE: Final = 20
 
 
 def rows_of(data: Any, what: str) -> list[Row]:
-    """Give the rows of a list answer. Raise `OutsideError` if it is not a list of objects."""
+    """Return the rows of a list answer. Raise `OutsideError` if it is not a list of objects."""
     rows = data.get("value") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise OutsideError(f"{what}: expected a list of objects under 'value', found something else")
@@ -25,7 +25,7 @@ def rows_of(data: Any, what: str) -> list[Row]:
 
 
 def field_of(row: Row, name: str) -> Any:
-    """Give a field, whatever the case of its name: the same key is ResourceID here and ResourceId there."""
+    """Return a field, whatever the case of its name: the same key is ResourceID here and ResourceId there."""
     if name in row:
         return row[name]
     low = name.lower()
@@ -36,7 +36,7 @@ def field_of(row: Row, name: str) -> Any:
 
 
 def number_of(row: Row, name: str, what: str) -> int:
-    """Give a whole number. Raise `OutsideError` for any other value."""
+    """Return a whole number. Raise `OutsideError` for any other value."""
     value = field_of(row, name)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -44,9 +44,9 @@ def number_of(row: Row, name: str, what: str) -> int:
 
 
 def linked(transport: Transport, first: Call) -> Iterator[Row]:
-    """Give all rows of a list whose pages name the next one (`@odata.nextLink`).
+    """Return all rows of a list whose pages name the next one (`@odata.nextLink`).
 
-    Raise `OutsideError` if a link comes twice, leads to another host or never ends.
+    Raise `OutsideError` if a link appears twice, leads to another host or never ends.
     """
     call, seen = first, {first.url}
     for _ in range(PAGES_MAX):
@@ -58,7 +58,7 @@ def linked(transport: Transport, first: Call) -> Iterator[Row]:
         if not isinstance(link, str) or origin(link) != origin(first.url):
             raise OutsideError(f"{shown(first.url)}: the next page is on another host, refused")
         if link in seen:
-            raise OutsideError(f"{shown(first.url)}: the list loops: a page comes twice")
+            raise OutsideError(f"{shown(first.url)}: the list loops: a page appears twice")
         seen.add(link)
         call = replace(first, url=link)
     raise OutsideError(f"{shown(first.url)}: more than {PAGES_MAX} pages")
@@ -72,7 +72,7 @@ def among(
     expected: Container[int],
     id_field: str,
 ) -> dict[int, Row]:
-    """Give the rows of some ids, read 20 at a time.
+    """Return the rows of some ids, read 20 at a time.
 
     rows, count : ask for the rows of up to 20 ids, and for how many there are.
     expected : ids that are taken as missing only if the class does not count them either. Where it does not
@@ -91,7 +91,7 @@ def among(
 def _confirmed(
     transport: Transport, rows: Callable[[list[int]], Call], count: Call, some: list[int], id_field: str
 ) -> list[Row]:
-    """Give the rows of ids that were missing in an answer; mostly there are none."""
+    """Return the rows of ids that were missing in an answer; mostly there are none."""
     expected = _count(transport, count)
     if expected is None:
         return [row for number in some for row in _rows_among(transport, rows([number]), [number], id_field)]
@@ -107,7 +107,7 @@ def _confirmed(
 def _rows_among(transport: Transport, call: Call, some: list[int], id_field: str) -> list[Row]:
     found = list(linked(transport, call))
     if not {number_of(row, id_field, shown(call.url)) for row in found} <= set(some):
-        raise OutsideError(f"{shown(call.url)}: it returned devices that were not requested")
+        raise OutsideError(f"{shown(call.url)}: the answer has devices that were not requested")
     return found
 
 
@@ -116,7 +116,7 @@ def _chunks(ids: Sequence[int]) -> list[list[int]]:
 
 
 def after_id(transport: Transport, page: Callable[[int], Call], count: Call, id_field: str) -> dict[int, Row]:
-    """Give all rows of a class by id, page after page in order of the id, until an empty page.
+    """Return all rows of a class by id, page after page in order of the id, until an empty page.
 
     The number of rows is read first; fewer rows, counted twice, is an error. Where the class does not
     count, the list is read twice and must agree.

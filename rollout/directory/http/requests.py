@@ -37,7 +37,7 @@ class Call:
         return json.dumps(self.body, separators=(",", ":"), ensure_ascii=False).encode()
 
     def document(self) -> dict[str, object]:
-        """Give the request as what `json` writes."""
+        """Return the request as what `json` writes."""
         return {"method": self.method, "url": self.url, "headers": dict(self.headers), "body": self.body}
 
     def __str__(self) -> str:
@@ -48,18 +48,18 @@ class Call:
 
 
 def get(url: str, *headers: tuple[str, str]) -> Call:
-    """Give a reading request."""
+    """Return a reading request."""
     return Call("GET", url, headers, reads=True)
 
 
 def address(root: str, path: str, **options: str) -> str:
-    """Give a URL with OData query options: `address(root, "wmi/SMS_Site", select="SiteCode")`."""
+    """Return a URL with OData query options: `address(root, "wmi/SMS_Site", select="SiteCode")`."""
     query = "&".join(f"${name}={quote(value, safe=PLAIN)}" for name, value in options.items() if value)
     return f"{root}/{path}" + (f"?{query}" if query else "")
 
 
 def literal(text: str) -> str:
-    """Give a text as an OData literal; its quotes are doubled.
+    """Return a text as an OData literal; its quotes are doubled.
 
     Raise `UsageError` for a backslash or a control character: the AdminService answers 404 to these,
     which would look like an empty list.
@@ -70,12 +70,12 @@ def literal(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """Give a text as the key of a URL path: `SMS_Collection('ABC00021')`."""
+    """Return a text as the key of a URL path: `SMS_Collection('ABC00021')`."""
     return f"({quote(literal(text), safe=PLAIN)})"
 
 
 def any_of(field: str, values: list[str]) -> str:
-    """Give a filter that admits any of up to 20 literal values.
+    """Return a filter that admits any of up to 20 literal values.
 
     The length that a filter may have is not published: 20 terms have been seen to work.
     """

@@ -20,7 +20,7 @@ ASKED_MAX_S: Final = 86_400.0
 
 
 def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
-    """Give the seconds of Retry-After: a whole or decimal number, or a date. None if it is missing or unreadable.
+    """Return the seconds of Retry-After: a whole or decimal number, or a date. None if it is missing or unreadable.
 
     headers : with lower-case names. wall : Unix seconds now. A date in the past is 0.
     """
@@ -43,7 +43,7 @@ def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
 class Backoff:
     """Full jitter: the n-th wait is drawn evenly from 0 to min(longest, first * 2**n).
 
-    chance : gives a number in [0, 1).
+    chance : returns a number in [0, 1).
     """
 
     chance: Callable[[], float]
@@ -51,7 +51,7 @@ class Backoff:
     longest_s: float = 60.0
 
     def wait_s(self, attempt: int, asked: float | None) -> float:
-        """Give the wait after the `attempt`-th failure, from 0.
+        """Return the wait after the `attempt`-th failure, from 0.
 
         A wait that the server asked for is extended by a random part of our own: clients that
         were given the same figure do not come back in the same instant, and a figure that is always too small
@@ -76,7 +76,7 @@ class Budget:
             self._left = min(self._most, self._left + self._earned)
 
     def take(self) -> bool:
-        """Say whether one more repeat may be made, and count it."""
+        """Return whether one more repeat may be made, and count it."""
         with self._lock:
             if self._left < 1.0:
                 return False

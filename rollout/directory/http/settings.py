@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine: only there plain http is allowed, for emulators."""
+    """Return whether a host is this machine: only there plain http is allowed, for emulators."""
     if host == "localhost":
         return True
     try:
@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def safe_url(text: str) -> str:
-    """Give an address without a trailing slash.
+    """Return an address without a trailing slash.
 
     Raise `ValueError` unless it is https (http on loopback) and has no user, query or fragment.
     """
@@ -33,7 +33,7 @@ def safe_url(text: str) -> str:
 
 
 def on_loopback(value: str) -> str:
-    """Give an address on this machine, or "". Raise `ValueError` for any other."""
+    """Return an address on this machine, or "". Raise `ValueError` for any other."""
     if value and not is_loopback(urlsplit(safe_url(value)).hostname or ""):
         raise ValueError("this is for emulators on this machine; a cloud is chosen by its name")
     return value.rstrip("/")

@@ -38,7 +38,7 @@ SHOWN: Final = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$c
 
 
 class LostAnswerError(OutsideError):
-    """A write went out and no answer came: it may have happened or not."""
+    """A write went out and no answer came: it may have taken effect or not."""
 
 
 class AnswerError(OutsideError):
@@ -73,11 +73,11 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success (any 2xx)."""
+        """Return whether it is a success (any 2xx)."""
         return 200 <= self.status < 300
 
     def error(self, call: Call) -> AnswerError:
-        """Give the answer as an error, with the text of its body."""
+        """Return the answer as an error, with the text of its body."""
         code, text = error_of(self.data)
         return AnswerError(call, self.status, code, text)
 
@@ -93,7 +93,7 @@ def error_of(data: Any) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """Give a URL without the values of unknown query options, safe for logs."""
+    """Return a URL without the values of unknown query options, safe for logs."""
     parts = urlsplit(url)
     query = "&".join(
         f"{name}={value if name in SHOWN else '…'}"
@@ -105,13 +105,13 @@ def shown(url: str) -> str:
 
 
 def origin(url: str) -> str:
-    """Give scheme, host and port of a URL."""
+    """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def trust(ca_file: str) -> ssl.SSLContext:
-    """Give a verifying TLS context: of `ca_file` alone, or of the system's authorities.
+    """Return a verifying TLS context: of `ca_file` alone, or of the system's authorities.
 
     Raise `UsageError` if the file cannot be used.
     """
@@ -130,7 +130,7 @@ class Transport:
     """Calls to one directory.
 
     origins : further hosts that serve the same, tried when the first cannot be connected to.
-    chance, new_id : give a number in [0, 1) for jitter, and a fresh request id.
+    chance, new_id : return a number in [0, 1) for jitter, and a fresh request id.
     http : the layer below, replaced in tests; None = the network.
     """
 
@@ -182,7 +182,7 @@ class Transport:
         )
 
     def server_now(self) -> float | None:
-        """Give the server's clock, Unix seconds, by its last answer and the time since.
+        """Return the server's clock, Unix seconds, by its last answer and the time since.
 
         None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
         in this session, because then the server's was set; else it is unknown which clock is wrong, and the
@@ -202,7 +202,7 @@ class Transport:
         self._client.close()
 
     def read(self, call: Call) -> Any:
-        """Make a reading call, again if need be, and give the JSON that it answers.
+        """Make a reading call, again if needed, and return the JSON of the answer.
 
         Raise `AnswerError` for any answer but success, `OutsideError` for none within the deadline.
         """
@@ -215,7 +215,7 @@ class Transport:
         return answer.data
 
     def write(self, call: Call, units: float = 1.0) -> Answer:
-        """Make a changing call once and give the answer, whatever it says.
+        """Make a changing call once and return the answer, whatever it says.
 
         Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
         and `RefusedError` where only reads may.
@@ -236,7 +236,9 @@ class Transport:
             except _NotSentError as error:
                 raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
-                text = f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have happened"
+                text = (
+                    f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have taken effect"
+                )
                 raise LostAnswerError(text, "the members are read before anything is sent again") from error
             if answer.status in THROTTLED:
                 self._throttled(call, answer)
@@ -270,11 +272,11 @@ class Transport:
             raise OutsideError(
                 f"{call.method} {shown(call.url)}: {why}; {tried}", "check the host and the network"
             )
-        log.info("%s %s: %s; again in %.1f s", call.method, shown(call.url), why, wait)
+        log.info("%s %s: %s; retrying in %.1f s", call.method, shown(call.url), why, wait)
         self.clock.sleep(wait)
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
-        """Record a throttling answer and give the wait that it asks for."""
+        """Record a throttling answer and return the wait that it asks for."""
         asked = asked_wait_s(answer.headers, self.clock.wall())
         if answer.status not in THROTTLED:
             return asked
@@ -295,7 +297,7 @@ class Transport:
     def _stand_in(self) -> None:
         if len(self._origins) > 1:
             self._origins.append(self._origins.pop(0))
-            log.warning("no connection; %s stands in", self._origins[0])
+            log.warning("no connection; using %s instead", self._origins[0])
 
     def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
         url = self._origins[0] + _tail(call.url) if self._origins else call.url
@@ -327,7 +329,7 @@ class Transport:
             if left <= 0:
                 raise OutsideError(f"{call.method} {shown(url)}: not sent: the lease must be renewed first")
         if left <= 0:
-            raise _NotSentError(f"the {self._deadline_s:.0f} s for this call were over before it was sent")
+            raise _NotSentError(f"the time limit of {self._deadline_s:.0f} s passed before the call was sent")
         headers = dict(call.headers) | {"client-request-id": self._new_id()}
         if call.content is not None:
             headers["Content-Type"] = "application/json"
@@ -346,7 +348,7 @@ class Transport:
         return answer
 
     def _content(self, response: httpx2.Response, until: float) -> bytes:
-        """Read the body in parts: a server that drips bytes for ever meets the deadline too."""
+        """Read the body in parts: the deadline holds even if a server sends byte by byte."""
         parts, size = [], 0
         for part in response.iter_bytes():
             parts.append(part)
@@ -452,5 +454,5 @@ def _answer(response: httpx2.Response, content: bytes, call: Call) -> Answer:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"{UNTRUSTED}; give its authority as ca_file ({text[:200]})"
+        return f"{UNTRUSTED}; set ca_file to its certificate authority ({text[:200]})"
     return text[:200]

@@ -1,7 +1,7 @@
 """Gate rules: one module and one row here for each.
 
 A rule's module holds its keys in a scenario, what its figures may be, its verdict with the sentence for people, and
-how many failures it can bear before it speaks. `base` says what that takes. (Figures are fields of
+how many failures it can tolerate before it objects. `base` defines the parts. (Figures are fields of
 `rollout.values.GatePolicy`, which is part of a plan's digest.)
 """
 

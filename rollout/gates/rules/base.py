@@ -21,7 +21,7 @@ MOST_LOG = 700.0
 """Evidence is given as at most e^MOST_LOG: JSON knows no infinity."""
 
 NEVER = 2**62
-"""So many failures never come."""
+"""A number of failures that never occurs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class Reading:
         return totals_of(self.counts.mature)
 
     def hold(self, rule: str, sentence: str) -> Judgement:
-        """Give a HOLD on the figures of the phase."""
+        """Return a HOLD on the figures of the phase."""
         executed, failed = executed_of(self.phase), self.phase[FAILED]
         return Judgement(Verdict.HOLD, f"HOLD: {sentence}", rule, "", executed, failed)
 
@@ -59,7 +59,7 @@ def reading_of(policy: GatePolicy, counts: GateCounts) -> Reading:
 
 
 def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> None:
-    """Failures alone never make the rule speak."""
+    """Return None: failures alone never make the rule speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class GateRule:
 
 
 def of_all(failures: int, cumulative: NDArray[np.int64]) -> LongArray:
-    """Give a bound on the failures of all devices alone, shape (strata + 1,)."""
+    """Return a bound on the failures of all devices alone, shape (strata + 1,)."""
     out = np.full(len(cumulative) + 1, NEVER, dtype=np.int64)
     out[-1] = failures
     return out
@@ -96,10 +96,14 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
-def evidence_text(log_evidence: float) -> str:
-    """Write evidence for people, given its logarithm."""
+def figure_text(value: float) -> str:
+    """Write a positive figure for people."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def evidence_text(log_evidence: float, least: float) -> str:
+    """Write evidence for people, given its logarithm, with the evidence that a verdict needs."""
+    found = figure_text(math.exp(log_evidence)) if log_evidence < math.log(1e4) else "over 10,000"
     return (
-        f"{math.exp(log_evidence):.3g}"
-        if log_evidence < math.log(1e4)
-        else f"10^{log_evidence / math.log(10):.0f}"
+        f"evidence {found if log_evidence > math.log(1e-3) else 'under 0.001'}, {figure_text(least)} needed"
     )

@@ -1,4 +1,4 @@
-"""PASS of a complete phase, or HOLD with what is lacking: a person decides.
+"""PASS of a complete phase, or HOLD with what is missing: a person must decide.
 
 PASS on mature executed devices if they are enough, the rollout is proven better than p_bad, and the phase alone does
 not contradict p_ok.
@@ -41,19 +41,19 @@ def _judge(reading: Reading) -> Judgement | None:
     if lacking:
         return Judgement(Verdict.HOLD, lacking, "executed", "", executed, failed)
     if gate is None:
-        sentence = f"PASS: {failed} of {executed} mature executed failed, no threshold reached"
+        sentence = f"PASS: {failed:,} of {executed:,} mature devices failed, no threshold reached"
         return Judgement(Verdict.PASS, sentence, "threshold", "", executed, failed)
     if halt_boundary(gate).halts(failed, executed):
         sentence = (
-            f"HOLD: in this phase alone {failed} of {executed} executed failed, limit {percent(gate.p_ok)}; "
-            "a person decides"
+            f"HOLD: in this phase alone, {failed:,} of {executed:,} devices failed, at most "
+            f"{percent(gate.p_ok)} is acceptable; a person must decide"
         )
         return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed)
     return _proven(reading, gate, mature)
 
 
 def too_few(reading: Reading, executed: int) -> str:
-    """Say that too few devices are executed and mature, "" if enough are.
+    """Return the HOLD sentence if too few devices are executed and mature, "" if enough are.
 
     A phase smaller than `min_executed` needs all of its devices that are neither timed out nor rejected.
     """
@@ -63,25 +63,26 @@ def too_few(reading: Reading, executed: int) -> str:
     if executed >= max(needed, 1):
         return ""
     return (
-        f"HOLD: {executed} of {max(needed, 1)} needed devices are executed and mature ({released} released, "
-        f"{reading.phase[PENDING]} pending, {silent} timed out, {refused} rejected); a person decides"
+        f"HOLD: {executed:,} of {max(needed, 1):,} required devices have a mature outcome ({released:,} released, "
+        f"{reading.phase[PENDING]:,} pending, {silent:,} silent, {refused:,} rejected); a person must decide"
     )
 
 
 def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgement:
-    """PASS if the rollout so far, this phase by its mature devices, is proven better than p_bad."""
+    """PASS if the rollout so far, counting only mature devices of this phase, is proven better than p_bad."""
     failed = reading.whole[FAILED] - reading.phase[FAILED] + mature[FAILED]
     executed = executed_of(reading.whole) - executed_of(reading.phase) + executed_of(mature)
     needed = pass_boundary(gate).needed(failed)
     log_evidence = _log_pass(gate, failed, executed)
-    found = f"{failed} of {executed} mature executed failed, evidence {evidence_text(log_evidence)}"
+    found = f"{failed:,} of {executed:,} mature devices failed"
+    evidence, limit = evidence_text(log_evidence, 1 / gate.beta), percent(gate.p_bad)
     value = math.exp(min(log_evidence, MOST_LOG))
     if executed >= needed:
-        sentence = f"PASS: {found} >= {1 / gate.beta:.3g} that fewer than {percent(gate.p_bad)} fail"
+        sentence = f"PASS: {found}, which proves a failure rate below {limit} ({evidence})"
         return Judgement(Verdict.PASS, sentence, "evidence", "", executed, failed, value)
     sentence = (
-        f"HOLD: {found} < {1 / gate.beta:.3g}: to prove that fewer than {percent(gate.p_bad)} fail takes "
-        f"{needed} executed at {failed} failures; a person decides"
+        f"HOLD: {found}, which does not prove a failure rate below {limit}: that takes {needed:,} devices if "
+        f"no more fail ({evidence}); a person must decide"
     )
     return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed, value)
 

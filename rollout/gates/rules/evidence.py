@@ -89,7 +89,7 @@ def _judge(reading: Reading) -> Judgement | None:
 
 
 def _worst(reading: Reading, gate: EvidenceGate, tripped: list[int]) -> Judgement:
-    """Give the HALT of the group with the most evidence; group -1 is all devices.
+    """Return the HALT of the group with the most evidence; group -1 is all devices.
 
     The evidence is taken times the test's share of alpha, so that it always compares with 1/alpha.
     """
@@ -108,20 +108,20 @@ def _halt(
     reading: Reading, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float
 ) -> Judgement:
     failed, executed = counts[FAILED], executed_of(counts)
-    group = f"{reading.counts.column or 'stratum'} '{stratum}'" if stratum else "all devices"
-    pending = f" ({counts[PENDING]} more pending)" if counts[PENDING] else ""
+    group = f"{reading.counts.column or 'stratum'} '{stratum}': " if stratum else ""
+    pending = f" ({counts[PENDING]:,} more pending)" if counts[PENDING] else ""
     names = reading.groups.names
     tests = f", corrected for {len(names) + 1} tests" if names else ""
     sentence = (
-        f"HALT: {group} {failed} of {executed} executed failed{pending}, limit {percent(gate.p_ok)}, "
-        f"evidence {evidence_text(evidence)} >= {1 / gate.alpha:.3g}{tests}"
+        f"HALT: {group}{failed:,} of {executed:,} devices failed{pending}, at most {percent(gate.p_ok)} is acceptable: "
+        f"too many to be chance ({evidence_text(evidence, 1 / gate.alpha)}{tests})"
     )
     value = math.exp(min(evidence, MOST_LOG))
     return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)
 
 
 def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> LongArray | None:
-    """Strata have their own boundary; those pooled as "other" speak at the next failure of any."""
+    """Each stratum has its own boundary; those pooled as "other" speak at the next failure of any of them."""
     gate = policy.evidence
     if gate is None:
         return None

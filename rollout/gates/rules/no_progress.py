@@ -21,8 +21,8 @@ def _judge(reading: Reading) -> Judgement | None:
         return None
     return reading.hold(
         "no-progress",
-        f"nothing enrolled for {age_s / HOUR_S:.3g} h although {pending} devices wait, "
-        f"deadline {deadline / HOUR_S:.3g} h",
+        f"no device enrolled for {age_s / HOUR_S:.3g} h although {pending:,} are pending, "
+        f"at most {deadline / HOUR_S:.3g} h is acceptable",
     )
 
 

@@ -26,8 +26,8 @@ def _judge(reading: Reading) -> Judgement | None:
         return None
     return reading.hold(
         "stragglers",
-        f"{silent} of {total} mature devices timed out, {percent(silent / total)}, "
-        f"limit {percent(policy.straggler_max)}",
+        f"{silent:,} of {total:,} mature devices are silent ({percent(silent / total)}), "
+        f"at most {percent(policy.straggler_max)} is acceptable",
     )
 
 

@@ -31,7 +31,7 @@ ACTIONS = ("halt", "hold")
 
 
 def _some_percent(value: object) -> object:
-    """Refuse 0: one reads it as "never", another as "at the first failure"; a limit must not be ambiguous."""
+    """Refuse 0: it could mean "never" or "at the first failure", and a limit must not be ambiguous."""
     if isinstance(value, (int, float)) and value == 0 and not isinstance(value, bool):
         raise ValueError(
             "a percentage above 0 and up to 100 (to stop at the first failure: percent = 0.001, count = 1, "
@@ -67,7 +67,7 @@ def trips(rule: ThresholdGate, failed: int, executed: int) -> bool: ...
 @overload
 def trips(rule: ThresholdGate, failed: LongArray, executed: LongArray) -> BoolArray: ...
 def trips(rule: ThresholdGate, failed: int | LongArray, executed: int | LongArray) -> bool | BoolArray:
-    """Say where rate >= percent and failures >= count and executed >= the minimum; never without executed devices."""
+    """Return where rate >= percent, failures >= count and executed >= the minimum; never without executed devices."""
     enough = (executed >= max(rule.min_executed, 1)) & (failed >= rule.count)
     return enough & (WHOLE * failed >= parts_of_percent(rule.percent) * executed)
 
@@ -78,7 +78,7 @@ def _check(policy: GatePolicy) -> None:
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    """Give the verdict of the first plain threshold that trips, halting ones before holding ones."""
+    """Return the verdict of the first plain threshold that trips, halting ones before holding ones."""
     classes = reading.counts.failed_classes
     for rule in sorted(reading.policy.thresholds, key=lambda rule: rule.action != "halt"):
         counts, failed, kind = reading.phase, reading.phase[FAILED], ""
@@ -92,8 +92,8 @@ def _judge(reading: Reading) -> Judgement | None:
             continue
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
         sentence = (
-            f"{verdict.upper()}: {failed} of {executed} executed failed{kind}, {percent(failed / executed)}, "
-            f"threshold {rule.percent:g} % and {rule.count} from {rule.min_executed} executed on"
+            f"{verdict.upper()}: {failed:,} of {executed:,} devices failed{kind}, {percent(failed / executed)}; the "
+            f"threshold is {rule.percent:g} % and {rule.count:,} failures, from {rule.min_executed:,} devices"
         )
         return Judgement(verdict, sentence, "threshold", "", executed, failed)
     return None

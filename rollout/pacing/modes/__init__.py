@@ -28,7 +28,7 @@ def _table(value: object) -> object:
 
 
 AnyMode = Auto | Rate | Duration | ByDate | Points | Ramp | Batches
-"""The table of modes: a new mode is one more member."""
+"""The table of modes; a new mode is a new member."""
 
 Pacing = Annotated[Annotated[AnyMode, Field(discriminator="mode")], BeforeValidator(_table)]
 """The `pacing` of a phase."""

@@ -1,4 +1,4 @@
-"""Pacing `auto`: as fast as the enrollment service bears, within the budgets."""
+"""Pacing `auto`: as fast as the enrollment service can take, within the budgets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rollout.pacing.modes.base import Frame, Mode
 from rollout.values import HOUR_S, Curve
 
 SERVICE_PER_HOUR: Final = 2_000
-"""Enrollments per hour that `auto` assumes the service to bear, unless the policy says otherwise.
+"""Enrollments per hour that `auto` assumes the service can take, unless the policy says otherwise.
 
 Microsoft publishes neither the accepted rate nor the formula of its own random window; it says only that the
 window grows with the number of clients and that 100,000 take several days. This figure and UTILISATION give
@@ -21,11 +21,11 @@ UTILISATION: Final = 0.5
 """Share of the service's capacity that `auto` uses; the rest is for retries and for other clients."""
 
 SHORTEST_S: Final = 4 * HOUR_S
-"""`auto` never goes faster than this: a fault must have time to show."""
+"""The shortest duration of `auto`: a fault must have time to show."""
 
 
 class Auto(Mode):
-    """As fast as the enrollment service bears (`auto_duration_s`), within the budgets."""
+    """As fast as the enrollment service can take (`auto_duration_s`), within the budgets."""
 
     mode: Literal["auto"] = "auto"
     service_per_hour: PerHour | None = None
@@ -34,21 +34,21 @@ class Auto(Mode):
     yields_to_levels: ClassVar[bool] = True
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Spread the phase over `auto_duration_s`, longer if the budget per step asks for it."""
+        """Spread the phase over `auto_duration_s`, longer if the budget per step requires it."""
         duration_s = auto_duration_s(size, self.service_per_hour or frame.service_per_hour)
         if frame.per_step:
             duration_s = max(duration_s, -(-size // frame.per_step) * frame.step_s)
         return spread(duration_s, self.gap, size)
 
     def scaled(self, factor: float) -> Auto:
-        """Shrink what the service bears."""
+        """Shrink the capacity of the service."""
         if self.service_per_hour is None:
             return self
         return self.model_copy(update={"service_per_hour": self.service_per_hour * factor})
 
 
 def auto_duration_s(size: int, service_per_hour: float | None = None) -> int:
-    """Give the seconds over which `size` devices go if the policy states no pace, a whole number of hours.
+    """Return the seconds over which `size` devices are released if the policy states no pace, a whole number of hours.
 
     size / (service_per_hour * UTILISATION), at least SHORTEST_S; 100,000 devices take 100 h by default.
     """

@@ -33,14 +33,14 @@ class Frame:
     per_step: int = 0
 
     def instant_of(self, step: int) -> int | None:
-        """Give the instant of a step: so many step lengths of active time after the begin, and open."""
+        """Return the instant of a step: this many step lengths of active time after the beginning, and open."""
         passed = instant_after(self.calendar, self.begin, step * self.step_s)
         return None if passed is None else next_open(self.calendar, passed)
 
     def last_step(self, date: int) -> int:
-        """Give the number of the last step by `date` (Unix seconds) at which all devices may be released.
+        """Return the number of the last step by `date` (Unix seconds) at which all devices may be released.
 
-        Where devices go by their own clocks, every zone must have been open at that step or after it.
+        Where devices follow their own clocks, every zone must have been open at that step or after it.
         Raise a `DateError` if there is none.
         """
         step = active_between(self.calendar, self.begin, date) // self.step_s
@@ -58,7 +58,7 @@ class Frame:
 
 
 class DateError(ValueError):
-    """No step falls between the begin of a phase and its date. first : the first step's instant, or None."""
+    """No step falls between the beginning of a phase and its date. first : the first step's instant, or None."""
 
     def __init__(self, first: int | None) -> None:
         super().__init__("no release is allowed before the date")
@@ -70,8 +70,8 @@ class Mode(Part):
 
     A subclass has a field ``mode: Literal["its name"]`` and a row in `rollout.pacing.modes`; nothing else knows it.
 
-    is_promised : its pace is kept: a budget that cannot bear it is refused. Other modes take what budgets leave.
-    yields_to_levels : it is slowed down until a budget per level bears it.
+    is_promised : its pace is kept: a budget that does not allow it is refused. Other modes use what budgets leave.
+    yields_to_levels : it is slowed down until a budget per level allows it.
     """
 
     is_promised: ClassVar[bool] = False
@@ -79,18 +79,18 @@ class Mode(Part):
 
     @abstractmethod
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give the curve of a phase of `size` devices; it ends at WHOLE.
+        """Return the curve of a phase of `size` devices; it ends at WHOLE.
 
         may_stop : the phase has no end, so the curve may stop below 100%.
         Raise a `UsageError` for keys that give no curve; `DateError` for a date that no release can meet.
         """
 
     def even(self, length_s: int, size: int) -> Curve:
-        """Give the even pace over `length_s` active seconds that this mode takes for a date."""
+        """Return the even pace over `length_s` active seconds that this mode takes for a date."""
         return linear(length_s)
 
     def deadline(self, zone: str) -> int | None:
-        """Give the date in Unix seconds by which all are to be released, None without one."""
+        """Return the date in Unix seconds by which all devices are to be released, None without a date."""
         return None
 
     @property
@@ -104,12 +104,12 @@ class Mode(Part):
         return getattr(self, "every", None) or 0
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
-        """Say with which keys `size` devices are released within `open_s` active seconds."""
+        """Return a hint with keys that release `size` devices within `open_s` active seconds."""
         longest_s = open_s // step_s * step_s
         return f'Longest duration that works: duration = "{format_duration(longest_s)}"'
 
     def scaled(self, factor: float) -> Mode:
-        """Give the same pace for a fleet that is `factor` times as large: what it counts in devices shrinks."""
+        """Return the same pace for a fleet that is `factor` times as large: what it counts in devices shrinks."""
         return self
 
 

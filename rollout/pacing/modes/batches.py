@@ -36,7 +36,7 @@ def _batch(value: object) -> int | str:
 
 
 class Batches(Mode):
-    """Batches of given sizes, or a number of equal ones, each `every`; what is left over is a last batch."""
+    """Batches of given sizes, or a number of equal ones, each `every`; the remainder is a last batch."""
 
     mode: Literal["batches"]
     batches: Annotated[int | tuple[int | str, ...], BeforeValidator(_batches)]
@@ -54,7 +54,7 @@ class Batches(Mode):
         return self
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give a staircase with one step per batch, the first at 0."""
+        """Return a staircase with one step per batch, the first at 0."""
         every_s = self.every_s or frame.step_s
         if isinstance(self.batches, int):
             return equal_groups(min(self.batches, max(size, 1)), every_s)

@@ -26,11 +26,11 @@ class ByDate(Mode):
         return self.even(frame.last_step(self.deadline(frame.zone)) * frame.step_s, size)
 
     def even(self, length_s: int, size: int) -> Curve:
-        """Give the even pace over `length_s`, in groups where there is a gap."""
+        """Return the even pace over `length_s`, in groups where there is a gap."""
         return spread(length_s, self.gap, size)
 
     def deadline(self, zone: str) -> int:
-        """Give the date in Unix seconds: without time the end of the day, without offset on `zone`'s clock."""
+        """Return the date in Unix seconds: without time the end of the day, without offset on `zone`'s clock."""
         date = self.date
         if not isinstance(date, dt.datetime):
             date = dt.datetime.combine(date, dt.time(23, 59, 59))

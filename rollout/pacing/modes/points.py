@@ -30,7 +30,7 @@ class Points(Mode):
         return self
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give the points themselves, from 0 on."""
+        """Return the points themselves, from 0 on."""
         times = [at for at, _ in self.points]
         parts = [share for _, share in self.points]
         if parts[-1] < WHOLE and not may_stop:

@@ -1,4 +1,4 @@
-"""Pacing `ramp`: a rate that grows with every so many successes."""
+"""Pacing `ramp`: a rate that grows each time a given number of devices has succeeded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ramp(Mode):
     cap: Count = 0
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give a straight piece per rate; raise a `UsageError` if it has more than MAX_STEPS rates."""
+        """Return a straight piece per rate; raise a `UsageError` if it has more than MAX_STEPS rates."""
         every_s = self.every_s or frame.step_s
         times, counts, speed = [0], [0], float(self.base)
         while counts[-1] < size:

@@ -1,4 +1,4 @@
-"""Pacing `rate`: so many devices, or a share of the phase, at regular intervals."""
+"""Pacing `rate`: a number of devices, or a share of the phase, at regular intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.values import WHOLE, Curve, part_of, parts_of_percent
 
 
 class Rate(Mode):
-    """So many devices, or a share of the phase, each `every`; the first at once."""
+    """This many devices, or a share of the phase, each `every`; the first at once."""
 
     mode: Literal["rate"]
     devices: Positive | None = None
@@ -29,12 +29,12 @@ class Rate(Mode):
         return self
 
     def curve(self, size: int, frame: Frame, *, may_stop: bool = False) -> Curve:
-        """Give a staircase; see `rate`."""
+        """Return a staircase; see `rate`."""
         devices = self.devices or max(1, part_of(size, parts_of_percent(self.percent or 0)))
         return rate(devices, self.every_s or frame.step_s, size)
 
     def pace_that_fits(self, size: int, open_s: int, step_s: int) -> str:
-        """Say the smallest rate that works."""
+        """Return a hint with the smallest rate that works."""
         batches = open_s // (self.every_s or step_s)
         return f"Smallest rate that works: devices = {-(-size // batches)}"
 

@@ -30,7 +30,7 @@ ROLE_BY_PLACE = ("ours", "other", "good", "limit", "bad", "muted")
 
 @dataclass(slots=True)
 class Chart:
-    """A chart while it is gathered.
+    """A chart while its series are added.
 
     unit : of the y axis. digits : shown after the point. top : end of the y axis, None as the data say.
     span : (from, likely, to) instants marked above the curves, with its words.
@@ -63,7 +63,7 @@ class Chart:
         return len(self.series)
 
     def document(self) -> dict[str, Any]:
-        """Give what page.js reads; data[0] are the instants, then one list per series, null where unknown."""
+        """Return what page.js reads; data[0] are the instants, then one list per series, null where unknown."""
         grid = np.unique(np.concatenate([thin(at) for at, _, _ in self.series]))
         listed = [_listed(_on_grid(grid, *series), self.digits) for series in self.series]
         return {
@@ -81,7 +81,7 @@ LOOK: dict[str, Any] = {"dash": SOLID, "step": False, "width": 1.8, "fill": 0.0}
 
 
 def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
-    """Give the charts that a page can make live, by the name of their picture."""
+    """Return the charts that a page can make interactive, by the name of their picture."""
     out: dict[str, dict[str, Any]] = {}
     for name, display in pictures.items():
         if isinstance(display, ForecastFan):
@@ -98,14 +98,14 @@ def charts_of(pictures: dict[str, Display]) -> dict[str, dict[str, Any]]:
 
 
 def thin(at: LongArray) -> LongArray:
-    """Give at most MOST_POINTS of the instants, evenly, first and last among them."""
+    """Return at most MOST_POINTS of the instants, evenly, first and last among them."""
     if len(at) <= MOST_POINTS:
         return at
     return at[np.linspace(0, len(at) - 1, MOST_POINTS).astype(np.int64)]
 
 
 def _on_grid(grid: LongArray, at: LongArray, values: AnyCounts, step: bool) -> FloatArray:
-    """Give the series on the grid, NaN outside its own time."""
+    """Return the series on the grid, NaN outside its own time."""
     if step:
         held = np.asarray(values, dtype=np.float64)[
             np.clip(np.searchsorted(at, grid, side="right") - 1, 0, None)
@@ -123,7 +123,7 @@ def _listed(values: FloatArray, digits: int) -> list[float | int | None]:
 
 
 def _fan(fan: ForecastFan) -> Chart:
-    """The lines in the order in which they are painted: what really happened lies on top."""
+    """Return the lines in the order in which they are drawn: the actual ones are on top."""
     chart = Chart("devices", top=max(1, fan.whole) * 1.18, span=fan.span(), span_words=fan.span_words())
     chart.band("90 % band", fan.bands, 0.05, 0.95, "ours", fill=0.16)
     chart.band("50 % band", fan.bands, 0.25, 0.75, "ours", fill=0.3)
@@ -154,7 +154,7 @@ def _load(curve: LoadCurve) -> Chart:
         chart.line("all at once", load.at, load.baseline, "other", step=True, dash=DASHED)
     if load.actual is not None:
         chart.line("actual", load.at, load.actual, "ink", step=True, width=2.4)
-    name = "capacity (far above this picture)" if curve.is_far_below else "capacity"
+    name = "capacity (far above this chart)" if curve.is_far_below else "capacity"
     chart.line(name, load.at, load.capacity, "limit", dash=DASHDOT)
     return chart
 

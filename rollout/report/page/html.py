@@ -1,4 +1,4 @@
-"""report.html: one file, no network, readable without scripts, the charts live where scripts run.
+"""report.html: one file, no network, readable without scripts, the charts interactive where scripts run.
 
 Everything from outside passes through the template's escaping; only drawings and scripts of our own
 are marked as safe. The policy in the page's head allows no connection and only the two scripts whose
@@ -52,7 +52,7 @@ SECTIONS = (
 
 
 def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) -> str:
-    """Give the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
+    """Return the page. pictures : those of `pictures_of(facts)`, if the caller has them already."""
     # `status` imports the report's facts and must not wait for a template engine.
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -103,7 +103,7 @@ def html_report(facts: ReportFacts, pictures: dict[str, Display] | None = None) 
 
 
 def _shown(value: object) -> object:
-    """Make visible what is not plain in a text from outside; what is marked as safe is ours."""
+    """Escape what is not plain in a text from outside; what is marked as safe is our own."""
     return visible(value) if type(value) is str else value
 
 
@@ -129,14 +129,14 @@ def _hash(script: str) -> str:
 
 
 def _data(facts: ReportFacts, figures: dict[str, Any], charts: dict[str, dict[str, Any]]) -> str:
-    """Give the JSON for the scripts, such that no text in it can end its element."""
+    """Return the JSON for the scripts, such that no text in it can end its element."""
     document = {"zone": facts.zone, "figures": figures, "charts": charts}
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def inline_svg(name: str, display: Display) -> str:
-    """Give the picture as an SVG element that takes its colours from the page and its words as its name."""
+    """Return the picture as an SVG element that takes its colours from the page and its words as its name."""
     text = draw(display, "svg", size=COMPACT).decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
@@ -152,7 +152,7 @@ def inline_svg(name: str, display: Display) -> str:
 
 
 def _tag(text: str, name: str) -> str:
-    """Give a tag of a picture as it stands in the page: its ids with the picture's name, its colours by role."""
+    """Return a tag of a picture as it stands in the page: its ids with the picture's name, its colours by role."""
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
     # What is referred to gets the picture's name: two pictures may otherwise share an id.
     text = re.sub(r'(id="|url\(#|xlink:href="#)', lambda m: f"{m[1]}{name}-", text)
@@ -162,7 +162,7 @@ def _tag(text: str, name: str) -> str:
 
 
 def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
-    """Give the key figures in short: key as in the JSON, its plain value, and how it reads."""
+    """Return the key figures in short: key as in the JSON, its plain value, and how it reads."""
     whole = facts.funnel.eligible
     tiles: list[dict[str, Any]] = [{"key": "devices", "name": "devices", "value": facts.devices, "note": ""}]
     for key in ("enrolled", "failed", "rejected", "timed_out", "pending", "not_released", "excluded"):
@@ -175,7 +175,7 @@ def _tiles(facts: ReportFacts) -> list[dict[str, Any]]:
 
 
 def _excluded(facts: ReportFacts) -> list[ExcludedRow]:
-    """Give the excluded devices by reason; by the plan's short reasons where there are no sentences."""
+    """Return the excluded devices by reason; by the plan's short reasons if there are no sentences."""
     if facts.excluded:
         return list(facts.excluded)
     counts = facts.plan.excluded_by_reason()

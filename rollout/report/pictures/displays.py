@@ -1,4 +1,4 @@
-"""All pictures of a report, in the order in which a reader wants them."""
+"""All pictures of a report, in the order of their importance to a reader."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """A picture: arrays that were computed once, drawn as often as you like."""
+    """A picture: arrays that are computed once and can be drawn as often as needed."""
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw on `ax`, or on a figure of its own; give the axes."""
+        """Draw on `ax`, or on a figure of its own; return the axes."""
         ...
 
     def sentence(self) -> str:
-        """Say in words what the picture shows: its alternative text."""
+        """Return what the picture shows, in words: its alternative text."""
         ...
 
 
@@ -48,13 +48,13 @@ KINDS: Mapping[str, Callable[[ReportFacts], Display | None]] = {
 
 
 def pictures_of(facts: ReportFacts) -> dict[str, Display]:
-    """Give the pictures for which there is something to show, by name."""
+    """Return the pictures for which there is something to show, by name."""
     made = {name: make(facts) for name, make in KINDS.items()}
     return {name: display for name, display in made.items() if display is not None}
 
 
 def draw(display: Display, kind: str, theme: Theme = LIGHT, size: tuple[float, float] | None = None) -> bytes:
-    """Give the picture as ``png`` or ``svg``. size : inches, None for the picture's own."""
+    """Return the picture as ``png`` or ``svg``. size : inches, None for the picture's own."""
     ax = None if size is None else style.axes_for(None, theme, size)
     figure = display.plot(ax, theme=theme).figure
     return style.render(_whole(figure), kind)
@@ -64,5 +64,5 @@ def _whole(figure: object) -> Figure:
     from matplotlib.figure import Figure
 
     if not isinstance(figure, Figure):
-        raise TypeError(f"expected a figure, got {type(figure).__name__}")
+        raise TypeError(f"expected a figure, found {type(figure).__name__}")
     return figure

@@ -20,7 +20,7 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FailureCodes:
-    """Codes in falling order of devices, at most MOST; others : (codes, devices) not drawn."""
+    """Codes in descending order of devices, at most MOST; others : (codes, devices) not drawn."""
 
     rows: tuple[FailureRow, ...]
     others: tuple[int, int]
@@ -28,7 +28,7 @@ class FailureCodes:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> FailureCodes | None:
-        """Take the most frequent codes; None where nothing failed."""
+        """Take the most frequent codes; None if nothing failed."""
         rows = sorted(facts.failures, key=lambda row: (-row.count, row.code))
         if not rows:
             return None
@@ -37,7 +37,7 @@ class FailureCodes:
         return cls(tuple(rows[:MOST]), others, Stamp(facts.zone, facts.digest, "last failure of each device"))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one bar per code with its next action below the bar; give the axes."""
+        """Draw one bar per code with its next action below the bar; return the axes."""
         height = 1.2 + 0.62 * (len(self.rows) + (self.others[0] > 0))
         ax = style.axes_for(ax, theme, (9.0, height))
         style.dress(ax, theme, title="Why devices failed, and what to do", y="", grid="")
@@ -60,7 +60,7 @@ class FailureCodes:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = [f"{hexcode(row.code)} {row.name}: {count(row.count)} devices" for row in self.rows]
         parts += (
             [f"{self.others[0]} further codes: {count(self.others[1])} devices"] if self.others[0] else []

@@ -1,4 +1,4 @@
-"""The forecast fan: how many devices are enrolled by when, when nine of ten are, the truth on top."""
+"""The forecast fan: how many devices are enrolled over time, when nine of ten are, and the actual numbers on top."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ForecastFan:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> ForecastFan | None:
-        """Take the arrays out of the facts; None where nothing was simulated."""
+        """Take the arrays out of the facts; None if nothing was simulated."""
         simulation = facts.simulation
         if simulation is None:
             return None
@@ -56,7 +56,7 @@ class ForecastFan:
         return cls(simulation.enrolled, what, interval, facts.funnel.eligible, at, seen, planned, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the fan; give the axes."""
+        """Draw the fan; return the axes."""
         ax = style.axes_for(ax, theme)
         title = "Enrolled devices, forecast and actual" if len(self.actual) else "Enrolled devices, forecast"
         style.dress(ax, theme, title=title, y="devices")
@@ -83,7 +83,7 @@ class ForecastFan:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         zone = zone_of(self.stamp.zone)
         p10, p50, p90 = (when(at, zone) for at in self.interval)
         seen = f" Actual so far: {count(self.actual[-1])}." if len(self.actual) else ""
@@ -93,24 +93,24 @@ class ForecastFan:
         )
 
     def _free_share(self) -> float:
-        """Give the height, as a share of all devices, at which the forecast's label meets no other."""
+        """Return the height, as a share of all devices, at which the forecast's label overlaps no other."""
         now = float(self.actual[-1]) / max(1, self.whole) if len(self.actual) else 0.0
         return 0.8 if 0.4 < now < 0.7 else 0.6
 
     def span(self) -> tuple[float, float, float]:
-        """Give the marked interval, cut where the simulated time ends."""
+        """Return the marked interval, cut where the simulated time ends."""
         p10, p50, p90 = (min(at, float(self.bands.at[-1])) for at in self.interval)
         return p10, p50, p90
 
     def span_words(self) -> str:
-        """Say between which days the end lies."""
+        """Return in words between which days the end lies."""
         if math.isinf(self.interval[0]):
             return f"not {self.marked} within the simulated time"
         first, last = (day(at, zone_of(self.stamp.zone)) for at in (self.interval[0], self.interval[2]))
         return f"{self.marked}, 8 of 10 runs: {first}" + ("" if first == last else f" to {last}")
 
     def _labels(self, ax: Axes, theme: Theme) -> None:
-        """Write the labels where the lines lie far enough apart to tell which is meant."""
+        """Write the labels where the lines are far enough apart to show which line is meant."""
         p10, p50, p90 = self.span()
         height = max(1, self.whole) * 1.09
         ax.plot([p10, p90], [height, height], color=theme.ours, linewidth=4, solid_capstyle="butt")
@@ -140,7 +140,7 @@ class ForecastFan:
 
 
 def _marked(facts: ReportFacts, simulation: PlanSimulation) -> tuple[str, tuple[float, float, float]]:
-    """Give what the bar marks: the latest forecast before the plan's simulation, and 90 % enrolled where known.
+    """Return what the bar marks: the latest forecast before the plan's simulation, and 90 % enrolled where known.
 
     The very end hardly differs between runs: it is when the last silent device is given up.
     """
@@ -154,14 +154,14 @@ def _marked(facts: ReportFacts, simulation: PlanSimulation) -> tuple[str, tuple[
 
 
 def actual_of(facts: ReportFacts, *outcomes: Outcome) -> tuple[LongArray, AnyCounts]:
-    """Give (k,) instants and (k,) devices in one of `outcomes` at them, all phases together."""
+    """Return (k,) instants and (k,) devices in one of `outcomes` at them, all phases together."""
     at = np.array([point.at for point in facts.points], dtype=np.int64)
     sums = [sum(int(counts[o]) for counts in point.by_phase for o in outcomes) for point in facts.points]
     return at, np.array(sums, dtype=np.int64)
 
 
 def _held(track: Track, end: int) -> Track:
-    """Give the track with its last count held until `end`."""
+    """Return the track with its last count held until `end`."""
     if not len(track.at) or track.at[-1] >= end:
         return track
     return Track(np.append(track.at, end), np.append(track.count, track.count[-1]))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STAGES = ("eligible", "scheduled", "initiated", "enrolled")
-SENTENCES = ("may be enrolled", "member of the collection", "an attempt was seen", "co-managed")
+SENTENCES = ("may be enrolled", "member of the collection", "an attempt observed", "co-managed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class FunnelBars:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one bar per stage, its number and share next to it; give the axes."""
+        """Draw one bar per stage, its number and share next to it; return the axes."""
         ax = style.axes_for(ax, theme, (9.0, 3.0))
         style.dress(ax, theme, title="How far the devices have come", y="", grid="")
         whole = self.counts[0]
@@ -57,6 +57,6 @@ class FunnelBars:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = [f"{stage} {count(n)}" for stage, n in zip(STAGES, self.counts, strict=True)]
         return "Devices by stage: " + ", ".join(parts) + "."

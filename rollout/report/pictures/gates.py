@@ -31,13 +31,13 @@ class GateTimeline:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> GateTimeline | None:
-        """Take the tracks that saw anything; None where no gate did."""
+        """Take the tracks that saw anything; None if no gate did."""
         tracks = tuple(t for t in facts.gates if len(t.at) and int(t.seen[-1]) > 0)[-MOST:]
-        source = "counted: enrolled, failed, and pending as good; not refused or silent ones"
+        source = "counted: enrolled, failed, and pending devices (as not failed); not counted: refused and silent ones"
         return cls(tracks, Stamp(facts.zone, facts.digest, source)) if tracks else None
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the rate solid and the boundary dash-dotted for each gate; give the axes."""
+        """Draw the rate solid and the boundary dash-dotted for each gate; return the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(
             ax,
@@ -68,7 +68,7 @@ class GateTimeline:
         return ax
 
     def top(self) -> float:
-        """Give a scale that shows the rates and the settled boundary, not its first steep fall."""
+        """Return a scale that shows the rates and the settled boundary, not its first steep fall."""
         settled = [
             float(np.nanmin(limit)) for _, limit in map(rates_of, self.tracks) if not np.all(np.isnan(limit))
         ]
@@ -84,7 +84,7 @@ class GateTimeline:
             style.label(ax, x, rate, "acceptable", theme.good, va="bottom", offset=(4, 2), fontsize=8)
 
     def _label_at(self, place: int) -> float:
-        """Give the instant at which a track's labels end: where the next one begins, if there is room."""
+        """Return the instant at which a track's labels end: where the next one begins, if there is room."""
         own = self.tracks[place]
         begin, end = float(own.at[0]), float(own.at[-1])
         after = [float(t.at[0]) for t in self.tracks[place + 1 :]]
@@ -112,7 +112,7 @@ class GateTimeline:
         style.label(ax, x, height, text, theme.limit, ha=side, va="bottom", offset=(0, 4))
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = []
         for track in self.tracks:
             seen = f"{count(track.failed[-1])} of {count(track.seen[-1])} counted devices failed"
@@ -123,7 +123,7 @@ class GateTimeline:
 
 
 def rates_of(track: GateTrack) -> tuple[FloatArray, FloatArray]:
-    """Give (k,) failure rates and (k,) halting rates in percent; NaN where there is none."""
+    """Return (k,) failure rates and (k,) halting rates in percent; NaN where there is none."""
     n = np.where(track.seen > 0, track.seen, np.nan).astype(np.float64)
     limit = np.where(track.halt_at >= 0, track.halt_at, np.nan).astype(np.float64)
     return 100 * track.failed / n, 100 * limit / n

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 FAR = 4
-"""A capacity of more than so many times the highest load is written, not drawn."""
+"""A capacity of more than this many times the highest load is stated in words, not drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +29,7 @@ class LoadCurve:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> LoadCurve | None:
-        """Take the arrays out of the facts; None where the load is not known."""
+        """Take the arrays out of the facts; None if the load is not known."""
         if facts.load is None or not len(facts.load.at):
             return None
         runs = (
@@ -38,7 +38,7 @@ class LoadCurve:
         return cls(facts.load, Stamp(facts.zone, facts.digest, runs))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the load as steps and the capacity as a dash-dotted line; give the axes."""
+        """Draw the load as steps and the capacity as a dash-dotted line; return the axes."""
         ax = style.axes_for(ax, theme)
         load = self.load
         style.dress(
@@ -62,7 +62,7 @@ class LoadCurve:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         peak = f"peak {count(self.load.peak_p50)}, in 9 of 10 runs at most {count(self.load.peak_p90)}"
         native = (
             "" if self.load.baseline is None else f" All at once: peak {count(self.load.baseline_peak_p50)}."
@@ -71,11 +71,11 @@ class LoadCurve:
 
     @property
     def is_far_below(self) -> bool:
-        """Whether the capacity lies so far above the load that drawing it would flatten the load."""
+        """Return whether the capacity lies so far above the load that drawing it would flatten the load."""
         return float(self.load.capacity.min()) > FAR * self._highest()
 
     def top(self) -> float:
-        """Give the end of the y axis: room above the load for the labels, the capacity where it is near."""
+        """Return the end of the y axis: room above the load for the labels, the capacity where it is near."""
         capacity = 0.0 if self.is_far_below else float(self.load.capacity.max())
         return max(1.12 * capacity, 1.5 * self._highest()) or 1.0
 
@@ -89,7 +89,7 @@ class LoadCurve:
         words, y, edge = "capacity", float(load.capacity[-1]), "bottom"
         if self.is_far_below:
             words, y, edge = (
-                f"capacity: {count(load.capacity.min())} per hour, far above this picture",
+                f"capacity: {count(load.capacity.min())} per hour, far above this chart",
                 top,
                 "top",
             )
@@ -109,7 +109,7 @@ class LoadCurve:
             style.label(ax, float(load.at[last]), y, "actual", theme.ink, va="bottom", offset=(4, 6))
 
     def _label_heights(self, top: float) -> tuple[float, float]:
-        """Give heights for the labels of ours and of the native way, at their peaks but never in one line."""
+        """Return heights for the labels of this plan and of native mode, at their peaks but never overlapping."""
         ours = float(self.load.p90.max())
         native = float(self.load.baseline.max()) if self.load.baseline is not None else 0.0
         if -0.07 * top < native - ours < 0.15 * top:

@@ -21,7 +21,7 @@ MOST = 6
 """Lines that can be distinguished; more phases are drawn as one line per kind: the largest, and the others."""
 
 REACH = 15.0
-"""A name may stand so many percent above or below the height that is its own."""
+"""A name may be this many percent above or below its own height."""
 
 STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (10, 3)))
 
@@ -30,8 +30,8 @@ STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1, 1, 
 class PhaseLine:
     """One phase (or several pooled): devices, and its share of enrolled ones in percent.
 
-    at, actual : (k,), empty where nothing was run. band_at : (t,); low, middle, high : (t,) percent of
-    the p5, p50 and p95 runs, empty where nothing was simulated.
+    at, actual : (k,), empty if nothing has run. band_at : (t,); low, middle, high : (t,) percent of
+    the p5, p50 and p95 runs, empty if nothing was simulated.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PhaseProgress:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> PhaseProgress | None:
-        """Take the lines out of the facts; None where there is neither run nor forecast, or no device."""
+        """Take the lines out of the facts; None if there is neither a run nor a forecast, or no device."""
         if not facts.points and not (facts.simulation and facts.simulation.by_phase):
             return None
         groups = _groups([len(phase) for phase in facts.plan.phases])
@@ -67,7 +67,7 @@ class PhaseProgress:
         )
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw one line style per phase; give the axes."""
+        """Draw one line style per phase; return the axes."""
         ax = style.axes_for(ax, theme)
         style.dress(ax, theme, title="Progress by phase", y="enrolled, % of the phase")
         colours = (theme.ours, theme.other, theme.good, theme.limit, theme.bad, theme.muted)
@@ -86,7 +86,7 @@ class PhaseProgress:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         parts = []
         for line in self.lines:
             values = line.actual if len(line.actual) else line.middle
@@ -96,7 +96,7 @@ class PhaseProgress:
         return f"Enrolled share of each phase, {word}: " + "; ".join(parts) + "."
 
     def _labels(self, ax: Axes, colours: tuple[str, ...]) -> None:
-        """Write each name where its line climbs, each at a height of its own: no two names meet."""
+        """Write each name where its line climbs, each at a height of its own, so that no two names overlap."""
         heights = np.linspace(84, 22, len(self.lines)) if len(self.lines) > 1 else [50.0]
         for place, (line, colour) in enumerate(zip(self.lines, colours, strict=False)):
             at, values = (line.band_at, line.middle) if len(line.band_at) else (line.at, line.actual)
@@ -113,7 +113,7 @@ class PhaseProgress:
 
 
 def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
-    """Give where a line climbs most within REACH of a height: next to a plateau the name would lie on the line."""
+    """Return where a line climbs most within REACH of a height: next to a plateau, the name would overlap the line."""
     near = np.flatnonzero(np.abs(values - goal) <= REACH)
     if len(near) < 2:
         return min(int(np.searchsorted(values, goal)), len(at) - 1)
@@ -123,7 +123,7 @@ def _steepest(at: LongArray, values: FloatArray, goal: float) -> int:
 
 
 def _groups(sizes: list[int]) -> list[tuple[int, ...]]:
-    """Give the phases to draw as index groups: each alone, or the largest alone and the others pooled."""
+    """Return the phases to draw as index groups: each alone, or the largest alone and the others pooled."""
     filled = [i for i, size in enumerate(sizes) if size]
     if len(filled) <= MOST:
         return [(i,) for i in filled]

@@ -1,4 +1,4 @@
-"""One look for all pictures: colours that everybody can tell apart, line styles that survive grey.
+"""The style of all pictures: colours that everybody can distinguish, line styles that survive greyscale.
 
 Colours are Okabe and Ito's (2008), safe for the common kinds of colour blindness; every series also
 has its own line style or a direct label, so a grey print loses nothing. matplotlib is imported only
@@ -78,14 +78,14 @@ WIDE = (9.0, 4.6)
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What stands in each caption: zone of the times, digest, and where the numbers come from."""
+    """The content of each caption: zone of the times, digest, and where the numbers come from."""
 
     zone: str
     digest: str
     source: str = ""
 
     def caption(self, times: bool = True) -> str:
-        """Give the caption line."""
+        """Return the caption line."""
         parts = [f"times: {self.zone}"] if times else []
         parts += [f"digest {short(self.digest)}"] if self.digest else []
         parts += [self.source] if self.source else []
@@ -93,7 +93,7 @@ class Stamp:
 
 
 def axes_for(ax: Axes | None, theme: Theme, size: tuple[float, float] = WIDE) -> Axes:
-    """Give `ax`, or fresh axes on a figure of their own without any window."""
+    """Return `ax`, or fresh axes on a figure of their own without any window."""
     if ax is None:
         from matplotlib.figure import Figure
 
@@ -103,7 +103,7 @@ def axes_for(ax: Axes | None, theme: Theme, size: tuple[float, float] = WIDE) ->
 
 
 def dress(ax: Axes, theme: Theme, *, title: str, y: str, x: str = "", grid: str = "y") -> None:
-    """Give the axes their common look: title at the left, thin rules, no box, unit in the label."""
+    """Return the axes their common look: title at the left, thin rules, no box, unit in the label."""
     ax.set_facecolor(theme.paper)
     bold: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "pad": 12}
     ax.set_title(visible(title), loc="left", color=theme.ink, parse_math=False, **bold)
@@ -126,7 +126,7 @@ def caption(ax: Axes, theme: Theme, text: str, drop: int = 42) -> None:
 
 
 def side_of(ax: Axes, x: float) -> dict[str, Any]:
-    """Give label options that let the text run away from the nearer edge."""
+    """Return label options that let the text run away from the nearer edge."""
     left, right = ax.get_xlim()
     return {"ha": "left"} if x < (left + right) / 2 else {"ha": "right", "offset": (-5, 0)}
 
@@ -170,12 +170,12 @@ def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -
 
 
 def png_of(figure: Figure, dpi: int = 130) -> bytes:
-    """Give a figure that is no picture of a report as PNG."""
+    """Return a figure that is not part of a report as PNG."""
     return render(figure, "png", dpi=dpi)
 
 
 def render(figure: Figure, kind: str, *, dpi: int = 144) -> bytes:
-    """Give the figure as ``png`` or ``svg``; equal input gives equal bytes.
+    """Return the figure as ``png`` or ``svg``; equal input gives equal bytes.
 
     Text in an SVG stays text: it is small, can be searched, and shows every script of the world.
     """

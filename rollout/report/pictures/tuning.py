@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TuningFront:
-    """Plans that were tried; those on the front are beaten by none in both time and load."""
+    """Plans that were tried; no other plan beats those on the front in both time and load."""
 
     tuning: Tuning
     stamp: Stamp
 
     @classmethod
     def of(cls, facts: ReportFacts) -> TuningFront | None:
-        """Take the tuning; None where nothing was tuned."""
+        """Take the tuning; None if nothing was tuned."""
         if facts.tuning is None or not len(facts.tuning.hours):
             return None
         return cls(facts.tuning, Stamp(facts.zone, facts.digest, tried(facts.tuning)))
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw the front as a line, beaten plans as crosses, the chosen one ringed; give the axes."""
+        """Draw the front as a line, beaten plans as crosses, the chosen one ringed; return the axes."""
         ax = style.axes_for(ax, theme)
         t, days = self.tuning, self.tuning.hours / 24
         title = "Faster or gentler: the plans that were tried"
@@ -61,11 +61,13 @@ class TuningFront:
             ax.margins(x=0.12, y=0.15)
         ax.set_ylim(bottom=0)
         style.counts_axis(ax)
-        style.caption(ax, theme, f"crosses: beaten in both  ·  {self.stamp.caption(times=False)}", drop=34)
+        style.caption(
+            ax, theme, f"crosses: plans beaten in both  ·  {self.stamp.caption(times=False)}", drop=34
+        )
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         t = self.tuning
         text = f"{tried(t)}, by days until 90 % are enrolled and peak load; {int(t.on_front.sum())} on the front."
         if t.chosen >= 0:
@@ -76,7 +78,7 @@ class TuningFront:
 
 
 def tried(tuning: Tuning) -> str:
-    """Say how many plans were tried; those that never reach 90 % have no place in the picture."""
+    """Return how many plans were tried; those that never reach 90 % have no place in the picture."""
     shown, refused = len(tuning.hours), tuning.without_end
     return f"{shown + refused} plans tried" + (
         f", {refused} that do not reach 90 % not shown" if refused else ""

@@ -1,4 +1,4 @@
-"""Ours against the native way: enrolled devices over time under this plan and under mode All."""
+"""This plan compared with native mode All: enrolled devices over time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Versus:
 
     @classmethod
     def of(cls, facts: ReportFacts) -> Versus | None:
-        """Take both simulations; None where the native way was not simulated."""
+        """Take both simulations; None if native mode was not simulated."""
         simulation, load = facts.simulation, facts.load
         if simulation is None or simulation.baseline is None:
             return None
@@ -38,9 +38,9 @@ class Versus:
         return cls(simulation.enrolled, simulation.baseline, simulation.baseline_name, whole, peaks, stamp)
 
     def plot(self, ax: Axes | None = None, theme: Theme = LIGHT) -> Axes:
-        """Draw ours solid, the native way dashed; give the axes."""
+        """Draw this plan as a solid line, native mode as a dashed one; return the axes."""
         ax = style.axes_for(ax, theme)
-        style.dress(ax, theme, title="This plan against the native way", y="devices enrolled")
+        style.dress(ax, theme, title="This plan compared with native co-management", y="devices enrolled")
         names = ("this plan", brief(self.native_name, 40))
         peaks = self.peaks or (None, None)
         goals, offsets = (0.42, 0.72), ((12, -10), (14, -14))
@@ -72,7 +72,7 @@ class Versus:
         return ax
 
     def sentence(self) -> str:
-        """Say in words what the picture shows."""
+        """Return what the picture shows, in words."""
         text = f"Enrolled devices over time under this plan and under {self.native_name}."
         if self.peaks is not None:
             text += f" Peak attempts per hour: {count(self.peaks[0])} against {count(self.peaks[1])}."

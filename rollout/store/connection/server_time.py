@@ -26,14 +26,14 @@ class ServerTime:
         self._take()
 
     def now(self) -> float:
-        """Return the present time; ask the server again if its last answer is old or in doubt."""
+        """Return the current time; ask the server again if its last answer is old or in doubt."""
         by_wall, by_steady = self._passed()
         if by_steady > ASK_AGAIN_S or abs(by_wall - by_steady) > MAX_DRIFT_S:
             self._take()
         return self.carried()
 
     def carried(self) -> float:
-        """Return the present time without asking; of this machine's two clocks, the one further ahead counts."""
+        """Return the current time without asking the server; of this machine's two clocks, the later counts."""
         return self._server + max(self._passed())
 
     def _passed(self) -> tuple[float, float]:

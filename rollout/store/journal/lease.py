@@ -62,7 +62,9 @@ def take(connection: Connection, run: int, owner: str, now: int, lease_s: int) -
     if info.is_taken(now) and not is_surely_dead(row.process):
         raise taken_error(run, info)
     epoch = info.epoch + 1
-    why = f"epoch {epoch}" + (f", after the lease of {info.holder} expired or it died" if info.holder else "")
+    why = f"epoch {epoch}" + (
+        f", after the lease of {info.holder} expired or its process died" if info.holder else ""
+    )
     entry = Entry("lease", now, {"what": "lease taken", "holder": owner, "why": why})
     new = kept(entry, row.head_number + 1, epoch, row.head_seal)
     connection.execute(

@@ -1,4 +1,4 @@
-"""The journal for verbs that only read: status, report, doctor."""
+"""The journal for commands that only read: status, report, doctor."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Case:
     """A plan in a world, with what goes wrong.
 
     again : start dead executors at their last decision, as a pretend world does; else the world's time goes on.
-    asked : gives what people ask for at an instant (`again` only), since such a world may go back in time.
+    asked : returns what people ask for at an instant (`again` only), since such a world may go back in time.
     server : whether the directory tells the time. fenced : whether the lease is this class's to guard.
     """
 

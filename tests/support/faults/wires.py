@@ -157,7 +157,7 @@ class WireWorld(World):
 class WireTime:
     """The clocks of a transport, over the world's time: parts of a second add up.
 
-    held_s : gives what is left of the lease.
+    held_s : returns what is left of the lease.
     """
 
     def __init__(self, time: Time, held_s: Callable[[], float]) -> None:

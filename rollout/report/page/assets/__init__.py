@@ -1,1 +1,1 @@
-"""Files that a report page carries inside itself. uPlot 1.6.32 is vendored under its MIT licence."""
+"""Files that are embedded in a report page. uPlot 1.6.32 is vendored under its MIT licence."""

@@ -1,6 +1,6 @@
 "use strict";
-/* Makes the still pictures live where scripts run: hover, zoom on time, series on and off, keys.
-   Everything shown here also stands in the still picture or in a table. */
+/* Make the static pictures interactive where scripts run: hover, zoom on time, series on and off, keys.
+   Everything shown here is also in the static picture or in a table. */
 (() => {
   const report = JSON.parse(document.getElementById("report-data").textContent);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -172,7 +172,7 @@
     try {
       window.rolloutCharts[figure.dataset.chart] = build(figure);
     } catch (error) {
-      // The still picture says the same: show it again rather than half a chart.
+      // The static picture says the same: show it again rather than half a chart.
       figure.querySelector(".live")?.remove();
       figure.querySelector(".still").classList.remove("off");
       console.error(error);
