@@ -67,7 +67,7 @@ def note(text: str) -> None:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Give a text as it stands, in one line, in a style of ours: what would steer a terminal is made visible."""
+    """Return a text unchanged, in one line and in a style; what could control a terminal is made visible."""
     return Text(visible(text), style=style)
 
 
@@ -112,7 +112,7 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """Print a table; numbers to the right."""
+    """Print a table with right-aligned numbers."""
     heading = styled(title, "bold") if title else None
     drawn = Table(title=heading, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, title_style="bold")
     for index, name in enumerate(head):
