@@ -76,7 +76,7 @@ REFUSED = {
         move("device-configuration", confirmed=("device-configuration",)),
         "Resource access policies (certificate, Wi-Fi and VPN profiles), Endpoint Protection",
     ),
-    "seen tomorrow": (move().replace("2025-11-03", "2199-01-01"), "which is to come"),
+    "seen tomorrow": (move().replace("2025-11-03", "2199-01-01"), "must not be in the future"),
     "slider at Intune": (move(more='slider = "intune"'), "every co-managed device moves at once"),
     "slider at Configuration Manager": (move(more='slider = "configmgr"'), "no device moves"),
     "staging is auto-enrollment": (move().replace('"Staging"', '"INTUNE Auto Enrollment"'), "that collection itself"),
