@@ -76,7 +76,7 @@ def advance(
     """Return the active seconds of `phase` that were `active_s` at `since`, after `elapsed` more open seconds.
 
     enrolled : devices of this phase that enrolled so far; on a ramp, `phase.rung` of them earn the rate of
-        the curve's next piece. Beyond what is earned the curve is run through at the rate that is.
+        the curve's next piece. Beyond what is earned, the curve advances at the rate that has been earned.
     holds : how often a gate held this phase; each takes one earned rate away.
 
     With a date (`phase.by`) and less active time left than curve, time runs faster, up to MAX_SPEED_UP.

@@ -20,7 +20,7 @@ class Frame:
 
     begin : Unix seconds at which the phase begins if every gate before it passes at once. step_s : its step.
     zones : the calendars of which each must have been open before a date; empty if only `calendar` counts.
-    service_per_hour : enrollments per hour that the service bears, None if the policy does not say.
+    service_per_hour : enrollments per hour that the service can take, None if the policy does not say.
     per_step : most devices in one step, 0 = no limit.
     """
 
