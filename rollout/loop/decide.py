@@ -215,17 +215,25 @@ def _release(situation: Situation, judgement: Judgement) -> Decision:
     )
     devices = "1 device" if len(rows) == 1 else f"{len(rows):,} devices"
     reason = f"{devices} of phase '{phase.name}', {released[progress.phase]:,} of {len(phase):,}"
-    if len(rows) < due:
+    if len(rows) < min(due, _devices_left(situation)):
         reason += f"; {limit}"
     again = next_observation_at(situation.plan, after, now)
     quiet = quiet_period(situation, after, again) if judgement.verdict is Verdict.GO else None
     return _record(after, rows, again, reason, judgement, quiet)
 
 
+def _devices_left(situation: Situation) -> int:
+    """Return how many devices of the phase are neither released nor excluded."""
+    if not situation.seen.commands.excluded:
+        return len(situation.phase) - situation.done
+    return int((~situation.seen.gone[situation.phase.order]).sum())
+
+
 def _room(situation: Situation) -> tuple[int, str]:
     """Return how many devices the budgets still admit, and a sentence that names the binding budget."""
     budgets = situation.plan.budgets
-    room, limit = len(situation.plan), "the other devices wait for their budget"
+    waits_for = "budget" if budgets.column else "window"
+    room, limit = len(situation.plan), f"the other devices wait for their {waits_for}"
     if budgets.per_step and budgets.per_step < room:
         room, limit = budgets.per_step, f"at most {budgets.per_step:,} per step"
     if budgets.in_flight:

@@ -171,6 +171,7 @@ def test_an_excluded_device_is_never_released() -> None:
     assert run(plan, directory, journal).state is State.FINISHED
     assert not directory.is_member[[5, 50]].any()
     assert directory.is_member.sum() == 98
+    assert not any("wait" in row.reason for row in journal.decisions() if row.batch >= 0)
 
 
 def test_a_lost_answer_is_looked_up_and_nothing_is_sent_twice() -> None:
