@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rollout.errors import UsageError, cut, shown
-from rollout.fields import Count, Limit, Share
+from rollout.fields import MAX_DEVICES, Count, Limit, Share
 from rollout.policy import Policy, load_policy
 from rollout.policy.mistakes import suggestion, usage_error
 from rollout.text import ALLOWED, not_plain
@@ -67,7 +67,9 @@ class Scenario:
     text: str
 
     def with_clients(self, clients: int) -> Scenario:
-        """Return the same scenario with a generated fleet of another size."""
+        """Return the same scenario with a generated fleet of another size. Raise `UsageError` for an impossible one."""
+        if not 1 <= clients <= MAX_DEVICES:
+            raise UsageError(f"clients: expected a fleet of 1 to {MAX_DEVICES:,} devices, found {clients}")
         return replace(self, fleet=self.fleet.model_copy(update={"clients": clients}))
 
 

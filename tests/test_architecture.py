@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.errors": set(),
     "rollout.text": set(),
     "rollout.files": {"errors", "text"},
+    "rollout.arguments": {"errors", "text"},
     "rollout.toml": {"errors"},
     "rollout.values": set(),
     "rollout.fields": {"values"},  # the types of scenario keys
@@ -35,12 +36,34 @@ ALLOWED: dict[str, set[str]] = {
     "rollout.documents": {*GROUND, "workloads"},  # the enumerations of co-management are part of documents
     "rollout.api": {
         *GROUND,
-        *("files", "toml", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client"),
+        *(
+            "arguments",
+            "files",
+            "toml",
+            "policy",
+            "planning",
+            "pacing",
+            "gates",
+            "preflight",
+            "workloads",
+            "client",
+        ),
         *("loop", "exports", "directory", "store", "documents", "report", "sim"),
     },
     "rollout.executor": {
         *GROUND,
-        *("files", "toml", "policy", "planning", "pacing", "gates", "preflight", "workloads", "client"),
+        *(
+            "arguments",
+            "files",
+            "toml",
+            "policy",
+            "planning",
+            "pacing",
+            "gates",
+            "preflight",
+            "workloads",
+            "client",
+        ),
         *("loop", "exports", "directory", "store", "documents", "report", "api", "sim"),
     },
 }

@@ -9,8 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from rollout.arguments import require_share, require_time
 from rollout.documents import sizing as documents
-from rollout.errors import UsageError
+from rollout.errors import UsageError, shown
 from rollout.files import csv_text, make_folder, write_file
 from rollout.report.pictures.style import png_of
 from rollout.text import span
@@ -56,8 +57,14 @@ def size_capacity(
     Writes capacity.csv and capacity.png into the folder `out`. devices : fleet sizes. deadline_h : hours within which
     90 % of the devices are to be enrolled. windows_s : random windows in seconds, the model's by default.
     turned_away : share of the attempts that the service may turn away. internet_share : share of the clients that
-    come through the gateway, the model's by default. Raise `UsageError` for more than 100 cases.
+    come through the gateway, the model's by default. Raise `UsageError` for more than 100 cases and for
+    values that are out of range.
     """
+    require_time("deadline_h", deadline_h)
+    require_share("turned_away", turned_away)
+    require_share("internet_share", internet_share or 0.0)
+    if not devices or min(devices) < 1:
+        raise UsageError(f"devices: expected fleet sizes of at least 1, found {shown(list(devices))}")
     if internet_share is not None:
         service = model.service.model_copy(update={"internet_share": internet_share})
         model = model.model_copy(update={"service": service})

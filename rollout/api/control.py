@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rollout.arguments import require_plain
 from rollout.documents.executing import Command, CommandName
 from rollout.documents.planning import Approval
 from rollout.errors import RefusedError, UsageError
@@ -40,9 +41,10 @@ def approve_plan(database: Database, plan: str | None = None, *, by: str) -> App
 
 
 def require_name(by: str) -> None:
-    """Raise `UsageError` if the name is empty: an approval needs a person."""
+    """Raise `UsageError` if the name is empty or not plain text: an approval needs a person."""
     if not by.strip():
         raise UsageError("--by is required: the name of the person who approves", 'write --by "Your Name"')
+    require_plain("--by", by)
 
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
@@ -193,6 +195,8 @@ def _record(
     released: tuple[str, ...] = (),
 ) -> Command:
     """Write a command into the journal. released : ids of named devices for which it comes too late."""
+    require_plain("--by", by)
+    require_plain("--reason", reason)
     _refuse_if_final(database, known)
     name = by or user()
     database.command(known.id, command, by=name, reason=reason, at=int(time.time()), rows=rows, phase=phase)

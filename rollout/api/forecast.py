@@ -9,6 +9,7 @@ import numpy as np
 from rollout.api.calibration import pilot_from
 from rollout.api.scenarios import world_of_plan
 from rollout.api.status import on_plan
+from rollout.arguments import require_runs
 from rollout.documents.forecast import ForecastDetails, RolloutForecast
 from rollout.errors import UsageError
 from rollout.store import Database
@@ -52,8 +53,9 @@ def forecast_rollout(
     calibrated : fit the assumptions to the rollout first; too few released devices leave them as they are.
     runs : continuations to simulate. workers : processes that do it, only this process by default.
 
-    Raise a `UsageError` for a rollout that has not started.
+    Raise a `UsageError` for a rollout that has not started, or less than one run.
     """
+    require_runs(runs)
     known = database.rollout(rollout)
     world = world_of_plan(database, known.plan_id)
     snapshot = snapshot_of(database, known.id)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollout.arguments import require_runs, require_time
 from rollout.documents import simulating as documents
+from rollout.errors import UsageError
 from rollout.files import make_folder, write_file
 from rollout.report.pictures.style import png_of
 from rollout.values import HOUR_S, Plan
@@ -42,8 +44,14 @@ def simulate_gate(
 
     rates : shares of the devices that fail, or of the stratum `bad` alone while the others fail at `good_rate`.
     fail_hours, enroll_hours : mean hours from release to failure and success. runs : rollouts per rate.
-    out : a folder for the pictures. Raise `ValueError` on impossible parameters.
+    out : a folder for the pictures. Raise `UsageError` for no rate, times and a number of runs that are out of range,
+    `ValueError` for other impossible parameters.
     """
+    if not rates:
+        raise UsageError("rates: expected at least one failure rate, found none")
+    require_time("fail_hours", fail_hours)
+    require_time("enroll_hours", enroll_hours)
+    require_runs(runs)
     check = simulate_plan_gates(
         plan,
         rates=rates,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.api.file_names import expand
+from rollout.arguments import require_instant
 from rollout.documents import planning as documents
 from rollout.exports.reading import read_exports
 from rollout.store import Database
@@ -52,11 +53,12 @@ def read_inventory(
     default. encoding, day_first : how to read them where that cannot be detected. allow_rejected : leave bad lines
     out instead of refusing the file. progress : called with the number of rows read.
 
-    Raise `rollout.exports.reading.ExportError` with every rejected line, `UsageError` for a pattern without files.
+    Raise `rollout.exports.reading.ExportError` with every rejected line, `UsageError` for a pattern without files or
+    an impossible instant.
     """
     return read_exports(
         expand(names, "--from"),
-        taken=int(time.time()) if taken is None else taken,
+        taken=int(time.time()) if taken is None else require_instant("taken", taken),
         encoding=encoding,
         allow_rejected=allow_rejected,
         day_first=day_first,
@@ -66,7 +68,8 @@ def read_inventory(
 
 def generate_inventory(scenario: Scenario, *, seed: int = 1, taken: int | None = None) -> Inventory:
     """Generate the fleet of a scenario. taken : Unix seconds of the snapshot, now by default."""
-    return generate(scenario.fleet, seed, int(time.time()) if taken is None else taken)
+    moment = int(time.time()) if taken is None else require_instant("taken", taken)
+    return generate(scenario.fleet, seed, moment)
 
 
 def store_inventory(database: Database, inventory: Inventory) -> InventoryResult:

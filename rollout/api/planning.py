@@ -16,6 +16,7 @@ from rollout.api.file_names import is_pattern
 from rollout.api.preflight import check_inventory
 from rollout.api.scenarios import read_scenario, scenario_of
 from rollout.api.staging import added_rows, check_undo
+from rollout.arguments import require_instant
 from rollout.documents import planning as documents
 from rollout.documents.base import HumanStep
 from rollout.errors import UsageError
@@ -86,7 +87,7 @@ def make_plan(
     `RefusedError` with the figure that would work if the policy cannot be kept.
     """
     known = database.inventory_id(inventory_id)
-    moment = int(time.time()) if created is None else created
+    moment = int(time.time()) if created is None else require_instant("created", created)
     inventory, policy = database.inventory(known), scenario.policy
     latency = partial(latency_p95, inventory.fleet, scenario.model, moment, policy.straggler_after)
     findings, plan = plan_checked(inventory, policy, created=moment, latency=latency)

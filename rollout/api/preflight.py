@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from rollout.arguments import require_plain
 from rollout.documents import planning as documents
 from rollout.files import csv_text
 from rollout.preflight import STALE_DAYS, TENANT_RULES, WorkItem, preflight, worklist
@@ -94,6 +95,8 @@ def check_inventory(
     inventory_id : the latest by default. stale_days : days without sign-in after which a record is stale.
     off : rules to switch off, with the reason. Raise `UsageError` for an unknown rule or an impossible value.
     """
+    for reason in (off or {}).values():
+        require_plain("--off", reason)
     known = database.inventory_id(inventory_id)
     inventory = database.inventory(known)
     days = STALE_DAYS if stale_days is None else stale_days

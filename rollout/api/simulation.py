@@ -10,6 +10,7 @@ from typing import Any
 from rollout.api.report_facts import facts_of_plan
 from rollout.api.scenarios import scenario_of, world_of_plan
 from rollout.api.stored_simulation import DONE_MEANS, StoredSimulation, load_of, or_infinite
+from rollout.arguments import require_runs
 from rollout.documents import simulating as documents
 from rollout.report.facts import PlanSimulation, ReportFacts
 from rollout.store import Database
@@ -83,8 +84,9 @@ def simulate_plan(
 
     plan : id or digest, the latest by default. scenario : replaces the assumptions and targets that the plan was made
     with. workers : processes; the result does not depend on them. keep_decisions : keep those of the first run.
-    progress : called with the number of finished runs.
+    progress : called with the number of finished runs. Raise `UsageError` for an unknown plan or less than one run.
     """
+    require_runs(runs)
     world = world_of_plan(database, database.latest_plan() if plan is None else plan, scenario)
     simulation = simulate(
         world.stored.plan,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from rollout.arguments import require_plain
 from rollout.errors import UsageError
-from rollout.text import ALLOWED, is_plain
 
 Cluster = Annotated[
     str, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask scheduler, e.g. tcp://127.0.0.1:8786.")
@@ -61,15 +61,8 @@ def worker_count(asked: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def plain(option: str, text: str) -> str:
-    """Return a text to be kept. Raise `UsageError` if it could control a terminal or appear in another order."""
-    if not is_plain(text):
-        raise UsageError(f"{option}: expected {ALLOWED}, found {text[:60]!r}", "write it in one plain line")
-    return text
-
-
 def _plain(param: typer.CallbackParam, value: str) -> str:
-    return plain(param.opts[0], value)
+    return require_plain(param.opts[0], value)
 
 
 By = Annotated[

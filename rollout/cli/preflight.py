@@ -10,7 +10,8 @@ import typer
 
 from rollout.api.databases import open_db
 from rollout.api.preflight import PreflightResult, check_inventory
-from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose, plain
+from rollout.arguments import require_plain
+from rollout.cli.options import DEFAULT_DB, Db, Json, Verbose
 from rollout.cli.terminal import emit, say, table
 from rollout.errors import RefusedError, UsageError
 from rollout.files import write_file
@@ -88,7 +89,7 @@ def preflight(
 def _reasons(off: list[str]) -> dict[str, str]:
     reasons = {}
     for text in off:
-        rule, mark, reason = plain("--off", text).partition("=")
+        rule, mark, reason = require_plain("--off", text).partition("=")
         if not mark or not reason.strip():
             raise UsageError(
                 f"--off: expected RULE=REASON, found '{text}'", '--off D3="the badge office knows them"'

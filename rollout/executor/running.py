@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,8 @@ def run_rollout(
     if another executor has the lease, `KeyboardInterrupt` if a signal asked for the end; the journal is whole then.
     """
     chosen = options or RunOptions()
+    if chosen.speed is not None and not 0 < chosen.speed < math.inf:
+        raise UsageError(f"speed: expected a positive factor, or None for max, found {chosen.speed}")
     check_channels(chosen.channels)
     stored, known_seed = prepare_run(database, plan, chosen.directory, seed, chosen.speed)
     chosen = replace(chosen, seed=known_seed)

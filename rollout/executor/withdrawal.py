@@ -11,6 +11,7 @@ from rollout.api.control import find_devices, to_command, user
 from rollout.api.device_status import withdrawn_at
 from rollout.api.scenarios import world_of_plan
 from rollout.api.staging import staged_devices
+from rollout.arguments import require_plain
 from rollout.documents.executing import Withdrawal, WithdrawnDevice
 from rollout.errors import LeaseError, OutsideError, RefusedError
 from rollout.executor import directories
@@ -43,6 +44,8 @@ def withdraw_devices(
     Raise `UsageError` for an unknown device, `RefusedError` if no named device can be taken out, `OutsideError` if
     the directory does not answer; the withdrawal is recorded then.
     """
+    require_plain("--by", by)
+    require_plain("--reason", reason)
     known = to_command(database, rollout)
     stored = database.plan(known.plan_id)
     plan = stored.plan
