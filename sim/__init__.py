@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from sim.simulation import RunResult as RunResult
     from sim.simulation import Simulation as Simulation
     from sim.simulation import simulate as simulate
+    from sim.tuning.tune import Effort as Effort
 
 _HOME: Final = {
+    "Effort": "sim.tuning.tune",
     "MADE_UP_AT": "sim.fleet",
     "KeyFigures": "sim.simulation",
     "Model": "sim.model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 
+from rollout.arguments import require_runs
 from rollout.documents import sizing as documents
+from rollout.errors import UsageError
 from rollout.files import csv_text, make_folder, write_file
 from rollout.planning.checked import findings_under
 from rollout.planning.planner import make_plan
@@ -88,13 +91,22 @@ def tune_scenario(
     Writes tuned.toml, tuned.csv and two pictures into the folder `out`. inventory : the fleet, a generated one by
     default. effort : 100 trials by default. verify : full-size runs of the chosen plan, 0 for none. workers :
     processes; cluster : address of a Dask scheduler that is used instead. progress : called with the number of plans
-    tried. Raise `UsageError` if no plan can be made at all.
+    tried. Raise `UsageError` if no plan can be made at all, or for an effort that has no end.
     """
+    effort = effort or Effort(trials=TRIALS)
+    if effort.trials < 0 or not 0 <= effort.budget_s < math.inf or not (effort.trials or effort.budget_s):
+        raise UsageError(
+            f"effort: expected a number of trials or of seconds above 0, found {effort.trials} trials and "
+            f"{effort.budget_s:g} s"
+        )
+    require_runs(effort.runs)
+    if verify < 0:
+        raise UsageError(f"verify: expected 0 or more runs, found {verify}")
     planned = plan_as_written(scenario, inventory)
     fleet, plan = planned.inventory, planned.plan
     job = job_of(scenario, plan, fleet, seed=seed)
     with workers_of(workers, cluster) as pool:
-        tuning = tune(job, effort or Effort(trials=TRIALS), pool, progress)
+        tuning = tune(job, effort, pool, progress)
     files = _write(scenario, plan, tuning, out)
     verified = _simulate_chosen(scenario, fleet, tuning, seed, verify, workers) if verify else None
     return TuningResult(tuning, verified, files)

@@ -99,3 +99,21 @@ def test_a_snapshot_is_of_a_known_time(taken: int) -> None:
 def test_a_generated_fleet_has_a_possible_size(clients: int) -> None:
     with pytest.raises(UsageError, match=r"clients: expected a fleet of 1 to"):
         sim.load_scenario(None).with_clients(clients)
+
+
+@pytest.mark.parametrize(
+    ("effort", "verify"),
+    [
+        (sim.Effort(trials=0), 0),
+        (sim.Effort(trials=-1), 0),
+        (sim.Effort(trials=2, budget_s=-1.0), 0),
+        (sim.Effort(trials=0, budget_s=math.nan), 0),
+        (sim.Effort(trials=2, runs=0), 0),
+        (sim.Effort(trials=2), -1),
+    ],
+)
+def test_a_search_has_an_end(tmp_path: Path, effort: sim.Effort, verify: int) -> None:
+    """Without trials and seconds it would go on for a million plans."""
+    scenario = sim.load_scenario(None).with_clients(60)
+    with pytest.raises(UsageError, match=r"^(effort|runs|verify): expected"):
+        rollout.tune_scenario(scenario, out=tmp_path / "tuned", effort=effort, verify=verify)
