@@ -24,6 +24,12 @@ def require_runs(runs: int) -> None:
         raise UsageError(f"runs: expected at least 1, found {runs}")
 
 
+def require_seed(seed: int) -> None:
+    """Raise `UsageError` for a seed that no draw can start from, or that a database cannot keep."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed: expected a whole number from 0 to {2**63 - 1}, found {seed}")
+
+
 def require_share(name: str, share: float) -> None:
     """Raise `UsageError` for what is not a share from 0 to 1, such as "nan"."""
     if not 0 <= share <= 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rollout.api.control import require_no_other_rollout
 from rollout.api.report_facts import gather_report
+from rollout.arguments import require_seed
 from rollout.errors import RefusedError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import log_event
@@ -46,6 +47,8 @@ def run_rollout(
     chosen = options or RunOptions()
     if chosen.speed is not None and not 0 < chosen.speed < math.inf:
         raise UsageError(f"speed: expected a positive factor, or None for max, found {chosen.speed}")
+    if seed is not None:
+        require_seed(seed)
     check_channels(chosen.channels)
     stored, known_seed = prepare_run(database, plan, chosen.directory, seed, chosen.speed)
     chosen = replace(chosen, seed=known_seed)

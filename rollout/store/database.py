@@ -21,13 +21,13 @@ from rollout.store.vault import Vault
 from rollout.values import Finding, Inventory, Plan
 
 
-def open_database(url_or_path: str, *, create: bool = True) -> Database:
+def open_database(url_or_path: str | Path, *, create: bool = True) -> Database:
     """Open a database; create it if it is missing, and migrate an older one after a backup.
 
     url_or_path : an SQLite file, or ``postgresql+psycopg://…``. Raise `DatabaseError` if it is newer, damaged,
     locked, not writable, belongs to another program, or is missing and must not be created.
     """
-    access = Access(url_or_path)
+    access = Access(str(url_or_path))
     try:
         if access.path is not None and not str(access.path).startswith("file:"):
             check_file(access.path, create=create)

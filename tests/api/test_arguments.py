@@ -56,6 +56,18 @@ def test_a_clock_must_move(planned: Database, speed: float) -> None:
         rollout.run_rollout(planned, options=rollout.RunOptions(speed=speed, once=True))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_a_rollout_is_not_started_with_a_seed_that_it_cannot_resume_with(tmp_path: Path, seed: int) -> None:
+    """The journal would keep the seed, and each later `rollout run` would fail at it."""
+    database = rollout.open_database(tmp_path / "rollout.db")
+    scenario = sim.load_scenario(None).with_clients(60)
+    rollout.store_inventory(database, rollout.generate_inventory(scenario, taken=MADE_UP_AT))
+    rollout.make_plan(database, scenario, created=MADE_UP_AT)
+    with pytest.raises(UsageError, match=r"^seed: expected"):
+        rollout.run_rollout(database, seed=seed)
+    assert not database.rollouts()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
