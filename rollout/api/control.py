@@ -119,7 +119,11 @@ def abort(database: Database, rollout: str | None = None, *, by: str = "", reaso
 def approve_gate(
     database: Database, phase: str, rollout: str | None = None, *, by: str, reason: str = ""
 ) -> Command:
-    """Approve the inconclusive gate of a phase. Raise `UsageError` for an unknown phase; else as `pause` does."""
+    """Approve the inconclusive gate of a phase. by : the person's name.
+
+    Raise `UsageError` for an empty name or an unknown phase; else as `pause` does.
+    """
+    require_name(by)
     known = to_command(database, rollout)
     names = [each.name for each in database.plan(known.plan_id).plan.phases]
     _refuse_if_final(database, known)

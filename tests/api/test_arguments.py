@@ -32,6 +32,7 @@ ESCAPE = "a\x1b[31mb"
 TO_A_ROLLOUT: dict[str, tuple[str, Callable[[Database], object]]] = {
     "approve": ("--by", lambda db: rollout.approve_plan(db, by=ESCAPE)),
     "gate": ("--by", lambda db: rollout.approve_gate(db, "pilot", by=ESCAPE)),
+    "nobody": ("--by is required", lambda db: rollout.approve_gate(db, "pilot", by=" ")),
     "reason": ("--reason", lambda db: rollout.pause(db, reason="two\nlines")),
     "surrogate": ("--reason", lambda db: rollout.pause(db, reason="\ud800")),
     "withdraw": ("--reason", lambda db: rollout.withdraw_devices(db, ["none"], reason=ESCAPE)),
