@@ -150,7 +150,7 @@ class WindowPolicy(Part):
         return self
 
     def window(self, zone: str) -> Window:
-        """Return it as a value; "00:00" to "00:00" is the whole day."""
+        """Return the window as a value; "00:00" to "00:00" is the whole day."""
         if self.at is not None:
             return Window(self.days, self.at, self.at, self.zone or zone, self.lasts or HOUR_S)
         return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
