@@ -97,7 +97,7 @@ def _window_of(plan: Plan, at: int) -> tuple[int, int]:
 
 
 def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
-    """Return a window, or if it is open for longer than a day the time from its first batch to a step after its last."""
+    """Return a window or, if it is open for over a day, the time from its first batch to a step after its last."""
     span = _window_of(plan, batches[0][0])
     if _is_a_window(span):
         return span

@@ -250,7 +250,7 @@ class GateRules(Part):
     dry_run: bool = False
 
     def gate(self) -> GatePolicy:
-        """Return the freeze as a value."""
+        """Return the gate as a value."""
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
             thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
