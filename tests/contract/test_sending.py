@@ -239,3 +239,26 @@ def test_a_rule_that_somebody_took_out_is_sent_again(monkeypatch: pytest.MonkeyP
 
     pump(drive(opened.plan, MemoryJournal(), opened.directory, MONDAY + 2 * DAY_S, permit=permit), wait_until)
     assert late in opened.directory.members(np.arange(40, dtype=np.int32)).tolist()
+
+
+@pytest.mark.parametrize("kind", WIRED)
+def test_a_pause_does_not_bar_a_withdrawal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paused in the middle of a batch, then devices are withdrawn: they leave, and nothing else is sent."""
+    plan = plan_for(60, sizes=(60, 0, 0), hours=(0, 1, 1), chunk=20)
+    opened, it, clock, permit = opened_with(kind, plan, monkeypatch)
+    journal = MemoryJournal()
+    steps = drive(opened.plan, journal, opened.directory, MONDAY + DAY_S, permit=permit)
+    at = next(steps)
+    while not len(journal.added()):
+        at = steps.send(clock.wait_until(at))
+    out = journal.added()[:2]
+    journal.commands_now = Commands(paused=True, by="Kim")
+    for _ in range(2):
+        at = steps.send(clock.wait_until(at))
+    seen = written(it)
+    journal.commands_now = Commands(paused=True, by="Kim", withdrawn=tuple(out.tolist()))
+    for _ in range(2):
+        at = steps.send(clock.wait_until(at))
+    inside = opened.directory.members(np.arange(60, dtype=np.int32)).tolist()
+    assert set(out.tolist()).isdisjoint(inside), journal.sessions
+    assert all(method == "DELETE" or kind == "adminservice" for _, method in seen)
