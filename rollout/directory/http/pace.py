@@ -130,7 +130,7 @@ class Pace:
         with self._slots:
             while (wait := self._claim(reads, units)) > 0:
                 if wait > LONG_S:
-                    raise self._later(wait)
+                    raise self._later(wait, reads)
                 self._clock.sleep(wait if reads else min(wait, SLICE_S))
                 if not reads:
                     self.check_allowed()
@@ -143,9 +143,11 @@ class Pace:
         if why := self._clock.barred():
             raise OutsideError(f"not sent: {why}")
 
-    def _later(self, wait: float) -> OutsideError:
+    def _later(self, wait: float, reads: bool) -> OutsideError:
+        is_held = self._held_until[reads] > self._clock.monotonic()
+        why = "the service asked us to wait" if is_held else "the quota is spent"
         until = dt.datetime.fromtimestamp(self._clock.wall() + wait, dt.UTC)
-        error = OutsideError(f"not sent: we must wait until {until:%Y-%m-%d %H:%M:%S} UTC")
+        error = OutsideError(f"not sent: we must wait until {until:%Y-%m-%d %H:%M:%S} UTC: {why}")
         error.wait_s = wait
         return error
 

@@ -277,7 +277,7 @@ class Transport:
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
         """Record a throttling answer and return the wait that it asks for."""
-        asked = asked_wait_s(answer.headers, self.clock.wall())
+        asked = asked_wait_s(answer.headers, self._now_of(answer))
         if answer.status not in THROTTLED:
             return asked
         self.pace.throttled(reads=call.reads)
@@ -289,6 +289,11 @@ class Transport:
                 self._alert(f"{shown(call.url)} asks us to wait until {_clock(self.clock.wall() + wait)}")
             self.pace.hold(wait, reads=call.reads)
         return asked
+
+    def _now_of(self, answer: Answer) -> float:
+        """Return what time it is for a Retry-After that is a date: its server's time, whichever clock is wrong."""
+        stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
+        return stamp if stamp else self.clock.monotonic() + self._wall_ahead
 
     def _alert(self, text: str) -> None:
         log.warning(text)
