@@ -138,8 +138,10 @@ class Pace:
             yield
             self._measure(self._clock.monotonic() - begun)
 
-    def check_allowed(self) -> None:
-        """Raise `OutsideError` if no write may be sent at this moment."""
+    def check_allowed(self, later_by: float = 0.0) -> None:
+        """Raise `OutsideError` if no write may be sent at this moment, or if it were later by some seconds."""
+        if later_by and (why := self._clock.barred(later_by)):
+            raise OutsideError(f"not sent: {why} by the other clock: this machine's and the server's differ")
         if why := self._clock.barred():
             raise OutsideError(f"not sent: {why}")
 
