@@ -220,8 +220,10 @@ class Transport:
         self._budget.earn()
         return answer.data
 
-    def write(self, call: Call, units: float = 1.0) -> Answer:
+    def write(self, call: Call, units: float = 1.0, begin: Callable[[], None] = lambda: None) -> Answer:
         """Make a changing call once and return the answer, whatever it says.
+
+        begin : called when our turn has come; what it raises is raised here, with nothing sent.
 
         Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
         and `RefusedError` where only reads may.
@@ -232,7 +234,7 @@ class Transport:
         attempt = 0
         while True:
             try:
-                answer = self._once(call, until, units)
+                answer = self._once(call, until, units, begin)
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
                 # Nothing went out, so trying again is safe.
                 wait = self._backoff.wait_s(attempt, None)
@@ -310,7 +312,9 @@ class Transport:
             self._origins.append(self._origins.pop(0))
             log.warning("no connection; using %s instead", self._origins[0])
 
-    def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
+    def _once(
+        self, call: Call, until: _Deadline, units: float, begin: Callable[[], None] = lambda: None
+    ) -> Answer:
         url = self._origins[0] + _tail(call.url) if self._origins else call.url
         for _ in range(REDIRECTS_MAX + 1):
             begun = self.clock.monotonic()
@@ -319,6 +323,7 @@ class Transport:
                     self.clock.monotonic() - begun
                 )  # waiting for our own turn is no silence of the server
                 if not call.reads:
+                    begin()
                     self.pace.check_allowed()
                 answer = self._exchange(call, url, until.at)
             if not 300 <= answer.status < 400:
