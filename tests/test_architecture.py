@@ -110,6 +110,8 @@ NO_VERBS = {
 
 LARGEST = 24
 """Modules that one folder may hold. `cli` has one per command."""
+LONGEST = 4_500
+"""Lines that the modules of one folder may have."""
 
 SLOW_TO_IMPORT = {
     *("distributed", "matplotlib", "numba", "scipy", "simpy", "jinja2"),
@@ -246,6 +248,11 @@ def test_no_folder_is_too_large_to_read() -> None:
             sizes[path.parent] = sizes.get(path.parent, 0) + 1
     large = {str(folder.relative_to(ROOT)): n for folder, n in sizes.items() if n > LARGEST}
     assert set(large) <= {str(Path("rollout", "cli"))}
+    lines: dict[Path, int] = {}
+    for path in MODULES.values():
+        count = len(path.read_text(encoding="utf-8").splitlines())
+        lines[path.parent] = lines.get(path.parent, 0) + count
+    assert max(lines.values()) <= LONGEST
 
 
 def top_imports(path: Path) -> set[str]:

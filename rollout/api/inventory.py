@@ -50,7 +50,7 @@ def read_inventory(
     """Read exports of Intune, Entra and ConfigMgr, joined on the Entra device id. All or nothing.
 
     names : files, or patterns such as *.csv. taken : Unix seconds at which the exports describe the fleet, now by
-    default. encoding, day_first : how to read them where that cannot be detected. allow_rejected : leave bad lines
+    default. encoding, day_first : how to read the files if that cannot be detected. allow_rejected : leave bad lines
     out instead of refusing the file. progress : called with the number of rows read.
 
     Raise `rollout.exports.reading.ExportError` with every rejected line, `UsageError` for a pattern without files or

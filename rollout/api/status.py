@@ -178,7 +178,7 @@ class StatusReader:
         return sum(len(batch) - self._reader.confirmed(batch.number) for batch in self._reader.batches())
 
     def _why_unsent(self) -> str:
-        """Return the last trouble with sending since a device was last sent, and since when there is trouble."""
+        """Return why sending has failed since the last device was sent, and since when."""
         sent = max((at for at, _, _ in self._reader.applied()), default=self._plan.start)
         troubles = [
             (at, text)

@@ -106,8 +106,11 @@ class Time(Protocol):
         """Return the seconds for which nobody else may send: the rest of the lease, infinite without one."""
         ...
 
-    def barred(self) -> str:
-        """Explain why nothing may be sent at this moment (a closed window, a pause); "" if sending is allowed."""
+    def barred(self, later_by: float = 0.0) -> str:
+        """Explain why nothing may be sent at this moment (a closed window, a pause); "" if sending is allowed.
+
+        later_by : seconds by which it may be later than we believe.
+        """
         ...
 
 
@@ -130,8 +133,9 @@ class SystemTime:
         """Return infinity: there is no lease."""
         return math.inf
 
-    def barred(self) -> str:
+    def barred(self, later_by: float = 0.0) -> str:
         """Return "": sending is always allowed."""
+        del later_by
         return ""
 
 

@@ -42,7 +42,7 @@ class FailureCount(Document):
 
 
 class Enrollment(Document):
-    """Where a fleet stands: of the latest rollout, or of an export of the site."""
+    """Enrollment states of a fleet, according to the latest rollout or to an export of the site."""
 
     of: str = described("The rollout or the file.")
     devices: Count = described("Number of devices.")

@@ -143,7 +143,7 @@ class _Running:
         return self._process.poll()
 
     def end(self) -> tuple[str, str]:
-        """End it if it still runs; return its output and its error line."""
+        """End the process if it still runs; return its output and its error line."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -18,11 +18,14 @@ PATIENCE_S = 3.5
 STEP_S = 0.5
 """Seconds of one step of a wait: a signal is obeyed after one step at the latest."""
 
+COUNTS_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC_RAW", None))
+"""The clock that also counts while the machine sleeps: Linux's, else that of macOS, whose `monotonic` stands still."""
+
 
 def steady() -> float:
     """Return seconds of a clock that nobody can set; it also counts while the machine sleeps, where the system can."""
-    if sys.platform != "win32" and hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if sys.platform != "win32" and COUNTS_SLEEP is not None:
+        return time.clock_gettime(COUNTS_SLEEP)
     return time.monotonic()
 
 
@@ -88,7 +91,7 @@ class LivelyTime:
     def __init__(self) -> None:
         self.alive: Callable[[], None] = _nothing
         self.held_s: Callable[[], float] = _for_ever
-        self.barred: Callable[[], str] = _allowed
+        self.barred: Callable[..., str] = _allowed
 
     def monotonic(self) -> float:
         """Return seconds that never run back."""
@@ -115,7 +118,8 @@ def _for_ever() -> float:
     return math.inf
 
 
-def _allowed() -> str:
+def _allowed(later_by: float = 0.0) -> str:
+    del later_by
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rollout.directory.port import RealDirectory
 from rollout.errors import RefusedError
 from rollout.executor import directories
 from rollout.executor.background_tasks import BackgroundTasks
-from rollout.executor.clock import LivelyTime, WallClock, interruptible
+from rollout.executor.clock import LivelyTime, WallClock, interruptible, steady
 from rollout.executor.display import NoBar, OpenBar, to_stderr
 from rollout.executor.reporter import Channels, RunReporter
 from rollout.loop.decide import initial_progress
@@ -136,7 +137,13 @@ def _opened(
 def _wall_clock(real: RealDirectory, waiting: LivelyTime, permit: Permit, upkeep: _Upkeep) -> WallClock:
     """Return the clock of a real directory, and let the directory ask by it whether it may still send."""
     clock = WallClock(sleep=upkeep.sleep, server=real.server_now)
-    waiting.barred = lambda: permit.barred(clock.peek())
+
+    def barred(later_by: float = 0.0) -> str:
+        if threading.current_thread() is threading.main_thread():
+            upkeep.run()  # a slow answer, or a machine that slept, may have come between the waits
+        return permit.barred(clock.peek() + int(later_by))
+
+    waiting.barred = barred
     return clock
 
 
@@ -189,19 +196,19 @@ class _Upkeep:
     ) -> None:
         self._journal, self._directory, self._end_requested = journal, directory, end_requested
         self._reporter, self._tasks, self._permit = reporter, tasks, permit
-        self._beaten = self._refreshed = time.monotonic()
+        self._beaten = self._refreshed = steady()
         self._saved = 0
 
     def run(self) -> None:
         """Do what is due; called often. Raise `KeyboardInterrupt` if a signal asked for the end."""
         if self._end_requested():
             raise KeyboardInterrupt
-        if len(self._permit.rows) and time.monotonic() - self._refreshed >= COMMANDS_S:
+        if len(self._permit.rows) and steady() - self._refreshed >= COMMANDS_S:
             self._permit.refresh(self._journal.commands())
-            self._refreshed = time.monotonic()
-        if time.monotonic() - self._beaten >= BEAT_S:
+            self._refreshed = steady()
+        if steady() - self._beaten >= BEAT_S:
             self._journal.heartbeat()
-            self._beaten = time.monotonic()
+            self._beaten = steady()
             self._reporter.renewed()
         self._reporter.update()
         self._tasks.update()

@@ -3,8 +3,8 @@
 verdicts     GO, PASS, HOLD, HALT from one observation
 rules        the rules in their order: one module and one row each
 evidence     the e-processes behind HALT and PASS, as integer boundaries
-groups       strata judged apart, and the sample-ratio check
-intervals    how many of this fleet will have failed at the end; the band for the rate
+groups       strata judged separately
+intervals    how many devices of this fleet will have failed at the end
 quiet        how many failures a gate can tolerate before it objects
 counts       what a gate judges, and what makes it impossible
 beta         the special functions

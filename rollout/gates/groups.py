@@ -1,4 +1,4 @@
-"""The strata that a gate judges apart, and whether the released mix is the planned one."""
+"""The strata that a gate judges separately."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Intervals that hold at every observation: how many of this fleet will have failed at the end, and the rate's band.
+"""An interval that holds at every observation: how many devices of this fleet will have failed at the end.
 
-Sources: Waudby-Smith & Ramdas 2020 (sampling without replacement, prior-posterior ratio); Howard, Ramdas,
-McAuliffe & Sekhon 2021 (beta-binomial confidence sequence, published with the package confseq).
+Source: Waudby-Smith & Ramdas 2020 (sampling without replacement, prior-posterior ratio).
 """
 
 from __future__ import annotations

@@ -273,6 +273,8 @@ class _Session(_KnownState[Journal]):
         if not commands.withdrawn:
             return
         self.withdrawn = np.array(commands.withdrawn, dtype=np.int32)
+        # Neither a pause nor a closed window, both of which bar additions, keeps a device from being taken out.
+        self.permit.rows, self.permit.stopped = NOBODY, ""
         try:
             withdraw_requested(self.plan, self.journal, self.directory, now)
         except OutsideError as error:

@@ -24,7 +24,7 @@ class Drift:
     reimaged: tuple[tuple[int, int], ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Return it as sentences; none if nothing changed."""
+        """Return the changes as sentences, none if nothing changed."""
         out = []
         if len(self.newcomers):
             out.append(f"{len(self.newcomers)} devices are new: they go to the tail")

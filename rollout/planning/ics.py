@@ -74,7 +74,7 @@ def folded(line: str) -> str:
 
 
 def _sessions(plan: Plan) -> Iterator[tuple[int, int, list[Batch]]]:
-    """Windows with their batches. What is open for longer than a day is a session for each local day."""
+    """Windows with their batches. A window that is open for longer than a day becomes one session per local day."""
     batches = nominal_batches(plan)
     zone = ZoneInfo(plan.zone)
     current: list[Batch] = []
@@ -97,7 +97,7 @@ def _window_of(plan: Plan, at: int) -> tuple[int, int]:
 
 
 def _extent(plan: Plan, batches: Sequence[Batch]) -> tuple[int, int]:
-    """The window itself; of what is open for longer, from the first batch to a step after the last."""
+    """Return a window or, if it is open for over a day, the time from its first batch to a step after its last."""
     span = _window_of(plan, batches[0][0])
     if _is_a_window(span):
         return span

@@ -5,13 +5,22 @@ Everything has a default: `[rollout]` with a name alone is a sensible rollout of
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    Strict,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from rollout.fields import (
     MAX_LIST,
@@ -21,13 +30,10 @@ from rollout.fields import (
     Part,
     Percent,
     PerHour,
-    Positive,
     PositiveSeconds,
     Seconds,
-    ShareOfOne,
 )
-from rollout.gates.rules.evidence import EvidencePolicy
-from rollout.gates.rules.threshold import ThresholdPolicy
+from rollout.gates.rules import RULES, GateRule
 from rollout.pacing.calendar import DEVICE_ZONE, Freeze
 from rollout.pacing.modes import Auto, Pacing
 from rollout.pacing.recurrence import EARLIEST, ever_occurs, last_day, needs_first, parse_rule
@@ -150,7 +156,7 @@ class WindowPolicy(Part):
         return self
 
     def window(self, zone: str) -> Window:
-        """Return it as a value; "00:00" to "00:00" is the whole day."""
+        """Return the window as a value; "00:00" to "00:00" is the whole day."""
         if self.at is not None:
             return Window(self.days, self.at, self.at, self.zone or zone, self.lasts or HOUR_S)
         return Window(self.days, self.from_, self.to % 1440, self.zone or zone)
@@ -237,25 +243,30 @@ class BudgetsPolicy(Part):
         return self
 
 
-class GateRules(Part):
-    """See `rollout.values.GatePolicy`; `evidence = false` leaves only the thresholds."""
+def keys_of(rules: Iterable[GateRule]) -> Any:
+    """Return a model with the keys of several gate rules."""
+    return create_model("RuleKeys", __base__=tuple(dict.fromkeys(rule.keys for rule in rules)))
 
-    evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
-    thresholds: Annotated[tuple[ThresholdPolicy, ...], Field(max_length=100)] = ()
-    min_executed: Positive = 20
-    straggler_max: ShareOfOne = 0.5
-    no_progress: Seconds = 0
-    strata_min: Positive = 50
-    per_stratum: bool = True
+
+class GateRules(keys_of(RULES)):  # type: ignore[misc]  # its fields are the rules' own
+    """The keys of all gate rules; `evidence = false` leaves only the thresholds. See `rollout.values.GatePolicy`."""
+
     dry_run: bool = False
 
     def gate(self) -> GatePolicy:
-        """Return it as a value."""
+        """Return the gate as a value."""
+        values = self.model_dump(exclude={"evidence", "thresholds", "no_progress"})
+        known = {field.name for field in dataclasses.fields(GatePolicy)}
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        figures = {
+            name: value for name, value in values.items() if name not in known and value != defaults[name]
+        }
         return GatePolicy(
             evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
             thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
             no_progress_s=self.no_progress,
-            **self.model_dump(exclude={"evidence", "thresholds", "no_progress"}),
+            figures=tuple(sorted(figures.items())),
+            **{name: value for name, value in values.items() if name in known},
         )
 
 

@@ -117,6 +117,7 @@ class GatePolicy:
     no_progress_s : HOLD if no device enrolls for this long although devices are waiting; 0 = off.
     strata_min : strata with fewer planned devices are pooled as "other".
     dry_run : report only, never decide.
+    figures : (key, value) of the rules without a field here, sorted by key; values that equal the default are left out.
     """
 
     evidence: EvidenceGate | None = EvidenceGate()
@@ -127,6 +128,7 @@ class GatePolicy:
     strata_min: int = 50
     per_stratum: bool = True
     dry_run: bool = False
+    figures: tuple[tuple[str, float], ...] = field(default=(), metadata=LATER)
 
 
 class PhaseEnd(StrEnum):

@@ -239,3 +239,78 @@ def test_a_rule_that_somebody_took_out_is_sent_again(monkeypatch: pytest.MonkeyP
 
     pump(drive(opened.plan, MemoryJournal(), opened.directory, MONDAY + 2 * DAY_S, permit=permit), wait_until)
     assert late in opened.directory.members(np.arange(40, dtype=np.int32)).tolist()
+
+
+@pytest.mark.parametrize("kind", WIRED)
+def test_a_machine_that_stood_still_sends_nothing_outside_the_window(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused for three hours in a window of two, while a 429 is waited out; no clock but the wall's notices."""
+    window = Window((0, 1, 2, 3, 4, 5, 6), 0, 120, "UTC")
+    plan = plan_for(60, sizes=(60, 0, 0), hours=(0, 1, 1), windows=(window,), chunk=20)
+    opened, it, clock, permit = opened_with(kind, plan, monkeypatch)
+    it.emulator.faults.append(Fault("AddMembershipRule|PATCH", skip=1, reply=WAIT))
+    dated(it, lambda _true: 0.0)
+    seen = written(it)
+    sleep, is_paused = it.time.sleep, []
+
+    def stand_still(seconds: float) -> None:
+        sleep(seconds)
+        if len(seen) == 2 and not is_paused:
+            is_paused.append(True)
+            it.time._wall += 3 * HOUR_S  # the wall alone
+
+    it.time.sleep = stand_still  # type: ignore[method-assign]
+    journal = MemoryJournal()
+    pump(drive(opened.plan, journal, opened.directory, MONDAY + 4 * DAY_S, permit=permit), clock.wait_until)
+    assert is_paused
+    assert all(is_open(plan.calendar, int(at)) for at, _ in seen), [at - MONDAY for at, _ in seen]
+    assert len(opened.directory.members(np.arange(60, dtype=np.int32))) == 60
+    assert max(at for at, _ in seen) < MONDAY + DAY_S + HOUR_S
+
+
+@pytest.mark.parametrize("kind", WIRED)
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_clocks_that_never_agreed_both_need_an_open_window(
+    kind: str, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the two is wrong is unknown: nothing is sent while the window is closed by either."""
+    window = Window((0, 1, 2, 3, 4, 5, 6), 0, 6 * 60, "UTC")
+    plan = plan_for(20, sizes=(20, 0, 0), hours=(0, 1, 1), windows=(window,))
+    opened, it, clock, permit = opened_with(kind, plan, monkeypatch)
+    it.time.barred = lambda later_by=0.0: permit.barred(clock.peek() + int(later_by))  # type: ignore[method-assign]
+    dated(it, lambda _true: hours * HOUR_S)
+    it.time.pass_((7 if hours < 0 else 2) * HOUR_S)
+    it.now = int(it.time.wall())
+    seen = written(it)
+    pump(
+        drive(opened.plan, MemoryJournal(), opened.directory, MONDAY + 3 * DAY_S, permit=permit),
+        clock.wait_until,
+    )
+    assert len(opened.directory.members(np.arange(20, dtype=np.int32))) == 20
+    for at, _ in seen:
+        assert is_open(plan.calendar, int(at))
+        assert is_open(plan.calendar, int(at) + hours * HOUR_S)
+
+
+@pytest.mark.parametrize("kind", WIRED)
+def test_a_pause_does_not_bar_a_withdrawal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paused in the middle of a batch, then devices are withdrawn: they leave, and nothing else is sent."""
+    plan = plan_for(60, sizes=(60, 0, 0), hours=(0, 1, 1), chunk=20)
+    opened, it, clock, permit = opened_with(kind, plan, monkeypatch)
+    journal = MemoryJournal()
+    steps = drive(opened.plan, journal, opened.directory, MONDAY + DAY_S, permit=permit)
+    at = next(steps)
+    while not len(journal.added()):
+        at = steps.send(clock.wait_until(at))
+    out = journal.added()[:2]
+    journal.commands_now = Commands(paused=True, by="Kim")
+    for _ in range(2):
+        at = steps.send(clock.wait_until(at))
+    seen = written(it)
+    journal.commands_now = Commands(paused=True, by="Kim", withdrawn=tuple(out.tolist()))
+    for _ in range(2):
+        at = steps.send(clock.wait_until(at))
+    inside = opened.directory.members(np.arange(60, dtype=np.int32)).tolist()
+    assert set(out.tolist()).isdisjoint(inside), journal.sessions
+    assert all(method == "DELETE" or kind == "adminservice" for _, method in seen)

@@ -74,3 +74,11 @@ def test_whoever_waits_looks_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> No
     time.sleep(0.05)
     assert looks[0] == 3
     assert len(begun) == 2
+
+
+def test_whoever_waits_looks_up_between_quick_answers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that come faster than the looks do not keep a signal, a pause or the lease from being seen to."""
+    monkeypatch.setattr("rollout.directory.http.concurrency.IDLE_S", 0.05)
+    looks: list[float] = []
+    map_concurrently(lambda _: time.sleep(0.01), range(60), 2, lambda: looks.append(time.monotonic()))
+    assert len(looks) >= 3

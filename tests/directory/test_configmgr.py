@@ -12,7 +12,7 @@ import pytest
 from building import MONDAY, make_plan
 from emulators.adminservice import LIMIT, TARGET, Collected
 from emulators.people import FIRST_RESOURCE, Prompt
-from emulators.web import Fault, Reply
+from emulators.web import Fault, Reply, TeamTime
 from opened import Setting, fleet_plan, rows, site
 
 from rollout.directory.configmgr.requests import MACHINE_POLICY, delete_rule, notify
@@ -464,6 +464,17 @@ def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.Monke
         item.join(5)
     assert looks[0] == 8
     assert not it.emulator.writes()
+
+
+def test_writes_that_wait_for_their_turn_when_one_fails_are_not_sent() -> None:
+    """Eight wait for the pace, the first is answered 503: the others never go out, and are named."""
+    it = site(40, chunk=40, in_flight=8, clock=TeamTime())
+    it.directory.members(rows(0))
+    it.emulator.faults.append(Fault("AddMembershipRule", reply=Reply(503)))
+    with pytest.raises(OutsideError, match="answered 503") as failed:
+        it.directory.apply(0, np.arange(40, dtype=np.int32), it.now)
+    assert len(it.emulator.writes()) == 1
+    assert len(failed.value.never_sent) == 39
 
 
 def test_writes_run_side_by_side_and_all_arrive() -> None:

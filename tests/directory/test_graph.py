@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -529,6 +530,35 @@ def test_a_tenant_that_wants_one_write_at_a_time_gets_it() -> None:
     before = len(it.emulator.asked)
     it.directory.withdraw(0, rows(*range(10)), it.now)
     assert [asked.method for asked in it.emulator.asked[before:]] == ["DELETE"] * 10
+
+
+def test_writes_that_wait_for_the_quota_when_a_409_comes_go_one_at_a_time() -> None:
+    """Five are about to go, two by the quota; one gets a 409: no other begins until the one before has ended."""
+    it = crowd(writes=2, writes_window_s=10)
+    it.emulator.faults.append(Fault("PATCH", reply=error(409)))
+    came: list[float] = []
+    answer = it.emulator.answer
+
+    def watched(asked: Any) -> Any:
+        if asked.method == "PATCH":
+            came.append(it.time.monotonic())
+        return answer(asked)
+
+    it.emulator.answer = watched
+    assert len(it.directory.apply(0, everybody(it), it.now).accepted) == 200
+    assert len(it.emulator.target.members) == 200
+    later = sorted(came)[2:]
+    assert all(b - a >= CALL_S - 1e-6 for a, b in pairwise(later)), later
+
+
+def test_writes_that_wait_for_the_quota_when_one_is_lost_are_not_sent() -> None:
+    """Two of five go, one answer is lost: those that waited for the quota never go out, and are named."""
+    it = crowd(writes=2, writes_window_s=10)
+    it.emulator.faults.append(Fault("PATCH", lose=True))
+    with pytest.raises(OutsideError, match="may have taken effect") as failed:
+        it.directory.apply(0, everybody(it), it.now)
+    assert len(sent_to(it)) == 40
+    assert sorted({*sent_to(it), *failed.value.never_sent}) == list(range(200))
 
 
 def test_the_lease_is_kept_alive_while_all_writes_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,8 @@ def test_repeats_are_a_tenth_of_all_calls() -> None:
         ("nan", None),
         ("1e999", None),
         ("Mon, 99 Foo 2027 00:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2027 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(text: str, expected: float | None) -> None:
@@ -190,7 +192,9 @@ def test_an_absurd_wait_is_cut_and_said_aloud(caplog: pytest.LogCaptureFixture) 
     it = transport(http, clock, deadline_s=1000)
     with pytest.raises(OutsideError):
         it.read(READ)
-    with pytest.raises(OutsideError, match="not sent: we must wait until 2027-01-12") as told:
+    with pytest.raises(
+        OutsideError, match=r"not sent: we must wait until 2027-01-12.*: the service asked"
+    ) as told:
         it.read(READ)
     assert ASKED_MAX_S - 5 <= told.value.wait_s <= ASKED_MAX_S
     assert len(seen) == 1
@@ -245,6 +249,126 @@ def test_a_write_asks_after_its_wait_whether_it_may_still_go() -> None:
     assert not isinstance(told.value, LostAnswerError)
     assert clock.monotonic() <= 120 + 5
     assert len(seen) == 1
+
+
+def test_a_write_asks_after_its_sign_in_whether_it_may_still_go() -> None:
+    """The window closes while a token is waited for, at first and after a 401: no byte of the write goes out."""
+    for first in (600.0, 0.0):
+        clock, tokens = FakeTime(), iter(("old", "new"))
+        waits = {"old": first, "new": 600.0}
+
+        def get_token(
+            *_: Any, clock: Any = clock, tokens: Any = tokens, waits: Any = waits, **__: Any
+        ) -> Any:
+            token = next(tokens)
+            clock.pass_(waits[token])
+            return SimpleNamespace(token=token, expires_on=1 << 40)
+
+        clock.barred = lambda now=clock.monotonic: "the window is closed" if now() >= 300 else ""  # type: ignore[method-assign]
+        http, seen = served(401, 201)
+        auth = Bearer(SimpleNamespace(get_token=get_token), "scope", clock)  # type: ignore[arg-type]
+        with pytest.raises(OutsideError, match="not sent: the window is closed") as told:
+            transport(http, clock, auth=auth).write(WRITE)
+        assert not isinstance(told.value, LostAnswerError)
+        assert len(seen) == (0 if first else 1)
+
+
+@pytest.mark.parametrize("ends", ["window", "lease"])
+def test_a_write_asks_once_more_when_it_is_connected(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name takes minutes to resolve: the window has closed by then, or the lease is over."""
+    clock, resolve = FakeTime(), socket.getaddrinfo
+
+    def slow(*given: Any, **keys: Any) -> Any:
+        clock.pass_(600)
+        return resolve(*given, **keys)
+
+    if ends == "window":
+        clock.barred = lambda: "the window is closed" if clock.monotonic() >= 300 else ""  # type: ignore[method-assign]
+    else:
+        clock.held_s = lambda: 60 - clock.monotonic()  # type: ignore[method-assign]
+    seen: list[Any] = []
+
+    def answer(asked: Any) -> Reply:
+        seen.append(asked)
+        return Reply(201)
+
+    with on_loopback(SimpleNamespace(answer=answer)) as base:
+        it = transport(None, clock)  # type: ignore[arg-type]
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        with pytest.raises(OutsideError, match="not sent") as told:
+            it.write(Call("POST", f"{base}/x", body={}))
+        it.close()
+    assert not isinstance(told.value, LostAnswerError)
+    assert not seen
+
+
+@pytest.mark.parametrize("jump", [3 * 3600, -3 * 3600])
+def test_after_a_jump_of_our_clock_the_server_is_asked_before_a_write(jump: int) -> None:
+    """A suspension, or a clock that was set: only the server can say which; then time goes on by two of the three."""
+    for is_suspended in (True, False):
+        clock = FakeTime()
+        wall = clock.wall()
+        stood = [0.0]
+
+        def handle(
+            _request: httpx2.Request, clock: FakeTime = clock, wall: float = wall, stood: Any = stood
+        ) -> httpx2.Response:
+            date = formatdate(wall + clock.monotonic() + stood[0], usegmt=True)
+            return httpx2.Response(200, json={}, headers={"Date": date})
+
+        it = transport(httpx2.MockTransport(handle), clock)
+        assert it.write(WRITE).ok
+        clock._wall += jump
+        stood[0] = jump if is_suspended and jump > 0 else 0.0
+        with pytest.raises(OutsideError, match="not sent: this machine's clock jumped by 3 h") as told:
+            it.write(WRITE)
+        assert not isinstance(told.value, LostAnswerError)
+        it.read(READ)
+        assert it.write(WRITE).ok
+        assert it.server_now() == pytest.approx(wall + clock.monotonic() + stood[0], abs=1)
+
+
+@pytest.mark.parametrize("off", [-2 * 86_400, 5 * 3600])
+def test_a_clock_that_was_wrong_at_the_start_delays_nothing_once_it_is_corrected(off: int) -> None:
+    """Until then both clocks need an open window; afterwards the server's alone counts."""
+    clock = FakeTime()
+    wall, asked = clock.wall(), []
+    clock.barred = lambda later_by=0.0: asked.append(later_by) or ""  # type: ignore[func-returns-value, method-assign]
+
+    def handle(_request: httpx2.Request) -> httpx2.Response:
+        date = formatdate(wall + off + clock.monotonic(), usegmt=True)
+        return httpx2.Response(200, json={}, headers={"Date": date})
+
+    it = transport(httpx2.MockTransport(handle), clock)
+    it.read(READ)
+    it.write(WRITE)
+    assert max(asked) == pytest.approx(abs(off), abs=1)
+    clock._wall += off
+    it.read(READ)
+    asked.clear()
+    it.write(WRITE)
+    assert max(asked) == 0
+    assert it.server_now() == pytest.approx(clock.wall(), abs=1)
+
+
+@pytest.mark.parametrize("off", [-12 * 3600, 12 * 3600, 3650 * 86_400])
+def test_a_retry_after_date_is_by_the_servers_clock(off: int) -> None:
+    """In 30 s by the server's own Date: that is 30 s, whatever this machine's clock says."""
+    clock = FakeTime()
+    at = clock.wall() + off
+    headers = {"Date": formatdate(at, usegmt=True), "Retry-After": formatdate(at + 30, usegmt=True)}
+    http, _ = served(httpx2.Response(429, headers=headers), 200)
+    it = transport(http, clock)
+    assert it.write(WRITE).status == 429
+    assert it.write(WRITE).ok
+    assert 30 <= clock.monotonic() <= 31
+
+
+@pytest.mark.parametrize("text", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "nan", "1e300", "-1", "?"])
+def test_no_date_header_breaks_a_write(text: str) -> None:
+    """Garbage in the Date of an answer to a write: the answer counts all the same."""
+    http, _ = served(httpx2.Response(201, headers={"Date": text}))
+    assert transport(http).write(WRITE).status == 201
 
 
 def test_our_own_waits_grow_where_the_server_always_asks_for_a_second() -> None:

@@ -247,7 +247,7 @@ class Reports(threading.Thread):
 
 @pytest.mark.slow
 def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real processes beside a real run of half a minute: several reports, each whole, and several forecasts,
+    """Real processes beside a real run of a minute: several reports, each whole, and several forecasts,
     which the later reports show. None of them changes a decision."""
     monkeypatch.setattr(background_tasks, "REPORT_S", 1.0)
     monkeypatch.setattr(background_tasks, "FORECAST_S", 1.0)
@@ -256,7 +256,7 @@ def test_report_and_forecast_are_made_anew_while_it_runs(cli: Cli, monkeypatch: 
     cli("simulate", "quick.toml", "--runs", "2", "--workers", "1", "--decisions", "simulated.jsonl")
     reports = Reports(Path("live/report.json"))
     reports.start()
-    answer = cli("run", "--speed", "15000", "--report", "live")
+    answer = cli("run", "--speed", "8000", "--report", "live")
     reports.over.set()
     reports.join()
     assert answer.code == 0

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import httpx2
 import pytest
+from building import make_plan
 from emulators.web import FakeTime
 
 from rollout.directory.http.pace import Pace
 from rollout.directory.http.requests import get
 from rollout.directory.http.transport import Transport
-from rollout.executor import clock
-from rollout.executor.clock import WallClock
+from rollout.executor import clock, session
+from rollout.executor.clock import LivelyTime, WallClock
+from rollout.loop.drive import Permit
+from rollout.values import Commands
 from sim.world.directory import SimClock
 
 
@@ -122,3 +126,22 @@ def test_each_answer_of_a_server_tells_its_time() -> None:
     fake.sleep(60)
     assert transport.server_now() == at + 60
     transport.close()
+
+
+def test_a_write_after_a_suspension_knows_what_people_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause given while the machine slept, or while the call before was slow, bars the next write of the chunk."""
+    slept = [0.0]
+    monkeypatch.setattr(clock, "time", SimpleNamespace(clock_gettime=lambda _: slept[0], time=time.time))
+    plan = make_plan()
+    permit = Permit(plan, rows=plan.phases[0].order)
+    commands = [Commands()]
+    journal = SimpleNamespace(commands=lambda: commands[0], heartbeat=lambda: None)
+    idle = SimpleNamespace(update=lambda: None, renewed=lambda: None)
+    upkeep = session._Upkeep(journal, None, lambda: False, idle, idle, permit)  # type: ignore[arg-type]
+    waiting = LivelyTime()
+    real = SimpleNamespace(server_now=lambda: plan.start + slept[0])
+    session._wall_clock(real, waiting, permit, upkeep)  # type: ignore[arg-type]
+    assert waiting.barred() == ""
+    commands[0] = Commands(paused=True, by="Kim")
+    slept[0] += 3600
+    assert waiting.barred() == "it was paused"

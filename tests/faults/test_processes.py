@@ -97,7 +97,7 @@ def test_the_second_of_two_runs_exits_7(tmp_path: Path) -> None:
     with planned(place) as database, running(place, "--speed", "3600") as first:
         code, err = ended(start(place, "--speed", "max"))
         assert code == 7
-        assert f":{first.pid} since" in err
+        assert f":{first.pid} has held the lease" in err
         assert database.rollout().lease.holder.endswith(f":{first.pid}")
 
 

@@ -172,11 +172,11 @@ def test_a_client_that_repeats_its_writes_is_caught(kind: str, monkeypatch: pyte
     """A transport that sends a write again when its answer was lost: somebody is sent twice."""
     write: Callable[..., Answer] = Transport.write
 
-    def hasty(self: Transport, call: Call, units: float = 1.0) -> Answer:
+    def hasty(self: Transport, call: Call, *given: Any, **keys: Any) -> Answer:
         try:
-            return write(self, call, units)
+            return write(self, call, *given, **keys)
         except LostAnswerError:
-            return write(self, call, units)
+            return write(self, call, *given, **keys)
 
     monkeypatch.setattr(Transport, "write", hasty)
     found = caught(kind, 0, 30)

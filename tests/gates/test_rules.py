@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 import rollout.gates.rules as rules
+from rollout.fields import Count, Part
 from rollout.gates import RULES, GateCounts, GateRule, check_policy, failures_to_speak, judge, quiet, verdicts
 from rollout.gates.groups import Groups
-from rollout.gates.rules.base import REJECTED, Reading, of_all
-from rollout.values import OUTCOMES, GatePolicy, Judgement, LongArray, Outcome, Verdict
+from rollout.gates.rules.base import REJECTED, Reading, figure_of, of_all
+from rollout.policy.section import GateRules, keys_of
+from rollout.values import OUTCOMES, GatePolicy, Judgement, LongArray, Outcome, Verdict, canonical
 
 MODULES = sorted(
     path.stem for path in Path(rules.__file__).parent.glob("*.py") if path.stem not in ("__init__", "base")
@@ -32,22 +35,33 @@ def test_a_rule_is_one_module_and_one_row() -> None:
     assert len(found) == len(RULES) == len(MODULES)
 
 
+class RejectionKeys(Part):
+    """The most rejected devices."""
+
+    rejected_max: Count = 2
+
+
+def _limit(policy: GatePolicy) -> int:
+    return int(figure_of(policy, RejectionKeys, "rejected_max"))
+
+
 def _check(policy: GatePolicy) -> None:
-    if policy.min_executed == 13:
-        raise ValueError("expected no unlucky min_executed, found 13")
+    if _limit(policy) == 13:
+        raise ValueError("expected no unlucky rejected_max, found 13")
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    if reading.whole[REJECTED] <= 2:
+    limit = _limit(reading.policy)
+    if reading.whole[REJECTED] <= limit:
         return None
-    return reading.hold("rejected", f"{reading.whole[REJECTED]} devices were rejected, limit 2")
+    return reading.hold("rejected", f"{reading.whole[REJECTED]} devices were rejected, limit {limit}")
 
 
 def _failures_to_speak(_policy: GatePolicy, cumulative: NDArray[np.int64], _groups: Groups) -> LongArray:
     return of_all(3, cumulative)
 
 
-REJECTIONS = GateRule("rejected", _check, _judge, _failures_to_speak)
+REJECTIONS = GateRule("rejected", _check, _judge, RejectionKeys, _failures_to_speak)
 """A rule that the product does not have: HOLD from the third rejected device on."""
 
 
@@ -82,7 +96,22 @@ def test_a_new_rule_judges_in_its_place() -> None:
 def test_a_new_rule_is_checked_and_bounds_what_may_be_skipped() -> None:
     """Its figures are checked, and the loop looks again when it may speak."""
     with pytest.raises(ValueError, match="unlucky"):
-        check_policy(GatePolicy(min_executed=13))
+        check_policy(GatePolicy(figures=(("rejected_max", 13),)))
     counts = counts_of(0)
     bounds = failures_to_speak(GatePolicy(evidence=None), counts.cumulative, counts.planned, ("A", "B"))
     assert bounds[-1] == 3
+
+
+@pytest.mark.usefixtures("one_more_row")
+def test_the_keys_of_a_new_rule_are_keys_of_the_gate() -> None:
+    """They are read and checked with those of the other rules; at their default no digest changes."""
+    extended = type("Extended", (keys_of((REJECTIONS,)), GateRules), {})
+    gate = extended(rejected_max=5, straggler_max=0.2).gate()
+    assert (gate.figures, gate.straggler_max) == ((("rejected_max", 5),), 0.2)
+    assert judge(gate, counts_of(5)).verdict is Verdict.PASS
+    assert "limit 5" in judge(gate, counts_of(6)).sentence
+    assert canonical.loads(GatePolicy, canonical.dumps(gate)) == gate
+    assert canonical.digest_of(extended().gate()) == canonical.digest_of(GateRules().gate())
+    assert canonical.digest_of(gate) != canonical.digest_of(GatePolicy(straggler_max=0.2))
+    with pytest.raises(ValidationError, match="rejected_max"):
+        extended(rejected_max=-1)

@@ -43,6 +43,10 @@ class _Sent:
     text: str = ""
 
 
+class _OverError(Exception):
+    """No other write may begin."""
+
+
 class MembershipRules:
     """The known rules of a collection. In all methods, `inside` says whether a device should have a rule.
 
@@ -152,7 +156,9 @@ class MembershipRules:
 
     def _send_one(self, call: Call, resource: int) -> _Sent:
         try:
-            answer = self._site.transport.write(call)
+            answer = self._site.transport.write(call, begin=self._begin)
+        except _OverError:
+            return _Sent()
         except OutsideError as error:
             if isinstance(error, LostAnswerError):
                 self.gone_out.add(resource)
@@ -169,6 +175,11 @@ class MembershipRules:
             self._strikes[resource] = self._strikes.get(resource, 0) + 1
             return _Sent(refused=self._strikes[resource] >= STRIKES, text=text)
         return _Sent(refused=answer.status in (400, 409), text=text)
+
+    def _begin(self) -> None:
+        """Ask again once our turn has come: meanwhile another write may have failed."""
+        if self._over.is_set():
+            raise _OverError
 
     def _not_found(self, text: str) -> _Sent:
         """Distinguish a missing device, which is refused, from a missing collection, after which no write begins."""

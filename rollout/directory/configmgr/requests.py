@@ -123,7 +123,7 @@ def add_rule(root: str, collection_id: str, name: str, resource: int) -> Call:
 
 
 def delete_rule(root: str, collection_id: str, rule: Mapping[str, object]) -> Call:
-    """Take one device out. rule : as the site gave it, so that every property agrees."""
+    """Take one device out. rule : the rule as the site returned it, so that every property agrees."""
     typed = {"@odata.type": "#AdminService.SMS_CollectionRuleDirect"}
     return _method(root, collection_id, "DeleteMembershipRule", {"collectionRule": typed | dict(rule)})
 

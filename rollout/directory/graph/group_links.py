@@ -130,7 +130,8 @@ class GroupLinks:
     def _add(self, some: list[str]) -> dict[str, str]:
         for attempt in range(TRIES):
             call = ask.bind(self._tenant.root, self._group, some)
-            answer = self._write(call, some, units=len(some) if self._counts_members else 1)
+            units = len(some) if self._counts_members else 1
+            answer = self._write(call, some, units, may_be_left=True)
             if answer.ok:
                 return {}
             if answer.status in (400, 404):
@@ -152,11 +153,20 @@ class GroupLinks:
             f"group {self._group}: no success in {TRIES} tries", "the loop reads the members and tries again"
         )
 
-    def _write(self, call: Call, some: Sequence[str], units: float = 1.0) -> Answer:
-        if self._over.is_set():
-            raise OutsideError(f"group {self._group}: not sent: a concurrent write failed")
+    def _write(
+        self, call: Call, some: Sequence[str], units: float = 1.0, *, may_be_left: bool = False
+    ) -> Answer:
+        """Send. may_be_left : after a 409 during other writes, it is left to the end, as in `_make_room`."""
+
+        def begin() -> None:
+            # Others may have failed while this one waited for its turn.
+            if self._over.is_set():
+                raise OutsideError(f"group {self._group}: not sent: a concurrent write failed")
+            if may_be_left and self._is_crowd and self.at_once == 1:
+                raise _CrowdedError(list(some))
+
         try:
-            answer = self._tenant.transport.write(call, units=units)
+            answer = self._tenant.transport.write(call, units, begin)
         except LostAnswerError:
             self.gone_out.update(some)
             raise
@@ -205,7 +215,7 @@ class GroupLinks:
         (object_id,) = some
         for attempt in range(TRIES):
             call = ask.remove_one(self._tenant.root, self._group, object_id)
-            answer = self._write(call, [object_id])
+            answer = self._write(call, [object_id], may_be_left=True)
             if answer.ok:
                 return {}
             if answer.status == 404:

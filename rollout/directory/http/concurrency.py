@@ -7,6 +7,7 @@ the latest when the interpreter ends.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
@@ -52,12 +53,15 @@ def map_concurrently(
     for numbered_item in (*enumerate(items), *[None] * threads):
         todo.put(numbered_item)
     answers: dict[int, R] = {}
+    due = time.monotonic() + IDLE_S
     try:
         while len(answers) < len(items):
-            try:
-                place, answer, error = done.get(timeout=IDLE_S)
-            except Empty:
+            if time.monotonic() >= due:  # also where answers come faster than that
                 while_waiting()
+                due = time.monotonic() + IDLE_S
+            try:
+                place, answer, error = done.get(timeout=max(0.0, due - time.monotonic()))
+            except Empty:
                 continue
             if error is not None:
                 raise error

@@ -130,7 +130,7 @@ class Pace:
         with self._slots:
             while (wait := self._claim(reads, units)) > 0:
                 if wait > LONG_S:
-                    raise self._later(wait)
+                    raise self._later(wait, reads)
                 self._clock.sleep(wait if reads else min(wait, SLICE_S))
                 if not reads:
                     self.check_allowed()
@@ -138,14 +138,18 @@ class Pace:
             yield
             self._measure(self._clock.monotonic() - begun)
 
-    def check_allowed(self) -> None:
-        """Raise `OutsideError` if no write may be sent at this moment."""
+    def check_allowed(self, later_by: float = 0.0) -> None:
+        """Raise `OutsideError` if no write may be sent at this moment, or if it were later by some seconds."""
+        if later_by and (why := self._clock.barred(later_by)):
+            raise OutsideError(f"not sent: {why} by the other clock: this machine's and the server's differ")
         if why := self._clock.barred():
             raise OutsideError(f"not sent: {why}")
 
-    def _later(self, wait: float) -> OutsideError:
+    def _later(self, wait: float, reads: bool) -> OutsideError:
+        is_held = self._held_until[reads] > self._clock.monotonic()
+        why = "the service asked us to wait" if is_held else "the quota is spent"
         until = dt.datetime.fromtimestamp(self._clock.wall() + wait, dt.UTC)
-        error = OutsideError(f"not sent: we must wait until {until:%Y-%m-%d %H:%M:%S} UTC")
+        error = OutsideError(f"not sent: we must wait until {until:%Y-%m-%d %H:%M:%S} UTC: {why}")
         error.wait_s = wait
         return error
 

@@ -32,7 +32,7 @@ def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
     except ValueError:
         try:
             at = parsedate_to_datetime(text)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall
         return max(0.0, seconds)

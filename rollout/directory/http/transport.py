@@ -33,6 +33,8 @@ REDIRECTS_MAX: Final = 3
 TRUST_S: Final = 300.0
 """A server's clock is used while it differs from ours by no more than this; Kerberos allows no more either."""
 UNTRUSTED: Final = "its certificate is not trusted"
+SENDING: Final = "http11.send_request_headers.started"
+"""Event of the layer below: connected, and about to send the first byte."""
 SHOWN: Final = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$count"})
 """Query options whose values are safe in a log; any other value may be a secret."""
 
@@ -162,7 +164,9 @@ class Transport:
         self._server_time: tuple[float, float] | None = None
         # Our wall clock as it was at the start, continued by the monotonic clock, which nothing sets.
         self._wall_ahead = clock.wall() - clock.monotonic()
+        self._wall_seen = self._wall_ahead
         self._disagrees = self._has_agreed = False
+        self._later_by = 0.0
         self.pressure = 0.0
         self._backoff = Backoff(chance)
         self._budget = Budget()
@@ -179,14 +183,16 @@ class Transport:
             follow_redirects=False,
             headers={"Accept": "application/json, text/plain;q=0.5"},  # a count is plain text
             transport=http,
+            event_hooks={"request": [_ask_again]},
         )
 
     def server_now(self) -> float | None:
         """Return the server's clock, Unix seconds, by its last answer and the time since.
 
-        None before the first answer. While the two clocks differ by more than TRUST_S: None if they agreed before
-        in this session, because then the server's was set; else it is unknown which clock is wrong, and the
-        earlier time counts, so that nothing opens early.
+        None before the first answer. While the two clocks differ by more than TRUST_S: this machine's time if they
+        agreed before in this session, because then the server's was set; else it is unknown which clock is wrong,
+        and the earlier time counts, so that nothing opens early (None if that is this machine's). A write then needs
+        an open window by both.
         """
         if self._server_time is None:
             return None
@@ -214,8 +220,10 @@ class Transport:
         self._budget.earn()
         return answer.data
 
-    def write(self, call: Call, units: float = 1.0) -> Answer:
+    def write(self, call: Call, units: float = 1.0, begin: Callable[[], None] = lambda: None) -> Answer:
         """Make a changing call once and return the answer, whatever it says.
+
+        begin : called when our turn has come; what it raises is raised here, with nothing sent.
 
         Raise `LostAnswerError` if it may have gone out and no answer came; plain `OutsideError` if it did not go out,
         and `RefusedError` where only reads may.
@@ -226,7 +234,7 @@ class Transport:
         attempt = 0
         while True:
             try:
-                answer = self._once(call, until, units)
+                answer = self._once(call, until, units, begin)
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
                 # Nothing went out, so trying again is safe.
                 wait = self._backoff.wait_s(attempt, None)
@@ -277,7 +285,7 @@ class Transport:
 
     def _throttled(self, call: Call, answer: Answer) -> float | None:
         """Record a throttling answer and return the wait that it asks for."""
-        asked = asked_wait_s(answer.headers, self.clock.wall())
+        asked = asked_wait_s(answer.headers, self._now_of(answer))
         if answer.status not in THROTTLED:
             return asked
         self.pace.throttled(reads=call.reads)
@@ -290,6 +298,11 @@ class Transport:
             self.pace.hold(wait, reads=call.reads)
         return asked
 
+    def _now_of(self, answer: Answer) -> float:
+        """Return what time it is for a Retry-After that is a date: its server's time, whichever clock is wrong."""
+        stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
+        return stamp if stamp else self.clock.monotonic() + self._wall_ahead
+
     def _alert(self, text: str) -> None:
         log.warning(text)
         self.alerts.append(text)
@@ -299,7 +312,9 @@ class Transport:
             self._origins.append(self._origins.pop(0))
             log.warning("no connection; using %s instead", self._origins[0])
 
-    def _once(self, call: Call, until: _Deadline, units: float) -> Answer:
+    def _once(
+        self, call: Call, until: _Deadline, units: float, begin: Callable[[], None] = lambda: None
+    ) -> Answer:
         url = self._origins[0] + _tail(call.url) if self._origins else call.url
         for _ in range(REDIRECTS_MAX + 1):
             begun = self.clock.monotonic()
@@ -308,6 +323,7 @@ class Transport:
                     self.clock.monotonic() - begun
                 )  # waiting for our own turn is no silence of the server
                 if not call.reads:
+                    begin()
                     self.pace.check_allowed()
                 answer = self._exchange(call, url, until.at)
             if not 300 <= answer.status < 400:
@@ -338,6 +354,8 @@ class Transport:
         request = self._client.build_request(
             call.method, url, headers=headers, content=call.content, timeout=silence
         )
+        if not call.reads:
+            request.extensions["trace"] = self._before_sending
         response = self._client.send(request, stream=True)
         try:
             content = self._content(response, begun + left)
@@ -346,6 +364,22 @@ class Transport:
         answer = _answer(response, content, call)
         self._trace(call, answer, headers["client-request-id"], self.clock.monotonic() - begun)
         return answer
+
+    def _before_sending(self, event: str, _info: Mapping[str, Any]) -> None:
+        """Ask once more before the first byte of a write: a token, a name or a handshake may have taken minutes."""
+        if event != SENDING:
+            return
+        jump = self.clock.wall() - self.clock.monotonic() - self._wall_seen
+        if abs(jump) > TRUST_S:
+            raise OutsideError(
+                f"not sent: this machine's clock jumped by {span_text(abs(jump))}, as after a suspension: "
+                "the server's time is read first"
+            )
+        self.pace.check_allowed()
+        if self._later_by:
+            self.pace.check_allowed(self._later_by)
+        if self.clock.held_s() <= 0:
+            raise OutsideError("not sent: the lease must be renewed first")
 
     def _content(self, response: httpx2.Response, until: float) -> bytes:
         """Read the body in parts: the deadline holds even if a server sends byte by byte."""
@@ -365,6 +399,7 @@ class Transport:
             "%s %s -> %d, %.0f ms, request-id %s, client-request-id %s",
             *(call.method, shown(call.url), answer.status, seconds * 1000, theirs, ours),
         )
+        self._wall_seen = self.clock.wall() - self.clock.monotonic()
         stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
         if stamp:
             self._note_server_time(stamp)
@@ -378,6 +413,15 @@ class Transport:
         now = self.clock.monotonic()
         self.skew_s = stamp - self.clock.wall()
         off = stamp - (now + self._wall_ahead)
+        is_moved = off > TRUST_S or (off < -TRUST_S and not self._has_agreed)
+        if is_moved and abs(self.skew_s) <= TRUST_S:
+            # Two clocks against one: the monotonic clock stood still, as where a virtual machine is paused, or
+            # this machine's clock was wrong at the start and has been corrected.
+            self._alert(
+                f"this machine stood still or its clock was corrected, by {span_text(abs(off))}: "
+                "the server's clock agrees with it and is used"
+            )
+            self._wall_ahead, off = self.clock.wall() - now, self.skew_s
         disagrees = abs(off) > TRUST_S
         if disagrees != self._disagrees:
             if disagrees:
@@ -390,9 +434,10 @@ class Transport:
                 log.warning("the server's clock agrees with this machine's again")
             self._disagrees = disagrees
         self._has_agreed |= not disagrees
+        self._later_by = 0.0 if self._has_agreed else abs(off)
         is_used = not disagrees or (off < 0 and not self._has_agreed)
         if not is_used:
-            self._server_time = None
+            self._server_time = (now + self._wall_ahead, now) if self._has_agreed else None
         elif (
             self._server_time is None
             or not 0.0 <= self._server_time[0] - self._server_time[1] - (stamp - now) < 1.0
@@ -414,6 +459,12 @@ class _LateError(Exception):
 
 class _NotSentError(Exception):
     """The deadline passed before a byte was sent."""
+
+
+def _ask_again(request: httpx2.Request) -> None:
+    """Ask after each sign-in whether a write may still be sent."""
+    if check := request.extensions.get("trace"):
+        check(SENDING, {})
 
 
 def span_text(seconds: float) -> str:

@@ -1,8 +1,9 @@
 """Gate rules: one module and one row here for each.
 
 A rule's module holds its keys in a scenario, what its figures may be, its verdict with the sentence for people, and
-how many failures it can tolerate before it objects. `base` defines the parts. (Figures are fields of
-`rollout.values.GatePolicy`, which is part of a plan's digest.)
+how many failures it can tolerate before it objects. `base` defines the parts. The keys of all rules together are the
+keys of `[rollout.gate]`; a new rule's figures are in `GatePolicy.figures`, which leaves the digests of plans without
+them as they were.
 """
 
 from rollout.gates.rules.base import GateRule

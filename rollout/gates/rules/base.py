@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rollout.fields import Part
 from rollout.gates.counts import GateCounts, counted_of, executed_of, totals_of
 from rollout.gates.evidence import halt_boundary
 from rollout.gates.groups import Groups, groups_of
@@ -68,6 +69,8 @@ class GateRule:
 
     name : `Judgement.rule`. check : raise a `ValueError` that names the first value of a policy out of its range.
     judge : the verdict, None if the rule has no objection.
+    keys : the rule's keys in a scenario, each with a default; a key that is no field of `GatePolicy` becomes one of its
+        `figures`, see `figure_of`.
     failures_to_speak : failures (strata + 1,), by stratum and of all, from which on it may have an objection while
         no device is released, times out or is rejected; None if failures alone never give it one.
     """
@@ -75,7 +78,13 @@ class GateRule:
     name: str
     check: Callable[[GatePolicy], None]
     judge: Callable[[Reading], Judgement | None]
+    keys: type[Part] = Part
     failures_to_speak: Callable[[GatePolicy, NDArray[np.int64], Groups], LongArray | None] = _no_bound
+
+
+def figure_of(policy: GatePolicy, keys: type[Part], name: str) -> float:
+    """Return a figure of a rule under a policy: as the policy states it, else the default of its key."""
+    return float(dict(policy.figures).get(name, keys.model_fields[name].default))
 
 
 def of_all(failures: int, cumulative: NDArray[np.int64]) -> LongArray:

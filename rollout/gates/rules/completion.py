@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from rollout.fields import Part, Positive
 from rollout.gates.counts import executed_of
 from rollout.gates.evidence import halt_boundary, log_pass, pass_boundary
 from rollout.gates.rules.base import (
@@ -26,6 +27,12 @@ from rollout.gates.rules.base import (
     require_not_negative,
 )
 from rollout.values import EvidenceGate, GatePolicy, Judgement, Verdict
+
+
+class CompletionKeys(Part):
+    """Mature executed devices that a PASS needs."""
+
+    min_executed: Positive = 20
 
 
 def _check(policy: GatePolicy) -> None:
@@ -92,4 +99,4 @@ def _log_pass(gate: EvidenceGate, failed: int, executed: int) -> float:
     return float(log_pass(np.array([failed]), np.array([executed]), gate)[0])
 
 
-COMPLETION = GateRule("executed", _check, _judge)
+COMPLETION = GateRule("executed", _check, _judge, CompletionKeys)

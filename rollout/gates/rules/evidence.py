@@ -9,13 +9,13 @@ all at most p_ok is halted with a chance of at most alpha, at any observation.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from rollout.fields import Part
+from rollout.fields import Part, Positive
 from rollout.gates.counts import counted_of, executed_of, totals_of
 from rollout.gates.evidence import (
     CHANCE_MIN,
@@ -65,6 +65,14 @@ class EvidencePolicy(Part):
         if self.p_ok >= self.p_bad:
             raise ValueError("'p_ok' below 'p_bad'")
         return self
+
+
+class EvidenceKeys(Part):
+    """The evidence gate, False for none, and the strata that it judges separately."""
+
+    evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
+    strata_min: Positive = 50
+    per_stratum: bool = True
 
 
 def _check(policy: GatePolicy) -> None:
@@ -133,4 +141,4 @@ def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups
     return out
 
 
-EVIDENCE = GateRule("evidence", _check, _judge, _failures_to_speak)
+EVIDENCE = GateRule("evidence", _check, _judge, EvidenceKeys, _failures_to_speak)

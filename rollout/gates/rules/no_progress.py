@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rollout.fields import Part, Seconds
 from rollout.gates.groups import Groups
 from rollout.gates.rules.base import PENDING, GateRule, Reading, of_all, require_not_negative
 from rollout.values import HOUR_S, GatePolicy, Judgement, LongArray
+
+
+class NoProgressKeys(Part):
+    """How long nothing may enroll although devices wait; 0 = any time."""
+
+    no_progress: Seconds = 0
 
 
 def _check(policy: GatePolicy) -> None:
@@ -32,4 +39,4 @@ def _failures_to_speak(
     return of_all(0, cumulative) if policy.no_progress_s else None  # time alone makes it speak
 
 
-NO_PROGRESS = GateRule("no-progress", _check, _judge, _failures_to_speak)
+NO_PROGRESS = GateRule("no-progress", _check, _judge, NoProgressKeys, _failures_to_speak)

@@ -5,8 +5,15 @@ Timed-out devices are capacity, not harm: they leave every rate and have their o
 
 from __future__ import annotations
 
+from rollout.fields import Part, ShareOfOne
 from rollout.gates.rules.base import REJECTED, TIMED_OUT, GateRule, Reading, percent
 from rollout.values import WHOLE, GatePolicy, Judgement, parts_of_share
+
+
+class StragglerKeys(Part):
+    """The highest share of silent devices among the mature ones."""
+
+    straggler_max: ShareOfOne = 0.5
 
 
 def _check(policy: GatePolicy) -> None:
@@ -31,4 +38,4 @@ def _judge(reading: Reading) -> Judgement | None:
     )
 
 
-STRAGGLERS = GateRule("stragglers", _check, _judge)
+STRAGGLERS = GateRule("stragglers", _check, _judge, StragglerKeys)

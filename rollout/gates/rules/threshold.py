@@ -9,7 +9,7 @@ from typing import Annotated, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from rollout.fields import Count, Part, Percent
 from rollout.gates.counts import executed_of
@@ -48,6 +48,12 @@ class ThresholdPolicy(Part):
     min_executed: Count = 20
     action: Literal["halt", "hold"] = "halt"
     classes: tuple[Literal["transient", "identity", "config", "device", "network", "unknown"], ...] = ()
+
+
+class ThresholdKeys(Part):
+    """Plain thresholds."""
+
+    thresholds: Annotated[tuple[ThresholdPolicy, ...], Field(max_length=100)] = ()
 
 
 def check_threshold(rule: ThresholdGate) -> None:
@@ -108,4 +114,4 @@ def _fewest(rule: ThresholdGate) -> int:
     return max(rule.count, part_of(max(rule.min_executed, 1), parts_of_percent(rule.percent)), 1)
 
 
-THRESHOLD = GateRule("threshold", _check, _judge, _failures_to_speak)
+THRESHOLD = GateRule("threshold", _check, _judge, ThresholdKeys, _failures_to_speak)

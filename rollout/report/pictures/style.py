@@ -103,7 +103,7 @@ def axes_for(ax: Axes | None, theme: Theme, size: tuple[float, float] = WIDE) ->
 
 
 def dress(ax: Axes, theme: Theme, *, title: str, y: str, x: str = "", grid: str = "y") -> None:
-    """Return the axes their common look: title at the left, thin rules, no box, unit in the label."""
+    """Style the axes like all others: title at the left, thin rules, no box, unit in the label."""
     ax.set_facecolor(theme.paper)
     bold: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "pad": 12}
     ax.set_title(visible(title), loc="left", color=theme.ink, parse_math=False, **bold)

@@ -232,7 +232,8 @@ class FakeTime:
     def held_s(self) -> float:
         return float("inf")
 
-    def barred(self) -> str:
+    def barred(self, later_by: float = 0.0) -> str:
+        del later_by
         return ""
 
     def pass_(self, seconds: float) -> None:

@@ -163,8 +163,9 @@ class WireTime:
     def __init__(self, time: Time, held_s: Callable[[], float]) -> None:
         self._time, self.held_s, self._rest = time, held_s, 0.0
 
-    def barred(self) -> str:
+    def barred(self, later_by: float = 0.0) -> str:
         """The loop of the harness keeps to windows and commands itself."""
+        del later_by
         return ""
 
     def monotonic(self) -> float:
