@@ -60,10 +60,8 @@ class WallClock:
         """Return the current second; it never runs backwards."""
         server_time = self._server()
         if server_time is not None and not self._has_server_time:
-            self._has_server_time, self._last = (
-                True,
-                0,
-            )  # the server need not catch up with a machine that was ahead
+            self._has_server_time = True
+            self._last = 0  # the server need not catch up with a machine that was ahead
         self._last = self.peek()
         return self._last
 

@@ -15,7 +15,7 @@ from rollout.arguments import require_plain
 from rollout.documents.executing import Withdrawal, WithdrawnDevice
 from rollout.errors import LeaseError, OutsideError, RefusedError
 from rollout.executor import directories
-from rollout.executor.clock import LivelyTime
+from rollout.executor.clock import LivelyTime, steady
 from rollout.executor.display import to_stderr
 from rollout.executor.session import BEAT_S, owner
 from rollout.loop.decide import initial_progress
@@ -182,11 +182,11 @@ def _opened(
 
 def _beating(heartbeat: Callable[[], None]) -> Callable[[], None]:
     """Return a function that keeps the lease alive while the directory waits."""
-    last = [time.monotonic()]
+    last = [steady()]
 
     def alive() -> None:
-        if time.monotonic() - last[0] >= BEAT_S:
+        if steady() - last[0] >= BEAT_S:
             heartbeat()
-            last[0] = time.monotonic()
+            last[0] = steady()
 
     return alive

@@ -140,10 +140,10 @@ class Pace:
 
     def check_allowed(self, later_by: float = 0.0) -> None:
         """Raise `OutsideError` if no write may be sent at this moment, or if it were later by some seconds."""
-        if later_by and (why := self._clock.barred(later_by)):
-            raise OutsideError(f"not sent: {why} by the other clock: this machine's and the server's differ")
         if why := self._clock.barred():
             raise OutsideError(f"not sent: {why}")
+        if later_by and (why := self._clock.barred(later_by)):
+            raise OutsideError(f"not sent: {why} by the other clock: this machine's and the server's differ")
 
     def _later(self, wait: float, reads: bool) -> OutsideError:
         is_held = self._held_until[reads] > self._clock.monotonic()

@@ -19,6 +19,15 @@ ASKED_MAX_S: Final = 86_400.0
 """The longest Retry-After that is obeyed; a longer one is cut to a day, and that is logged."""
 
 
+def http_date(text: str) -> float | None:
+    """Return the Unix seconds of an HTTP date, None if it is missing or unreadable."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
 def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
     """Return the seconds of Retry-After: a whole or decimal number, or a date. None if it is missing or unreadable.
 
@@ -30,12 +39,8 @@ def asked_wait_s(headers: Mapping[str, str], wall: float) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(text)
-        except (ValueError, TypeError, OverflowError):
-            return None
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall
-        return max(0.0, seconds)
+        at = http_date(text)
+        return None if at is None else max(0.0, at - wall)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 

@@ -22,7 +22,15 @@ import httpx2
 
 from rollout.directory.http.pace import LONG_S, Pace
 from rollout.directory.http.requests import Call
-from rollout.directory.http.retrying import AGAIN, ASKED_MAX_S, THROTTLED, Backoff, Budget, asked_wait_s
+from rollout.directory.http.retrying import (
+    AGAIN,
+    ASKED_MAX_S,
+    THROTTLED,
+    Backoff,
+    Budget,
+    asked_wait_s,
+    http_date,
+)
 from rollout.directory.port import Time
 from rollout.errors import OutsideError, RefusedError, UsageError
 
@@ -300,8 +308,7 @@ class Transport:
 
     def _now_of(self, answer: Answer) -> float:
         """Return what time it is for a Retry-After that is a date: its server's time, whichever clock is wrong."""
-        stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
-        return stamp if stamp else self.clock.monotonic() + self._wall_ahead
+        return _date_of(answer) or self.clock.monotonic() + self._wall_ahead
 
     def _alert(self, text: str) -> None:
         log.warning(text)
@@ -375,9 +382,7 @@ class Transport:
                 f"not sent: this machine's clock jumped by {span_text(abs(jump))}, as after a suspension: "
                 "the server's time is read first"
             )
-        self.pace.check_allowed()
-        if self._later_by:
-            self.pace.check_allowed(self._later_by)
+        self.pace.check_allowed(self._later_by)
         if self.clock.held_s() <= 0:
             raise OutsideError("not sent: the lease must be renewed first")
 
@@ -400,8 +405,7 @@ class Transport:
             *(call.method, shown(call.url), answer.status, seconds * 1000, theirs, ours),
         )
         self._wall_seen = self.clock.wall() - self.clock.monotonic()
-        stamp = asked_wait_s({"retry-after": answer.headers.get("date", "")}, 0.0)
-        if stamp:
+        if stamp := _date_of(answer):
             self._note_server_time(stamp)
         try:
             self.pressure = float(answer.headers.get("x-ms-throttle-limit-percentage", 0.0))
@@ -459,6 +463,11 @@ class _LateError(Exception):
 
 class _NotSentError(Exception):
     """The deadline passed before a byte was sent."""
+
+
+def _date_of(answer: Answer) -> float:
+    """Return the Unix seconds of an answer's Date; 0 without one, or with one of a clock that was never set."""
+    return max(0.0, http_date(answer.headers.get("date", "")) or 0.0)
 
 
 def _ask_again(request: httpx2.Request) -> None:
