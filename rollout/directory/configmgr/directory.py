@@ -17,24 +17,21 @@ from rollout.directory.configmgr import site_checks
 from rollout.directory.configmgr.membership_rules import MembershipRules
 from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import Collection, Site
+from rollout.directory.counted import NO_ROWS, CountedDirectory
 from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.paging import field_of
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import AnswerError
-from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.outcomes import comanagement_state
 from rollout.directory.port import Check, Opening
 from rollout.errors import OutsideError, RefusedError
 from rollout.values import (
     Applied,
-    Batch,
     BoolArray,
-    DeviceOutcomes,
     IntArray,
     LongArray,
     Observation,
     Plan,
-    Quiet,
 )
 
 log = logging.getLogger("rollout.directory")
@@ -47,23 +44,17 @@ counted; at the first observation and after each `refresh_again_s`, so are all m
 QUIET_S = 30.0
 """Seconds without a change after which an outstanding evaluation is requested."""
 
-NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
-
-class AdminServiceDirectory:
+class AdminServiceDirectory(CountedDirectory):
     """The directory over one site and one collection."""
 
     def __init__(self, site: Site, settings: AdminServiceSettings, opening: Opening) -> None:
+        super().__init__(opening)
         plan = opening.plan
         self.site = site
         self.settings = settings
-        self.notes: list[str] = []
-        self._plan, self._fleet = plan, opening.fleet
         self._workload_bit, self._superset = opening.workload_bit, opening.superset
-        self._expected = opening.identity
-        self._undoes = plan.is_undo
         self._target: Collection | None = None
-        self._counts = OutcomeCounts(plan)
         self._resource = np.full(len(plan), -1, dtype=np.int64)
         self._why_not: dict[int, str] = {}
         self._known_rules: MembershipRules | None = None
@@ -80,10 +71,7 @@ class AdminServiceDirectory:
 
     def prepare(self, plan: Plan) -> None:
         """Check the site, the collection, the mode and every planned device; refuse what does not fit."""
-        if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
-            raise RefusedError(
-                "the plan and the fleet differ", "open the directory with the plan's own inventory"
-            )
+        self.check_plan(plan)
         code = self.identity()
         site_checks.check_site(code, self.settings.site_code, "site_code in the settings")
         site_checks.check_site(code, self._expected, "of the first contact")
@@ -99,16 +87,6 @@ class AdminServiceDirectory:
             self._check_limits(target)
             self._check_superset()
 
-    def restore(self, batches: Sequence[Batch]) -> None:
-        """Restore earlier batches; devices that cannot become members count as rejected again."""
-        self._counts.restore(batches)
-        bad = [row for row in self._why_not if self._counts.released[row]]
-        self._counts.rejected[bad] = True
-
-    def follow(self, batch: Batch) -> None:
-        """Count the devices of a batch from now on, as far as they are visible members."""
-        self._counts.enter(batch.rows, batch.number, batch.at)
-
     def members(self, rows: IntArray) -> IntArray:
         """Return those of `rows` that are visible members or have their rule already."""
         rules = self._rules(is_fresh=True)
@@ -119,21 +97,8 @@ class AdminServiceDirectory:
         inside |= self._mask([row for row in known.tolist() if int(self._resource[row]) in rules])
         return np.asarray(rows[inside[rows]], dtype=np.int32)
 
-    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Add `rows`, some concurrently. Raise `OutsideError` if a second read leaves it unclear what happened."""
-        self._counts.enter(rows, batch, at)
-        answer = self._change(rows, inside=True)
-        self._counts.rejected[answer.rejected] = True
-        return answer
-
-    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Take `rows` out, as `apply` adds them."""
-        del batch, at
-        return self._change(rows, inside=False)
-
-    def keep_counting(self, rows: IntArray) -> None:
-        """Keep counting `rows` although they are no longer visible members."""
-        self._counts.withdrawn[rows] = True
+    def _unfit(self) -> IntArray:
+        return np.array(list(self._why_not), dtype=np.int32)
 
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rules = self._rules()
@@ -179,15 +144,6 @@ class AdminServiceDirectory:
         observation = self._counts.observe(at, visible, enrolled, failed, code)
         self._notify(visible & self._counts.released & ~enrolled)
         return observation
-
-    def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Return `again`: a real directory cannot know its future."""
-        del quiet
-        return again
-
-    def outcomes(self) -> DeviceOutcomes:
-        """Return the state of each device at the last observation."""
-        return self._counts.outcomes()
 
     # For the command line.
 

@@ -7,10 +7,11 @@ event in Intune. A failure before the device reaches Intune is not seen: such a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
+from rollout.directory.counted import NO_ROWS, CountedDirectory
 from rollout.directory.graph import requests as ask
 from rollout.directory.graph.group_links import GroupLinks
 from rollout.directory.graph.rights import held_rights, missing_rights, rights_check
@@ -18,18 +19,14 @@ from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import Group, Tenant
 from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.requests import Call
-from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.port import Check, Opening
 from rollout.errors import OutsideError, RefusedError, RolloutError
 from rollout.values import (
     Applied,
-    Batch,
     BoolArray,
-    DeviceOutcomes,
     IntArray,
     Observation,
     Plan,
-    Quiet,
 )
 
 log = logging.getLogger("rollout.directory")
@@ -44,10 +41,8 @@ write fails and finds it, as between any read and its write."""
 VANISHED_MAX = 200
 """This many devices may vanish from Intune between two observations; each is read again. More is a short list."""
 
-NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
-
-class GraphDirectory:
+class GraphDirectory(CountedDirectory):
     """The directory over one tenant and one group.
 
     copied : returns the collections that are copied into a group, by the group's id; None = no site to ask.
@@ -60,15 +55,13 @@ class GraphDirectory:
         opening: Opening,
         copied: Callable[[], dict[str, tuple[str, ...]]] | None,
     ) -> None:
+        super().__init__(opening)
         plan, fleet = opening.plan, opening.fleet
         self.tenant = tenant
         self.settings = settings
-        self.notes: list[str] = []
-        self._plan, self._fleet, self._expected, self._copied = plan, fleet, opening.identity, copied
-        self._undoes = plan.is_undo
+        self._copied = copied
         self._group: Group | None = None
         self._known_links: GroupLinks | None = None
-        self._counts = OutcomeCounts(plan)
         self._objects: list[str] = [""] * len(plan)
         self._ids = [str(device) for device in fleet.ids.tolist()]
         self._enrolled_at = np.full(len(plan), -1, dtype=np.int64)
@@ -79,10 +72,7 @@ class GraphDirectory:
 
     def prepare(self, plan: Plan) -> None:
         """Check the tenant, the group and every planned device; refuse what does not fit."""
-        if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
-            raise RefusedError(
-                "the plan and the fleet differ", "open the directory with the plan's own inventory"
-            )
+        self.check_plan(plan)
         if "workload:" in plan.action:
             raise RefusedError(
                 f"'{plan.action}' needs a ConfigMgr collection, not a group", "use --directory adminservice"
@@ -98,16 +88,6 @@ class GraphDirectory:
         self._check_rights()
         self._find_devices()
 
-    def restore(self, batches: Sequence[Batch]) -> None:
-        """Restore earlier batches; devices that the tenant does not know count as rejected again."""
-        self._counts.restore(batches)
-        lost = np.array([not object_id for object_id in self._objects], dtype=np.bool_)
-        self._counts.rejected |= lost & self._counts.released
-
-    def follow(self, batch: Batch) -> None:
-        """Count the devices of a batch from now on, as far as they are members."""
-        self._counts.enter(batch.rows, batch.number, batch.at)
-
     def members(self, rows: IntArray) -> IntArray:
         """Return those of `rows` that are members now; a recent "not a member" is reused."""
         now = self.tenant.transport.clock.monotonic()
@@ -119,21 +99,8 @@ class GraphDirectory:
         self._absent_at[known] = np.where(inside[known], -np.inf, now)
         return np.asarray(to_read[inside[to_read]], dtype=np.int32)
 
-    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Add `rows`. Raise `OutsideError` where it stays unclear what happened."""
-        self._counts.enter(rows, batch, at)
-        answer = self._change(rows, inside=True)
-        self._counts.rejected[answer.rejected] = True
-        return answer
-
-    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
-        """Take `rows` out, as `apply` adds them."""
-        del batch, at
-        return self._change(rows, inside=False)
-
-    def keep_counting(self, rows: IntArray) -> None:
-        """Keep counting `rows` although they are no longer members."""
-        self._counts.withdrawn[rows] = True
+    def _unfit(self) -> IntArray:
+        return np.array([row for row, object_id in enumerate(self._objects) if not object_id], dtype=np.int32)
 
     def _change(self, rows: IntArray, *, inside: bool) -> Applied:
         rejected = {row: "the tenant has no such device" for row in rows.tolist() if not self._objects[row]}
@@ -166,15 +133,6 @@ class GraphDirectory:
             if failed_at > self._enrolled_at[row]:
                 failed[row], code[row] = True, hresult
         return self._counts.observe(at, visible, enrolled, failed, code)
-
-    def quiet_until(self, again: int, quiet: Quiet) -> int:
-        """Return `again`: a real directory cannot know its future."""
-        del quiet
-        return again
-
-    def outcomes(self) -> DeviceOutcomes:
-        """Return the state of each device at the last observation."""
-        return self._counts.outcomes()
 
     # For the command line.
 

@@ -1,0 +1,76 @@
+"""What the directories over HTTP share: outcomes counted in this process, and no knowledge of the future."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from rollout.directory.outcome_counts import OutcomeCounts
+from rollout.directory.port import Opening
+from rollout.errors import RefusedError
+from rollout.values import Applied, Batch, DeviceOutcomes, IntArray, Plan, Quiet
+
+NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
+
+
+class CountedDirectory(ABC):
+    """Base of a `RealDirectory` that counts the outcomes of its devices by `OutcomeCounts`."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.notes: list[str] = []
+        self._plan, self._fleet = opening.plan, opening.fleet
+        self._expected = opening.identity
+        self._undoes = opening.plan.is_undo
+        self._counts = OutcomeCounts(opening.plan)
+
+    def check_plan(self, plan: Plan) -> None:
+        """Raise `RefusedError` if this is not the plan, or not the fleet, that the directory was opened with."""
+        if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
+            raise RefusedError(
+                "the plan and the fleet differ", "open the directory with the plan's own inventory"
+            )
+
+    def restore(self, batches: Sequence[Batch]) -> None:
+        """Restore earlier batches; devices that cannot become members count as rejected again."""
+        self._counts.restore(batches)
+        unfit = self._unfit()
+        self._counts.rejected[unfit[self._counts.released[unfit]]] = True
+
+    def follow(self, batch: Batch) -> None:
+        """Count the devices of a batch from now on, as far as they are visible members."""
+        self._counts.enter(batch.rows, batch.number, batch.at)
+
+    def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Add `rows`, some concurrently. Raise `OutsideError` if a second read leaves it unclear what happened."""
+        self._counts.enter(rows, batch, at)
+        answer = self._change(rows, inside=True)
+        self._counts.rejected[answer.rejected] = True
+        return answer
+
+    def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
+        """Take `rows` out, as `apply` adds them."""
+        del batch, at
+        return self._change(rows, inside=False)
+
+    def keep_counting(self, rows: IntArray) -> None:
+        """Keep counting `rows` although they are no longer members."""
+        self._counts.withdrawn[rows] = True
+
+    def quiet_until(self, again: int, quiet: Quiet) -> int:
+        """Return `again`: a real directory cannot know its future."""
+        del quiet
+        return again
+
+    def outcomes(self) -> DeviceOutcomes:
+        """Return the state of each device at the last observation."""
+        return self._counts.outcomes()
+
+    @abstractmethod
+    def _unfit(self) -> IntArray:
+        """Return the rows of devices that the directory does not know or does not take."""
+
+    @abstractmethod
+    def _change(self, rows: IntArray, *, inside: bool) -> Applied:
+        """Make `rows` members, or no members any more."""
