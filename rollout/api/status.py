@@ -282,9 +282,10 @@ def on_plan(database: Database, rollout: str) -> str:
     points = database.reader(rollout).points()
     if not points:
         return "nothing was observed yet"
-    enrolled = sum(row[Outcome.ENROLLED] for row in points[-1].by_phase)
     simulation = latest_simulation(database, known.plan_id)
-    return compare_with_plan(None if simulation is None else simulation.plan, points[-1].at, enrolled)
+    return compare_with_plan(
+        None if simulation is None else simulation.plan, points[-1].at, _sum(points[-1], Outcome.ENROLLED)
+    )
 
 
 def compare_with_plan(simulation: PlanSimulation | None, at: int, enrolled: int) -> str:

@@ -18,6 +18,8 @@ from rollout.cli.options import DEFAULT_DB, By, Db, Json, Settings, Verbose
 from rollout.cli.terminal import emit, say
 from rollout.directory.port import Check
 from rollout.directory.registry import BACKENDS
+from rollout.documents.executing import Check as CheckDocument
+from rollout.documents.executing import Doctor, LeaseReleased
 from rollout.errors import DatabaseError, RolloutError
 from rollout.executor import directories
 from rollout.loop.ports import Directory
@@ -60,7 +62,7 @@ def doctor(
     if directory != directories.EMBEDDED:
         checks += _real_directory(db, directory, settings)
     if as_json:
-        emit({"checks": [check._asdict() for check in checks]})
+        emit(Doctor(checks=tuple(CheckDocument.build(check) for check in checks)))
     else:
         for check in checks:
             say(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
@@ -98,7 +100,7 @@ def take_lease_away(db: str, rollout_id: str, by: str, *, as_json: bool) -> None
         holder = database.rollout(rollout_id).lease.holder
         released = database.release_lease(rollout_id, by or user(), int(database.now()))
     if as_json:
-        emit({"rollout": rollout_id, "released": released, "holder": holder or None})
+        emit(LeaseReleased(rollout=rollout_id, released=released, holder=holder or None))
     elif released:
         say(f"the lease of {rollout_id} was taken away from {holder}; 'rollout run' can continue")
     else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rollout.api.scenarios import world_of_plan
 from rollout.cli.terminal import emit, say
+from rollout.documents.executing import DryRun
 from rollout.executor import directories
 from rollout.loop.decide import initial_progress
 from rollout.loop.drive import preview_next
@@ -30,7 +31,7 @@ def preview_real(database: Database, plan_key: str, name: str, settings: Path, *
         decision, rows = preview_next(plan, _record(database, known), directories.for_plan(plan, real), now)
         requests = real.plan_requests(rows)
         if as_json:
-            documents = [request.document() for request in requests]
+            documents = [request.document() for request in requests]  # each directory has its own keys
             emit({"reason": decision.reason, "requests": documents, "notes": list(real.notes)})
             return
         for sentence in (*real.notes, _sentence(decision, rows), *map(str, requests)):
@@ -49,13 +50,12 @@ def preview(database: Database, plan_key: str, seed: int, *, as_json: bool) -> N
     setting = world_of_plan(database, plan_key)
     plan, known = setting.stored.plan, database.rollout_of(setting.stored.id)
     record = _record(database, known)
-    lived = directories.lived_until(database.reader(known)) if known else 0
-    at = max((record.progress() or initial_progress(plan)).at, lived)
+    at = directories.simulated_now(plan, database.reader(known)) if known else initial_progress(plan).at
     directory = directories.simulated(setting, seed, database.membership_log(known) if known else None)
     decision, rows = preview_next(plan, record, directory, at)
     devices = [str(plan.ids[row]) for row in rows]
     if as_json:
-        emit({"at": iso(at), "reason": decision.reason, "devices": devices})
+        emit(DryRun(at=iso(at), reason=decision.reason, devices=tuple(devices)))
         return
     say(f"{instant(at, plan.zone)}: {_sentence(decision, rows)}")
     verb = "take out" if plan.is_undo else "add"

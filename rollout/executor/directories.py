@@ -16,6 +16,7 @@ from rollout.directory.port import Opening, RealDirectory, SystemTime, Time
 from rollout.directory.registry import BACKENDS
 from rollout.directory.settings import load_settings
 from rollout.errors import RefusedError, UsageError
+from rollout.loop.decide import initial_progress
 from rollout.loop.ports import Clock, Directory, MembershipLog
 from rollout.loop.undo import UndoDirectory
 from rollout.store import Database, StoredPlan
@@ -41,15 +42,22 @@ def check_name(name: str) -> None:
         raise UsageError(f"--directory: expected {', '.join((EMBEDDED, *BACKENDS))}, found '{name}'")
 
 
-def check_allowed(stored: StoredPlan, name: str, speed: str) -> None:
-    """Raise unless this plan may be executed in the real directory `name`."""
-    if speed not in ("1", ""):
-        raise UsageError(f"--speed is for the simulated directory only, found {speed} with {name}")
+def check_allowed(stored: StoredPlan, name: str, speed: float | None) -> None:
+    """Raise unless this plan may be executed in the real directory `name`. speed : None = max."""
+    if speed != 1.0:
+        raise UsageError(
+            f"--speed is for the simulated directory only, found {speed_text(speed)} with {name}"
+        )
     if not stored.approved_by:
         raise RefusedError(
             f"{stored.id} (digest {stored.digest[:12]}) is not approved: {name} is used only after a person approved",
             f'rollout approve {stored.id} --by "Your Name"',
         )
+
+
+def speed_text(speed: float | None) -> str:
+    """Write the speed of the simulated directory's clock as --speed takes it."""
+    return "max" if speed is None else f"{speed:.10g}"
 
 
 @contextmanager
@@ -130,6 +138,11 @@ def lived_until(record: ReplayedJournal) -> int:
     observed = (point.at for point in record.points()[-1:])
     ended = (at for at, kind, _ in record.sessions() if kind == INTERRUPTED)
     return max((*observed, *ended), default=0)
+
+
+def simulated_now(plan: Plan, record: ReplayedJournal) -> int:
+    """Return the instant at which a simulated directory continues: the last decision, or a later observation."""
+    return max((record.progress() or initial_progress(plan)).at, lived_until(record))
 
 
 def now() -> int:

@@ -54,7 +54,7 @@ def run_rollout(
     chosen = replace(chosen, seed=known_seed)
     if OUTSIDE_WINDOWS in stored.plan.warnings:
         chosen.note(f"{stored.id} takes devices out at any hour, outside the change windows too")
-    speed = "max" if chosen.speed is None else f"{chosen.speed:.10g}"
+    speed = directories.speed_text(chosen.speed)
     rollout = database.start_rollout(stored.id, chosen.directory, known_seed, speed, int(time.time()))
     progress = execute(database, stored.id, rollout, chosen)
     folder = chosen.channels.report
@@ -74,7 +74,7 @@ def prepare_run(
     known_seed = seed_to_resume_with(database, stored.id, directory, seed)
     require_no_other_rollout(database, stored, directory)
     if directory != directories.EMBEDDED:
-        directories.check_allowed(stored, directory, "max" if speed is None else f"{speed:.10g}")
+        directories.check_allowed(stored, directory, speed)
     return stored, known_seed
 
 

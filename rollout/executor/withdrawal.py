@@ -18,7 +18,6 @@ from rollout.executor import directories
 from rollout.executor.clock import LivelyTime, steady
 from rollout.executor.display import to_stderr
 from rollout.executor.session import BEAT_S, owner
-from rollout.loop.decide import initial_progress
 from rollout.loop.ports import Directory
 from rollout.loop.undo import still_ours, to_withdraw, withdraw_requested
 from rollout.store import Database, JournalReader, StoredRollout
@@ -168,10 +167,7 @@ def _opened(
     """Open the directory of a rollout; return it with the current instant by its clock."""
     setting = world_of_plan(database, known.plan_id)
     if known.directory == directories.EMBEDDED:
-        reader = database.reader(known.id)
-        now = max(
-            (reader.progress() or initial_progress(setting.stored.plan)).at, directories.lived_until(reader)
-        )
+        now = directories.simulated_now(setting.stored.plan, database.reader(known.id))
         yield directories.simulated(setting, known.seed, database.membership_log(known.id)), now
         return
     with directories.opened(database, setting, known.directory, settings, known.id, lively) as real:
