@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-import tomli_w
-
-from rollout.api.scenarios import world_of_plan
+from rollout.api.scenarios import toml_of, world_of_plan
 from rollout.documents import simulating as documents
 from rollout.errors import UsageError
 from rollout.files import write_file
@@ -18,7 +15,7 @@ from rollout.toml import parse_toml
 from sim.forecast.calibration import Calibration, calibrate, model_document
 from sim.forecast.pilot import Pilot, known_until, pilot_of
 from sim.model import Model
-from sim.scenario import DEFAULT_TEXT, parse_scenario
+from sim.scenario import DEFAULT_TEXT
 from sim.workers import workers_of
 
 
@@ -87,7 +84,4 @@ def calibrated_toml(database: Database, rollout: str, pilot: Pilot, calibration:
         + "; ".join(estimate.sentence() for estimate in calibration.estimates.values())
         + ". Everything else in [model] is unchanged."
     )
-    comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
-    text = f"{comment}\n\n{tomli_w.dumps(changed)}"
-    parse_scenario(text, "calibrated.toml")  # what is written must be readable again
-    return text
+    return toml_of(changed, about, "calibrated.toml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,8 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(cases: Sequence[Case], out: Path) -> documents.CapacityFiles:
-    from matplotlib.figure import Figure
-
     make_folder(out)
     rows = rows_of(cases)
     write_file(out / "capacity.csv", csv_text(list(rows[0]), (list(row.values()) for row in rows)))
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    plot(cases, span, figure.add_subplot())
-    write_file(out / "capacity.png", png_of(figure))
+    write_file(out / "capacity.png", png_of(partial(plot, cases, span), (9, 5)))
     return documents.CapacityFiles(table=str(out / "capacity.csv"), picture=str(out / "capacity.png"))

@@ -66,13 +66,9 @@ def simulate_gate(
 
 
 def _draw(check: GateCheck, out: Path) -> tuple[Path, ...]:
-    from matplotlib.figure import Figure
-
     make_folder(out)
     written = []
     for name, plot in (("gate-halts.png", check.plot), ("gate-exposed.png", check.plot_exposed)):
-        figure = Figure(figsize=(9, 5), layout="constrained")
-        plot(figure.add_subplot())
-        write_file(out / name, png_of(figure))
+        write_file(out / name, png_of(plot, (9, 5)))
         written.append(out / name)
     return tuple(written)

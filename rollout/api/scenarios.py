@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import tomli_w
 
 from rollout.api.file_names import expand_one
 from rollout.policy import Policy
@@ -27,6 +32,14 @@ def scenario_of(stored: StoredPlan) -> Scenario:
 def policy_of(stored: StoredPlan) -> Policy:
     """Return the policy that a stored plan was made under."""
     return scenario_of(stored).policy
+
+
+def toml_of(document: Mapping[str, Any], about: str, source: str) -> str:
+    """Return a scenario as TOML with its first comment. source : its file's name, for messages."""
+    comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
+    text = f"{comment}\n\n{tomli_w.dumps(document)}"
+    parse_scenario(text, source)  # what is written must be readable again
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def lines(forecast: Forecast, zone: str) -> list[tuple[str, str]]:
     how = "assumptions fitted to this rollout" if forecast.calibrated else "assumptions as written"
     found = [
         ("90 % enrolled", interval(forecast.enrolled_90, zone)),
-        ("all done", interval(forecast.done, zone)),
+        ("done or given up", interval(forecast.done, zone)),
         ("failed in the end", f"{number(middle)} ({number(low)} … {number(high)})"),
         ("forecast made", f"{instant(forecast.as_of, zone)}, {how}"),
     ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
+from rollout.api.scenarios import toml_of
 from rollout.arguments import require_runs
 from rollout.documents import sizing as documents
 from rollout.errors import UsageError
@@ -22,7 +21,7 @@ from rollout.report.pictures.style import Stamp, png_of
 from rollout.report.pictures.tuning import TuningFront, tried
 from rollout.values import HOUR_S, Inventory, Plan
 from sim.planning import Planned, plan_inventory, plan_scenario, planned_at
-from sim.scenario import Scenario, parse_scenario
+from sim.scenario import Scenario
 from sim.simulation import Simulation, simulate
 from sim.tuning.candidates import Candidate, document_of, policy_of
 from sim.tuning.evaluation import NEVER_H, Score
@@ -198,12 +197,9 @@ def tuned_toml(scenario: Scenario, tuning: Tuning) -> str:
         f"{scenario.name}, tuned: {candidate.sentence()}. {_capitalized(tuning.reason)}. "
         f"{_capitalized(tuning.hangs_on)}. Seed {tuning.seed}, {len(tuning.tried)} plans tried."
     )
-    comment = "\n".join(f"# {line}" for line in textwrap.wrap(about, 105))
     changed = document_of(scenario.text, candidate, tuning.space, tuning.planned)
     changed.setdefault("fleet", {})["clients"] = scenario.fleet.clients
-    text = f"{comment}\n\n{tomli_w.dumps(changed)}"
-    parse_scenario(text, "tuned.toml")  # what is written must be readable again
-    return text
+    return toml_of(changed, about, "tuned.toml")
 
 
 def _capitalized(sentence: str) -> str:
@@ -220,8 +216,6 @@ def _write_table(path: Path, tuning: Tuning) -> None:
 
 
 def _draw_front(path: Path, plan: Plan, tuning: Tuning) -> None:
-    from matplotlib.figure import Figure
-
     able = [row for row in tuning.tried if row.score.hours < NEVER_H]
     numbers = [row.number for row in able]
     facts = FrontFacts(
@@ -233,15 +227,9 @@ def _draw_front(path: Path, plan: Plan, tuning: Tuning) -> None:
         without_end=len(tuning.tried) - len(able),
     )
     stamp = Stamp(plan.zone, plan.digest, f"{tried(facts)}, on {tuning.small:,} devices")
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    TuningFront(facts, stamp).plot(figure.add_subplot())
-    write_file(path, png_of(figure))
+    write_file(path, png_of(TuningFront(facts, stamp).plot, (9, 5.5)))
 
 
 def _draw_tornado(path: Path, tuning: Tuning) -> None:
-    from matplotlib.figure import Figure
-
     chosen = next(each for each in tuning.robust if each.candidate == tuning.choice.candidate)
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    Tornado(chosen).plot(figure.add_subplot())
-    write_file(path, png_of(figure))
+    write_file(path, png_of(Tornado(chosen).plot, (9, 4.5)))

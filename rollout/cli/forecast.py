@@ -60,9 +60,9 @@ def show(rollout: str, zone: str, found: Forecast, on_plan: str) -> None:
     how = "assumptions fitted to it" if found.calibrated else "assumptions as written"
     say(f"{rollout} as of {when(found.as_of)}; {found.runs} continuations, {how}")
     p10, p50, p90 = map(when, found.enrolled_90)
-    say(f"  90 % enrolled: {p50}  ({p10} … {p90})")
+    say(f"  90 % enrolled:    {p50}  ({p10} … {p90})")
     p10, p50, p90 = map(when, found.done)
-    say(f"  all done:      {p50}  ({p10} … {p90})")
+    say(f"  done or given up: {p50}  ({p10} … {p90})")
     low, middle, high = found.failed
     say(
         f"  failed in the end: {number(middle)} ({number(low)} … {number(high)}); "

@@ -1,4 +1,4 @@
-"""Which documents each verb prints, and their JSON Schema."""
+"""The documents that each command prints, and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ DOCUMENTS: dict[str, tuple[type[Document], ...]] = {
     "client": (comanagement.ClientLog, comanagement.ClientCommand),
     "doctor": (executing.Doctor, executing.LeaseReleased),
 }
-"""Verb -> the documents that it prints, the usual one first."""
+"""Command -> the documents that it prints, the usual one first."""
 
 
 def adapter_of(verb: str) -> TypeAdapter[Any]:
-    """Give a reader of a verb's documents, errors included. Raise `KeyError` for a verb without one."""
+    """Return a reader of a command's documents, errors included. Raise `KeyError` for a command without any."""
     forms: Any = Union[(*DOCUMENTS[verb], ErrorDocument)]
     return TypeAdapter(forms)
 
 
 def schema_of(verb: str) -> dict[str, Any]:
-    """Give the JSON Schema of all that `rollout VERB --json` prints. Raise `KeyError` for a verb without one."""
+    """Return the JSON Schema of all that `rollout COMMAND --json` prints. Raise `KeyError` for one that prints none."""
     schema = adapter_of(verb).json_schema(schema_generator=PlainSchema)
     return {"$schema": DRAFT, "title": f"rollout {verb} --json", **schema}

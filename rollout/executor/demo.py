@@ -58,7 +58,8 @@ def run_demo(
     end = span(figures.eta_hours["p50"])
     say(
         _line(
-            "simulate", f"{runs} runs: 90 % enrolled after {middle} ({first} … {last}), all done after {end}"
+            "simulate",
+            f"{runs} runs: 90 % enrolled after {middle} ({first} … {last}), all done or given up after {end}",
         )
     )
     database.approve(planned.id, "demo", int(time.time()))

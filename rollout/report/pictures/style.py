@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -169,9 +170,13 @@ def label(ax: Axes, x: float, y: float, text: str, color: str, **options: Any) -
     note.set_in_layout(False)
 
 
-def png_of(figure: Figure, dpi: int = 130) -> bytes:
-    """Return a figure that is not part of a report as PNG."""
-    return render(figure, "png", dpi=dpi)
+def png_of(plot: Callable[[Axes], object], size: tuple[float, float]) -> bytes:
+    """Return a picture that is not part of a report as PNG. plot : draws it on axes. size : in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    plot(figure.add_subplot())
+    return render(figure, "png", dpi=130)
 
 
 def render(figure: Figure, kind: str, *, dpi: int = 144) -> bytes:
