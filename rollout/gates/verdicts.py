@@ -65,7 +65,9 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
 
 def _go(reading: Reading) -> Judgement:
     failed, executed = reading.whole[FAILED], executed_of(reading.whole)
-    sentence = f"GO: {failed:,} of {executed:,} devices failed, {reading.whole[PENDING]:,} pending"
+    sentence = (
+        f"GO: {failed:,} of {executed:,} devices with an outcome failed, {reading.whole[PENDING]:,} pending"
+    )
     if reading.policy.evidence is not None:
         sentence += f"; HALT at {reading.fewest:,} failure{'s' if reading.fewest != 1 else ''}"
     return Judgement(Verdict.GO, sentence, "go", "", executed, failed)

@@ -130,7 +130,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A gate's verdict with its sentence, e.g. "HALT: model 'X7': 9 of 41 devices failed, …".
+    """A gate's verdict with its sentence, e.g. "HALT: model 'X7': 9 of 41 devices with an outcome failed, …".
 
     stratum : name of the stratum that decided, "" for all devices together.
     evidence : e-value that decided (0 if none did). executed, failed : the counts that decided.

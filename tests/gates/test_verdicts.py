@@ -55,7 +55,7 @@ def test_nothing_released_yet_is_no_objection() -> None:
     """The first look of a rollout says GO, and where HALT lies."""
     judgement = look(GatePolicy(), (0, 0, 0))
     assert judgement.verdict is Verdict.GO
-    assert judgement.sentence == "GO: 0 of 0 devices failed, 0 pending; HALT at 1 failure"
+    assert judgement.sentence == "GO: 0 of 0 devices with an outcome failed, 0 pending; HALT at 1 failure"
 
 
 def test_a_bad_stratum_halts_and_is_named() -> None:
@@ -65,7 +65,7 @@ def test_a_bad_stratum_halts_and_is_named() -> None:
     assert (judgement.stratum, judgement.executed, judgement.failed) == ("X1", 41, 9)
     assert judgement.rule == "evidence"
     assert judgement.sentence.startswith(
-        "HALT: model 'X1': 9 of 41 devices failed, at most 1 % is acceptable: too many to be chance (evidence "
+        "HALT: model 'X1': 9 of 41 devices with an outcome failed, at most 1 % is acceptable: too many to be chance (evidence "
     )
     assert judgement.sentence.endswith(", 20 needed, corrected for 3 tests)")
 
@@ -75,7 +75,9 @@ def test_the_whole_rollout_halts_where_no_stratum_does() -> None:
     judgement = look(GatePolicy(), *[(0, 49, 1)] * 60)
     assert judgement.verdict is Verdict.HALT
     assert judgement.stratum == ""
-    assert judgement.sentence.startswith("HALT: 60 of 3,000 devices failed, at most 1 % is acceptable")
+    assert judgement.sentence.startswith(
+        "HALT: 60 of 3,000 devices with an outcome failed, at most 1 % is acceptable"
+    )
 
 
 def test_pending_devices_count_as_successes() -> None:
@@ -147,7 +149,7 @@ def test_pass_needs_a_complete_phase() -> None:
     judgement = look(GatePolicy(), (0, 300, 1), complete=True)
     assert judgement.verdict is Verdict.PASS
     assert judgement.sentence.startswith(
-        "PASS: 1 of 301 mature devices failed, which proves a failure rate below 3 % (evidence "
+        "PASS: 1 of 301 mature devices with an outcome failed: strong evidence that fewer than 3 % fail (evidence "
     )
     assert judgement.sentence.endswith(", 20 needed)")
 
@@ -183,7 +185,9 @@ def test_a_phase_that_stands_out_does_not_pass_on_the_evidence_of_others() -> No
     site = counts((0, 55, 5))
     judgement = look(GatePolicy(), (0, 3055, 6), phase=site, mature=site, complete=True)
     assert judgement.verdict is Verdict.HOLD
-    assert judgement.sentence.startswith("HOLD: in this phase alone, 5 of 60 devices failed, at most 1 %")
+    assert judgement.sentence.startswith(
+        "HOLD: in this phase alone, 5 of 60 devices with an outcome failed, at most 1 %"
+    )
 
 
 def test_pass_is_never_given_below_the_minimum() -> None:
@@ -262,7 +266,7 @@ def test_a_threshold_needs_percent_and_count_and_minimum() -> None:
     assert look(PLAIN, (100, 7, 2)).verdict is Verdict.GO  # below the minimum
     assert look(PLAIN, (100, 8, 2)).verdict is Verdict.HALT
     assert look(PLAIN, (0, 38, 2)).sentence == (
-        "HALT: 2 of 40 devices failed, 5 %; the threshold is 5 % and 2 failures, from 10 devices"
+        "HALT: 2 of 40 devices with an outcome failed, 5 %; the threshold is 5 % and 2 failures, from 10 devices"
     )
 
 
@@ -288,7 +292,7 @@ def test_a_threshold_may_count_some_failure_classes_only() -> None:
     assert look(policy, row, failed_classes={"network": 7, "identity": 3}).verdict is Verdict.GO
     judgement = look(policy, row, failed_classes={"network": 5, "identity": 3, "config": 2})
     assert judgement.verdict is Verdict.HALT
-    assert "5 of 100 devices failed (identity, config)" in judgement.sentence
+    assert "5 of 100 devices with an outcome failed (identity, config)" in judgement.sentence
     assert look(policy, row).verdict is Verdict.HALT
 
 
@@ -345,7 +349,7 @@ def test_a_dry_run_reports_and_does_not_decide() -> None:
     policy = GatePolicy(dry_run=True)
     judgement = look(policy, (0, 10, 10))
     assert judgement.verdict is Verdict.GO
-    assert judgement.dry_run[0].startswith("HALT: 10 of 20 devices failed")
+    assert judgement.dry_run[0].startswith("HALT: 10 of 20 devices with an outcome failed")
     assert look(policy, (0, 60, 0), complete=True).verdict is Verdict.PASS
     assert look(policy, (0, 300, 0), complete=True).dry_run == ()
     assert look(policy, (0, 300, 0), complete=True, readable=False).verdict is Verdict.HOLD

@@ -48,11 +48,13 @@ def _judge(reading: Reading) -> Judgement | None:
     if lacking:
         return Judgement(Verdict.HOLD, lacking, "executed", "", executed, failed)
     if gate is None:
-        sentence = f"PASS: {failed:,} of {executed:,} mature devices failed, no threshold reached"
+        sentence = (
+            f"PASS: {failed:,} of {executed:,} mature devices with an outcome failed, no threshold reached"
+        )
         return Judgement(Verdict.PASS, sentence, "threshold", "", executed, failed)
     if halt_boundary(gate).halts(failed, executed):
         sentence = (
-            f"HOLD: in this phase alone, {failed:,} of {executed:,} devices failed, at most "
+            f"HOLD: in this phase alone, {failed:,} of {executed:,} devices with an outcome failed, at most "
             f"{percent(gate.p_ok)} is acceptable; a person must decide"
         )
         return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed)
@@ -81,11 +83,11 @@ def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgemen
     executed = executed_of(reading.whole) - executed_of(reading.phase) + executed_of(mature)
     needed = pass_boundary(gate).needed(failed)
     log_evidence = _log_pass(gate, failed, executed)
-    found = f"{failed:,} of {executed:,} mature devices failed"
+    found = f"{failed:,} of {executed:,} mature devices with an outcome failed"
     evidence, limit = evidence_text(log_evidence, 1 / gate.beta), percent(gate.p_bad)
     value = math.exp(min(log_evidence, MOST_LOG))
     if executed >= needed:
-        sentence = f"PASS: {found}, which proves a failure rate below {limit} ({evidence})"
+        sentence = f"PASS: {found}: strong evidence that fewer than {limit} fail ({evidence})"
         return Judgement(Verdict.PASS, sentence, "evidence", "", executed, failed, value)
     sentence = (
         f"HOLD: {found}, which does not prove a failure rate below {limit}: that takes {needed:,} devices if "

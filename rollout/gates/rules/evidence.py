@@ -121,8 +121,8 @@ def _halt(
     names = reading.groups.names
     tests = f", corrected for {len(names) + 1} tests" if names else ""
     sentence = (
-        f"HALT: {group}{failed:,} of {executed:,} devices failed{pending}, at most {percent(gate.p_ok)} is acceptable: "
-        f"too many to be chance ({evidence_text(evidence, 1 / gate.alpha)}{tests})"
+        f"HALT: {group}{failed:,} of {executed:,} devices with an outcome failed{pending}, "
+        f"at most {percent(gate.p_ok)} is acceptable: too many to be chance ({evidence_text(evidence, 1 / gate.alpha)}{tests})"
     )
     value = math.exp(min(evidence, MOST_LOG))
     return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)
