@@ -65,7 +65,8 @@ def test_a_bad_stratum_halts_and_is_named() -> None:
     assert (judgement.stratum, judgement.executed, judgement.failed) == ("X1", 41, 9)
     assert judgement.rule == "evidence"
     assert judgement.sentence.startswith(
-        "HALT: model 'X1': 9 of 41 devices with an outcome failed, at most 1 % is acceptable: too many to be chance (evidence "
+        "HALT: model 'X1': 9 of 41 devices with an outcome failed, at most 1 % is acceptable: "
+        "too many to be chance (evidence "
     )
     assert judgement.sentence.endswith(", 20 needed, corrected for 3 tests)")
 

@@ -122,7 +122,8 @@ def _halt(
     tests = f", corrected for {len(names) + 1} tests" if names else ""
     sentence = (
         f"HALT: {group}{failed:,} of {executed:,} devices with an outcome failed{pending}, "
-        f"at most {percent(gate.p_ok)} is acceptable: too many to be chance ({evidence_text(evidence, 1 / gate.alpha)}{tests})"
+        f"at most {percent(gate.p_ok)} is acceptable: too many to be chance "
+        f"({evidence_text(evidence, 1 / gate.alpha)}{tests})"
     )
     value = math.exp(min(evidence, MOST_LOG))
     return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)

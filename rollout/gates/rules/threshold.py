@@ -98,8 +98,8 @@ def _judge(reading: Reading) -> Judgement | None:
             continue
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
         sentence = (
-            f"{verdict.upper()}: {failed:,} of {executed:,} devices with an outcome failed{kind}, {percent(failed / executed)}; the "
-            f"threshold is {rule.percent:g} % and {rule.count:,} failures, from {rule.min_executed:,} devices"
+            f"{verdict.upper()}: {failed:,} of {executed:,} devices with an outcome failed{kind}, "
+            f"{percent(failed / executed)}; the threshold is {rule.percent:g} % and {rule.count:,} failures, from {rule.min_executed:,} devices"
         )
         return Judgement(verdict, sentence, "threshold", "", executed, failed)
     return None
