@@ -99,7 +99,8 @@ def _judge(reading: Reading) -> Judgement | None:
         verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
         sentence = (
             f"{verdict.upper()}: {failed:,} of {executed:,} devices with an outcome failed{kind}, "
-            f"{percent(failed / executed)}; the threshold is {rule.percent:g} % and {rule.count:,} failures, from {rule.min_executed:,} devices"
+            f"{percent(failed / executed)}; the threshold is {rule.percent:g} % and {rule.count:,} failures, "
+            f"from {rule.min_executed:,} devices"
         )
         return Judgement(verdict, sentence, "threshold", "", executed, failed)
     return None
