@@ -154,7 +154,7 @@ def judge_end(progress: Progress) -> None:
         hint = "no further device is released; see 'rollout report', then make a new plan"
         raise HaltedError(progress.reason, hint)
     if progress.state is State.PAUSED:
-        raise HeldError(f"paused: {progress.reason}", "rollout resume")
+        raise HeldError(progress.reason, "rollout resume")
     if progress.state is State.HELD:
         raise HeldError(f"held: {progress.reason}", 'rollout approve --gate PHASE --by "Name"')
     if progress.state is State.ABORTED:

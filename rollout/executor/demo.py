@@ -65,7 +65,7 @@ def run_demo(
     database.approve(planned.id, "demo", int(time.time()))
     rollout_id = database.start_rollout(planned.id, "embedded", seed, "max", int(time.time()))
     ended = execute(database, planned.id, rollout_id, RunOptions(seed=seed, open_bar=show_bar, note=note))
-    say(_line("run", f"{rollout_id} {ended.state.value}: {ended.reason}"))
+    say(_line("run", f"{rollout_id}, simulated: {ended.reason}"))
     final = read_status(database, rollout_id).document.final
     devices = {name.replace("_", " "): count for name, count in final}
     terms = " + ".join(f"{number(count)} {name}" for name, count in devices.items())
