@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import OUTCOMES, LongArray, Outcome
+from rollout.values import OUTCOMES, BoolArray, LongArray, Outcome, Silence
 
 MOST = 20_000_000
 """The most devices of a stratum and outcome; a larger number means damaged data."""
@@ -29,6 +29,13 @@ class GateCounts:
     progress_age_s : seconds since something enrolled last; needed only if the policy has a deadline.
     failed_classes : failures of the whole rollout by `FailureClass`, for thresholds on some classes; if
         it is not known, such a threshold counts every failure.
+    mending : (strata,) int64 devices among the pending ones whose last attempt failed by a failure that clients mend
+        by themselves, such as an outage of the service; None if none has.
+    waited_s : seconds since the last batch of the phase was sent, for the patience with silent devices.
+    removed : released devices that somebody else took out of the collection, at most within one day and not yet
+        accepted by a person. removed_names : some of them.
+    silence : what the answers say about silence, None if it was not evaluated yet.
+    held : (strata,) bool, strata that are held already: they count neither for nor against the others. None = none.
     """
 
     cumulative: NDArray[np.int64]
@@ -41,6 +48,12 @@ class GateCounts:
     progress_age_s: int = 0
     column: str = ""
     failed_classes: Mapping[str, int] | None = None
+    mending: LongArray | None = None
+    waited_s: int = 0
+    removed: int = 0
+    removed_names: tuple[str, ...] = ()
+    silence: Silence | None = None
+    held: BoolArray | None = None
 
     def problem(self) -> str:
         """Return what is impossible about these counts, "" if nothing is. Cheap: it runs at every observation."""
