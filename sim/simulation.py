@@ -169,7 +169,7 @@ def simulate_once(
     world.engine.advance(min(progress.at, until))
     rows = tuple(journal.decisions())
     by_phase = _enrolled_by_hour(world.engine, plan)
-    eta_s = progress.at - plan.start if progress.state is State.FINISHED else -1
+    eta_s = progress.at - plan.start if progress.state.is_finished else -1
     return RunResult(
         replication=replication,
         state=progress.state,

@@ -220,12 +220,31 @@ def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
         return (f"A gate halted the rollout: {progress.reason}. Find the cause, then make a new plan.",)
     if progress.state is State.HELD:
         name = plan.phases[progress.phase].name
-        return (f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",)
+        return (
+            f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",
+            *_held(plan, progress),
+        )
+    if progress.state is State.WAITING:
+        return (
+            f"Waiting: {progress.reason}. Look at the devices that have not answered.",
+            *_held(plan, progress),
+        )
     if progress.state is State.PAUSED:
         return (f"Paused: {progress.reason}. Resume when the reason is gone.",)
-    if progress.state is State.FINISHED:
-        return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
-    return ()
+    after = tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
+    if progress.state is State.LOSSES:
+        return (f"{progress.reason}. Find out why before you plan these devices again.", *after)
+    return after if progress.state is State.FINISHED else _held(plan, progress)
+
+
+def _held(plan: Plan, progress: Progress) -> tuple[str, ...]:
+    """Return a need for each stratum that is held while the others go on."""
+    column = plan.strata.column or "stratum"
+    return tuple(
+        f"{column} '{hold.stratum}' is held: {hold.sentence}. Find the cause, then let it go on with 'rollout "
+        f'approve --stratum "{hold.stratum}"\'.'
+        for hold in progress.held
+    )
 
 
 def read_audit(database: Database, rollout: str | None = None) -> documents.Audit:

@@ -11,7 +11,7 @@ import numpy as np
 from rollout.api import stored_forecast
 from rollout.api.stored_simulation import latest_simulation
 from rollout.documents.base import Final
-from rollout.documents.executing import End, Goal, Lease, PerHour, StatusDocument
+from rollout.documents.executing import End, Goal, HoldDocument, Lease, PerHour, StatusDocument
 from rollout.documents.forecast import ForecastSummary
 from rollout.planning import nominal_batches
 from rollout.report.facts import PlanSimulation
@@ -27,7 +27,6 @@ from rollout.values import (
     Plan,
     Progress,
     ProgressPoint,
-    State,
     Verdict,
 )
 from rollout.values.forecast import Forecast
@@ -111,6 +110,8 @@ class Status:
             ),
             decisions=self.decisions,
             verdict=Verdict(progress.verdict) if progress and progress.verdict else "",
+            hold=HoldDocument.of_hold(progress.hold, self.plan) if progress and progress.hold else None,
+            held=tuple(HoldDocument.of_hold(hold, self.plan) for hold in progress.held) if progress else (),
             eta=self.end,
             forecast=ForecastSummary.of(self.forecast) if self.forecast else None,
             on_plan=self.on_plan,
@@ -207,7 +208,7 @@ class StatusReader:
     def _end(self, progress: Progress | None, forecast: Forecast | None) -> End | None:
         """Return the end: actual, else by the latest forecast, else by the plan's simulation; None if unknown."""
         start = self._plan.start
-        if progress is not None and progress.state is State.FINISHED:
+        if progress is not None and progress.state.is_finished:
             at = iso(progress.at)
             return End(at=at, p10=at, p90=at, hours=(progress.at - start) / HOUR_S, of="finished")
         if progress is not None and progress.state.is_final:

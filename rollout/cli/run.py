@@ -13,7 +13,7 @@ from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbos
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
 from rollout.directory.registry import BACKENDS
-from rollout.errors import HaltedError, HeldError, UsageError
+from rollout.errors import HaltedError, HeldError, LossesError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import LogFormat, set_up
 from rollout.executor.reporter import Channels
@@ -149,7 +149,7 @@ def closing(result: RunResult) -> str:
 
 
 def judge_end(progress: Progress) -> None:
-    """Raise the error whose exit code says how a run ended; finished (or still running) is none."""
+    """Raise the error whose exit code says how a run ended; finished without losses (or still running) is none."""
     if progress.state is State.HALTED:
         hint = "no further device is released; see 'rollout report', then make a new plan"
         raise HaltedError(progress.reason, hint)
@@ -157,5 +157,11 @@ def judge_end(progress: Progress) -> None:
         raise HeldError(progress.reason, "rollout resume")
     if progress.state is State.HELD:
         raise HeldError(f"held: {progress.reason}", 'rollout approve --gate PHASE --by "Name"')
+    if progress.state is State.WAITING:
+        raise HeldError(
+            f"waiting: {progress.reason}", "releases resume by themselves; 'rollout run' continues it"
+        )
+    if progress.state is State.LOSSES:
+        raise LossesError(progress.reason, "see which devices with 'rollout report'; then plan them again")
     if progress.state is State.ABORTED:
         raise HeldError(progress.reason, "an aborted rollout cannot be resumed; make a new plan")

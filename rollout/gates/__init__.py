@@ -17,7 +17,7 @@ from rollout.gates.intervals import finite_fleet_interval
 from rollout.gates.quiet import failures_to_speak
 from rollout.gates.rules import RULES, GateRule
 from rollout.gates.rules.threshold import check_threshold, trips
-from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge
+from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge, losses_exceeded
 
 __all__ = [
     "RULES",
@@ -33,6 +33,7 @@ __all__ = [
     "halt_boundary",
     "is_approvable",
     "judge",
+    "losses_exceeded",
     "pass_boundary",
     "trips",
 ]

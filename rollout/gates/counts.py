@@ -25,7 +25,7 @@ class GateCounts:
     planned : (strata,) int64, devices of the whole plan. names : one per stratum. column : the column they come from.
     complete : the phase is fully released and soaked. Only then is the verdict PASS, or HOLD for want of
         proof; before it is GO unless there is an objection.
-    readable : False if the counts could not be read.
+    readable : False if the counts could not be read. blind : why they cannot be true, "" if they can.
     progress_age_s : seconds since something enrolled last; needed only if the policy has a deadline.
     failed_classes : failures of the whole rollout by `FailureClass`, for thresholds on some classes; if
         it is not known, such a threshold counts every failure.
@@ -48,6 +48,7 @@ class GateCounts:
     progress_age_s: int = 0
     column: str = ""
     failed_classes: Mapping[str, int] | None = None
+    blind: str = ""
     mending: LongArray | None = None
     waited_s: int = 0
     removed: int = 0
@@ -58,7 +59,7 @@ class GateCounts:
     def problem(self) -> str:
         """Return what is impossible about these counts, "" if nothing is. Cheap: it runs at every observation."""
         if not self.readable:
-            return "the directory could not be read"
+            return self.blind or "the directory could not be read"
         shape = (len(self.names), OUTCOMES)
         arrays = (
             (self.cumulative, shape),

@@ -86,3 +86,8 @@ def _dry(reading: Reading, judgement: Judgement) -> Judgement:
     verdict = Verdict.PASS if complete else Verdict.GO
     sentence = f"{verdict.upper()}: dry run, not decided: {judgement.sentence}"
     return replace(judgement, verdict=verdict, sentence=sentence, dry_run=(judgement.sentence,))
+
+
+def losses_exceeded(policy: GatePolicy, lost: int, released: int) -> bool:
+    """Return whether more of the released devices are lost than the policy accepts at the end."""
+    return lost > dict(policy.figures).get("losses_max", 0.10) * released

@@ -86,8 +86,7 @@ def drive(
     """
     directory.prepare(plan)
     session = _Session(plan, journal, directory, permit or Permit(plan))
-    directory.restore(session.batches)
-    session.count_withdrawn()
+    session.restore()
     progress = journal.progress() or initial_progress(plan)
     now = yield progress.at
     while until is None or now < until:
@@ -127,8 +126,7 @@ def preview_next(plan: Plan, record: Record, directory: Directory, now: int) -> 
     """
     directory.prepare(plan)
     known = _KnownState(plan, record, directory)
-    directory.restore(known.batches)
-    known.count_withdrawn()
+    known.restore()
     progress = record.progress() or initial_progress(plan)
     decision = decide(plan, progress, known.seen(progress, now, directory.observe(now), record.commands()))
     if decision.progress.state is not State.RUNNING:
@@ -185,8 +183,10 @@ class _KnownState(Generic[R]):
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
 
-    def count_withdrawn(self) -> None:
-        """Tell the directory which devices were withdrawn in earlier sessions: their outcomes stay counted."""
+    def restore(self) -> None:
+        """Tell the directory what earlier sessions did and learned: the evidence is the same after a restart."""
+        self.directory.restore(self.batches)
+        self.directory.recall(self.journal.facts())
         rows = withdrawn_rows(self.journal)
         if len(rows):
             self.directory.keep_counting(rows)
@@ -201,6 +201,7 @@ class _KnownState(Generic[R]):
             commands=commands,
             in_flight=self._in_flight(progress, now),
             unsent=len(self.open_batches),
+            sent_at=self.journal.sent_at(),
         )
 
     def _gone(self, commands: Commands) -> BoolArray:
@@ -266,6 +267,8 @@ class _Session(_KnownState[Journal]):
             last = self.last_observation
             counts = last.counts if last else _nothing(len(self.batches), self.plan)
             return Observation(now, counts, last.failed_codes if last else {}, readable=False)
+        if self.last_observation.facts is not None:
+            self.journal.learn(self.last_observation.facts)
         return self.last_observation
 
     def withdraw(self, commands: Commands, now: int) -> None:

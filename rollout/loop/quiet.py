@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rollout.gates import failures_to_speak
-from rollout.loop.observation import Situation, is_over, is_released
+from rollout.loop.observation import Situation, is_complete, is_over, is_released
 from rollout.pacing.calendar import instant_after, next_open
 from rollout.values import DAY_S, WHOLE, Outcome, PhaseEnd, Plan, Progress, Quiet, parts_of_share
 
@@ -33,10 +35,16 @@ def quiet_period(situation: Situation, progress: Progress, again: int) -> Quiet 
     least = situation.total.copy()
     least[:, Outcome.PENDING] = 0
     failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
+    complete = is_complete(situation)
+    if complete:  # a verdict on the whole phase may change with any further failure or silence
+        known = np.append(situation.total[:, Outcome.FAILED], situation.total[:, Outcome.FAILED].sum())
+        failed = np.minimum(failed, known + 1)
     judged = max(
         phase.gate.min_executed, int(situation.mature.sum() - situation.mature[:, Outcome.REJECTED].sum())
     )
     silent = parts_of_share(phase.gate.straggler_max) * judged // WHOLE + 1
+    if complete:
+        silent = min(silent, int(situation.current[:, Outcome.TIMED_OUT].sum()) + 1)
     return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=is_over(situation))
 
 
@@ -53,6 +61,7 @@ def _next_event(situation: Situation, progress: Progress, again: int) -> int:
         return (
             again + DAY_S // plan.look_s * plan.look_s
         )  # nothing follows; one observation per day is enough
-    wait = plan.straggler_after_s + 1 if is_over(situation) else phase.soak_s
-    end = progress.last_release + wait
+    over = is_over(situation) and now >= situation.sent_at + phase.soak_s
+    wait = plan.straggler_after_s + 1 if over else phase.soak_s
+    end = max(progress.last_release, situation.seen.sent_at) + wait
     return again + max(0, -(-(end - again) // plan.look_s)) * plan.look_s

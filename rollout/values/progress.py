@@ -18,7 +18,7 @@ ON_COURSE = 0.002
 
 
 class State(StrEnum):
-    """State of a rollout. HALTED, ABORTED and FINISHED are final for a digest."""
+    """State of a rollout. HALTED, ABORTED, FINISHED and LOSSES are final for a digest."""
 
     RUNNING = "running"
     WAITING = "waiting"  # too few devices have answered: releases wait for them and resume by themselves
@@ -27,11 +27,17 @@ class State(StrEnum):
     HALTED = "halted"
     ABORTED = "aborted"
     FINISHED = "finished"
+    LOSSES = "finished with losses"  # more devices are silent, failed or rejected than the policy accepts
 
     @property
     def is_final(self) -> bool:
         """Return whether the rollout is over for this digest."""
-        return self in (State.HALTED, State.ABORTED, State.FINISHED)
+        return self in (State.HALTED, State.ABORTED, State.FINISHED, State.LOSSES)
+
+    @property
+    def is_finished(self) -> bool:
+        """Return whether the rollout reached its end, with losses or without."""
+        return self in (State.FINISHED, State.LOSSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Hold:
 class GateApproval:
     """A person's answer to one hold: releases go on although it stands, until it worsens.
 
-    at : Unix seconds, the rollout's time.
+    at : Unix seconds, in the rollout's time, of the decision that asked.
     """
 
     hold: Hold
@@ -77,7 +83,8 @@ class Progress:
     first_batch : number of the first batch of this phase. holds : how often a gate held this phase.
     decisions : decision rows written so far.
     verdict : the gate's latest verdict. reason : the sentence of the last decision.
-    hold : the question that a person must answer, None if the rollout is not HELD.
+    recorded_at : Unix seconds of the last decision row, -1 before the first.
+    hold : what the gate objects to while the rollout is HELD or WAITING, else None.
     held : the strata that are held while the others go on.
     """
 
@@ -96,6 +103,7 @@ class Progress:
     decisions: int = 0
     verdict: str = ""
     reason: str = ""
+    recorded_at: int = field(default=-1, metadata=LATER)
     hold: Hold | None = field(default=None, metadata=LATER)
     held: tuple[Hold, ...] = field(default=(), metadata=LATER)
 

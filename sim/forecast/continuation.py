@@ -190,7 +190,7 @@ def _continue(
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
     return Continuation(
-        done=progress.at if progress.state is State.FINISHED else -1,
+        done=progress.at if progress.state.is_finished else -1,
         enrolled_90=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
         failed=int((outcome == Outcome.FAILED).sum()),
         enrolled=len(enrolled),
