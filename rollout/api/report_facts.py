@@ -10,7 +10,7 @@ import numpy as np
 
 from rollout.api import stored_forecast
 from rollout.api.exclusions import rows_of
-from rollout.api.status import on_plan
+from rollout.api.status import on_plan, unsent_of
 from rollout.api.stored_simulation import StoredSimulation, latest_simulation
 from rollout.documents import reporting as documents
 from rollout.errors import DatabaseError
@@ -63,7 +63,7 @@ def facts_of_plan(
     plan: Plan, findings: Sequence[Finding], simulation: StoredSimulation | None, created: int
 ) -> ReportFacts:
     """Return the facts of a plan before its execution. simulation : the plan's, None without one."""
-    final = _final(plan, None, (), simulation)
+    final = _final(plan, None, (), simulation, unsent=0)
     return ReportFacts(
         title=plan.name,
         digest=plan.digest,
@@ -93,7 +93,7 @@ def _executed(
     """Add what a rollout's journal says."""
     plan, reader = facts.plan, database.reader(rollout_id)
     progress, points = reader.progress(), tuple(reader.points())
-    final = _final(plan, progress, points, simulation)
+    final = _final(plan, progress, points, simulation, unsent_of(reader))
     return replace(
         facts,
         state=progress.state.value if progress else PLANNED,
@@ -123,6 +123,7 @@ def _final(
     progress: Progress | None,
     points: Sequence[ProgressPoint],
     simulation: StoredSimulation | None,
+    unsent: int,
 ) -> dict[str, int]:
     excluded = len(plan) - plan.planned
     if progress is None:
@@ -131,7 +132,7 @@ def _final(
         return final
     totals = np.sum(points[-1].by_phase, axis=0) if points else np.zeros(len(Outcome), dtype=int)
     counts = {outcome.name.lower(): int(totals[outcome]) for outcome in Outcome}
-    released = sum(progress.released)
+    released = sum(progress.released) - unsent
     counts["pending"] = released - sum(n for name, n in counts.items() if name != "pending")
     return {**counts, "not_released": plan.planned - released, "excluded": excluded}
 

@@ -173,7 +173,7 @@ def _facts(status: Status) -> RenderableType:
         add_row(
             grid,
             "not sent",
-            f"{number(status.unsent)} released devices; {status.unsent_because}".rstrip("; "),
+            f"{number(status.unsent)} devices of the last batch; {status.unsent_because}".rstrip("; "),
         )
     if status.on_plan:
         add_row(grid, "on plan?", status.on_plan)

@@ -93,10 +93,10 @@ class StatusDocument(Document):
         "UTC instant of the last observation, by the directory's clock; null before the first."
     )
     phase: str | None = described("The phase under way; null before the first decision.")
-    released: Count = described("Devices released so far.")
-    unsent: Count = described("Released devices that have not been sent to the directory yet.")
+    released: Count = described("Devices released so far, that is, sent to the directory.")
+    unsent: Count = described("Devices of the batches so far that were not sent to the directory.")
     unsent_because: str = described(
-        'Reason why they are not sent, and since when; "" if none waits or it is unknown.'
+        'Reason why they are not sent, and since when; "" if all are sent or it is unknown.'
     )
     final: Final = described("Devices by outcome so far.")
     goal: Goal = described("Goals for the present.")

@@ -19,9 +19,9 @@ from rollout.values import (
     Budgets,
     Commands,
     EvidenceGate,
+    GateApproval,
     GatePolicy,
     Plan,
-    State,
     ThresholdGate,
     Window,
 )
@@ -71,12 +71,18 @@ def held(chances: Chances, shelf: Shelf | None = None) -> Case:
     """Windows, a budget, and a gate that is held until a person approves it the next day."""
     plan = held_plan()
 
-    def asked(now: int) -> Commands:
-        return Commands(gate_approved=0, by="Kim") if now >= plan.start + DAY_S else Commands()
+    keep = shelf or Shelf()
 
-    return Case(
-        plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked
-    )
+    def asked(now: int) -> Commands:
+        if now < plan.start + DAY_S:
+            return Commands()
+        before = keep.reader().commands()
+        progress = keep.reader().progress()
+        if before.approvals or progress is None or progress.hold is None:
+            return before
+        return Commands(approvals=(GateApproval(progress.hold, "Kim", progress.at),), by="Kim")
+
+    return Case(plan, quiet_world(plan, chances, fails=(2,)), chances, keep, again=True, asked=asked)
 
 
 def aborted(chances: Chances, shelf: Shelf | None = None) -> Case:
@@ -185,8 +191,9 @@ def _people(draw: random.Random, case: Case) -> None:
 def _approve(case: Case) -> None:
     progress = case.shelf.reader().progress()
     now = case.record.commands[-1][1] if case.record.commands else Commands()
-    if progress is not None and progress.state is State.HELD and not now.aborted:
-        case.command(replace(now, by="Kim", gate_approved=progress.phase))
+    if progress is not None and progress.hold is not None and not now.aborted:
+        answer = GateApproval(progress.hold, "Kim", progress.at)
+        case.command(replace(now, by="Kim", approvals=(*now.approvals, answer)))
 
 
 def _jumps(draw: random.Random, case: Case) -> None:
