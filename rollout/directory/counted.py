@@ -10,7 +10,7 @@ import numpy as np
 from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.port import Opening
 from rollout.errors import RefusedError
-from rollout.values import Applied, Batch, DeviceOutcomes, IntArray, Plan, Quiet
+from rollout.values import Applied, Batch, DeviceOutcomes, Facts, IntArray, LongArray, Plan, Quiet
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -24,6 +24,8 @@ class CountedDirectory(ABC):
         self._expected = opening.identity
         self._undoes = opening.plan.is_undo
         self._counts = OutcomeCounts(opening.plan)
+        self._accepted = np.zeros(len(opening.plan), dtype=np.bool_)
+        """Devices whose addition the directory accepted in this session."""
 
     def check_plan(self, plan: Plan) -> None:
         """Raise `RefusedError` if this is not the plan, or not the fleet, that the directory was opened with."""
@@ -36,17 +38,22 @@ class CountedDirectory(ABC):
         """Restore earlier batches; devices that cannot become members count as rejected again."""
         self._counts.restore(batches)
         unfit = self._unfit()
-        self._counts.rejected[unfit[self._counts.released[unfit]]] = True
+        self._counts.reject(unfit[self._counts.released[unfit]])
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Adopt what earlier sessions learned of single devices."""
+        self._counts.recall(facts)
 
     def follow(self, batch: Batch) -> None:
-        """Count the devices of a batch from now on, as far as they are visible members."""
+        """Count the devices of a batch from now on, as soon as they are seen as members."""
         self._counts.enter(batch.rows, batch.number, batch.at)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Add `rows`, some concurrently. Raise `OutsideError` if a second read leaves it unclear what happened."""
         self._counts.enter(rows, batch, at)
         answer = self._change(rows, inside=True)
-        self._counts.rejected[answer.rejected] = True
+        self._counts.reject(answer.rejected)
+        self._accepted[answer.accepted] = True
         return answer
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
@@ -66,6 +73,10 @@ class CountedDirectory(ABC):
     def outcomes(self) -> DeviceOutcomes:
         """Return the state of each device at the last observation."""
         return self._counts.outcomes()
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was first seen enrolled or failed, -1 if never."""
+        return self._counts.answered_at()
 
     @abstractmethod
     def _unfit(self) -> IntArray:

@@ -85,11 +85,12 @@ class OutcomeCounts:
             (self._outcome == Outcome.ENROLLED) & (self.known.out != Fact.GONE), dtype=np.bool_
         )
 
-    def missing(self, visible: BoolArray) -> BoolArray:
-        """(n,) bool: former members that are not `visible`, and of which it is not known why."""
+    @property
+    def members(self) -> BoolArray:
+        """(n,) bool: devices that must be members: they were, and neither we nor anybody else took them out."""
+        known = self.known
         return np.asarray(
-            self.released & self.known.member & (self.known.out == NONE) & ~visible & ~self.withdrawn,
-            dtype=np.bool_,
+            self.released & known.member & (known.out == NONE) & ~self.withdrawn, dtype=np.bool_
         )
 
     def restore(self, batches: Sequence[Batch]) -> None:

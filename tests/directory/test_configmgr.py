@@ -21,7 +21,7 @@ from rollout.directory.outcomes import comanagement_state, instant_of
 from rollout.errors import OutsideError, RefusedError
 from rollout.executor.clock import LivelyTime
 from rollout.loop.undo import UndoDirectory
-from rollout.values import DAY_S, Batch, Outcome
+from rollout.values import DAY_S, Batch, Fact, Outcome
 
 NOBODY = rows()
 
@@ -690,14 +690,17 @@ def without(reply: Reply, *numbers: int) -> Reply:
 
 
 def test_who_was_taken_out_is_believed_after_one_count() -> None:
-    """A person took two devices out: counted once, and no more from then on."""
+    """A person took two devices out: counted once, why is read once; and their failures stay."""
     it = failing()
-    for resource in (FIRST_RESOURCE, FIRST_RESOURCE + 1):
-        it.emulator.target.members.discard(resource)
-        del it.emulator.target.rules[resource]
-    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
-    assert read(it).count("FullCollectionMembership/$count") == 1
-    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
+    it.emulator.remove([0, 1])
+    seen = it.directory.observe(it.now)
+    assert seen.failed_codes == {0x80180018: 6}
+    assert seen.lost.rows.tolist() == [0, 1]
+    assert set(seen.lost.facts.tolist()) == {Fact.REMOVED}
+    asked = read(it)
+    assert asked.count("FullCollectionMembership/$count") == 1
+    assert asked.count("R_System") == 1
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
     assert len(read(it)) == 2
 
 

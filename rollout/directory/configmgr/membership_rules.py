@@ -80,6 +80,11 @@ class MembershipRules:
             self._read_at = clock.monotonic()
             self._reading_s = self._read_at - begun
 
+    def read_again(self) -> None:
+        """Read the rules now, however recently they were read."""
+        self._in_doubt = True
+        self.settle()
+
     def __contains__(self, resource: int) -> bool:
         return resource in self._rules
 
