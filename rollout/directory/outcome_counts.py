@@ -81,9 +81,7 @@ class OutcomeCounts:
     @property
     def enrolled(self) -> BoolArray:
         """(n,) bool: enrolled at the last observation, and not out of the directory."""
-        return np.asarray(
-            (self._outcome == Outcome.ENROLLED) & (self.known.out != Fact.GONE), dtype=np.bool_
-        )
+        return np.asarray((self._outcome == Outcome.ENROLLED) & (self.known.out != Fact.GONE), dtype=np.bool_)
 
     @property
     def members(self) -> BoolArray:

@@ -42,7 +42,9 @@ def sentence(who: str, missing: int, known: int, what: str, since: int) -> str:
     observation, -1 if it is not known.
     """
     when = f" at {instant(since)}" if since >= 0 else " before"
-    return f"{who} lists {known - missing} of the {known} devices that were {what}{when}: the list is incomplete"
+    return (
+        f"{who} lists {known - missing} of the {known} devices that were {what}{when}: the list is incomplete"
+    )
 
 
 def probes(rows: IntArray) -> IntArray:

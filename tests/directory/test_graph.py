@@ -448,9 +448,7 @@ NETWORK = 0x80192EE7
 """A failure that mends by itself."""
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"), [(NETWORK, [2, 0, 0, 0, 0]), (0x80180018, [1, 0, 1, 0, 0])]
-)
+@pytest.mark.parametrize(("code", "expected"), [(NETWORK, [2, 0, 0, 0, 0]), (0x80180018, [1, 0, 1, 0, 0])])
 def test_a_failure_before_the_last_enrollment_is_history(code: int, expected: list[int]) -> None:
     """Failed, enrolled, un-enrolled: pending, since the failure lies before; one that counts is never forgotten."""
     it = tenant(world=lambda plan, _f: Prompt(len(plan), code=lambda row: code if row == 1 else 0))

@@ -32,11 +32,15 @@ CODES = (0x80180018, 0x80192EE7, 0x80192EE2, 0)
 """Codes of failures: for good, by the network (twice), unknown."""
 
 masks = st.lists(st.booleans(), min_size=N, max_size=N).map(lambda item: np.array(item, dtype=np.bool_))
-codes = st.lists(st.sampled_from(CODES), min_size=N, max_size=N).map(lambda item: np.array(item, dtype=np.int64))
+codes = st.lists(st.sampled_from(CODES), min_size=N, max_size=N).map(
+    lambda item: np.array(item, dtype=np.int64)
+)
 outs = st.lists(st.sampled_from((0, Fact.GONE, Fact.LEFT, Fact.REMOVED)), min_size=N, max_size=N).map(
     lambda item: np.array(item, dtype=np.int8)
 )
-ages = st.lists(st.integers(-1, 3 * DAY_S), min_size=N, max_size=N).map(lambda item: np.array(item, dtype=np.int64))
+ages = st.lists(st.integers(-1, 3 * DAY_S), min_size=N, max_size=N).map(
+    lambda item: np.array(item, dtype=np.int64)
+)
 batches = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 500)), min_size=N, max_size=N)
 
 
@@ -201,7 +205,11 @@ def test_counts_are_those_of_plain_counting(
             assert found == sum(person.mark == mark for person in here)
     failed = [person.code for person in people if person.outcome == Outcome.FAILED]
     assert counted.failed_codes == {code: failed.count(code) for code in failed}
-    lost = {row: (person.out, person.out_at) for row, person in enumerate(people) if person.out and not person.withdrawn}
+    lost = {
+        row: (person.out, person.out_at)
+        for row, person in enumerate(people)
+        if person.out and not person.withdrawn
+    }
     assert lost == lost_of(counted)
 
 
@@ -329,7 +337,13 @@ def test_a_device_that_was_accepted_and_never_became_visible_is_silent_in_the_en
     """Its rule is there, the site never evaluated it."""
     tally = fresh(0, 1)
     assert totals(tally.observe(MONDAY + 60, shown(visible=NONE, accepted=mask(0)))) == [0, 0, 0, 0, 0]
-    assert totals(tally.observe(MONDAY + LATE_S + 1, shown(visible=NONE, accepted=mask(0)))) == [0, 0, 0, 0, 1]
+    assert totals(tally.observe(MONDAY + LATE_S + 1, shown(visible=NONE, accepted=mask(0)))) == [
+        0,
+        0,
+        0,
+        0,
+        1,
+    ]
 
 
 def test_failed_silent_and_enrolled_devices_that_are_taken_out_stay_what_they_were() -> None:

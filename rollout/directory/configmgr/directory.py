@@ -369,9 +369,7 @@ class AdminServiceDirectory(CountedDirectory):
 
     # States.
 
-    def _states(
-        self, rows: IntArray, visible: BoolArray, out: NDArray[np.int8], thorough: bool
-    ) -> Reading:
+    def _states(self, rows: IntArray, visible: BoolArray, out: NDArray[np.int8], thorough: bool) -> Reading:
         """Read the states. Raise `ShortListError` if those of too many enrolled devices are missing."""
         resources, enrolled_before = self._resource[rows].tolist(), self._counts.enrolled
         if len(rows) > SCAN_ABOVE:

@@ -49,7 +49,9 @@ class LostMembers:
         witnesses = list(present[:WITNESSES])
         records = self._records([*self._ids, *witnesses])
         gone = {number for number, device in self._ids.items() if mismatch(records.get(number), device)}
-        if is_short(len(gone), self._members) and not (witnesses and all(map(records.__contains__, witnesses))):
+        if is_short(len(gone), self._members) and not (
+            witnesses and all(map(records.__contains__, witnesses))
+        ):
             raise ShortListError("The site", len(gone), self._members, "clients", self._since)
         return gone
 

@@ -343,9 +343,7 @@ class GraphDirectory(CountedDirectory):
             found |= self.tenant.managed([self._ids[row] for row in missing])
             missing = [row for row in missing if self._ids[row] not in found]
         if len(missing) > bearable:
-            raise ShortListError(
-                "Intune", len(missing), int(known.sum()), "enrolled", self._counts.good_at
-            )
+            raise ShortListError("Intune", len(missing), int(known.sum()), "enrolled", self._counts.good_at)
         enrolled, unenrolled = (np.zeros(len(self._plan), dtype=np.bool_) for _ in range(2))
         for row, device in ids.items():
             enrolled[row] = found.get(device, False)
