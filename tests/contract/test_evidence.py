@@ -1,4 +1,4 @@
-"""What was seen of a device is never forgotten, whatever a directory shows next: every real directory, with restarts."""
+"""What was seen of a device is never forgotten, whatever a directory shows next, with restarts in between."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from building import MONDAY
 from directory_kinds import KINDS, MODEL, REAL, Opened
 from emulators.adminservice import LIMIT
 from emulators.people import FIRST_RESOURCE, Prompt
-from emulators.web import in_process
+from emulators.web import Fault, Reply, in_process
 from opened import FACTORIES, Setting, fleet_plan, network_of, rows, site, tenant
 
 from rollout.directory.port import Opening
+from rollout.errors import OutsideError
+from rollout.text import instant
 from rollout.values import DAY_S, HOUR_S, Batch, Fact, Facts, Mark, Observation, Outcome
 from sim.model import FailureCode
 
@@ -263,7 +265,7 @@ def test_a_collection_that_shows_few_of_its_members_is_not_believed(shown: int) 
     it = prompt("adminservice")
     good = it.directory.observe(it.now)
     names = list(it.emulator.collections)
-    first = [name for name in names[: names.index(it.emulator.target.id)]]
+    first = names[: names.index(it.emulator.target.id)]
     before = sum(len(it.emulator.collections[name].members) for name in first)
     it.emulator.only = {MEMBERS: before + shown}
     it.now += HOUR_S
@@ -304,6 +306,28 @@ def test_a_refusal_is_remembered_after_a_restart(kind: str) -> None:
     first = it.directory.observe(it.now)
     assert totals(first) == [0, 26, 0, 2, 0]
     same(again(it, kind, [first.facts]).observe(it.now), first)
+
+
+@pytest.mark.parametrize("retry_after", [{}, {"Retry-After": "30"}, {"Retry-After": "900"}])
+@pytest.mark.parametrize("kind", list(MAKE))
+def test_writes_that_are_throttled_for_hours_name_the_answer(kind: str, retry_after: dict[str, str]) -> None:
+    """Each try says 429 and since when, without the host; what was read before stays readable."""
+    it = MAKE[kind](40, chunk=40)
+    busy = Reply(429, {"error": {"code": "TooManyRequests", "message": "Too many"}}, retry_after)
+    it.emulator.faults.append(Fault("PATCH|AddMembershipRule", times=10_000, reply=busy))
+    since = instant(int(it.time.wall()))
+    for _ in range(6):
+        with pytest.raises(
+            OutsideError, match=rf"^writes are answered 429 \(throttled\) since {since}"
+        ) as told:
+            it.directory.apply(0, np.arange(28, dtype=np.int32), it.now)
+        assert "http" not in told.value.message
+        assert ("Retry-After" in told.value.message) == bool(retry_after)
+        it.time.pass_(max(1800, told.value.wait_s))
+        it.now += HOUR_S
+        assert it.directory.observe(it.now).readable
+    it.emulator.faults.clear()
+    assert len(it.directory.apply(0, np.arange(28, dtype=np.int32), it.now).accepted) == 28
 
 
 def test_the_contract_is_the_same_in_the_middle_of_everything() -> None:

@@ -41,7 +41,7 @@ class LostMembers:
         rules.read_again()
         left = [resource for resource in self._ids if resource not in gone and resource in rules]
         self._confirm_left(left)
-        reasons = {resource: Fact.REMOVED for resource in self._ids}
+        reasons = dict.fromkeys(self._ids, Fact.REMOVED)
         return reasons | dict.fromkeys(left, Fact.LEFT) | dict.fromkeys(gone, Fact.GONE)
 
     def _gone(self, present: Sequence[int]) -> set[int]:
