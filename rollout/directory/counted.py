@@ -9,6 +9,7 @@ import numpy as np
 
 from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.port import Opening
+from rollout.directory.short_lists import may_be_missing
 from rollout.errors import RefusedError
 from rollout.values import Applied, Batch, DeviceOutcomes, Facts, IntArray, LongArray, Plan, Quiet
 
@@ -32,6 +33,22 @@ class CountedDirectory(ABC):
         if plan.digest != self._plan.digest or plan.ids.tolist() != self._fleet.ids.tolist():
             raise RefusedError(
                 "the plan and the fleet differ", "open the directory with the plan's own inventory"
+            )
+
+    def _check_unknown(self, unknown: Sequence[str], planned: int, where: str, allowed: int) -> None:
+        """Refuse if more planned devices are unknown than allowed. where : such as "the site".
+
+        Devices leave a directory every day: once the rollout has started, some may have gone since.
+        """
+        may_leave = may_be_missing(planned) if self._expected else 0
+        if len(unknown) > max(allowed, may_leave):
+            raise RefusedError(
+                f"{len(unknown)} of {planned} planned devices are unknown to {where}: {'; '.join(unknown[:3])}",
+                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
+            )
+        if len(unknown) > allowed:
+            self.notes.append(
+                f"{len(unknown)} planned devices have left {where} since the rollout started: {'; '.join(unknown[:3])}"
             )
 
     def restore(self, batches: Sequence[Batch]) -> None:

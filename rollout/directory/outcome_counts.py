@@ -176,20 +176,22 @@ class OutcomeCounts:
 
     def _learn(self, facts: Facts) -> None:
         self.known.take_in(facts)
-        outcome = self._outcomes()
-        self._at[outcome != self._outcome] = facts.at
-        self._outcome = outcome
+        rows = np.unique(facts.rows)
+        outcome = self._outcomes(rows)
+        self._at[rows[outcome != self._outcome[rows]]] = facts.at
+        self._outcome[rows] = outcome
 
-    def _outcomes(self) -> NDArray[np.int8]:
-        known, released = self.known, self.released
-        counted = released & known.counted
-        outcome = np.full(len(self._plan), NOT_RELEASED, dtype=np.int8)
-        outcome[released & known.rejected] = Outcome.REJECTED
+    def _outcomes(self, rows: IntArray) -> NDArray[np.int8]:
+        """Return what `rows` are by their facts alone."""
+        known, released = self.known, self._batch[rows] >= 0
+        counted, now = released & known.counted[rows], known.now[rows]
+        outcome = np.full(len(rows), NOT_RELEASED, dtype=np.int8)
+        outcome[released & known.rejected[rows]] = Outcome.REJECTED
         outcome[counted] = Outcome.PENDING
-        outcome[counted & known.silent & (known.now == NONE)] = Outcome.TIMED_OUT
+        outcome[counted & known.silent[rows] & (now == NONE)] = Outcome.TIMED_OUT
         # A failure that counts is not forgotten because the device enrolled and is un-enrolled now.
-        outcome[counted & ((known.now == Fact.FAILED) | known.harmed)] = Outcome.FAILED
-        outcome[counted & (known.now == Fact.ENROLLED)] = Outcome.ENROLLED
+        outcome[counted & ((now == Fact.FAILED) | known.harmed[rows])] = Outcome.FAILED
+        outcome[counted & (now == Fact.ENROLLED)] = Outcome.ENROLLED
         return outcome
 
     def _observation(self, at: int, facts: Facts | None, blind: str = "") -> Observation:
@@ -253,7 +255,7 @@ class OutcomeCounts:
 
     def outcomes(self) -> DeviceOutcomes:
         """Return the state of each device at the last observation."""
-        return DeviceOutcomes(self._outcome, self._at, self._failed_code())
+        return DeviceOutcomes(self._outcome.copy(), self._at.copy(), self._failed_code())
 
     def answered_at(self) -> LongArray:
         """Return when each device was first seen enrolled or failed, -1 if never."""

@@ -134,6 +134,18 @@ def test_unknown_and_reimaged_devices_are_refused_or_left_out() -> None:
     refused(it, "another device in Entra now")
 
 
+def test_devices_that_left_since_the_start_do_not_bar_a_new_session() -> None:
+    """Some leave every day: noted. Many at once are refused, as they are before the rollout has started."""
+    for count, is_refused in ((1, False), (10, False), (11, True)):
+        it = site(bare=True, identity="P01")
+        it.emulator.gone = {FIRST_RESOURCE + row for row in range(count)}
+        if is_refused:
+            refused(it, "11 of 40 planned devices are unknown to the site")
+        else:
+            it.directory.prepare(it.plan)
+            assert any(f"{count} planned devices have left the site" in note for note in it.directory.notes)
+
+
 def test_a_device_without_resource_id_is_found_by_its_entra_id() -> None:
     """Exports without ResourceID are enough."""
     it = site(bare=True)

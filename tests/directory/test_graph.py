@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulators.graph import GROUP, Grouped, Quota
+from emulators.graph import GROUP, TENANT, Grouped, Quota
 from emulators.people import Prompt, guid
 from emulators.web import FakeTime, Fault, Reply, TeamTime
 from faults.wires import LINK
@@ -127,6 +127,18 @@ def test_unknown_devices_are_refused_or_left_out() -> None:
     assert applied.accepted.tolist() == [2, 4]
     assert applied.rejected.tolist() == [3]
     assert int(it.directory.observe(it.now + 60).counts[0, :, Outcome.REJECTED].sum()) == 1
+
+
+def test_devices_that_left_since_the_start_do_not_bar_a_new_session() -> None:
+    """Some leave every day: noted. Many at once are refused, as they are before the rollout has started."""
+    for count, is_refused in ((1, False), (10, False), (11, True)):
+        it = tenant(bare=True, identity=TENANT)
+        it.emulator.gone = set(it.emulator.object_of[:count])
+        if is_refused:
+            refused(it, "11 of 40 planned devices are unknown to the tenant")
+        else:
+            it.directory.prepare(it.plan)
+            assert any(f"{count} planned devices have left the tenant" in note for note in it.directory.notes)
 
 
 def test_a_workload_is_refused() -> None:

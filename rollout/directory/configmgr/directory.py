@@ -237,11 +237,7 @@ class AdminServiceDirectory(CountedDirectory):
                 self._why_not[row] = why
             else:
                 self._resource[row] = resource
-        if len(unknown) > self.settings.unknown_max:
-            raise RefusedError(
-                f"{len(unknown)} of {len(planned)} planned devices are unknown to the site: {'; '.join(unknown[:3])}",
-                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
-            )
+        self._check_unknown(unknown, len(planned), "the site", self.settings.unknown_max)
 
     def _check_limits(self, target: Collection) -> None:
         """Mark devices outside the limiting collection, which can never become members: they are rejected when due."""

@@ -246,11 +246,7 @@ class GraphDirectory(CountedDirectory):
         for row in planned:
             self._objects[row] = objects.get(self._ids[row], "")
         unknown = [str(self._fleet.names[row]) for row in planned if not self._objects[row]]
-        if len(unknown) > self.settings.unknown_max:
-            raise RefusedError(
-                f"{len(unknown)} of {len(planned)} planned devices are unknown to the tenant: {', '.join(unknown[:3])}",
-                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
-            )
+        self._check_unknown(unknown, len(planned), "the tenant", self.settings.unknown_max)
 
     # Membership and enrollment.
 
