@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 import numpy as np
@@ -37,7 +38,11 @@ MARKS = len(Mark)
 
 
 class Fact(IntEnum):
-    """What was seen of a device and is never forgotten: each is kept from the first observation that showed it."""
+    """What was seen of a device and is never forgotten: each is kept from the first observation that showed it.
+
+    A fact is recorded again where it became true again: enrolled, un-enrolled, and enrolled once more are three facts.
+    FAILED is recorded again for another code, for a failure of a later cycle, and when a failure has lasted too long.
+    """
 
     ENROLLED = 1
     FAILED = 2
@@ -48,6 +53,7 @@ class Fact(IntEnum):
     LEFT = 7  # it left the limiting collection, so the collection lost it although our rule is there
     REMOVED = 8  # our rule was removed by somebody else
     RETURNED = 9  # a member again after GONE, LEFT or REMOVED
+    MEMBER = 10  # seen as a member: what has left a collection can only be told of devices that were in it
 
 
 class FailureClass(StrEnum):
@@ -83,11 +89,13 @@ class Lost:
     """Released devices that are members no more although we did not take them out; shape ``(k,)`` each.
 
     rows : int32 fleet rows. facts : int8, `Fact` GONE, LEFT or REMOVED. at : int64 Unix seconds first seen out.
+    successors : by row, the new record of a computer whose record is GONE, such as a device of the same name.
     """
 
     rows: IntArray
     facts: NDArray[np.int8]
     at: LongArray
+    successors: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
