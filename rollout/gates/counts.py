@@ -36,6 +36,8 @@ class GateCounts:
         accepted by a person. removed_names : some of them.
     silence : what the answers say about silence, None if it was not evaluated yet.
     held : (strata,) bool, strata that are held already: they count neither for nor against the others. None = none.
+    settled : (strata,) int64 released devices that were first seen enrolled or failed at least `report_delay` ago, for
+        PASS; see `rollout.gates.rules.completion`. None if it is not known.
     """
 
     cumulative: NDArray[np.int64]
@@ -54,6 +56,7 @@ class GateCounts:
     removed_names: tuple[str, ...] = ()
     silence: Silence | None = None
     held: BoolArray | None = None
+    settled: LongArray | None = None
 
     def problem(self) -> str:
         """Return what is impossible about these counts, "" if nothing is. Cheap: it runs at every observation."""
@@ -69,6 +72,9 @@ class GateCounts:
         for array, expected in arrays:
             if array.dtype != np.int64 or array.shape != expected:
                 return f"expected counts of shape {expected} in int64, found {array.shape} in {array.dtype}"
+        for values in (self.mending, self.settled, self.held):
+            if values is not None and values.shape != shape[:1]:
+                return f"expected one value for each of {shape[0]} strata, found {values.shape}"
         # As unsigned numbers negative ones are huge, so three comparisons find all that is wrong.
         every, current, old = (array.view(np.uint64) for array in (self.cumulative, self.phase, self.mature))
         if not every.size:
@@ -79,6 +85,18 @@ class GateCounts:
             return "the phase has more devices of an outcome than the whole rollout, or a negative number"
         if np.count_nonzero(old > current):
             return "more devices of an outcome are mature than the phase has, or a negative number"
+        return self._other_problem()
+
+    def _other_problem(self) -> str:
+        """Return what is impossible about the figures that most observations do not have."""
+        if self.mending is not None and np.any(
+            (self.mending < 0) | (self.mending > self.cumulative[:, _PENDING])
+        ):
+            return "more devices are mending than are pending, or a negative number"
+        if self.settled is not None and (self.settled < 0).any():
+            return "a negative number of devices was enrolled long ago"
+        if self.removed < 0:
+            return "a negative number of devices was removed"
         return ""
 
 

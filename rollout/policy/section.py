@@ -245,13 +245,15 @@ class BudgetsPolicy(Part):
 
 def keys_of(rules: Iterable[GateRule]) -> Any:
     """Return a model with the keys of several gate rules."""
-    return create_model("RuleKeys", __base__=tuple(dict.fromkeys(rule.keys for rule in rules)))
+    keys = dict.fromkeys(rule.keys for rule in rules if rule.keys is not Part)
+    return create_model("RuleKeys", __base__=tuple(keys) or Part)
 
 
 class GateRules(keys_of(RULES)):  # type: ignore[misc]  # its fields are the rules' own
     """The keys of all gate rules; `evidence = false` leaves only the thresholds. See `rollout.values.GatePolicy`."""
 
     dry_run: bool = False
+    resume: Literal["auto", "person"] = "auto"
 
     def gate(self) -> GatePolicy:
         """Return the gate as a value."""
