@@ -43,7 +43,7 @@ class Reading:
 
     Leaving strata out is conservative: what they have proven no longer helps the others to PASS, their failures have
     had their own answer already, and the others have to prove themselves. It cannot hide harm that is everywhere: if
-    the strata left out are more than half of the plan, the cumulative test counts them again.
+    the strata left out are at least half of the plan, the cumulative test counts them again.
     """
 
     policy: GatePolicy
@@ -74,9 +74,13 @@ class Reading:
         """Return a HOLD on the figures of the phase, about `harmed` of `of` devices."""
         return self._objection(Verdict.HOLD, rule, f"HOLD: {sentence}", harmed, of)
 
-    def wait(self, rule: str, sentence: str, harmed: int, of: int) -> Judgement:
-        """Return a WAIT, which ends by itself, or once the patience is over a HOLD with the same figures."""
-        waited, patience = self.counts.waited_s, figure_of(self.policy, PatienceKeys, "patience")
+    def wait(self, rule: str, sentence: str, harmed: int, of: int, longer_s: float = 0.0) -> Judgement:
+        """Return a WAIT, which ends by itself, or once the patience is over a HOLD with the same figures.
+
+        longer_s : seconds that the patience lasts longer for this question.
+        """
+        waited = self.counts.waited_s
+        patience = figure_of(self.policy, PatienceKeys, "patience") + longer_s
         if waited < patience:
             left = span((patience - waited) / HOUR_S)
             text = f"WAIT: {sentence}; releases wait, in {left} a person is asked"
@@ -130,8 +134,8 @@ def left_out_of(
 
 
 def is_most(planned: LongArray, left_out: BoolArray) -> bool:
-    """Return whether the strata left out have more than half of the planned devices."""
-    return bool(2 * planned[left_out].sum() > planned.sum())
+    """Return whether the strata left out have at least half of the planned devices."""
+    return bool(2 * planned[left_out].sum() >= planned.sum())
 
 
 def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> None:

@@ -15,6 +15,9 @@ known by now, so s is at least their number, and m at most theirs; devices that 
 E_pass if they are counted as failed. So both forms are at most the value of one and the same e-process, and Ville's
 inequality bounds it.
 
+Answers prove something only `report_delay` after they came, so the patience begins that much later here. A phase that
+follows a proven one does not wait again: the earlier answers are old enough.
+
 If `GateCounts.settled` is not known, the mature executed devices stand in for it once the phase's last batch is
 `report_delay` old; the guarantee then lacks the time that devices take to try.
 Rejected devices never tried and are in no rate; `answered` and `success` count them.
@@ -58,7 +61,7 @@ class CompletionKeys(Part):
     """
 
     min_executed: Positive = 20
-    report_delay: Seconds = 5 * DAY_S
+    report_delay: Seconds = 6 * DAY_S
     losses_max: ShareOfOne = 0.1
 
 
@@ -144,14 +147,15 @@ def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgemen
         return Judgement(Verdict.PASS, sentence, "evidence", "", every - unknown, failed, value)
     if every < needed:
         return _never_proven(gate, failed, every, unknown)
-    delay = span(figure_of(reading.policy, CompletionKeys, "report_delay") / HOUR_S)
+    delay = figure_of(reading.policy, CompletionKeys, "report_delay")
     return reading.wait(
         "evidence",
         f"{failed:,} of {devices(every)} failed and {unknown:,} have not answered, which does not prove a failure "
-        f"rate below {limit} yet: that takes {needed:,} devices that answered at least {delay} ago, "
+        f"rate below {limit} yet: that takes {needed:,} devices that answered at least {span(delay / HOUR_S)} ago, "
         f"{settled:,} did ({evidence_text(sure, 1 / gate.beta)})",
         failed + unknown,
         every,
+        longer_s=delay,
     )
 
 

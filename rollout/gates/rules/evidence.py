@@ -10,7 +10,7 @@ failures at p_ok obey that, and so do dependent ones as long as no history makes
 Failures in clusters (a site's outage, an image) do not: after the first failures of a cluster the next one is likelier.
 
 With `on_stratum = "hold"` the strata that are condemned, or held before, leave the cumulative test: what is wrong with
-one model must not stop all others. They are counted again as soon as they are more than half of the plan.
+one model must not stop all others. They are counted again as soon as they are half of the plan or more.
 """
 
 from __future__ import annotations
