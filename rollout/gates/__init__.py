@@ -18,6 +18,8 @@ from rollout.gates.intervals import finite_fleet_interval
 from rollout.gates.losses import losses_exceeded
 from rollout.gates.quiet import failures_to_speak
 from rollout.gates.rules import RULES, GateRule
+from rollout.gates.rules.answered import answers_needed
+from rollout.gates.rules.success import success_needed
 from rollout.gates.rules.threshold import check_threshold, trips
 from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge, objections
 
@@ -26,6 +28,7 @@ __all__ = [
     "GateCounts",
     "GateRule",
     "Groups",
+    "answers_needed",
     "boundary",
     "check_policy",
     "check_threshold",
@@ -39,5 +42,6 @@ __all__ = [
     "objections",
     "pass_boundary",
     "strata_named",
+    "success_needed",
     "trips",
 ]

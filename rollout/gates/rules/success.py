@@ -31,13 +31,16 @@ def _check(policy: GatePolicy) -> None:
     parts_of_percent(figure_of(policy, SuccessKeys, "success"))
 
 
+def success_needed(policy: GatePolicy, released: int) -> int:
+    """Return how many of the released devices of a phase have to be enrolled; 0 if the rule is off."""
+    return part_of(released, parts_of_percent(figure_of(policy, SuccessKeys, "success")))
+
+
 def _judge(reading: Reading) -> Judgement | None:
-    wanted, total = figure_of(reading.policy, SuccessKeys, "success"), reading.released
-    if not wanted or not reading.counts.complete or not total:
+    total, enrolled = reading.released, reading.phase[ENROLLED]
+    if not reading.counts.complete or enrolled >= (needed := success_needed(reading.policy, total)):
         return None
-    enrolled, needed = reading.phase[ENROLLED], part_of(total, parts_of_percent(wanted))
-    if enrolled >= needed:
-        return None
+    wanted = figure_of(reading.policy, SuccessKeys, "success")
     text = f"{enrolled:,} of {total:,} devices are enrolled ({100 * enrolled / total:.3g} %), {wanted:g} % are needed"
     failed, refused = reading.phase[FAILED], reading.phase[REJECTED]
     if total - failed - refused < needed:
