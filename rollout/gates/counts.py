@@ -72,9 +72,6 @@ class GateCounts:
         for array, expected in arrays:
             if array.dtype != np.int64 or array.shape != expected:
                 return f"expected counts of shape {expected} in int64, found {array.shape} in {array.dtype}"
-        for values in (self.mending, self.settled, self.held):
-            if values is not None and values.shape != shape[:1]:
-                return f"expected one value for each of {shape[0]} strata, found {values.shape}"
         # As unsigned numbers negative ones are huge, so three comparisons find all that is wrong.
         every, current, old = (array.view(np.uint64) for array in (self.cumulative, self.phase, self.mature))
         if not every.size:
@@ -85,10 +82,15 @@ class GateCounts:
             return "the phase has more devices of an outcome than the whole rollout, or a negative number"
         if np.count_nonzero(old > current):
             return "more devices of an outcome are mature than the phase has, or a negative number"
-        return self._other_problem()
+        if self.mending is None and self.settled is None and self.held is None and not self.removed:
+            return ""
+        return self._rare_problem(shape[0])
 
-    def _other_problem(self) -> str:
+    def _rare_problem(self, strata: int) -> str:
         """Return what is impossible about the figures that most observations do not have."""
+        for values in (self.mending, self.settled, self.held):
+            if values is not None and values.shape != (strata,):
+                return f"expected one value for each of {strata} strata, found {values.shape}"
         if self.mending is not None and np.any(
             (self.mending < 0) | (self.mending > self.cumulative[:, _PENDING])
         ):

@@ -60,9 +60,8 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
         return Judgement(Verdict.HOLD, f"HOLD: {problem}", "data")
     reading = reading_of(policy, counts)
     found = _asked(reading)
-    verdict = _worst(found) or _go(reading)
-    strata = tuple(hold for judgement in found for hold in judgement.strata)
-    if strata:
+    verdict = (_worst(found) if found else None) or _go(reading)
+    if strata := tuple(hold for judgement in found for hold in judgement.strata):
         verdict = replace(verdict, strata=strata, sentence=verdict.sentence + _apart(verdict, strata))
     return _dry(reading, verdict) if policy.dry_run else verdict
 
@@ -86,12 +85,7 @@ _SEVERITY = {Verdict.HALT: 3, Verdict.HOLD: 2, Verdict.WAIT: 1}
 
 def _asked(reading: Reading) -> list[Judgement]:
     """Return what the rules say that say something."""
-    found = []
-    for rule in RULES:
-        judgement = rule.judge(reading)
-        if judgement is not None:
-            found.append(judgement)
-    return found
+    return [judgement for rule in RULES if (judgement := rule.judge(reading)) is not None]
 
 
 def _worst(found: list[Judgement]) -> Judgement | None:

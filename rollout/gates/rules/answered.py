@@ -38,9 +38,9 @@ def answers_needed(policy: GatePolicy, released: int) -> int:
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    total, refused = reading.released, reading.phase[REJECTED]
-    if not reading.counts.complete or not total:
+    if not reading.counts.complete or not (total := reading.released):
         return None
+    refused = reading.phase[REJECTED]
     answered, needed = executed_of(reading.phase), answers_needed(reading.policy, total)
     if answered >= needed:
         return None

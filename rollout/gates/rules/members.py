@@ -38,7 +38,9 @@ def removed_limit(policy: GatePolicy, released: int) -> int:
 
 def _judge(reading: Reading) -> Judgement | None:
     removed, names = reading.counts.removed, reading.counts.removed_names
-    released = int(reading.counts.cumulative.sum()) if removed else 0
+    if not removed:
+        return None
+    released = int(reading.counts.cumulative.sum())
     limit = removed_limit(reading.policy, released)
     if removed <= limit:
         return None

@@ -37,8 +37,11 @@ def success_needed(policy: GatePolicy, released: int) -> int:
 
 
 def _judge(reading: Reading) -> Judgement | None:
+    if not reading.counts.complete:
+        return None
     total, enrolled = reading.released, reading.phase[ENROLLED]
-    if not reading.counts.complete or enrolled >= (needed := success_needed(reading.policy, total)):
+    needed = success_needed(reading.policy, total)
+    if enrolled >= needed:
         return None
     wanted = figure_of(reading.policy, SuccessKeys, "success")
     text = f"{enrolled:,} of {total:,} devices are enrolled ({100 * enrolled / total:.3g} %), {wanted:g} % are needed"

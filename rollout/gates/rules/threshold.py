@@ -88,6 +88,8 @@ def _check(policy: GatePolicy) -> None:
 
 def _judge(reading: Reading) -> Judgement | None:
     """Return the verdict of the first plain threshold that trips, halting ones before holding ones."""
+    if not reading.policy.thresholds:
+        return None
     for rule in sorted(reading.policy.thresholds, key=lambda rule: rule.action != "halt"):
         failed, executed = _judged(reading, rule)
         if trips(rule, failed, executed):
