@@ -53,17 +53,21 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
     With `policy.dry_run` the verdict is GO or PASS and `dry_run` holds the verdict's sentence, except
     that counts which are unreadable, impossible, stale or empty stay a HOLD.
     """
-    problem = counts.problem()
-    if policy.no_progress_s and counts.progress_age_s < 0:
-        problem = f"the last progress lies {-counts.progress_age_s} s in the future"
+    problem = _problem(policy, counts)
     if problem:
         return Judgement(Verdict.HOLD, f"HOLD: {problem}", "data")
     reading = reading_of(policy, counts)
     found = _asked(reading)
     verdict = (_worst(found) if found else None) or _go(reading)
-    if strata := tuple(hold for judgement in found for hold in judgement.strata):
+    if strata := tuple(hold for rule in RULES for hold in rule.condemned(reading)):
         verdict = replace(verdict, strata=strata, sentence=verdict.sentence + _apart(verdict, strata))
     return _dry(reading, verdict) if policy.dry_run else verdict
+
+
+def _problem(policy: GatePolicy, counts: GateCounts) -> str:
+    if policy.no_progress_s and counts.progress_age_s < 0:
+        return f"the last progress lies {-counts.progress_age_s} s in the future"
+    return counts.problem()
 
 
 def objections(policy: GatePolicy, counts: GateCounts) -> tuple[Judgement, ...]:
@@ -71,13 +75,11 @@ def objections(policy: GatePolicy, counts: GateCounts) -> tuple[Judgement, ...]:
 
     An approval answers one of them: the others still stand. A dry run objects to nothing but unusable data.
     """
-    if policy.dry_run or counts.problem():
+    if policy.dry_run or _problem(policy, counts):
         judgement = judge(policy, counts)
         return (judgement,) if judgement.verdict in _SEVERITY else ()
-    found = [judgement for judgement in _asked(reading_of(policy, counts)) if judgement.verdict in _SEVERITY]
-    return tuple(found) or tuple(
-        judgement for judgement in (judge(policy, counts),) if judgement.verdict in _SEVERITY
-    )
+    found = _asked(reading_of(policy, counts))
+    return tuple(judgement for judgement in found if judgement.verdict in _SEVERITY)
 
 
 _SEVERITY = {Verdict.HALT: 3, Verdict.HOLD: 2, Verdict.WAIT: 1}
@@ -90,8 +92,7 @@ def _asked(reading: Reading) -> list[Judgement]:
 
 def _worst(found: list[Judgement]) -> Judgement | None:
     """Return the most severe objection, the first among equals; else the PASS, if any."""
-    said = [judgement for judgement in found if judgement.verdict is not Verdict.GO]
-    return max(said, key=lambda judgement: _SEVERITY.get(judgement.verdict, 0), default=None)
+    return max(found, key=lambda judgement: _SEVERITY.get(judgement.verdict, 0), default=None)
 
 
 def _apart(judgement: Judgement, strata: tuple[Hold, ...]) -> str:

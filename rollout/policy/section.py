@@ -245,8 +245,7 @@ class BudgetsPolicy(Part):
 
 def keys_of(rules: Iterable[GateRule]) -> Any:
     """Return a model with the keys of several gate rules."""
-    keys = dict.fromkeys(rule.keys for rule in rules if rule.keys is not Part)
-    return create_model("RuleKeys", __base__=tuple(keys) or Part)
+    return create_model("RuleKeys", __base__=tuple(dict.fromkeys(rule.keys for rule in rules)))
 
 
 class GateRules(keys_of(RULES)):  # type: ignore[misc]  # its fields are the rules' own

@@ -14,7 +14,7 @@ from rollout.gates.counts import GateCounts, counted_of, executed_of, totals_of
 from rollout.gates.evidence import halt_boundary
 from rollout.gates.groups import Groups, groups_of
 from rollout.text import span
-from rollout.values import DAY_S, HOUR_S, BoolArray, GatePolicy, Judgement, LongArray, Outcome, Verdict
+from rollout.values import DAY_S, HOUR_S, BoolArray, GatePolicy, Hold, Judgement, LongArray, Outcome, Verdict
 
 PENDING, ENROLLED, FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
 REJECTED, TIMED_OUT = int(Outcome.REJECTED), int(Outcome.TIMED_OUT)
@@ -142,23 +142,35 @@ def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups)
     """Return None: failures alone never make the rule speak."""
 
 
+def _nobody(_reading: Reading) -> tuple[Hold, ...]:
+    """Condemn no stratum."""
+    return ()
+
+
+class NoKeys(Part):
+    """The keys of a rule without any."""
+
+
 @dataclass(frozen=True, slots=True)
 class GateRule:
     """One rule of a gate; its row in `rollout.gates.rules` says when it is asked.
 
     name : `Judgement.rule`. check : raise a `ValueError` that names the first value of a policy out of its range.
-    judge : the verdict, None if the rule has no objection. GO means: none to the others, only to its `strata`.
+    judge : the verdict, None if the rule has no objection.
     keys : the rule's keys in a scenario, each with a default; a key that is no field of `GatePolicy` becomes one of its
         `figures`, see `figure_of`.
     failures_to_speak : failures (strata + 1,), by stratum and of all, from which on it may have an objection while
         no device is released, times out or is rejected; None if failures alone never give it one.
+    condemned : strata to be held while the others go on, each with its figures of today; asked at each observation,
+        whichever rule decides.
     """
 
     name: str
     check: Callable[[GatePolicy], None]
     judge: Callable[[Reading], Judgement | None]
-    keys: type[Part] = Part
+    keys: type[Part] = NoKeys
     failures_to_speak: Callable[[GatePolicy, NDArray[np.int64], Groups], LongArray | None] = _no_bound
+    condemned: Callable[[Reading], tuple[Hold, ...]] = _nobody
 
 
 def figure_of(policy: GatePolicy, keys: type[Part], name: str) -> float:

@@ -16,7 +16,6 @@ one model must not stop all others. They are counted again as soon as they are h
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -95,22 +94,21 @@ def _check(policy: GatePolicy) -> None:
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    """HALT if all devices together fail too often; else name the strata that do, for the loop to hold them."""
-    gate, condemned = reading.policy.evidence, reading.condemned
-    if gate is None or not (reading.tested[FAILED] or condemned):
+    """HALT if all devices together fail too often, or by a stratum if that is to stop all."""
+    gate, tested = reading.policy.evidence, reading.tested[FAILED]
+    if gate is None:
         return None
-    strata = _holds(reading, gate) if condemned else ()
-    whole = bool(reading.tested[FAILED]) and reading.tested[FAILED] >= reading.fewest
-    if reading.policy.on_stratum == "hold":
-        if whole:
-            return replace(_worst(reading, gate, [-1]), strata=strata)
-        return Judgement(Verdict.GO, "", "evidence", strata=strata) if strata else None
-    tripped = ([-1] if whole else []) + list(condemned)
-    return replace(_worst(reading, gate, tripped), strata=strata) if tripped else None
+    tripped = [-1] if tested and tested >= reading.fewest else []
+    if reading.policy.on_stratum == "halt":
+        tripped += reading.condemned
+    return _worst(reading, gate, tripped) if tripped else None
 
 
-def _holds(reading: Reading, gate: EvidenceGate) -> tuple[Hold, ...]:
-    """Return every condemned stratum with its figures, also those that are held already."""
+def _apart(reading: Reading) -> tuple[Hold, ...]:
+    """Return every condemned stratum, also those that are held already; none where one of them stops all."""
+    gate = reading.policy.evidence
+    if gate is None or not reading.condemned or reading.policy.on_stratum == "halt":
+        return ()
     sums = reading.groups.sums(reading.counts.cumulative.T)
     out = []
     for group in reading.condemned:
@@ -179,4 +177,4 @@ def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups
     return out
 
 
-EVIDENCE = GateRule("evidence", _check, _judge, EvidenceKeys, _failures_to_speak)
+EVIDENCE = GateRule("evidence", _check, _judge, EvidenceKeys, _failures_to_speak, _apart)
