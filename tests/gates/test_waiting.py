@@ -107,9 +107,9 @@ def test_rejected_devices_that_make_the_share_unreachable_are_named_at_once() ->
 
 def test_the_estimate_of_the_silent_share_is_said() -> None:
     """Where the latest cohort answers less than expected."""
-    found = Silence(0, np.zeros(1), answered=73, expected=100.0, cohort=120, since=0)
+    found = Silence(0, np.zeros(1), answered=88, expected=100.0, cohort=120, since=0)
     judgement = look(GOOD, (50, 50, 0), silence=found)
-    assert "about 27 % of the last 120 released are silent" in judgement.sentence
+    assert "about 12 % of the last 120 released are silent" in judgement.sentence
 
 
 # --- success
