@@ -37,7 +37,7 @@ class GateCounts:
     silence : what the answers say about silence, None if it was not evaluated yet.
     held : (strata,) bool, strata that are held already: they count neither for nor against the others. None = none.
     settled : (strata,) int64 released devices that were first seen enrolled or failed at least `report_delay` ago, for
-        PASS; see `rollout.gates.rules.completion`. None if it is not known.
+        PASS; see `settled_of`. None if it is not known: then the age of the phase's last batch stands in for it.
     """
 
     cumulative: NDArray[np.int64]

@@ -20,6 +20,7 @@ from rollout.gates import (
     judge,
     losses_exceeded,
     objections,
+    settled_of,
     strata_named,
 )
 from rollout.gates.rules.base import NEVER
@@ -277,6 +278,15 @@ def test_unknown_devices_are_counted_as_failed_until_answers_are_old_enough() ->
     assert look(GOOD, (7, 488, 5), settled=np.array([0])).verdict is Verdict.PASS
     assert look(GOOD, (8, 487, 5), settled=np.array([0])).verdict is Verdict.WAIT
     assert look(GOOD, (0, 487, 5, 0, 8), settled=np.array([0])).verdict is Verdict.WAIT
+
+
+def test_answers_settle_by_stratum_once_they_are_old_enough() -> None:
+    """Six days by default; a device that never answered does not."""
+    now, codes = 100 * DAY_S, np.array([0, 0, 1, 2, 2], dtype=np.int32)
+    answered_at = np.array([-1, now - 6 * DAY_S, now - 6 * DAY_S + 1, 0, now])
+    assert settled_of(GOOD, codes, answered_at, now, 4).tolist() == [1, 0, 1, 0]
+    quick = replace(GOOD, figures=figures(report_delay=0))
+    assert settled_of(quick, codes, answered_at, now, 4).tolist() == [1, 1, 2, 0]
 
 
 def test_patience_for_proof_begins_when_answers_can_be_old_enough() -> None:

@@ -52,7 +52,7 @@ from rollout.gates.rules.base import (
     require_share,
 )
 from rollout.text import span
-from rollout.values import DAY_S, HOUR_S, EvidenceGate, GatePolicy, Judgement, Verdict
+from rollout.values import DAY_S, HOUR_S, EvidenceGate, GatePolicy, IntArray, Judgement, LongArray, Verdict
 
 
 class CompletionKeys(Part):
@@ -183,6 +183,19 @@ def _settled(reading: Reading, mature: list[int]) -> int:
         return answered if counts.waited_s >= delay else 0
     long_ago = counts.settled if counts.mending is None else np.maximum(counts.settled - counts.mending, 0)
     return min(answered, int(reading.without(long_ago).sum()))
+
+
+def settled_of(
+    policy: GatePolicy, codes: IntArray, answered_at: LongArray, now: int, strata: int
+) -> LongArray:
+    """Return `GateCounts.settled`, (strata,) int64: released devices whose answer is at least `report_delay` old.
+
+    codes : (n,) stratum of each device. answered_at : (n,) int64 Unix seconds at which each released device was first
+    seen enrolled or failed, -1 if never. It costs a pass over all devices and is needed for complete phases only.
+    """
+    before = now - int(figure_of(policy, CompletionKeys, "report_delay"))
+    old = (answered_at >= 0) & (answered_at <= before)
+    return np.bincount(codes[old], minlength=strata).astype(np.int64)
 
 
 @lru_cache(maxsize=1024)
