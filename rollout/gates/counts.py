@@ -36,6 +36,8 @@ class GateCounts:
         accepted by a person. removed_names : some of them.
     silence : what the answers say about silence, None if it was not evaluated yet.
     held : (strata,) bool, strata that are held already: they count neither for nor against the others. None = none.
+    settled : (strata,) int64 released devices that were first seen enrolled or failed at least `report_delay` ago, for
+        PASS; see `settled_of`. None if it is not known: then the age of the phase's last batch stands in for it.
     """
 
     cumulative: NDArray[np.int64]
@@ -55,6 +57,7 @@ class GateCounts:
     removed_names: tuple[str, ...] = ()
     silence: Silence | None = None
     held: BoolArray | None = None
+    settled: LongArray | None = None
 
     def problem(self) -> str:
         """Return what is impossible about these counts, "" if nothing is. Cheap: it runs at every observation."""
@@ -80,6 +83,23 @@ class GateCounts:
             return "the phase has more devices of an outcome than the whole rollout, or a negative number"
         if np.count_nonzero(old > current):
             return "more devices of an outcome are mature than the phase has, or a negative number"
+        if self.mending is None and self.settled is None and self.held is None and not self.removed:
+            return ""
+        return self._rare_problem(shape[0])
+
+    def _rare_problem(self, strata: int) -> str:
+        """Return what is impossible about the figures that most observations do not have."""
+        for values in (self.mending, self.settled, self.held):
+            if values is not None and values.shape != (strata,):
+                return f"expected one value for each of {strata} strata, found {values.shape}"
+        if self.mending is not None and np.any(
+            (self.mending < 0) | (self.mending > self.cumulative[:, _PENDING])
+        ):
+            return "more devices are mending than are pending, or a negative number"
+        if self.settled is not None and (self.settled < 0).any():
+            return "a negative number of devices was enrolled long ago"
+        if self.removed < 0:
+            return "a negative number of devices was removed"
         return ""
 
 

@@ -252,6 +252,7 @@ class GateRules(keys_of(RULES)):  # type: ignore[misc]  # its fields are the rul
     """The keys of all gate rules; `evidence = false` leaves only the thresholds. See `rollout.values.GatePolicy`."""
 
     dry_run: bool = False
+    resume: Literal["auto", "person"] = "auto"
 
     def gate(self) -> GatePolicy:
         """Return the gate as a value."""

@@ -129,6 +129,7 @@ RESOURCES = both(
     put("rollout.workload", "resource-access"),
     put("rollout.counterparts.resource-access", WORKLOAD["counterparts"]["compliance"]),
 )
+LATE = put(f"{GATE}.evidence.p_bad", 0.31)
 NETWORK = both(put(f"{GATE}.evidence", False), THRESHOLD, put(f"{GATE}.thresholds.0.classes", ["network"]))
 OTHER_CODES = put("model.clients.failures", [{**CODE, "code": 0x80192EE2}])
 
@@ -198,6 +199,14 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.gate.no_progress": (same, put(f"{GATE}.no_progress", "1h")),
     "rollout.gate.strata_min": (BAD_SITE, put(f"{GATE}.strata_min", 300)),
     "rollout.gate.per_stratum": (BAD_SITE, put(f"{GATE}.per_stratum", False)),
+    "rollout.gate.on_stratum": (BAD_SITE, put(f"{GATE}.on_stratum", "halt")),
+    "rollout.gate.resume": (same, put(f"{GATE}.resume", "person")),
+    "rollout.gate.answered": (same, put(f"{GATE}.answered", 0.99)),
+    "rollout.gate.success": (same, put(f"{GATE}.success", "99 %")),
+    "rollout.gate.patience": (put(f"{GATE}.answered", 0.99), put(f"{GATE}.patience", "12h")),
+    "rollout.gate.report_delay": (LATE, put(f"{GATE}.report_delay", 0)),
+    "rollout.gate.lost_members_max": (same, put(f"{GATE}.lost_members_max", 0.5)),
+    "rollout.gate.losses_max": (same, put(f"{GATE}.losses_max", 0.5)),
     "rollout.gate.dry_run": (STRICT, put(f"{GATE}.dry_run", True)),
     "rollout.phases.name": (same, put("rollout.phases.1.name", "everybody")),
     "rollout.phases.source": (same, put("rollout.phases.1.source", "All clients")),
@@ -361,6 +370,10 @@ READ: Final[dict[str, Callable[[Plan], object]]] = {
     "rollout.collection": lambda plan: plan.human_steps,
     "rollout.freezes.reason": lambda plan: plan.freezes,
     "rollout.phases.source": lambda plan: [phase.source for phase in plan.phases],
+    "rollout.gate.lost_members_max": lambda plan: (
+        plan.phases[0].gate.figures
+    ),  # tests/gates: nobody removes here
+    "rollout.gate.losses_max": lambda plan: plan.phases[0].gate.figures,
     "rollout.chunk": lambda plan: (
         plan.chunk
     ),  # devices of one write to a directory, see tests/loop/test_drive.py
