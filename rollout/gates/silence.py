@@ -37,11 +37,14 @@ FloatArray = NDArray[np.float64]
 EVERY_S = 4 * HOUR_S
 """Seconds between two boundaries; they are counted from the plan's start."""
 
-SLOWEST, SILENT = 0.5, 0.1
-"""h0, h1: a stratum that answers at least half as fast as the others is healthy; the evidence grows fastest at 0.1."""
+SLOWEST = 0.5
+"""h0: a stratum that answers at least half as fast as the others is healthy."""
 
-LOG_OWN_ANSWER = float(np.log(SLOWEST / SILENT))
-"""How much an answer of its own takes from the ln evidence against a stratum."""
+ANSWERING = (0.15, 0.4)
+"""Shares of a bad stratum that still answer, for which the evidence is made to grow fastest; their mean is taken."""
+
+LEAST_SPEED = 0.02
+"""The least h1: what a late answer of a stratum can take from its evidence is bounded."""
 
 SHARE_TO_READ = 0.15
 """A batch is read by stratum once this share of its pending devices answered, or daily."""
@@ -86,18 +89,19 @@ def next_boundary(start: int, now: int) -> int:
     return start + EVERY_S * (max(now - start, 0) // EVERY_S + 1)
 
 
-def log_evidence_of(pending: LongArray, answers: LongArray) -> FloatArray:
+def log_evidence_of(pending: LongArray, answers: LongArray, speed: FloatArray) -> FloatArray:
     """Return by how much ln e_g grows at least in an interval, (batches, strata).
 
     pending : (batches, strata) int64, pending when the interval begins. answers : how many of them answered in it.
+    speed : (batches, 1), h1.
     """
     others_answered = answers.sum(axis=1, keepdims=True) - answers
     others = pending.sum(axis=1, keepdims=True) - pending
     silent = np.maximum(pending - answers, 0)
     middle = np.maximum(others - (others_answered - 1) * 0.5, 0.5)
     # ln(1 + x) >= 2 x / (2 + x) at x = (h0 - h1) silent / (middle + h1 silent).
-    growth = (SLOWEST - SILENT) * others_answered * silent / (middle + (SLOWEST + SILENT) / 2 * silent)
-    return np.asarray(growth - LOG_OWN_ANSWER * answers)
+    growth = others_answered * silent / (middle + (SLOWEST + speed) / 2 * silent)
+    return np.asarray((SLOWEST - speed) * growth - np.log(SLOWEST / speed) * answers)
 
 
 @dataclass(slots=True, eq=False)
@@ -234,7 +238,7 @@ class SilenceWatch:
 
     def __init__(self, start: int, strata: int) -> None:
         self._start = start
-        self._log_evidence = np.zeros(strata)
+        self._log_evidence = np.zeros((len(ANSWERING), strata))
         self._read = np.zeros((0, strata), dtype=np.int64)
         self._read_total = np.zeros(0, dtype=np.int64)
         self._read_at = np.zeros(0, dtype=np.int64)
@@ -284,17 +288,21 @@ class SilenceWatch:
         if not len(rows):
             return
         read, now = self._read[rows], answered[rows]
-        self._log_evidence = self._log_evidence + log_evidence_of(released[rows] - read, now - read).sum(axis=0)
+        known = (self._read_total[rows] / np.maximum(released[rows].sum(axis=1), 1))[:, None]
+        for index, share in enumerate(ANSWERING):
+            speed = np.maximum(share * (1 - known) / (1 - share * known), LEAST_SPEED)
+            self._log_evidence[index] += log_evidence_of(released[rows] - read, now - read, speed).sum(axis=0)
         self._read[rows], self._read_total[rows], self._read_at[rows] = now, totals[rows], self._at
 
     def _silence(self, first: int, short: bool, batch_at: LongArray) -> Silence:
+        evidence = np.logaddexp.reduce(self._log_evidence, axis=0) - np.log(len(ANSWERING))
         if first < 0:
-            return Silence(self._at, self._log_evidence)
+            return Silence(self._at, evidence)
         cohorts = self._cohorts
         since = int(batch_at[np.searchsorted(batch_at, self._start + int(cohorts.slot[first]) * EVERY_S)])
         return Silence(
             self._at,
-            self._log_evidence,
+            evidence,
             int(cohorts.answered[first:].sum()),
             float((cohorts.released * (1 - cohorts.pending))[first:].sum()),
             int(cohorts.released[first:].sum()),
