@@ -40,13 +40,13 @@ EVERY_S = 4 * HOUR_S
 SLOWEST = 0.5
 """h0: a stratum that answers at least half as fast as the others is healthy."""
 
-ANSWERING = (0.15, 0.4)
+ANSWERING = (0.1, 0.4)
 """Shares of a bad stratum that still answer, for which the evidence is made to grow fastest; their mean is taken."""
 
 LEAST_SPEED = 0.02
 """The least h1: what a late answer of a stratum can take from its evidence is bounded."""
 
-SHARE_TO_READ = 0.15
+SHARE_TO_READ = 0.1
 """A batch is read by stratum once this share of its pending devices answered, or daily."""
 
 SHORT = 0.85
@@ -58,7 +58,7 @@ AGAIN = 0.05
 DEVIATIONS = 2.0
 """Standard deviations of chance (Poisson) that a shortfall must exceed."""
 
-UNSURE = 0.30
+UNSURE = 0.50
 """How much lower the limit is where no earlier day had releases at the same hours to compare with."""
 
 SURE_DAYS = 3
@@ -87,6 +87,11 @@ def boundaries(start: int, until: int) -> LongArray:
 def next_boundary(start: int, now: int) -> int:
     """Return the first boundary after `now`."""
     return start + EVERY_S * (max(now - start, 0) // EVERY_S + 1)
+
+
+def is_short(silence: Silence) -> bool:
+    """Return whether the cohort that was found answers much less than expected."""
+    return silence.cohort > 0 and silence.answered < SHORT * silence.expected
 
 
 def log_evidence_of(pending: LongArray, answers: LongArray, speed: FloatArray) -> FloatArray:
@@ -207,11 +212,14 @@ class _Cohorts:
         young = np.flatnonzero(ended - self.slot < _YOUNG)
         if not len(young):
             return -1, False
-        answered, expected, unsure = (
+        answered, released, expected, unsure = (
             np.cumsum(values[young][::-1])[::-1]
-            for values in (self.answered, self.released * (1 - self.pending), self.unsure)
+            for values in (self.answered, self.released, self.released * (1 - self.pending), self.unsure)
         )
-        share = SHORT - UNSURE * unsure / np.maximum(expected, 1.0) + AGAIN * self.short[young]
+        pending = np.clip(1 - expected / np.maximum(released, 1), 1e-9, 1 - 1e-9)
+        # A relative error d of all rates changes the expected answers by d * -S ln S / (1 - S), S still pending.
+        swing = -pending * np.log(pending) / (1 - pending)
+        share = SHORT - UNSURE * swing * unsure / np.maximum(expected, 1.0) + AGAIN * self.short[young]
         lacking = share * expected - DEVIATIONS * np.sqrt(expected) - answered
         lacking[expected < EXPECTED_MIN] = -1.0
         worst = int(np.argmax(lacking))

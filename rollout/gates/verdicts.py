@@ -60,7 +60,11 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
     reading = reading_of(policy, counts)
     verdicts = (rule.judge(reading) for rule in RULES)
     verdict = next((verdict for verdict in verdicts if verdict is not None), None) or _go(reading)
-    return _dry(reading, verdict) if policy.dry_run else verdict
+    strata = tuple(hold for rule in RULES for hold in rule.condemned(reading))
+    if policy.dry_run:
+        dry = _dry(reading, verdict)
+        return replace(dry, dry_run=(*dry.dry_run, *(hold.sentence for hold in strata))) if strata else dry
+    return replace(verdict, strata=verdict.strata + strata) if strata else verdict
 
 
 def _go(reading: Reading) -> Judgement:

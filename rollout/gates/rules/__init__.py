@@ -10,10 +10,11 @@ from rollout.gates.rules.base import GateRule
 from rollout.gates.rules.completion import COMPLETION
 from rollout.gates.rules.evidence import EVIDENCE
 from rollout.gates.rules.no_progress import NO_PROGRESS
+from rollout.gates.rules.silence import SILENCE
 from rollout.gates.rules.stragglers import STRAGGLERS
 from rollout.gates.rules.threshold import THRESHOLD
 
-RULES: tuple[GateRule, ...] = (EVIDENCE, THRESHOLD, STRAGGLERS, NO_PROGRESS, COMPLETION)
+RULES: tuple[GateRule, ...] = (EVIDENCE, THRESHOLD, STRAGGLERS, NO_PROGRESS, SILENCE, COMPLETION)
 """In the order in which they are asked: the first that has an objection decides."""
 
 __all__ = ["RULES", "GateRule"]

@@ -13,7 +13,7 @@ from rollout.fields import Part
 from rollout.gates.counts import GateCounts, counted_of, executed_of, totals_of
 from rollout.gates.evidence import halt_boundary
 from rollout.gates.groups import Groups, groups_of
-from rollout.values import GatePolicy, Judgement, LongArray, Outcome, Verdict
+from rollout.values import GatePolicy, Hold, Judgement, LongArray, Outcome, Verdict
 
 PENDING, ENROLLED, FAILED = int(Outcome.PENDING), int(Outcome.ENROLLED), int(Outcome.FAILED)
 REJECTED, TIMED_OUT = int(Outcome.REJECTED), int(Outcome.TIMED_OUT)
@@ -63,6 +63,11 @@ def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups)
     """Return None: failures alone never make the rule speak."""
 
 
+def _nobody(reading: Reading) -> tuple[Hold, ...]:
+    """Condemn no stratum."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class GateRule:
     """One rule of a gate; its row in `rollout.gates.rules` says when it is asked.
@@ -73,6 +78,8 @@ class GateRule:
         `figures`, see `figure_of`.
     failures_to_speak : failures (strata + 1,), by stratum and of all, from which on it may have an objection while
         no device is released, times out or is rejected; None if failures alone never give it one.
+    condemned : strata to be held while the others go on, without those that are held already; asked at each observation,
+        whichever rule decides.
     """
 
     name: str
@@ -80,6 +87,7 @@ class GateRule:
     judge: Callable[[Reading], Judgement | None]
     keys: type[Part] = Part
     failures_to_speak: Callable[[GatePolicy, NDArray[np.int64], Groups], LongArray | None] = _no_bound
+    condemned: Callable[[Reading], tuple[Hold, ...]] = _nobody
 
 
 def figure_of(policy: GatePolicy, keys: type[Part], name: str) -> float:
