@@ -201,7 +201,9 @@ class _Cohorts:
         given = np.concatenate([[0.0], np.cumsum(np.where(trusted, answers, 0))])[before]
         wanted = np.concatenate([[0.0], np.cumsum(np.where(trusted, expected, 0.0))])[before]
         known = wanted >= _LEAST_PERIOD
-        return np.where(known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0), known
+        return np.where(
+            known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0
+        ), known
 
     def judge(self, ended: int) -> tuple[int, bool]:
         """Return the first slot of the cohort that is to be told, -1 for none, and whether it is short.
@@ -319,7 +321,13 @@ class SilenceWatch:
 
 
 def rebuilt(
-    start: int, strata: int, until: int, batch_at: LongArray, batch_of: IntArray, codes: IntArray, answered_at: LongArray
+    start: int,
+    strata: int,
+    until: int,
+    batch_at: LongArray,
+    batch_of: IntArray,
+    codes: IntArray,
+    answered_at: LongArray,
 ) -> tuple[SilenceWatch, Silence | None]:
     """Return the watch as if it had been advanced at every boundary up to `until`, and its last result.
 
@@ -343,3 +351,24 @@ def rebuilt(
         position = end
         silence = watch.advance(boundary, batch_at, released, answered.reshape(shape))
     return watch, silence
+
+
+def smallest_share(devices: int, log_limit: float, answered: float = 0.9) -> float:
+    """Return the smallest share of a stratum whose silence its first devices show on average, infinite if none does.
+
+    devices : devices of the stratum released, a small part of batches of which the share `answered` has answered.
+    log_limit : ln evidence that is needed, see `rollout.gates.rules.silence.log_limit`. Those that are not silent answer
+    like the others.
+    """
+    known = (np.arange(400) + 0.5) / 400 * answered
+    step = answered / 400
+    for percent in range(1, 101):
+        speaking = 1 - percent / 100
+        best = -np.inf
+        for share in ANSWERING:
+            speed = np.maximum(share * (1 - known) / (1 - share * known), LEAST_SPEED)
+            growth = (SLOWEST - speed) * (1 - speaking * known) / (1 - known)
+            best = max(best, float((growth - speaking * np.log(SLOWEST / speed)).sum()) * step * devices)
+        if best - np.log(len(ANSWERING)) >= log_limit:
+            return percent / 100
+    return float("inf")

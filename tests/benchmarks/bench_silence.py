@@ -102,7 +102,13 @@ def run(kind: str, seed: int, strata: int, harm: Harm = Harm(), until_found: boo
         traits = replace(traits, zone=known.zone, zones=known.zones)
     draws = make_draws(model, traits, seed, 0, START, (DAYS + 10) * DAY_S)
     engine = make_engine(
-        model, traits, draws, start=START, strata=np.zeros(DEVICES, dtype=np.int32), n_strata=1, straggler_after_s=99 * DAY_S
+        model,
+        traits,
+        draws,
+        start=START,
+        strata=np.zeros(DEVICES, dtype=np.int32),
+        n_strata=1,
+        straggler_after_s=99 * DAY_S,
     )
     codes = rng.integers(1, strata, DEVICES) if strata > 1 else np.zeros(DEVICES, dtype=np.int64)
     if harm.stratum >= 0:
@@ -129,10 +135,16 @@ def _drive(engine, order, codes, struck, strata, harm, until_found) -> Course:  
         if hour and hour * HOUR_S % EVERY_S == 0:
             engine.advance(now)
             outcome = engine.outcome
-            fresh = np.flatnonzero(((outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)) & ~seen & ~(struck & (batch_of >= 0)))
+            fresh = np.flatnonzero(
+                ((outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED))
+                & ~seen
+                & ~(struck & (batch_of >= 0))
+            )
             seen[fresh] = True
             np.add.at(answered, (batch_of[fresh], codes[fresh]), 1)
-            silence = watch.advance(now, np.array(batch_at), released[: len(batch_at)], answered[: len(batch_at)])
+            silence = watch.advance(
+                now, np.array(batch_at), released[: len(batch_at)], answered[: len(batch_at)]
+            )
             if strata > 1:
                 for code in np.flatnonzero(silence.log_evidence >= limit):
                     course.held.setdefault(int(code), int(released[:, code].sum()))
@@ -181,7 +193,9 @@ def healthy(seeds: range) -> Iterator[str]:
         courses = [run(kind, seed, 40 if seed % 2 else 400) for seed in seeds]
         base = min(course.last for course in courses) if courses else usual
         delays = [(course.last - base) / DAY_S for course in courses]
-        patience = sum(any(end - begin >= PATIENCE_S for begin, end in course.waits or ()) for course in courses)
+        patience = sum(
+            any(end - begin >= PATIENCE_S for begin, end in course.waits or ()) for course in courses
+        )
         held = sum(bool(course.held) for course in courses)
         yield f"{kind:10} delay in days {quantiles(delays)}; {patience} held for a person, {held} with a stratum held"
 

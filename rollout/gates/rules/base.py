@@ -68,6 +68,10 @@ def _nobody(reading: Reading) -> tuple[Hold, ...]:
     return ()
 
 
+class NoKeys(Part):
+    """The keys of a rule without any."""
+
+
 @dataclass(frozen=True, slots=True)
 class GateRule:
     """One rule of a gate; its row in `rollout.gates.rules` says when it is asked.
@@ -85,7 +89,7 @@ class GateRule:
     name: str
     check: Callable[[GatePolicy], None]
     judge: Callable[[Reading], Judgement | None]
-    keys: type[Part] = Part
+    keys: type[Part] = NoKeys
     failures_to_speak: Callable[[GatePolicy, NDArray[np.int64], Groups], LongArray | None] = _no_bound
     condemned: Callable[[Reading], tuple[Hold, ...]] = _nobody
 

@@ -19,7 +19,17 @@ from rollout.gates.rules.base import (
     Reading,
 )
 from rollout.gates.silence import is_short
-from rollout.values import DAY_S, HOUR_S, EvidenceGate, GatePolicy, Hold, Judgement, LongArray, Silence, Verdict
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    EvidenceGate,
+    GatePolicy,
+    Hold,
+    Judgement,
+    LongArray,
+    Silence,
+    Verdict,
+)
 
 RULE = "silence"
 
