@@ -25,7 +25,8 @@ laptops are pending, which say little about new devices. Releases that were foun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,8 @@ ANSWERING = (0.1, 0.4)
 LEAST_SPEED = 0.02
 """The least h1: what a late answer of a stratum can take from its evidence is bounded."""
 
-SHARE_TO_READ = 0.1
-"""A batch is read by stratum once this share of its pending devices answered, or daily."""
+SHARE_TO_READ = 0.25
+"""A batch is read by stratum once this share of its pending devices answered; daily, once a third of this did."""
 
 SHORT = 0.85
 """A cohort that answered less than this share of what is expected is short."""
@@ -72,7 +73,8 @@ EXPECTED_MIN = 50.0
 
 _PER_DAY = DAY_S // EVERY_S
 _AGES = 10 * _PER_DAY  # ages that are compared, in intervals
-_YOUNG = 5 * _PER_DAY  # a cohort is judged up to this age
+_YOUNG = 5 * _PER_DAY  # slots before the last one with releases of which cohorts begin
+_WATCHED_S = 30 * DAY_S  # age from which on a batch is not looked at any more
 _POOL = 100.0  # pending devices that the mean over all hours counts for, beside those of the same hours
 _LEAST_POOL = 30.0  # pending earlier devices at an age without which nothing is expected at it
 _LEAST_PERIOD = 20.0  # expected answers of earlier devices without which an interval cannot be compared
@@ -94,145 +96,173 @@ def is_short(silence: Silence) -> bool:
     return silence.cohort > 0 and silence.answered < SHORT * silence.expected
 
 
-def log_evidence_of(pending: LongArray, answers: LongArray, speed: FloatArray) -> FloatArray:
-    """Return by how much ln e_g grows at least in an interval, (batches, strata).
+def log_evidence_of(pending: LongArray, silent: LongArray, speeds: Sequence[FloatArray]) -> list[FloatArray]:
+    """Return by how much ln e_g grows at least in an interval, summed over batches: (strata,) for each h1.
 
-    pending : (batches, strata) int64, pending when the interval begins. answers : how many of them answered in it.
-    speed : (batches, 1), h1.
+    pending, silent : (batches, strata) int64, pending when the interval begins, and when it ends. speeds : (batches,)
+    h1 each.
     """
-    others_answered = answers.sum(axis=1, keepdims=True) - answers
-    others = pending.sum(axis=1, keepdims=True) - pending
-    silent = np.maximum(pending - answers, 0)
-    middle = np.maximum(others - (others_answered - 1) * 0.5, 0.5)
-    # ln(1 + x) >= 2 x / (2 + x) at x = (h0 - h1) silent / (middle + h1 silent).
-    growth = others_answered * silent / (middle + (SLOWEST + speed) / 2 * silent)
-    return np.asarray((SLOWEST - speed) * growth - np.log(SLOWEST / speed) * answers)
+    before, after = pending.sum(axis=1), silent.sum(axis=1)
+    left = silent.astype(np.float64)
+    answers = pending - left
+    others = (before - after)[:, None] - answers
+    others *= left
+    # The others that are pending, halfway, are at most this many less `left`.
+    middle = np.maximum(before - (before - after - 1) * 0.5, 1.0)[:, None]
+    out = []
+    for speed in speeds:
+        # ln(1 + x) >= 2 x / (2 + x) at x = (h0 - h1) left / (middle - left + h1 left).
+        growth = left * ((SLOWEST + speed) / 2 - 1)[:, None]
+        growth += middle
+        np.divide(others, growth, out=growth)
+        out.append((SLOWEST - speed) @ growth - np.log(SLOWEST / speed) @ answers)
+    return out
 
 
-@dataclass(slots=True, eq=False)
 class _Cohorts:
-    """Releases by slot, the interval between two boundaries in which they were released; (n,) each.
+    """Releases by slot, the interval between two boundaries in which they were released; arrays by slot number.
 
-    slot : number of the interval. released, answered : devices. pending : share expected to be pending still.
-    unsure : of the expected answers, those that were expected without a reference at the same hours. short : found short.
-    answers, waiting : (n, ages) answers in each interval of their age, and pending devices when it began.
+    released, answered : devices. pending : share expected to be pending still. unsure : of the expected answers, those
+    that were expected without a reference at the same hours. short : found short.
+    seen : (slots, ages, 3) answers in each interval of their age, pending devices when it began, 1 if there were any.
+    same : the sums of `seen` over the same hours of earlier days; around : of `same` over a day's hours.
     """
 
-    slot: LongArray
-    released: LongArray
-    answered: LongArray
-    pending: FloatArray
-    unsure: FloatArray
-    short: BoolArray
-    answers: FloatArray
-    waiting: FloatArray
+    def __init__(self) -> None:
+        self.slots = 0
+        self.last = -1
+        self.released = self.answered = np.zeros(0, dtype=np.int64)
+        self.pending = self.unsure = np.zeros(0)
+        self.short = np.zeros(0, dtype=np.bool_)
+        self.seen = self.same = self.around = np.zeros((0, _AGES, 3))
 
-    @classmethod
-    def none(cls) -> _Cohorts:
-        long, real = np.zeros(0, dtype=np.int64), np.zeros(0)
-        table = np.zeros((0, _AGES))
-        return cls(long, long, long, real, real, np.zeros(0, dtype=np.bool_), table, table)
-
-    def update(self, slot: LongArray, released: LongArray, answered: LongArray) -> LongArray:
-        """Take the totals by batch and return each slot's answers of the last interval."""
-        first = np.flatnonzero(np.diff(slot, prepend=-1))
-        if not len(first):
-            return np.zeros(0, dtype=np.int64)
-        self._grow(slot[first])
-        self.released = np.add.reduceat(released, first)
-        answered = np.add.reduceat(answered, first)
-        answers = np.maximum(answered - self.answered, 0)
-        self.answered = answered
-        return answers
-
-    def _grow(self, slot: LongArray) -> None:
-        more = len(slot) - len(self.slot)
-        if not more:
+    def update(self, ended: int, slot: LongArray, released: LongArray, answered: LongArray) -> None:
+        """Take the interval that ended. slot, released, answered : (batches,) of the batches that may have changed."""
+        self.slots = ended + 1
+        if self.slots > len(self.released):
+            self._grow()
+        if not len(slot):
             return
-        self.slot = slot
-        self.answered = np.concatenate([self.answered, np.zeros(more, dtype=np.int64)])
-        self.pending = np.concatenate([self.pending, np.ones(more)])
-        self.unsure = np.concatenate([self.unsure, np.zeros(more)])
-        self.short = np.concatenate([self.short, np.zeros(more, dtype=np.bool_)])
-        self.answers = np.concatenate([self.answers, np.zeros((more, _AGES))])
-        self.waiting = np.concatenate([self.waiting, np.zeros((more, _AGES))])
+        first = int(slot[0])
+        size = ended + 1 - first
+        self.released[first : ended + 1] = np.bincount(slot - first, released, size)
+        before = self.answered[first : ended + 1].copy()
+        self.answered[first : ended + 1] = np.bincount(slot - first, answered, size)
+        self.last = int(slot[-1])
+        if ended - self.last < _AGES:
+            live = min(_AGES, size)
+            self._expect(ended, live, (self.answered[ended + 1 - live : ended + 1] - before[size - live :])[::-1])
 
-    def expect(self, ended: int, answers: LongArray) -> None:
-        """Expect answers of the interval that ended: of each slot by its age, from those of earlier days."""
-        live = np.flatnonzero((ended - self.slot < _AGES) & (self.released > 0))
-        if not len(live):
+    def _grow(self) -> None:
+        more = max(len(self.released), 64)
+        for name in ("released", "answered", "pending", "unsure", "short", "seen", "same", "around"):
+            old = getattr(self, name)
+            fresh = np.ones if name == "pending" else np.zeros
+            setattr(self, name, np.concatenate([old, fresh((more, *old.shape[1:]), dtype=old.dtype)]))
+
+    def _expect(self, ended: int, live: int, answers: LongArray) -> None:
+        """Expect answers of the interval that ended, of the latest `live` slots by age, from those of earlier days."""
+        span = slice(ended, ended - live if ended >= live else None, -1)
+        released, before = self.released[span], self.pending[span]
+        waiting = np.maximum(released - self.answered[span] + answers, 0)
+        rate, days = self._rates(ended, live, answers, waiting)
+        if self.around[self.last, 0, 1] < REFERENCE_MIN:  # nothing to compare with, such as during a pilot
+            self.pending[span] = before * (1 - answers / np.maximum(waiting, 1))
             return
-        age = ended - self.slot[live]
-        answers = answers[live]
-        waiting = np.maximum(self.released[live] - self.answered[live] + answers, 0)
-        self.answers[live, age], self.waiting[live, age] = answers, waiting
-        rate, days = self._rates(live, age)
-        known = ~np.isnan(rate)
-        period, comparable = self._period(live, answers, np.where(known, rate * waiting, 0.0))
-        observed = answers / np.maximum(waiting, 1)
-        hazard = np.where(known, np.minimum(rate * period, 1.0), observed)
-        before = self.pending[live]
-        self.pending[live] = before * (1 - hazard)
+        known = rate >= 0
+        period, comparable = self._period(ended, span, answers, np.where(known, rate * waiting, 0.0))
+        hazard = np.where(known, np.minimum(rate * period, 1.0), answers / np.maximum(waiting, 1))
+        expected = before * hazard
+        self.pending[span] = before - expected
         sure = np.where(known & comparable, np.minimum(days / SURE_DAYS, 1.0), 0.0)
-        self.unsure[live] += self.released[live] * before * hazard * (1 - sure)
+        self.unsure[span] += released * expected * (1 - sure)
 
-    def _rates(self, live: LongArray, age: LongArray) -> tuple[FloatArray, FloatArray]:
-        """Return answers per pending device at this age on earlier days, NaN if too few, and how many days match."""
-        day, hour = self.slot // _PER_DAY, self.slot % _PER_DAY
-        earlier = ((day < day[live, None]) & ~self.short).astype(np.float64)
-        same = earlier * (hour == hour[live, None])
-        answers, waiting = self.answers[:, age].T, self.waiting[:, age].T
-        pool = np.einsum("ls,ls->l", earlier, waiting)
-        mean = np.einsum("ls,ls->l", earlier, answers) / np.maximum(pool, 1.0)
-        matched = np.einsum("ls,ls->l", same, waiting)
-        rate = (np.einsum("ls,ls->l", same, answers) + _POOL * mean) / (matched + _POOL)
-        enough = (pool >= _LEAST_POOL) & (earlier @ self.released >= REFERENCE_MIN)
-        days = np.einsum("ls,ls->l", same, waiting > 0)
-        return np.where(enough, rate, np.nan), days
+    def _rates(
+        self, ended: int, live: int, answers: LongArray, waiting: LongArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return answers per pending device at each age on earlier days, -1 if too few, and how many days match."""
+        seen = _by_age(self.seen, ended, live)
+        seen[:, 0], seen[:, 1], seen[:, 2] = answers, waiting, waiting > 0
+        same, around = _by_age(self.same, ended, live), _by_age(self.around, ended, live)
+        a_day = min(live, ended - _PER_DAY + 1)
+        if a_day > 0:
+            yesterday = ended - _PER_DAY
+            good = ~self.short[yesterday : yesterday - a_day if yesterday >= a_day else None : -1]
+            earlier = _by_age(self.same, yesterday, a_day)
+            same[:a_day] = earlier + _by_age(self.seen, yesterday, a_day) * good[:, None]
+            around[:a_day] = _by_age(self.around, ended - 1, a_day) + same[:a_day] - earlier
+        pool = around[:, 1]
+        mean = around[:, 0] / np.maximum(pool, 1.0)
+        rate = (same[:, 0] + _POOL * mean) / (same[:, 1] + _POOL)
+        reference = self.around[ended : ended - live if ended >= live else None : -1, 0, 1]
+        return np.where((pool >= _LEAST_POOL) & (reference >= REFERENCE_MIN), rate, -1.0), same[:, 2]
 
     def _period(
-        self, live: LongArray, answers: LongArray, expected: FloatArray
+        self, ended: int, span: slice, answers: LongArray, expected: FloatArray
     ) -> tuple[FloatArray, BoolArray]:
-        """Return how much devices of earlier days answered of what was expected of them, at most 1, and if it is known."""
-        day = self.slot[live] // _PER_DAY
-        ratio = self.answered[live] / np.maximum(self.released[live] * (1 - self.pending[live]), 1.0)
-        trusted = ~self.short[live] & (expected > 0) & (ratio >= SHORT)
-        before = np.searchsorted(day, day)
-        given = np.concatenate([[0.0], np.cumsum(np.where(trusted, answers, 0))])[before]
-        wanted = np.concatenate([[0.0], np.cumsum(np.where(trusted, expected, 0.0))])[before]
+        """Return how much devices of earlier days answered of what was expected, at most 1, and if it is known."""
+        trusted = self.answered[span] >= SHORT * self.released[span] * (1 - self.pending[span])
+        trusted &= ~self.short[span] & (expected > 0)
+        later = _same_or_later_day(ended % _PER_DAY, len(expected))
+        given, wanted = np.cumsum((answers * trusted)[::-1])[::-1], np.cumsum((expected * trusted)[::-1])[::-1]
+        given, wanted = np.append(given, 0)[later], np.append(wanted, 0.0)[later]
         known = wanted >= _LEAST_PERIOD
-        return np.where(
-            known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0
-        ), known
+        return np.where(known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0), known
 
-    def judge(self, ended: int) -> tuple[int, bool]:
-        """Return the first slot of the cohort that is to be told, -1 for none, and whether it is short.
+    def judge(self) -> int:
+        """Return the first slot of the cohort that is to be told, -1 for none.
 
-        A cohort is everything released since a slot. Told is the one that lacks most if any is short, otherwise the
-        latest day that is not short; one of which neither can be said is not told.
+        A cohort is everything released since a slot of the last days with releases. Told is the one that lacks most if
+        any is short, otherwise the latest day that is not short; one of which neither can be said is not told.
         """
-        young = np.flatnonzero(ended - self.slot < _YOUNG)
-        if not len(young):
-            return -1, False
-        answered, released, expected, unsure = (
-            np.cumsum(values[young][::-1])[::-1]
-            for values in (self.answered, self.released, self.released * (1 - self.pending), self.unsure)
-        )
-        pending = np.clip(1 - expected / np.maximum(released, 1), 1e-9, 1 - 1e-9)
+        first = max(self.last + 1 - _YOUNG, 0)
+        if self.last < 0 or self.around[self.last, 0, 1] < REFERENCE_MIN:
+            return -1
+        young = slice(first, self.last + 1)
+        by_slot = self.released[young] * (1 - self.pending[young])
+        table = np.stack([self.answered[young], self.released[young], by_slot, self.unsure[young]])
+        answered, released, expected, unsure = np.cumsum(table[:, ::-1], axis=1)[:, ::-1]
+        pending = np.maximum(1 - expected / np.maximum(released, 1), 1e-9)
         # A relative error d of all rates changes the expected answers by d * -S ln S / (1 - S), S still pending.
-        swing = -pending * np.log(pending) / (1 - pending)
+        swing = -pending * np.log(pending) / np.maximum(1 - pending, 1e-9)
         share = SHORT - UNSURE * swing * unsure / np.maximum(expected, 1.0) + AGAIN * self.short[young]
         lacking = share * expected - DEVIATIONS * np.sqrt(expected) - answered
         lacking[expected < EXPECTED_MIN] = -1.0
         worst = int(np.argmax(lacking))
-        self.short[young] = lacking[worst] > 0
         if lacking[worst] > 0:
-            self.short[young[:worst]] = False
-            return int(young[worst]), True
-        day = self.slot[young] // _PER_DAY
-        first = np.searchsorted(day, day)
-        fine = first[(expected[first] >= EXPECTED_MIN) & (answered[first] >= SHORT * expected[first])]
-        return (int(young[fine[-1]]), False) if len(fine) else (-1, False)
+            self._mark(first, first + worst)
+            return first + worst
+        self._mark(first, self.slots)
+        fine = np.flatnonzero((expected >= EXPECTED_MIN) & (answered >= SHORT * expected))
+        return first + int(fine[-1]) if len(fine) else -1
+
+    def _mark(self, first: int, since: int) -> None:
+        """Mark the slots since one as short, those from `first` until it as not; they are no reference for others."""
+        marked = np.arange(first, self.slots) >= since
+        if np.array_equal(self.short[first : self.slots], marked):
+            return
+        self.short[first : self.slots] = marked
+        for day in range(_PER_DAY, self.slots, _PER_DAY):
+            before, here = slice(day - _PER_DAY, day), slice(day, day + _PER_DAY)
+            self.same[here] = (self.same[before] + self.seen[before] * ~self.short[before, None, None])[
+                : len(self.same[here])
+            ]
+        sums = np.cumsum(self.same, axis=0)
+        self.around = sums.copy()
+        self.around[_PER_DAY:] -= sums[:-_PER_DAY]
+
+
+def _by_age(table: FloatArray, ended: int, live: int) -> FloatArray:
+    """Return a view of (slot ended - age, age) for the ages below `live`, (live, 3)."""
+    flat = table.reshape(-1, table.shape[2])
+    return flat[ended * _AGES :: 1 - _AGES][:live]
+
+
+@lru_cache(maxsize=1024)
+def _same_or_later_day(hour: int, live: int) -> LongArray:
+    """Return for each age how many slots are of the same day as the slot of that age, or of a later one, (live,)."""
+    age = np.arange(live)
+    return np.minimum(hour + 1 + (age + _PER_DAY - 1 - hour) // _PER_DAY * _PER_DAY, live)
 
 
 class SilenceWatch:
@@ -252,7 +282,8 @@ class SilenceWatch:
         self._read = np.zeros((0, strata), dtype=np.int64)
         self._read_total = np.zeros(0, dtype=np.int64)
         self._read_at = np.zeros(0, dtype=np.int64)
-        self._cohorts = _Cohorts.none()
+        self._cohorts = _Cohorts()
+        self._sizes = np.zeros(0, dtype=np.int64)
         self._at = start
 
     @property
@@ -271,51 +302,57 @@ class SilenceWatch:
         if at != self._at + EVERY_S:
             raise ValueError(f"expected the boundary {self._at + EVERY_S}, found {at}")
         self._at = at
-        batches = int(np.searchsorted(batch_at, at))
-        totals = answered[:batches].sum(axis=1)
-        self._read_strata(released[:batches], answered[:batches], totals)
-        ended = (at - self._start) // EVERY_S - 1
-        slot = (np.asarray(batch_at[:batches], dtype=np.int64) - self._start) // EVERY_S
+        begun, batches = (int(place) for place in np.searchsorted(batch_at, (at - _WATCHED_S, at)))
+        totals = answered[begun:batches].sum(axis=1)
+        sizes = released[begun:batches].sum(axis=1)
+        if self._log_evidence.shape[1] > 1:
+            self._read_strata(begun, released[begun:batches], answered[begun:batches], sizes, totals)
+        slot = (np.asarray(batch_at[begun:batches], dtype=np.int64) - self._start) // EVERY_S
         cohorts = self._cohorts
-        answers = cohorts.update(slot, released[:batches].sum(axis=1), totals)
-        cohorts.expect(ended, answers)
-        return self._silence(*cohorts.judge(ended), batch_at)
+        cohorts.update((at - self._start) // EVERY_S - 1, slot, sizes, totals)
+        return self._silence(cohorts.judge(), batch_at)
 
-    def _read_strata(self, released: LongArray, answered: LongArray, totals: LongArray) -> None:
+    def _read_strata(
+        self, begun: int, released: LongArray, answered: LongArray, sizes: LongArray, totals: LongArray
+    ) -> None:
         """Add the evidence of the batches in which enough devices answered since they were read."""
-        new = len(totals) - len(self._read_total)
-        if new:
-            strata = self._read.shape[1]
-            self._read = np.concatenate([self._read, np.zeros((new, strata), dtype=np.int64)])
-            self._read_total = np.concatenate([self._read_total, np.zeros(new, dtype=np.int64)])
-            self._read_at = np.concatenate([self._read_at, np.full(new, self._at - EVERY_S)])
-        if self._read.shape[1] < 2:
-            return
-        answers = totals - self._read_total
-        pending = released.sum(axis=1) - self._read_total
-        enough = (answers >= SHARE_TO_READ * pending) | (self._at - self._read_at >= DAY_S)
-        rows = np.flatnonzero((answers > 0) & enough)
+        end = begun + len(totals)
+        if end > len(self._read):
+            more = max(end - len(self._read), len(self._read), 64)
+            strata = self._log_evidence.shape[1]
+            self._read = np.concatenate([self._read, np.zeros((more, strata), dtype=np.int64)])
+            self._read_total = np.concatenate([self._read_total, np.zeros(more, dtype=np.int64)])
+            self._read_at = np.concatenate([self._read_at, np.zeros(more, dtype=np.int64)])
+        known = self._read_total[begun:end]
+        answers = totals - known
+        scarce = np.where(self._at - self._read_at[begun:end] >= DAY_S, SHARE_TO_READ / 3, SHARE_TO_READ)
+        rows = np.flatnonzero((answers > 0) & (answers >= scarce * (sizes - known)))
         if not len(rows):
             return
-        read, now = self._read[rows], answered[rows]
-        known = (self._read_total[rows] / np.maximum(released[rows].sum(axis=1), 1))[:, None]
-        for index, share in enumerate(ANSWERING):
-            speed = np.maximum(share * (1 - known) / (1 - share * known), LEAST_SPEED)
-            self._log_evidence[index] += log_evidence_of(released[rows] - read, now - read, speed).sum(axis=0)
-        self._read[rows], self._read_total[rows], self._read_at[rows] = now, totals[rows], self._at
+        now, all_of_them, places = answered[rows], released[rows], rows + begun
+        share_known = known[rows] / np.maximum(sizes[rows], 1)
+        speeds = [
+            np.maximum(share * (1 - share_known) / (1 - share * share_known), LEAST_SPEED) for share in ANSWERING
+        ]
+        # A device that was rejected after its release leaves its batch: the counts may fall.
+        silent = np.maximum(all_of_them - now, 0)
+        pending = np.maximum(all_of_them - self._read[places], silent)
+        self._log_evidence += log_evidence_of(pending, silent, speeds)
+        self._read[places], self._read_total[places], self._read_at[places] = now, totals[rows], self._at
 
-    def _silence(self, first: int, short: bool, batch_at: LongArray) -> Silence:
+    def _silence(self, first: int, batch_at: LongArray) -> Silence:
         evidence = np.logaddexp.reduce(self._log_evidence, axis=0) - np.log(len(ANSWERING))
         if first < 0:
             return Silence(self._at, evidence)
         cohorts = self._cohorts
-        since = int(batch_at[np.searchsorted(batch_at, self._start + int(cohorts.slot[first]) * EVERY_S)])
+        young = slice(first, cohorts.last + 1)
+        since = int(batch_at[np.searchsorted(batch_at, self._start + first * EVERY_S)])
         return Silence(
             self._at,
             evidence,
-            int(cohorts.answered[first:].sum()),
-            float((cohorts.released * (1 - cohorts.pending))[first:].sum()),
-            int(cohorts.released[first:].sum()),
+            int(cohorts.answered[young].sum()),
+            float((cohorts.released[young] * (1 - cohorts.pending[young])).sum()),
+            int(cohorts.released[young].sum()),
             since,
         )
 
@@ -357,8 +394,8 @@ def smallest_share(devices: int, log_limit: float, answered: float = 0.9) -> flo
     """Return the smallest share of a stratum whose silence its first devices show on average, infinite if none does.
 
     devices : devices of the stratum released, a small part of batches of which the share `answered` has answered.
-    log_limit : ln evidence that is needed, see `rollout.gates.rules.silence.log_limit`. Those that are not silent answer
-    like the others.
+    log_limit : ln evidence that is needed, see `rollout.gates.rules.silence.log_limit`. Those that are not silent
+    answer like the others.
     """
     known = (np.arange(400) + 0.5) / 400 * answered
     step = answered / 400

@@ -101,6 +101,12 @@ def exact(order: tuple[int, ...], pending: list[int], speed: float) -> NDArray[n
     return out
 
 
+def grown(pending: list[int], answers: list[int], speed: float) -> NDArray[np.float64]:
+    """What an interval of one batch gives."""
+    before = np.array([pending])
+    return log_evidence_of(before, before - np.array([answers]), [np.array([speed])])[0]
+
+
 @pytest.mark.parametrize(
     "pending, answers",
     [([3, 4], [1, 3]), ([1, 1], [0, 1]), ([2, 2, 3], [0, 2, 2]), ([9, 1, 2], [3, 1, 1]), ([5, 2], [5, 0])],
@@ -110,7 +116,7 @@ def test_what_an_interval_gives_is_below_the_evidence_in_every_order(
     pending: list[int], answers: list[int], speed: float
 ) -> None:
     """The order within an interval is unknown: no order may give less."""
-    given = log_evidence_of(np.array([pending]), np.array([answers]), np.array([[speed]]))[0]
+    given = grown(pending, answers, speed)
     all_of_them = [stratum for stratum, count in enumerate(answers) for _ in range(count)]
     least = np.min([exact(order, pending, speed) for order in set(permutations(all_of_them))], axis=0)
     assert (given <= least + 1e-12).all()
@@ -120,7 +126,7 @@ def test_what_an_interval_gives_is_below_the_evidence_in_every_order(
 def test_the_bound_is_tight_where_few_of_many_answer() -> None:
     """A stratum of 25 in 500 that is silent while 200 of the others answer loses little."""
     pending, answers = [475, 25], [200, 0]
-    given = log_evidence_of(np.array([pending]), np.array([answers]), np.array([[0.1]]))[0, 1]
+    given = grown(pending, answers, 0.1)[1]
     assert given == pytest.approx(exact((0,) * 200, pending, 0.1)[1], rel=0.03)
 
 
