@@ -38,6 +38,9 @@ FloatArray = NDArray[np.float64]
 EVERY_S = 4 * HOUR_S
 """Seconds between two boundaries; they are counted from the plan's start."""
 
+STRATA_EVERY_S = 2 * EVERY_S
+"""Seconds between two readings by stratum, which cost more."""
+
 SLOWEST = 0.5
 """h0: a stratum that answers at least half as fast as the others is healthy."""
 
@@ -151,7 +154,9 @@ class _Cohorts:
         self.last = int(slot[-1])
         if ended - self.last < _AGES:
             live = min(_AGES, size)
-            self._expect(ended, live, (self.answered[ended + 1 - live : ended + 1] - before[size - live :])[::-1])
+            self._expect(
+                ended, live, (self.answered[ended + 1 - live : ended + 1] - before[size - live :])[::-1]
+            )
 
     def _grow(self) -> None:
         more = max(len(self.released), 64)
@@ -204,10 +209,15 @@ class _Cohorts:
         trusted = self.answered[span] >= SHORT * self.released[span] * (1 - self.pending[span])
         trusted &= ~self.short[span] & (expected > 0)
         later = _same_or_later_day(ended % _PER_DAY, len(expected))
-        given, wanted = np.cumsum((answers * trusted)[::-1])[::-1], np.cumsum((expected * trusted)[::-1])[::-1]
+        given, wanted = (
+            np.cumsum((answers * trusted)[::-1])[::-1],
+            np.cumsum((expected * trusted)[::-1])[::-1],
+        )
         given, wanted = np.append(given, 0)[later], np.append(wanted, 0.0)[later]
         known = wanted >= _LEAST_PERIOD
-        return np.where(known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0), known
+        return np.where(
+            known, np.minimum((given + _PERIOD_PRIOR) / (wanted + _PERIOD_PRIOR), 1.0), 1.0
+        ), known
 
     def judge(self) -> int:
         """Return the first slot of the cohort that is to be told, -1 for none.
@@ -305,7 +315,7 @@ class SilenceWatch:
         begun, batches = (int(place) for place in np.searchsorted(batch_at, (at - _WATCHED_S, at)))
         totals = answered[begun:batches].sum(axis=1)
         sizes = released[begun:batches].sum(axis=1)
-        if self._log_evidence.shape[1] > 1:
+        if self._log_evidence.shape[1] > 1 and (at - self._start) % STRATA_EVERY_S == 0:
             self._read_strata(begun, released[begun:batches], answered[begun:batches], sizes, totals)
         slot = (np.asarray(batch_at[begun:batches], dtype=np.int64) - self._start) // EVERY_S
         cohorts = self._cohorts
@@ -332,7 +342,8 @@ class SilenceWatch:
         now, all_of_them, places = answered[rows], released[rows], rows + begun
         share_known = known[rows] / np.maximum(sizes[rows], 1)
         speeds = [
-            np.maximum(share * (1 - share_known) / (1 - share * share_known), LEAST_SPEED) for share in ANSWERING
+            np.maximum(share * (1 - share_known) / (1 - share * share_known), LEAST_SPEED)
+            for share in ANSWERING
         ]
         # A device that was rejected after its release leaves its batch: the counts may fall.
         silent = np.maximum(all_of_them - now, 0)

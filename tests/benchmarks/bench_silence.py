@@ -1,10 +1,10 @@
 """What the watch for silence finds, and what it delays: python tests/benchmarks/bench_silence.py [seeds] [first seed]
 
-Closed loop over the product's engine: 100,000 devices in random order, a pilot of 500 (10, 90, 400) from Monday 07:00 UTC
-on, and from the next Monday 1,000 devices an hour, Monday to Friday, in twelve hours a day. A WAIT stops releases until the next
-boundary at which it ended; a stratum that is condemned is released no more. Prints three tables: healthy
-fleets (delays, waits longer than the patience, strata held), silence from the middle on (devices released until the
-WAIT), and a silent model (its devices released until it is held).
+Closed loop over the product's engine: 100,000 devices in random order, a pilot of 500 (10, 90, 400) from Monday 07:00
+UTC on, and from the next Monday 1,000 devices per hour, Monday to Friday, twelve hours per day. A WAIT stops releases
+until the boundary at which it ends; a condemned stratum is released no more. Prints three tables: healthy fleets
+(delays, waits longer than the patience, strata held), silence from the middle on (devices released until the WAIT), and
+a silent model (its devices released until it is held). A name or more after the first seed selects tables.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.gates.rules.silence import PATIENCE_S, log_limit
 from rollout.gates.silence import EVERY_S, SilenceWatch, is_short
-from rollout.values import DAY_S, HOUR_S, GatePolicy, Outcome
+from rollout.values import DAY_S, HOUR_S, BoolArray, GatePolicy, IntArray, LongArray, Outcome
 from sim.clients.draws import make_draws, traits_like, traits_of
 from sim.engines.engine import make_engine
+from sim.engines.port import EngineRun
 from sim.fleet.population import FleetModel, generate
 from sim.model import ClassModel, Model, PresenceModel
 
@@ -87,8 +88,8 @@ class Course:
     released: int = 0
     last: int = 0
     short_at: int = -1
-    waits: list[tuple[int, int]] | None = None
-    held: dict[int, int] | None = None
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    held: dict[int, int] = field(default_factory=dict)
 
 
 def run(kind: str, seed: int, strata: int, harm: Harm = Harm(), until_found: bool = False) -> Course:
@@ -120,8 +121,16 @@ def run(kind: str, seed: int, strata: int, harm: Harm = Harm(), until_found: boo
     return _drive(engine, order, codes, struck, strata, harm, until_found)
 
 
-def _drive(engine, order, codes, struck, strata, harm, until_found) -> Course:  # type: ignore[no-untyped-def]
-    watch, course = SilenceWatch(START, strata), Course(waits=[], held={})
+def _drive(
+    engine: EngineRun,
+    order: IntArray,
+    codes: LongArray,
+    struck: BoolArray,
+    strata: int,
+    harm: Harm,
+    until_found: bool,
+) -> Course:
+    watch, course = SilenceWatch(START, strata), Course()
     batch_at: list[int] = []
     released = np.zeros((4000, strata), dtype=np.int64)
     answered = np.zeros_like(released)
@@ -193,9 +202,7 @@ def healthy(seeds: range) -> Iterator[str]:
         courses = [run(kind, seed, 40 if seed % 2 else 400) for seed in seeds]
         base = min(course.last for course in courses) if courses else usual
         delays = [(course.last - base) / DAY_S for course in courses]
-        patience = sum(
-            any(end - begin >= PATIENCE_S for begin, end in course.waits or ()) for course in courses
-        )
+        patience = sum(any(end - begin >= PATIENCE_S for begin, end in course.waits) for course in courses)
         held = sum(bool(course.held) for course in courses)
         yield f"{kind:10} delay in days {quantiles(delays)}; {patience} held for a person, {held} with a stratum held"
 
@@ -220,10 +227,11 @@ def model(seeds: range) -> Iterator[str]:
                 found = []
                 for seed in seeds:
                     course = run("default", seed, strata, Harm(share, 0, 0, size), until_found=True)
-                    found.append(float((course.held or {}).get(0, np.inf)))
+                    found.append(float(course.held.get(0, np.inf)))
                 limit = 300 if size == 0.05 else 150
                 within = sum(value <= limit for value in found)
-                yield f"{size:.0%} of the fleet, {strata} strata, {share:4.0%} silent: {quantiles(found)}; {within} of {len(found)} within {limit}"
+                what = f"{size:.0%} of the fleet, {strata} strata, {share:4.0%} silent"
+                yield f"{what}: {quantiles(found)}; {within} of {len(found)} within {limit}"
 
 
 def main() -> None:

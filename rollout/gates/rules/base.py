@@ -63,7 +63,7 @@ def _no_bound(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups)
     """Return None: failures alone never make the rule speak."""
 
 
-def _nobody(reading: Reading) -> tuple[Hold, ...]:
+def _nobody(_reading: Reading) -> tuple[Hold, ...]:
     """Condemn no stratum."""
     return ()
 
@@ -82,8 +82,8 @@ class GateRule:
         `figures`, see `figure_of`.
     failures_to_speak : failures (strata + 1,), by stratum and of all, from which on it may have an objection while
         no device is released, times out or is rejected; None if failures alone never give it one.
-    condemned : strata to be held while the others go on, without those that are held already; asked at each observation,
-        whichever rule decides.
+    condemned : strata to be held while the others go on, without those that are held already; asked at each
+        observation, whichever rule decides.
     """
 
     name: str
