@@ -59,7 +59,7 @@ SHORT = 0.85
 AGAIN = 0.05
 """A short cohort is short until it exceeds the limit by this much, so that releases do not start and stop."""
 
-DEVIATIONS = 2.0
+DEVIATIONS = 1.5
 """Standard deviations of chance (Poisson) that a shortfall must exceed."""
 
 UNSURE = 0.50
