@@ -209,7 +209,7 @@ def test_devices_that_fall_silent_in_the_middle_make_releases_wait(share: float,
 def test_healthy_releases_do_not_wait() -> None:
     """Neither at night nor at a weekend; after the first day of releases, which only a pilot of other hours precedes.
 
-    On that day a WAIT at night delays nothing: it has ended before the next window opens.
+    There a WAIT in the night after it delays the next morning by an interval at most.
     """
     for seed in range(11, 19):
         short = [silence.at - START for silence in World(seed).results() if is_short(silence)]
