@@ -5,6 +5,7 @@ rules        the rules in their order: one module and one row each
 evidence     the e-processes behind HALT and PASS, as integer boundaries
 groups       strata judged separately
 intervals    how many devices of this fleet will have failed at the end
+silence      what the answers say about silent devices: a stratum apart, and the latest releases
 quiet        how many failures a gate can tolerate before it objects
 losses       whether a rollout has lost too many devices when it ends
 counts       what a gate judges, and what makes it impossible

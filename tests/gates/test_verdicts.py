@@ -23,7 +23,16 @@ from rollout.gates import (
     judge,
 )
 from rollout.gates.evidence import halt_boundary, pass_boundary
-from rollout.values import OUTCOMES, EvidenceGate, GatePolicy, Judgement, Outcome, ThresholdGate, Verdict
+from rollout.values import (
+    OUTCOMES,
+    EvidenceGate,
+    GatePolicy,
+    Judgement,
+    Outcome,
+    Silence,
+    ThresholdGate,
+    Verdict,
+)
 
 Counts = NDArray[np.int64]
 PLAIN = GatePolicy(evidence=None, thresholds=(ThresholdGate(5.0, count=2, min_executed=10),))
@@ -431,6 +440,8 @@ def _generate(rng: np.random.Generator) -> tuple[GatePolicy, dict[str, Any], boo
         "readable": bool(rng.random() < 0.9),
         "progress_age_s": int(rng.choice([0, 59, 60, 10**6])),
     }
+    if rng.random() < 0.3:
+        given["silence"] = Silence(1, rng.normal(0, 5, strata), int(rng.integers(0, 100)), 60.0, 200, 0)
     sound = rng.random() < 0.8
     if not sound:
         name = ("cumulative", "phase", "mature")[rng.integers(3)]
@@ -449,6 +460,7 @@ def _check_generated(number: int, seed: int) -> dict[Verdict, int]:
         assert judgement.sentence.startswith(f"{judgement.verdict.upper()}: ")
         assert judgement.verdict is not Verdict.PASS or given["complete"]
         assert judgement.verdict is not Verdict.GO or not given["complete"]
+        assert judgement.verdict is not Verdict.WAIT or "silence" in given
         if not sound or not given["readable"]:
             assert (judgement.verdict, judgement.rule) == (Verdict.HOLD, "data")
             continue

@@ -13,6 +13,7 @@ from rollout.gates.rules.evidence import EVIDENCE
 from rollout.gates.rules.members import MEMBERS
 from rollout.gates.rules.mending import MENDING
 from rollout.gates.rules.no_progress import NO_PROGRESS
+from rollout.gates.rules.silence import SILENCE
 from rollout.gates.rules.stragglers import STRAGGLERS
 from rollout.gates.rules.success import SUCCESS
 from rollout.gates.rules.threshold import THRESHOLD
@@ -24,6 +25,7 @@ RULES: tuple[GateRule, ...] = (
     MEMBERS,
     STRAGGLERS,
     NO_PROGRESS,
+    SILENCE,
     ANSWERED,
     SUCCESS,
     COMPLETION,
