@@ -11,6 +11,7 @@ from rollout.api.databases import open_db
 from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.printing import print_command
 from rollout.cli.terminal import emit, say
+from rollout.values.plan_warnings import labelled
 
 
 def approve(
@@ -42,6 +43,6 @@ def approve(
         emit(approval)
         return
     for warning in approval.warnings:
-        say(f"warning: {warning}")
+        say(labelled(warning))
     say(f"plan {approval.plan} (digest {approval.digest[:12]}) is approved by {approval.approved_by}")
     say("next: rollout run")
