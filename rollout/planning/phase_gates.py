@@ -1,11 +1,11 @@
 """The gate of each phase: fitted to its devices, or refused where it could not hear that all of them fail.
 
 A plain threshold that counts from more devices than a phase has never trips in it, and the phase would pass with
-every device failed. So a threshold's default `min_executed` is lowered to the phase's size, a written one is refused
-with the figure that works, and PASS needs as many outcomes as the thresholds need to speak. A gate without any rule
-on failures is refused unless it is named so (`ignore_failures = true`). What is left is tried out: where a gate would
-still pass the phase with all devices failed, because the phase is small beside those before it, it gets a last rule,
-HOLD if all of them fail.
+every device failed. So a threshold's default `min_executed` is lowered to the phase's size; a written one is refused
+with the figure that works, or told where evidence judges the phase too; and PASS needs as many outcomes as the
+thresholds need to speak. A gate without any rule on failures is refused unless it is named so
+(`ignore_failures = true`). What is left is tried out: where a gate would still pass the phase with all devices failed,
+because the phase is small beside those before it, it gets a last rule, HOLD if all of them fail.
 """
 
 from __future__ import annotations
@@ -71,17 +71,14 @@ def fitted_gate(rules: GateRules, name: str, size: int, before: int, *, lenient:
                 f"from {fitted.min_executed:,} devices"
             )
         )
-    if not _can_pass_all_failed(fitted, size, before):
-        return FittedGate(fitted, tuple(notes))
-    least = _least_outcomes(fitted, size)
-    last = ThresholdGate(percent=100.0, count=1, min_executed=least, action="hold")
-    fitted = replace(fitted, thresholds=(*fitted.thresholds, last), min_executed=least)
-    notes.append(
-        note(
-            f"{where} has {_devices(size)}, too few for its gate to object beside {before:,} before it: it also holds "
-            f"if all fail, from {least:,} with an outcome"
+    if _can_pass_all_failed(fitted, size, before):
+        fitted = _with_last_rule(fitted, size)
+        notes.append(
+            note(
+                f"{where} has {_devices(size)}, too few for its gate to object beside {before:,} before it: it also "
+                f"holds if all fail, from {fitted.min_executed:,} with an outcome"
+            )
         )
-    )
     return FittedGate(fitted, tuple(notes))
 
 
@@ -144,7 +141,7 @@ def _why_ungated(gate: GatePolicy) -> str:
 
 def _require_rules(gate: GatePolicy, where: str) -> None:
     """Raise a `RefusedError` unless failures of every class can stop the phase."""
-    if gate.evidence is not None or dict(gate.figures).get("success"):
+    if _is_judged_otherwise(gate):
         return
     heard = {name for rule in gate.thresholds for name in rule.classes or FailureClass}
     deaf = [kind.value for kind in FailureClass if kind.value not in heard]
@@ -167,11 +164,15 @@ def _thresholds(
         # With classes it counts the whole rollout.
         most = sum(devices) if rule.classes else devices[0]
         enough = speaks_from(gate, most) if rule.classes else fewest
-        if not lenient:
-            _require_reachable(
-                rule, where, most, enough, is_written="min_executed" in written.model_fields_set
-            )
-        is_lower = "min_executed" not in written.model_fields_set or rule.min_executed > most
+        is_written = "min_executed" in written.model_fields_set
+        mute = _unreachable(rule, where, most, enough, is_written=is_written)
+        if mute and _is_judged_otherwise(gate):
+            notes.append(f"{mute[0]}. {mute[1]}")
+            out.append(rule)
+            continue
+        if mute and not lenient:
+            raise RefusedError(*mute)
+        is_lower = not is_written or rule.min_executed > most
         from_ = min(rule.min_executed, enough) if is_lower else rule.min_executed
         fitted = replace(rule, min_executed=from_, count=min(rule.count, most))
         if fitted != rule:
@@ -180,18 +181,26 @@ def _thresholds(
     return tuple(out), notes
 
 
-def _require_reachable(rule: ThresholdGate, where: str, most: int, enough: int, *, is_written: bool) -> None:
-    """Raise a `RefusedError` with the figure that works if a threshold can never trip in a phase."""
+def _unreachable(
+    rule: ThresholdGate, where: str, most: int, enough: int, *, is_written: bool
+) -> tuple[str, str] | None:
+    """Return a sentence if a threshold can never trip in a phase, and the figure that works; else None."""
     for key, figure, works in (
         ("min_executed", rule.min_executed if is_written else 0, enough),
         ("count", rule.count, most),
     ):
         if figure > most:
-            raise RefusedError(
+            return (
                 f"{where}: its threshold of {rule.percent:g} % has {key} = {figure:,}, but the phase has "
                 f"{_devices(most)}{' with those before it' if rule.classes else ''}: it can never stop the phase",
                 f"Write {key} = {works} or less, or give the phase {figure:,} devices or more.",
             )
+    return None
+
+
+def _is_judged_otherwise(gate: GatePolicy) -> bool:
+    """Return whether failures of every class are judged without thresholds."""
+    return gate.evidence is not None or bool(dict(gate.figures).get("success"))
 
 
 def _lowered(fitted: ThresholdGate, rule: ThresholdGate, where: str, most: int) -> str:
@@ -206,7 +215,9 @@ def _lowered(fitted: ThresholdGate, rule: ThresholdGate, where: str, most: int) 
 
 def _with_floor(gate: GatePolicy, size: int) -> GatePolicy:
     """Let PASS wait until every threshold on all failures could have spoken."""
-    speaking = [rule for rule in gate.thresholds if not rule.classes]
+    speaking = [
+        rule for rule in gate.thresholds if not rule.classes and max(rule.min_executed, rule.count) <= size
+    ]
     if not speaking:
         return gate
     latest = max(
@@ -214,6 +225,13 @@ def _with_floor(gate: GatePolicy, size: int) -> GatePolicy:
         min(max(rule.min_executed, rule.count) for rule in speaking),
     )
     return replace(gate, min_executed=min(size, max(latest, _least_outcomes(gate, size))))
+
+
+def _with_last_rule(gate: GatePolicy, size: int) -> GatePolicy:
+    """Add the rule that a phase holds if all of its devices fail."""
+    least = _least_outcomes(gate, size)
+    last = ThresholdGate(percent=100.0, count=1, min_executed=least, action="hold")
+    return replace(gate, thresholds=(*gate.thresholds, last), min_executed=least)
 
 
 def _devices(count: int) -> str:
