@@ -75,8 +75,14 @@ def choose(columns: Sequence[Column], candidates: int, size: int, least: int) ->
     if not 0 < size < candidates or not least:
         return Chosen(np.flatnonzero(is_in), 0, ())
     exchange = _Exchange(is_in, size // MOST)
-    reached = tuple(exchange.fill(column, least) for column in columns)
-    return Chosen(np.flatnonzero(exchange.is_in), int(np.count_nonzero(exchange.is_in[size:])), reached)
+    figures = [exchange.fill(column.codes, least) for column in columns]
+    is_in = exchange.is_in
+    # Counted at the end: a later column may have taken what an earlier one had beyond its figure.
+    reached = tuple(
+        (column.name, len(np.unique(column.codes)), figure, _lacking(column.codes, is_in, least))
+        for column, figure in zip(columns, figures, strict=True)
+    )
+    return Chosen(np.flatnonzero(is_in), int(np.count_nonzero(is_in[size:])), reached)
 
 
 class _Exchange:
@@ -87,23 +93,17 @@ class _Exchange:
         self._budget = budget
         self._floors: list[tuple[IntArray, LongArray]] = []
 
-    def fill(self, column: Column, least: int) -> tuple[str, int, int, int]:
-        """Give each stratum of a column up to `least` devices; return its row of `Chosen.reached`."""
-        codes = column.codes
+    def fill(self, codes: IntArray, least: int) -> int:
+        """Give each stratum of a column up to `least` devices; return how many each has, 0 if some have none."""
         available = np.bincount(codes)
-        present = int(np.count_nonzero(available))
-        # Smaller figures for all strata, until they fit; `feasible` is monotone.
         reached = _largest(
             least, lambda figure: self._exchanged(codes, np.minimum(available, figure)) is not None
         )
         if reached:
-            target = np.minimum(available, reached)
-            self._apply(codes, target)
+            self._apply(codes, np.minimum(available, reached))
         else:
             self._partly(codes, available)
-        have = np.bincount(codes[self.is_in], minlength=len(available))
-        lacking = int(np.count_nonzero(have < np.minimum(available, least)))
-        return column.name, present, reached, lacking
+        return reached
 
     def _apply(self, codes: IntArray, target: LongArray) -> None:
         exchanged = self._exchanged(codes, target)
@@ -139,6 +139,13 @@ class _Exchange:
             return None
         out[removed] = False
         return out
+
+
+def _lacking(codes: IntArray, is_in: BoolArray, least: int) -> int:
+    """Return how many strata have less than `least` devices in the phase although there are more."""
+    available = np.bincount(codes)
+    have = np.bincount(codes[is_in], minlength=len(available))
+    return int(np.count_nonzero(have < np.minimum(available, least)))
 
 
 def _first_of(codes: IntArray, is_in: BoolArray, need: LongArray) -> NDArray[np.intp]:
