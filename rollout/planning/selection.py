@@ -62,9 +62,9 @@ def _column_matches(fleet: Fleet, column: str, wanted: tuple[str | bool, ...], k
         hits = np.array([_is_like(level, patterns) for level in factor.levels], dtype=np.bool_)
         return hits[factor.codes]
     if column in TEXTS:
-        values = _text(fleet, column)
-        _require_known(patterns, values.tolist(), column, key)
-        return _text_matches(values, patterns)
+        text = _text(fleet, column)
+        _require_known(patterns, text.tolist(), column, key)
+        return _text_matches(text, patterns)
     raise UsageError(
         f"key 'rollout.{key}': expected a column of the inventory, found '{column}'",
         suggestion(column, [*fleet.factors, *fleet.flags, *TEXTS]),
