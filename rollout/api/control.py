@@ -20,7 +20,7 @@ from rollout.loop.approvals import DATA
 from rollout.store import Database, StoredPlan, StoredRollout
 from rollout.text import instant, is_plain, iso, visible
 from rollout.values import GateApproval, Hold, Plan, Progress
-from rollout.values.plan_warnings import OUTSIDE_WINDOWS, late_start
+from rollout.values.plan_warnings import lasting, late_start
 
 
 def approve_plan(database: Database, plan: str | None = None, *, by: str) -> Approval:
@@ -50,7 +50,7 @@ def require_name(by: str) -> None:
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
     """Return what a person should know of the plan now; a generated fleet has its own time."""
-    found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
+    found = lasting(stored.plan.warnings)
     if database.is_made_up(stored.inventory_id):
         return (*found, "the fleet of this plan is generated")
     late = late_start(stored.plan.start, now)

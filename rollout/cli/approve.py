@@ -12,6 +12,7 @@ from rollout.cli.options import DEFAULT_DB, By, Db, Json, Reason, Verbose
 from rollout.cli.printing import print_command
 from rollout.cli.terminal import emit, say
 from rollout.errors import UsageError
+from rollout.values.plan_warnings import labelled
 
 
 def approve(
@@ -56,6 +57,6 @@ def approve(
         emit(approval)
         return
     for warning in approval.warnings:
-        say(f"warning: {warning}")
+        say(labelled(warning))
     say(f"plan {approval.plan} (digest {approval.digest[:12]}) is approved by {approval.approved_by}")
     say("next: rollout run")

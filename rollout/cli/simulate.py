@@ -24,6 +24,7 @@ from rollout.cli.options import (
 from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import TargetMissedError
 from rollout.text import number, span
+from rollout.values.plan_warnings import labelled
 from sim.simulation import Quantiles
 
 
@@ -69,6 +70,8 @@ def simulate(
     if decisions is not None:
         write_decisions(decisions, result.simulation.runs[0].decisions)
     if as_json:
+        for warning in result.warnings:
+            note(labelled(warning))
         emit(result.document)
     else:
         _show(result)
@@ -101,6 +104,8 @@ def _show(result: SimulationResult) -> None:
     )
     if typical.state != "finished":
         say(f"it ends {typical.state.value}: {typical.reason}")
+    for warning in result.warnings:
+        say(labelled(warning))
     say(f"simulation {result.id} of plan {result.plan_id}, digest {simulation.digest[:12]}")
     say("next: rollout run --speed max")
 

@@ -16,6 +16,7 @@ from rollout.errors import RefusedError, UsageError
 from rollout.pacing import linear
 from rollout.pacing.modes import DateError, Frame
 from rollout.planning.flight import peaks_of
+from rollout.planning.phase_gates import FittedGate, fitted_gate
 from rollout.planning.schedule import Course, Release
 from rollout.planning.timetable import Timetable, local_iso
 from rollout.policy import PhasePolicy, Policy
@@ -48,6 +49,7 @@ class PlanFrame:
     """What all phases of a plan share.
 
     budgets, budget_codes : as in `rollout.values.Plan`. latency_s : how long a device is in flight.
+    continues : whether it is for the rest of a rollout under way.
     """
 
     policy: Policy
@@ -55,6 +57,7 @@ class PlanFrame:
     latency_s: int
     budgets: Budgets
     budget_codes: IntArray
+    continues: bool = False
 
     def course(self, budgets: Budgets | None = None) -> Course:
         """Return a course through the calendar, under the plan's budgets or others."""
@@ -100,6 +103,13 @@ class PhaseDraft:
         if need:
             raise self._budget_error(need)
         return phase
+
+    @cached_property
+    def gate(self) -> FittedGate:
+        """The gate, fitted to the devices. Raise a `RefusedError` for one that cannot hear failures."""
+        rules = self.members.wish.gate or self.plan.policy.gate
+        before = sum(len(release.rows) for release in self.past)
+        return fitted_gate(rules, self.members.wish.name, self._size, before, lenient=self.plan.continues)
 
     def too_long(self) -> RefusedError:
         """State that the calendar ends before the phase does, and which pace fits."""
@@ -149,7 +159,7 @@ class PhaseDraft:
             step_s=self._frame.step_s,
             # Before its last batches are mature the gate could say nothing but HOLD.
             soak_s=max(wish.soak, latency_s) if self._size else wish.soak,
-            gate=(wish.gate or self.plan.policy.gate).gate(),
+            gate=self.gate.policy,
             end=wish.ends,
             by=by,
             rung=wish.pacing.rung,

@@ -119,8 +119,16 @@ SITES = put(
 )
 BAD_SITE = both(SITES, BAD, put("rollout.stratum", "site"))
 BY_LEVEL = both(
-    SITES, put("rollout.budgets", {"column": "site", "per_level": 76})
+    SITES, put("rollout.budgets", {"column": "site", "per_level": 77})
 )  # the smallest budget that is allowed, and it binds
+RING = put(
+    "rollout.phases",
+    [
+        {"name": name, "devices": 60, "pacing": {"mode": "duration", "duration": "6h"}, "soak": "12h"}
+        for name in ("pilot", "ring")
+    ]
+    + [{"name": "all", "pacing": {"mode": "duration", "duration": "12h"}, "soak": "12h"}],
+)
 CODE = {"code": 0x80180005, "rate": 0.4, "permanent": False}
 CODES = put("model.clients.failures", [CODE])
 MOVE = put("rollout", {**base()["rollout"], **WORKLOAD})
@@ -130,7 +138,11 @@ RESOURCES = both(
     put("rollout.counterparts.resource-access", WORKLOAD["counterparts"]["compliance"]),
 )
 LATE = put(f"{GATE}.evidence.p_bad", 0.31)
-NETWORK = both(put(f"{GATE}.evidence", False), THRESHOLD, put(f"{GATE}.thresholds.0.classes", ["network"]))
+ONLY_NETWORK = [
+    {"percent": 5.0, "min_executed": 1, "action": "hold", "classes": ["network"]},
+    {"percent": 100.0},  # a gate that hears only some failures is refused
+]
+NETWORK = both(put(f"{GATE}.evidence", False), put(f"{GATE}.thresholds", ONLY_NETWORK))
 OTHER_CODES = put("model.clients.failures", [{**CODE, "code": 0x80192EE2}])
 
 
@@ -178,6 +190,9 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.mature_after": (same, put("rollout.mature_after", "20h")),
     "rollout.straggler_after": (same, put("rollout.straggler_after", "4d")),
     "rollout.strata": (same, put("rollout.strata", ["model"])),
+    "rollout.strata_early.columns": (same, put("rollout.strata_early.columns", ["model"])),
+    "rollout.strata_early.pilot": (same, put("rollout.strata_early.pilot", 0)),
+    "rollout.strata_early.ring": (RING, put("rollout.strata_early.ring", 0)),
     "rollout.stratum": (BAD_SITE, put("rollout.stratum", "model")),
     "rollout.budgets.in_flight": (same, put("rollout.budgets.in_flight", 217)),
     "rollout.budgets.per_step": (pacing(mode="auto"), put("rollout.budgets.per_step", 20)),
@@ -194,6 +209,10 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.gate.thresholds.min_executed": (THRESHOLD, put(f"{GATE}.thresholds.0.min_executed", 350)),
     "rollout.gate.thresholds.action": (THRESHOLD, put(f"{GATE}.thresholds.0.action", "halt")),
     "rollout.gate.thresholds.classes": (THRESHOLD, put(f"{GATE}.thresholds.0.classes", ["identity"])),
+    "rollout.gate.ignore_failures": (
+        put("rollout.gate", {"evidence": False, "thresholds": [{"percent": 1.0}]}),
+        put("rollout.gate", {"ignore_failures": True}),
+    ),
     "rollout.gate.min_executed": (same, put(f"{GATE}.min_executed", 55)),
     "rollout.gate.straggler_max": (same, put(f"{GATE}.straggler_max", 0.0)),
     "rollout.gate.no_progress": (same, put(f"{GATE}.no_progress", "1h")),
