@@ -19,8 +19,11 @@ from rollout.values import (
     Batch,
     BoolArray,
     DeviceOutcomes,
+    Facts,
     IntArray,
+    LongArray,
     Observation,
+    Outcome,
     Plan,
     Quiet,
 )
@@ -68,6 +71,15 @@ class SimulatedDirectory:
                 self.is_member[rows] = False
             else:
                 self._enter(rows, batch, at)
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Do nothing: the same draws give the same events."""
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was reported enrolled or failed, -1 never."""
+        outcome = self.engine.outcome
+        answered = (outcome == Outcome.ENROLLED) | (outcome == Outcome.FAILED)
+        return np.where(answered, self.engine.outcome_at, -1)
 
     def follow(self, batch: Batch) -> None:
         """Count the devices of a batch that were members before; for the engine they become members now."""
@@ -135,6 +147,13 @@ class Collection:
         del batches
         for _at, _batch, rows in self._log.load() if self._log else ():
             self.is_member[rows] = False
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Do nothing: there are no outcomes."""
+
+    def answered_at(self) -> LongArray:
+        """Return that no device ever answered."""
+        return np.full(len(self.is_member), -1, dtype=np.int64)
 
     def follow(self, batch: Batch) -> None:
         """Do nothing: there are no outcomes."""
