@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.values import NOT_RELEASED, Outcome
+from rollout.values import NOT_RELEASED, Mark, Outcome
 from sim.clients import draws as d
 from sim.clients import spec as c
 from sim.engines.fast import rows as r
@@ -23,6 +23,8 @@ from sim.engines.fast.spans import ready_from, span
 
 _PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
+_MENDING, _RECOVERED, _UNENROLLED = int(Mark.MENDING), int(Mark.RECOVERED), int(Mark.UNENROLLED)
+_NO_MARK = -1
 _KIND_SHIFT = 28
 _AHEAD = 64
 """Seconds by which rows are prefetched before their events are due."""
@@ -60,9 +62,9 @@ def _release(
         return -1
     lists.order[run.tally[r.RELEASED]] = device
     run.tally[r.RELEASED] += 1
-    run.tally[r.PENDING] += 1
-    counts[batch, row.stratum, _PENDING] += 1
     row.batch = batch
+    row.outcome = _PENDING
+    _count_device(row, run.tally, counts, 1)
     _initialize(row, device, rules.book, faults)
     any_enrolled = run.tally[r.FIRST_ENROLLMENT] < at
     immediate = any_enrolled and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
@@ -76,7 +78,7 @@ def _release(
 def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
     """Process every event before the second `until`."""
     rows, heads, tally = run.rows, run.heads, run.tally
-    check = _next_check(rows, lists.order, tally, rules.book)
+    check = _next_check(rows, lists, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
         ahead = second + _AHEAD
         if ahead < len(heads) and heads[ahead] >= 0:
@@ -87,11 +89,16 @@ def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
                 kind = lists.scratch[place] >> _KIND_SHIFT
                 if kind == c.KIND_ATTEMPT:
                     _attempt(run, rules, device, second)
+                elif kind == c.KIND_REPORT:
+                    _reported(run, lists, counts, rules, device, second)
                 else:
-                    _reported(rows, heads, tally, run.hours, counts, rules.book, device, second, kind)
+                    _unenrolled(run, lists, counts, rules, device, second)
+            if tally[r.FIRST_MENDING] >= 0:
+                check = min(check, _lasts_at(lists.mending, tally, rules.book))
         if second == check:
-            _time_out_silent(rows, lists.order, tally, counts, rules.book, second)
-            check = _next_check(rows, lists.order, tally, rules.book)
+            _time_out_silent(rows, lists, tally, counts, rules.book, second)
+            _count_lasting(rows, lists, tally, counts, rules.book, second)
+            check = _next_check(rows, lists, tally, rules.book)
     tally[r.NOW] = max(tally[r.NOW], until)
 
 
@@ -160,26 +167,26 @@ def _initialize(row: Any, device: Any, book: Any, faults: Any) -> None:
     word = draw(row.key, d.SLOT_FAULT)
     if high(word) < faults.chance[device]:
         code = faults.code[device]
-        row.permanent = code if code >= 0 else which(faults.mix, low(word))
+        row.permanent = which(faults.mix, low(word)) if code == c.FROM_MIX else code
 
 
 @jit
 def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
     """Return the second of a device's first attempt: T1 to T12, which do not depend on other devices."""
-    row.outcome = _PENDING
     row.outcome_at = row.released = at
     limit = book[c.LIMIT]
     grid = book[c.GRID]
     second = (at // grid + 1) * grid if grid > 0 else at
     _count(hours, second, r.ELIGIBLE, book)
     word = draw(row.key, d.SLOT_BLOCK)
-    healthy = part(word, 0) >= book[c.BLOCKED]
+    silent = row.permanent == c.SILENT
+    healthy = part(word, 0) >= book[c.BLOCKED] and not silent
     first = True
     while second < limit:
         second = _evaluated(row, second, first, hours, book)
         if healthy:
             break
-        if part(word, 1) < book[c.NEVER_HEALS]:
+        if silent or part(word, 1) < book[c.NEVER_HEALS]:
             return c.NEVER
         second += quantile(book, c.HEAL_S, part(word, 2))
         healthy, first = True, False
@@ -271,6 +278,7 @@ def _accepted(run: Any, rules: Any, device: Any, second: Any, in_outage: Any) ->
         if row.tries < book[c.ATTEMPTS]:
             return end + book[c.RETRY]
         row.pending_outcome = _FAILED
+        end += _delay(rules, device)
     else:
         _count(run.hours, end, r.COMPLETED, rules.book)
         if row.enrollments == 0:
@@ -326,83 +334,169 @@ def _backoff(row: Any, second: Any, book: Any) -> Any:
 
 
 @jit
-def _set_outcome(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
-    """Set the outcome that the directory reports."""
-    counts[row.batch, row.stratum, row.outcome] -= 1
-    counts[row.batch, row.stratum, outcome] += 1
-    if row.outcome == _PENDING:
-        tally[r.PENDING] -= 1
-    if outcome == _PENDING:
-        tally[r.PENDING] += 1
+def _delay(rules: Any, device: Any) -> Any:
+    """Return the seconds by which the failures of a device are reported later."""
+    return np.int64(rules.delays[device]) if len(rules.delays) else 0
+
+
+@jit
+def _mark_of(row: Any) -> Any:
+    """Return the mark of a device, _NO_MARK if it has none."""
+    if row.outcome == _ENROLLED:
+        return _RECOVERED if row.flags & r.HARMED else _NO_MARK
     if row.outcome == _FAILED:
-        _count_failed(row, tally, -1)
+        return _NO_MARK if row.flags & r.HARMED else _MENDING
+    return _UNENROLLED if row.outcome == _PENDING and row.flags & r.REPORTED else _NO_MARK
+
+
+@jit
+def _count_device(row: Any, tally: Any, counts: Any, by: Any) -> None:
+    """Count a device (`by` 1), or cease to count it (-1), by what the directory reports of it."""
+    counts.outcomes[row.batch, row.stratum, row.outcome] += by
+    if row.outcome == _PENDING:
+        tally[r.PENDING] += by
+    elif row.outcome == _FAILED:
+        tally[r.SCALARS + row.reported_code] += by
+    mark = _mark_of(row)
+    if mark != _NO_MARK:
+        counts.marks[row.batch, row.stratum, mark] += by
+        tally[r.MARKED] += by
+    if row.outcome == _FAILED or mark == _RECOVERED:
+        tally[len(tally) - 1 - row.stratum] += by
+        tally[r.FAILURES] += 1
+
+
+@jit
+def _report(
+    run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any, outcome: Any, code: Any
+) -> None:
+    """Let the directory see an outcome. code : index of the code of a new failure, -1 if it is none."""
+    row, tally = run.rows[device], run.tally
+    was_mending = _mark_of(row) == _MENDING
+    _count_device(row, tally, counts, -1)
+    row.flags |= r.REPORTED
+    if row.answered < 0:
+        row.answered = second
+    if code >= 0:
+        row.reported_code = code
+        again = was_mending and second - lists.mending[device].since >= rules.book[c.AGAIN]
+        if again or not rules.mends[code]:
+            row.flags |= r.HARMED
     row.outcome = outcome
     row.outcome_at = second
+    _count_device(row, tally, counts, 1)
+    is_mending = _mark_of(row) == _MENDING
+    if was_mending and not is_mending:
+        _unlink(lists.mending, tally, device)
+    elif is_mending and not was_mending:
+        _link(lists.mending, tally, device, second)
 
 
 @jit
-def _count_failed(row: Any, tally: Any, by: Any) -> None:
-    """Count a device that became FAILED (`by` 1) or ceased to be (-1), by code and by stratum."""
-    tally[r.SCALARS + row.reported_code] += by
-    tally[len(tally) - 1 - row.stratum] += by
-    tally[r.FAILURES] += 1
+def _link(mending: Any, tally: Any, device: Any, second: Any) -> None:
+    """Append a device to the list of those that are mending."""
+    last = tally[r.LAST_MENDING]
+    mending[device].since = second
+    mending[device].before = last
+    mending[device].after = -1
+    tally[r.LAST_MENDING] = device
+    if last >= 0:
+        mending[last].after = device
+    else:
+        tally[r.FIRST_MENDING] = device
 
 
 @jit
-def _reported(
-    rows: Any,
-    heads: Any,
-    tally: Any,
-    hours: Any,
-    counts: Any,
-    book: Any,
-    device: Any,
-    second: Any,
-    kind: Any,
-) -> None:
-    """Let the directory see a result or an un-enrollment, and set what follows it."""
-    row = rows[device]
-    outcome = row.pending_outcome if kind == c.KIND_REPORT else np.int8(_PENDING)
-    _set_outcome(row, tally, counts, outcome, second)
-    row.flags |= r.REPORTED
-    again = second
-    if outcome == _ENROLLED:
+def _unlink(mending: Any, tally: Any, device: Any) -> None:
+    before, after = mending[device].before, mending[device].after
+    if before >= 0:
+        mending[before].after = after
+    else:
+        tally[r.FIRST_MENDING] = after
+    if after >= 0:
+        mending[after].before = before
+    else:
+        tally[r.LAST_MENDING] = before
+
+
+@jit
+def _reported(run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any) -> None:
+    """Let the directory see the result of a cycle of attempts, and set what follows it."""
+    row, book = run.rows[device], rules.book
+    if row.pending_outcome == _ENROLLED:
+        _report(run, lists, counts, rules, device, second, np.int8(_ENROLLED), np.int16(-1))
         if book[c.UNENROLLS]:
             word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
             wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
-            _schedule(rows, heads, device, second + wait, c.KIND_UNENROLL)
+            _schedule(run.rows, run.heads, device, second + wait, c.KIND_UNENROLL)
         return
-    if outcome == _FAILED:
-        row.reported_code = row.code
-        _count_failed(row, tally, 1)
-        if row.permanent >= 0:
-            return
-        word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
-        end = second - quantile(book, c.LAG_S, part(word, 0))
-        again = max(second, end + book[c.CYCLE])
+    _report(run, lists, counts, rules, device, second, np.int8(_FAILED), row.code)
+    if row.permanent >= 0:
+        return
+    word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
+    end = second - quantile(book, c.LAG_S, part(word, 0)) - _delay(rules, device)
+    _begin_cycle(run, rules, device, max(second, end + book[c.CYCLE]))
+
+
+@jit
+def _unenrolled(run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any) -> None:
+    """Let the directory see that a device is enrolled no more; a failure that counts is not forgotten thereby."""
+    outcome = np.int8(_FAILED if run.rows[device].flags & r.HARMED else _PENDING)
+    _report(run, lists, counts, rules, device, second, outcome, np.int16(-1))
+    _begin_cycle(run, rules, device, second)
+
+
+@jit
+def _begin_cycle(run: Any, rules: Any, device: Any, at: Any) -> None:
+    """Schedule the first attempt of the next cycle, after the first evaluation from `at` on."""
+    row, book = run.rows[device], rules.book
     row.tries = 0
-    if again < book[c.LIMIT]:
-        again = _evaluated(row, again, False, hours, book)
-        if again < book[c.LIMIT]:
-            again = ready_from(row, again, book)
-    _schedule(rows, heads, device, again, c.KIND_ATTEMPT)
+    if at < book[c.LIMIT]:
+        at = _evaluated(row, at, False, run.hours, book)
+        if at < book[c.LIMIT]:
+            at = ready_from(row, at, book)
+    _schedule(run.rows, run.heads, device, at, c.KIND_ATTEMPT)
 
 
 @jit
-def _next_check(rows: Any, order: Any, tally: Any, book: Any) -> Any:
-    """Return the second at which the next device must be checked for silence."""
-    if tally[r.CHECKED] == tally[r.RELEASED]:
-        return c.NEVER
-    return max(rows[order[tally[r.CHECKED]]].released + book[c.STRAGGLER], tally[r.NOW])
+def _next_check(rows: Any, lists: Any, tally: Any, book: Any) -> Any:
+    """Return the second at which the next device must be checked for silence, or for a failure that lasts."""
+    check = _lasts_at(lists.mending, tally, book)
+    if tally[r.CHECKED] < tally[r.RELEASED]:
+        released = rows[lists.order[tally[r.CHECKED]]].released
+        check = min(check, max(released + book[c.STRAGGLER], tally[r.NOW]))
+    return check
 
 
 @jit
-def _time_out_silent(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+def _lasts_at(mending: Any, tally: Any, book: Any) -> Any:
+    """Return the second at which the next failure has lasted long enough to count."""
+    first = tally[r.FIRST_MENDING]
+    return np.int64(mending[first].since) + book[c.LASTS] if first >= 0 else c.NEVER
+
+
+@jit
+def _time_out_silent(rows: Any, lists: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
     """Time out the devices whose straggler time ends in this second and that have reported nothing."""
     while tally[r.CHECKED] < tally[r.RELEASED]:
-        row = rows[order[tally[r.CHECKED]]]
+        row = rows[lists.order[tally[r.CHECKED]]]
         if row.released + book[c.STRAGGLER] > second:
             return
         if row.outcome == _PENDING and not row.flags & r.REPORTED:
-            _set_outcome(row, tally, counts, np.int8(_TIMED_OUT), second)
+            _count_device(row, tally, counts, -1)
+            row.outcome = np.int8(_TIMED_OUT)
+            row.outcome_at = second
+            _count_device(row, tally, counts, 1)
         tally[r.CHECKED] += 1
+
+
+@jit
+def _count_lasting(rows: Any, lists: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+    """Count the failures that have lasted too long by the end of this second to be left to mend."""
+    while _lasts_at(lists.mending, tally, book) <= second:
+        device = tally[r.FIRST_MENDING]
+        row = rows[device]
+        _count_device(row, tally, counts, -1)
+        row.flags |= r.HARMED
+        _count_device(row, tally, counts, 1)
+        _unlink(lists.mending, tally, device)

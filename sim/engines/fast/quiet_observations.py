@@ -39,7 +39,7 @@ def skip_quiet_observations(
             return at
         if tally[r.FAILURES] != failures_before and _has_enough_failures(tally, failed):
             return at
-        if tally[r.CHECKED] != checked_before and _has_enough_silent(counts, first_batch, timed_out):
+        if tally[r.CHECKED] != checked_before and _has_enough_silent(counts.outcomes, first_batch, timed_out):
             return at
         failures_before, checked_before = tally[r.FAILURES], tally[r.CHECKED]
         at += every
