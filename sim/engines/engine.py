@@ -80,7 +80,9 @@ class Engine:
         self._marked = tally[r.MARKED : r.MARKED + 1]
         self._failed = tally[r.SCALARS : r.SCALARS + len(spec.codes)]
         self._now = start
-        self._counts = r.Counts(*(np.zeros((16, n_strata, size), dtype=np.int64) for size in (OUTCOMES, MARKS)))
+        self._counts = r.Counts(
+            *(np.zeros((16, n_strata, size), dtype=np.int64) for size in (OUTCOMES, MARKS))
+        )
         self._batches = 0
         self._step = bare(kernel.step, *self._arguments(start, _NO_DEVICES, 0))
         self._skip = bare(
@@ -191,7 +193,9 @@ class Engine:
 
     def _grow(self, batches: int) -> None:
         if batches > len(self._counts.outcomes):
-            self._counts = type(self._counts)(*(_grown(part, self._batches, batches) for part in self._counts))
+            self._counts = type(self._counts)(
+                *(_grown(part, self._batches, batches) for part in self._counts)
+            )
         self._batches = max(self._batches, batches)
 
 
