@@ -397,7 +397,9 @@ class Client:
         if word >> 32 >= int(self.spec.fault[self.device]):
             return -1
         code = int(self.spec.fault_code[self.device])
-        return code if code != c.FROM_MIX else bisect_right(self.spec.mix_permanent.tolist(), word & 0xFFFFFFFF)
+        return (
+            code if code != c.FROM_MIX else bisect_right(self.spec.mix_permanent.tolist(), word & 0xFFFFFFFF)
+        )
 
     def _await(self, intervals: Intervals) -> Steps:
         inside, ends = intervals.at(int(self.env.now))

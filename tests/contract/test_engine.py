@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rollout.values import DAY_S, HOUR_S, MARKS, NOT_RELEASED, OUTCOMES, LongArray, Mark, Observation, Outcome, Quiet
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    MARKS,
+    NOT_RELEASED,
+    OUTCOMES,
+    LongArray,
+    Mark,
+    Observation,
+    Outcome,
+    Quiet,
+)
 from rollout.values.failures import AGAIN_S, MENDS_WITHIN_S, mends
 from sim.clients.draws import make_draws, traits_like
 from sim.engines import oracle as oracle_module
@@ -150,7 +161,8 @@ def differences(
     """Name everything in which two played worlds differ."""
     (a, seen_a), (b, seen_b) = item, other
     pairs: dict[str, tuple[Any, Any]] = {
-        name: (getattr(a, name), getattr(b, name)) for name in ("outcome", "outcome_at", "code", "answered_at")
+        name: (getattr(a, name), getattr(b, name))
+        for name in ("outcome", "outcome_at", "code", "answered_at")
     }
     for step in ("eligible", "scheduled", "initiated", "enrolled"):
         pairs[step] = getattr(a.funnel(), step), getattr(b.funnel(), step)
