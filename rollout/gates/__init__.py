@@ -20,13 +20,14 @@ from rollout.gates.losses import losses_exceeded
 from rollout.gates.quiet import failures_to_speak
 from rollout.gates.rules import RULES, GateRule
 from rollout.gates.rules.answered import answers_needed
-from rollout.gates.rules.completion import settled_of
+from rollout.gates.rules.completion import UNPROVEN, proof_s, settled_of
 from rollout.gates.rules.success import success_needed
 from rollout.gates.rules.threshold import check_threshold, trips
 from rollout.gates.verdicts import boundary, check_policy, is_approvable, judge, objections
 
 __all__ = [
     "RULES",
+    "UNPROVEN",
     "GateCounts",
     "GateRule",
     "Groups",
@@ -43,6 +44,7 @@ __all__ = [
     "losses_exceeded",
     "objections",
     "pass_boundary",
+    "proof_s",
     "settled_of",
     "strata_named",
     "success_needed",

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rollout.values import Commands, GateApproval, Hold, Judgement, Progress
 
-DATA, MEMBERS, UNPROVEN = "data", "members", "unproven"
-"""Rules that the loop treats apart: no data to judge; devices lost from the collection; a good rate not yet proven."""
+DATA, MEMBERS = "data", "members"
+"""Rules that the loop treats apart: no data to judge; devices lost from the collection."""
 
 SLACK = 10
 """Devices by which the harm may grow beyond twice the approved number."""

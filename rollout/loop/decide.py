@@ -17,8 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rollout.gates import GateCounts, judge, losses_exceeded
-from rollout.loop.approvals import DATA, MEMBERS, UNPROVEN, hold_of, is_approved, strata_to_hold
+from rollout.gates import UNPROVEN, GateCounts, judge, losses_exceeded, objections
+from rollout.loop.approvals import DATA, MEMBERS, hold_of, is_approved, strata_to_hold
 from rollout.loop.observation import (
     Situation,
     active_at,
@@ -60,6 +60,8 @@ from rollout.values.failures import explain
 NOBODY: IntArray = np.empty(0, dtype=np.int32)
 NAMED = 5
 """Devices that a sentence names."""
+LAST_LOOKS_S = 4 * HOUR_S
+"""Time between two observations once all devices are released and the last phase is soaked: nothing follows."""
 REPEAT_S = 6 * HOUR_S
 """A rollout that stays held or waiting records its sentence of today this often, if only its figures change."""
 
@@ -84,7 +86,8 @@ def decide(plan: Plan, progress: Progress, seen: Seen) -> Decision:
     situation = situation_of(plan, progress, seen)
     if seen.commands.aborted:
         return _enter(situation, State.ABORTED, f"aborted{_by(seen)}")
-    judgement = _judge(situation)
+    counts = counts_of(situation)
+    judgement = judge(situation.phase.gate, counts)
     if judgement.verdict is Verdict.HALT:
         return _enter(situation, State.HALTED, judgement.sentence, judgement)
     if seen.commands.paused:
@@ -92,11 +95,11 @@ def decide(plan: Plan, progress: Progress, seen: Seen) -> Decision:
     held = strata_to_hold(progress, judgement, seen.commands)
     if held != progress.held:
         return _hold_strata(situation, held, judgement)
-    objection = _objection(situation, judgement)
+    standing = _objection(situation, judgement, counts)
     if is_over(situation):
-        return _end(situation, judgement, objection)
-    if objection is not None:
-        return _object(situation, judgement, objection)
+        return _end(situation, judgement, standing)
+    if standing is not None:
+        return _object(situation, standing)
     if progress.state is not State.RUNNING:
         return _resume(situation, judgement)
     if is_released(situation):
@@ -104,16 +107,20 @@ def decide(plan: Plan, progress: Progress, seen: Seen) -> Decision:
     return _release(situation, judgement)
 
 
-def _objection(situation: Situation, judgement: Judgement) -> Hold | None:
-    """Return why releases may not go on, None if they may or a person has approved it."""
+def _objection(situation: Situation, judgement: Judgement, counts: GateCounts) -> Judgement | None:
+    """Return why releases may not go on, None if they may: what a person has approved leaves the other objections."""
     if judgement.verdict not in (Verdict.HOLD, Verdict.WAIT):
         return None
-    hold = hold_of(judgement, situation.progress.phase)
-    return None if is_approved(hold, situation.seen.commands) else hold
+    phase, commands = situation.progress.phase, situation.seen.commands
+    if not is_approved(hold_of(judgement, phase), commands):
+        return judgement
+    others = objections(situation.phase.gate, counts)
+    return next((other for other in others if not is_approved(hold_of(other, phase), commands)), None)
 
 
-def _object(situation: Situation, judgement: Judgement, hold: Hold) -> Decision:
+def _object(situation: Situation, judgement: Judgement) -> Decision:
     """Hold, or wait. A person who must decide is not asked less because the gate would only wait by now."""
+    hold = hold_of(judgement, situation.progress.phase)
     state = State.WAITING if judgement.verdict is Verdict.WAIT else State.HELD
     if state is State.WAITING and _needs_person(situation):
         state = State.HELD
@@ -185,7 +192,9 @@ def _stay(
     """Release nothing now; this leaves no decision row."""
     kept = progress or situation.progress
     again = next_observation_at(situation.plan, kept, situation.seen.now)
-    calm = judgement.verdict is Verdict.GO or is_over(situation)
+    if is_over(situation) and is_complete(situation):
+        again = max(again, situation.seen.now + LAST_LOOKS_S)
+    calm = judgement.verdict is Verdict.GO
     quiet = quiet_period(situation, kept, again) if calm else None
     return Decision(kept, NOBODY, again, reason, judgement, matters=False, quiet=quiet)
 
@@ -205,10 +214,11 @@ def may_send(plan: Plan, rows: IntArray, now: int) -> bool:
     return bool(open_zones(plan.zone_calendars, now)[plan.zone_codes[rows]].all())
 
 
-def _judge(situation: Situation) -> Judgement:
+def counts_of(situation: Situation) -> GateCounts:
+    """Return what the gate judges at this observation."""
     progress, seen = situation.progress, situation.seen
     removed = _removed(seen)
-    counts = GateCounts(
+    return GateCounts(
         cumulative=situation.total,
         phase=situation.current,
         mature=situation.mature,
@@ -226,8 +236,8 @@ def _judge(situation: Situation) -> Judgement:
         removed_names=tuple(str(situation.plan.ids[row]) for row in removed[:NAMED]),
         silence=seen.silence,
         held=held_strata(situation.plan, progress),
+        settled=seen.settled,
     )
-    return judge(situation.phase.gate, counts)
 
 
 def _mending(situation: Situation) -> LongArray | None:
@@ -266,15 +276,15 @@ def _failed_classes(situation: Situation) -> dict[str, int] | None:
     return classes
 
 
-def _end(situation: Situation, judgement: Judgement, objection: Hold | None) -> Decision:
+def _end(situation: Situation, judgement: Judgement, standing: Judgement | None) -> Decision:
     """Finish once every device has an outcome, or had time enough; the last phase is judged like any other.
 
     That a good rate is not proven stops nothing here: no device follows.
     """
-    if situation.plan.is_undo or (objection is not None and objection.rule == UNPROVEN):
-        objection = None
-    if objection is not None and is_complete(situation):
-        return _object(situation, judgement, objection)
+    if situation.plan.is_undo or (standing is not None and standing.rule == UNPROVEN):
+        standing = None
+    if standing is not None and is_complete(situation):
+        return _object(situation, standing)
     if not is_settled(situation):
         text = "all devices are released; waiting for the last outcomes"
         if situation.progress.state is not State.RUNNING:
@@ -289,10 +299,10 @@ def _finished(situation: Situation) -> tuple[State, str]:
     done = "have left" if situation.plan.is_undo else "are enrolled"
     text = f"{enrolled:,} of {released:,} released devices {done}"
     unreleased = _devices_held(situation)
-    lost = released - enrolled
-    if situation.plan.is_undo or not (unreleased or losses_exceeded(situation.phase.gate, lost, released)):
+    counts = situation.seen.observation.of(0, situation.progress.batches).sum(axis=0)
+    is_lost = losses_exceeded(situation.phase.gate, counts.tolist())
+    if situation.plan.is_undo or not (unreleased or is_lost):
         return State.FINISHED, f"finished: {text}"
-    counts = situation.total.sum(axis=0)
     parts = [
         f"{int(counts[outcome]):,} {word}"
         for outcome, word in (

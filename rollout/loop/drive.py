@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.errors import OutsideError
+from rollout.gates import settled_of
+from rollout.gates.silence import EVERY_S, SilenceWatch, next_boundary, rebuilt
 from rollout.loop.decide import NOBODY, decide, initial_progress, is_step_due, may_send
 from rollout.loop.ports import Directory, Journal, Record
 from rollout.loop.undo import withdraw_requested, withdrawn_rows
@@ -35,12 +37,15 @@ from rollout.values import (
     DecisionRow,
     IntArray,
     LongArray,
+    Mark,
     Observation,
     Outcome,
     Plan,
     Progress,
     ProgressPoint,
+    Quiet,
     Seen,
+    Silence,
     State,
 )
 
@@ -107,6 +112,8 @@ def drive(
         if progress.state.is_final:
             return progress
         again = decision.look_again
+        if not plan.is_undo:
+            again = min(again, next_boundary(plan.start, now))
         if progress.state is State.RUNNING and now >= lived_until:
             now, finished = yield from session.send(now)
             if not finished:
@@ -114,7 +121,9 @@ def drive(
             elif session.open_batches:
                 again = min(again, session.next_opening(now, again))
             elif decision.quiet is not None and not session.open_batches:
-                again = directory.quiet_until(max(again, now), decision.quiet)
+                again = directory.quiet_until(
+                    max(again, now), _until(decision.quiet, next_boundary(plan.start, now))
+                )
         now = yield max(again, now)
     return progress
 
@@ -173,6 +182,9 @@ class _KnownState(Generic[R]):
     batch_phase: list[int] = field(init=False)
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
+    watch: SilenceWatch | None = field(init=False, default=None)
+    silence: Silence | None = field(init=False, default=None)
+    settled: tuple[int, int, LongArray | None] = field(init=False, default=(-1, -1, None))
 
     def __post_init__(self) -> None:
         self.batches = list(self.journal.batches())
@@ -202,7 +214,55 @@ class _KnownState(Generic[R]):
             in_flight=self._in_flight(progress, now),
             unsent=len(self.open_batches),
             sent_at=self.journal.sent_at(),
+            silence=self._hear(observation),
+            settled=self._settled(progress, now),
         )
+
+    def _hear(self, observation: Observation) -> Silence | None:
+        """Return what the answers say about silence, evaluated at each boundary; an unreadable answer says nothing."""
+        plan, now = self.plan, observation.at
+        if plan.is_undo or not observation.readable or not self.batches:
+            return self.silence
+        if self.watch is not None and now < self.watch.at + EVERY_S:
+            return self.silence
+        at = np.array(self.batch_at, dtype=np.int64)
+        if self.watch is None or now != self.watch.at + EVERY_S:
+            known = self.directory.outcomes().outcome
+            number = np.full(len(plan), -1, dtype=np.int32)
+            for batch in self.batches:
+                number[batch.rows] = batch.number
+            number[(known == Outcome.REJECTED) | (known == NOT_RELEASED)] = -1
+            answered_at = self.directory.answered_at()
+            strata = len(plan.strata.names)
+            self.watch, self.silence = rebuilt(
+                plan.start, strata, now, at, number, plan.strata.codes, answered_at
+            )
+            return self.silence
+        counts = observation.counts[: len(self.batches)]
+        answered = counts[:, :, Outcome.ENROLLED] + counts[:, :, Outcome.FAILED]
+        if observation.marks is not None:
+            answered = answered + observation.marks[: len(self.batches), :, Mark.UNENROLLED]
+        released = counts.sum(axis=2) - counts[:, :, Outcome.REJECTED]
+        self.silence = self.watch.advance(now, at[: len(counts)], released, answered)
+        return self.silence
+
+    def _settled(self, progress: Progress, now: int) -> LongArray | None:
+        """Return the devices that answered long ago, by stratum, where the phase may be judged as a whole."""
+        plan, phase = self.plan, self.plan.phases[progress.phase]
+        if plan.is_undo or self.open_batches or now < progress.last_release + phase.soak_s:
+            return None
+        if progress.released[progress.phase] < len(phase) and not (
+            self.journal.commands().excluded or progress.held
+        ):
+            return None
+        hour = now // HOUR_S
+        if self.settled[0] != hour or self.settled[1] != progress.phase:
+            rows = np.flatnonzero(self.released)
+            answered_at, codes = self.directory.answered_at()[rows], plan.strata.codes[rows]
+            # A function of the hour, so it is the same however often it is observed.
+            known = settled_of(phase.gate, codes, answered_at, hour * HOUR_S, len(plan.strata.names))
+            self.settled = (hour, progress.phase, known)
+        return self.settled[2]
 
     def _gone(self, commands: Commands) -> BoolArray:
         if not commands.excluded:
@@ -450,6 +510,11 @@ class _Session(_KnownState[Journal]):
         for number in self.open_batches:
             self.journal.cancel(number, now, reason)
         self.open_batches.clear()
+
+
+def _until(quiet: Quiet, boundary: int) -> Quiet:
+    """Return a quiet period that ends when silence is evaluated, at the latest."""
+    return replace(quiet, until=min(quiet.until, boundary))
 
 
 def _seal(point: ProgressPoint) -> bytes:

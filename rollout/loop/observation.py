@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.gates import groups_of
+from rollout.gates import strata_named
 from rollout.pacing import advance
 from rollout.pacing.calendar import active_between
 from rollout.values import BoolArray, Outcome, Phase, PhaseEnd, Plan, Progress, Seen, State
@@ -114,13 +114,12 @@ def held_strata(plan: Plan, progress: Progress) -> BoolArray | None:
     if not progress.held:
         return None
     gate, names = plan.phases[progress.phase].gate, plan.strata.names
-    own = groups_of(gate, plan.planned_by_stratum, names).own
     held = np.zeros(len(names), dtype=np.bool_)
     for hold in progress.held:
         if hold.stratum in names:
             held[names.index(hold.stratum)] = True
-        else:  # the pooled strata
-            held |= ~np.isin(np.arange(len(names)), own)
+        else:
+            held |= strata_named(gate, plan.planned_by_stratum, names, hold.stratum)
     return held
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from rollout.gates import failures_to_speak
-from rollout.loop.observation import Situation, is_complete, is_over, is_released
+from rollout.loop.observation import Situation, held_strata, is_over, is_released
 from rollout.pacing.calendar import instant_after, next_open
 from rollout.values import DAY_S, WHOLE, Outcome, PhaseEnd, Plan, Progress, Quiet, parts_of_share
 
@@ -34,17 +32,13 @@ def quiet_period(situation: Situation, progress: Progress, again: int) -> Quiet 
         return None
     least = situation.total.copy()
     least[:, Outcome.PENDING] = 0
-    failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
-    complete = is_complete(situation)
-    if complete:  # a verdict on the whole phase may change with any further failure or silence
-        known = np.append(situation.total[:, Outcome.FAILED], situation.total[:, Outcome.FAILED].sum())
-        failed = np.minimum(failed, known + 1)
+    failed = failures_to_speak(
+        phase.gate, least, plan.planned_by_stratum, plan.strata.names, held_strata(plan, progress)
+    )
     judged = max(
         phase.gate.min_executed, int(situation.mature.sum() - situation.mature[:, Outcome.REJECTED].sum())
     )
     silent = parts_of_share(phase.gate.straggler_max) * judged // WHOLE + 1
-    if complete:
-        silent = min(silent, int(situation.current[:, Outcome.TIMED_OUT].sum()) + 1)
     return Quiet(until, plan.look_s, failed, silent, progress.first_batch, settled=is_over(situation))
 
 

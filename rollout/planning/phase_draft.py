@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from rollout.errors import RefusedError, UsageError
+from rollout.gates import proof_s
 from rollout.pacing import linear
 from rollout.pacing.modes import DateError, Frame
 from rollout.planning.flight import peaks_of
@@ -79,6 +80,7 @@ class PhaseDraft:
     index: int
     begin: int
     past: Sequence[Release] = field(default=())
+    is_followed: bool = False
 
     def phase(self) -> Phase:
         """Return the phase.
@@ -149,6 +151,13 @@ class PhaseDraft:
             per_step=self.plan.budgets.per_step,
         )
 
+    @property
+    def _proof_s(self) -> int:
+        """Seconds for which a first phase soaks so that its gate need not wait; later ones have its answers."""
+        if self.past or not self.is_followed or self.members.wish.ends is PhaseEnd.NEVER:
+            return 0
+        return proof_s(self.gate.policy, self._size)
+
     def _with_curve(self, curve: Curve, by: int = -1) -> Phase:
         wish, latency_s = self.members.wish, self.plan.latency_s
         return Phase(
@@ -158,7 +167,7 @@ class PhaseDraft:
             curve=curve,
             step_s=self._frame.step_s,
             # Before its last batches are mature the gate could say nothing but HOLD.
-            soak_s=max(wish.soak, latency_s) if self._size else wish.soak,
+            soak_s=max(wish.soak, latency_s, self._proof_s) if self._size else wish.soak,
             gate=self.gate.policy,
             end=wish.ends,
             by=by,

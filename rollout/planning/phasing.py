@@ -39,7 +39,8 @@ def _build(plan: PlanFrame, members: Sequence[Members], start: int) -> BuiltPhas
     notes: list[str] = []
     begin, over = start, False
     for index, devices in enumerate(members):
-        draft = PhaseDraft(plan, devices, index, begin, past)
+        followed = any(len(later.order) for later in members[index + 1 :])
+        draft = PhaseDraft(plan, devices, index, begin, past, followed)
         phase = draft.phase()
         phases.append(phase)
         notes.extend(draft.gate.notes)

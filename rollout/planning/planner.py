@@ -144,7 +144,7 @@ def finish_plan(
             *timetable.warnings,
             *calendar_warnings(timetable, policy, start, last_release + HOUR_S, created),
             *_warnings(phases, start, created),
-            *_longer_soaks(members, latency_s),
+            *_longer_soaks(members, phases, latency_s),
             *beyond_proof(phases),
             *exposure_warnings(phases, releases, timetable.calendar, latency_s),
             *built.notes,
@@ -307,17 +307,23 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
     return Strata(policy.stratum, factor.codes, tuple(level or "unknown" for level in factor.levels))
 
 
-def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
-    """Return a line for each soak that is longer than requested: only mature batches prove anything."""
+def _longer_soaks(members: Sequence[Members], phases: Sequence[Phase], latency_s: int) -> list[str]:
+    """Return a line for each soak that is longer than requested, with the reason."""
     return [
-        f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
-        f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
-        for index, devices in enumerate(members)
+        f"phase '{phase.name}' soaks for {format_duration(phase.soak_s)} instead of "
+        f"{format_duration(devices.wish.soak)}: {_why_longer(phase, latency_s)}"
+        for index, (devices, phase) in enumerate(zip(members, phases, strict=True))
         if len(devices.order)
         and devices.wish.ends is PhaseEnd.GATE
-        and devices.wish.soak < latency_s
+        and devices.wish.soak < phase.soak_s
         and any(len(later.order) for later in members[index + 1 :])
     ]
+
+
+def _why_longer(phase: Phase, latency_s: int) -> str:
+    if phase.soak_s <= latency_s:
+        return "its last batches are mature only then"
+    return "failures may be reported late, see the gate's 'report_delay'"
 
 
 def _warnings(phases: Sequence[Phase], start: int, created: int) -> list[str]:

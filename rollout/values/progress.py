@@ -174,6 +174,7 @@ class Seen:
     unsent : intended batches that are not yet completely sent to the directory.
     sent_at : Unix seconds at which the directory last answered a chunk, -1 if none.
     silence : what the answers say about silence, None before the first evaluation.
+    settled : (strata,) int64 devices that answered long ago, see `GateCounts.settled`; None if it is not needed.
     """
 
     now: int
@@ -185,6 +186,7 @@ class Seen:
     unsent: int = 0
     sent_at: int = -1
     silence: Silence | None = None
+    settled: LongArray | None = None
 
 
 class Verdict(StrEnum):

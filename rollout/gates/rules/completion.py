@@ -61,7 +61,7 @@ class CompletionKeys(Part):
     """
 
     min_executed: Positive = 20
-    report_delay: Seconds = 6 * DAY_S
+    report_delay: Seconds = 5 * DAY_S
     losses_max: ShareOfOne = 0.1
 
 
@@ -93,6 +93,10 @@ def _judge(reading: Reading) -> Judgement | None:
             executed,
         )
     return _proven(reading, gate, mature)
+
+
+UNPROVEN = "unproven"
+"""`Judgement.rule` where nothing is wrong and too little is known: it stops nothing at a rollout's end."""
 
 
 def too_few(reading: Reading, mature: list[int]) -> Judgement | None:
@@ -149,7 +153,7 @@ def _proven(reading: Reading, gate: EvidenceGate, mature: list[int]) -> Judgemen
         return _never_proven(gate, failed, every, unknown)
     delay = figure_of(reading.policy, CompletionKeys, "report_delay")
     return reading.wait(
-        "evidence",
+        UNPROVEN,
         f"{failed:,} of {devices(every)} failed and {unknown:,} have not answered, which does not prove a failure "
         f"rate below {limit} yet: that takes {needed:,} devices that answered at least {span(delay / HOUR_S)} ago, "
         f"{settled:,} did ({evidence_text(sure, 1 / gate.beta)})",
@@ -170,7 +174,7 @@ def _never_proven(gate: EvidenceGate, failed: int, every: int, unknown: int) -> 
     )
     value = math.exp(min(log_evidence, MOST_LOG))
     executed = every - unknown
-    return Judgement(Verdict.HOLD, sentence, "evidence", "", executed, failed, value, harmed=failed, of=every)
+    return Judgement(Verdict.HOLD, sentence, UNPROVEN, "", executed, failed, value, harmed=failed, of=every)
 
 
 def _settled(reading: Reading, mature: list[int]) -> int:
@@ -183,6 +187,18 @@ def _settled(reading: Reading, mature: list[int]) -> int:
         return answered if counts.waited_s >= delay else 0
     long_ago = counts.settled if counts.mending is None else np.maximum(counts.settled - counts.mending, 0)
     return min(answered, int(reading.without(long_ago).sum()))
+
+
+def proof_s(policy: GatePolicy, released: int) -> int:
+    """Return how long after its last batch the first phase can prove anything, seconds; 0 if that is no question.
+
+    released : devices of the phase. The answers of its devices, most of which come within a day, must be as old as a
+    failure may be late.
+    """
+    delay = int(figure_of(policy, CompletionKeys, "report_delay"))
+    if policy.evidence is None or not delay or released < pass_boundary(policy.evidence).needed(0):
+        return 0
+    return delay + DAY_S
 
 
 def settled_of(
