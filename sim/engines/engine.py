@@ -72,9 +72,8 @@ class Engine:
             np.zeros((hours_in(limit), 8), dtype=np.int64),
             np.zeros(limit // 60 + 1, dtype=np.int32),
         )
-        self._lists = r.Lists(
-            np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64), np.empty(n, r.MENDING)
-        )
+        self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64))
+        self._failures = r.Failures(np.empty(n, r.MENDING), spec.mends, spec.delays)
         self._now_index = r.NOW
         self._pending = tally[r.PENDING : r.PENDING + 1]
         self._marked = tally[r.MARKED : r.MARKED + 1]
@@ -161,7 +160,7 @@ class Engine:
         return (*self._arrays(), self._faults, second, devices, int(batch))
 
     def _arrays(self) -> tuple[Any, ...]:
-        return self._run, self._lists, self._counts, self._rules
+        return self._run, self._lists, self._failures, self._counts, self._rules
 
     def settled(self) -> bool:
         """Return whether no released device is PENDING."""
@@ -207,13 +206,14 @@ def _grown(counts: LongArray, used: int, batches: int) -> LongArray:
 
 
 def _rows(layout: np.dtype[np.void], draws: Draws, strata: IntArray) -> NDArray[np.void]:
-    rows = np.zeros(len(draws), dtype=layout)
+    first = np.zeros(1, dtype=layout)
+    for name in ("outcome", "kind", "code", "reported_code", "permanent", "answered"):
+        first[name] = -1
+    rows = np.repeat(first, len(draws))  # faster than setting each field of all rows
     rows["key"] = draws.keys
     rows["offset"] = draws.offset - DAY_BEGINS
     rows["presence"] = draws.presence
     rows["stratum"] = strata
-    for name in ("outcome", "kind", "code", "reported_code", "permanent", "answered"):
-        rows[name] = -1
     return rows
 
 

@@ -269,6 +269,9 @@ def _part(traits: Traits, rows: IntArray) -> Traits:
         traits.fault[rows],
         traits.fault_code[rows],
         traits.new[rows],
+        None if traits.silent is None else traits.silent[rows],
+        None if traits.delay is None else traits.delay[rows],
+        traits.codes,
     )
 
 

@@ -32,14 +32,24 @@ _AHEAD = 64
 
 @entry
 def step(
-    run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
+    run: Any,
+    lists: Any,
+    failures: Any,
+    counts: Any,
+    rules: Any,
+    faults: Any,
+    until: Any,
+    devices: Any,
+    batch: Any,
 ) -> None:
     """Process every event before the second `until`; then release `devices` in that second."""
-    advance(run, lists, counts, rules, until)
+    advance(run, lists, failures, counts, rules, until)
     for begin in range(0, len(devices), r.BLOCK):
         block = devices[begin : begin + r.BLOCK]
         for place in range(len(block)):
-            lists.scratch[place] = _release(run, lists, counts, rules, faults, until, block[place], batch)
+            lists.scratch[place] = _release(
+                run, lists, counts.outcomes, rules.book, faults, until, block[place], batch
+            )
         for place in range(len(block)):
             if lists.scratch[place] >= 0:
                 _schedule(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
@@ -50,7 +60,7 @@ def _release(
     run: Any,
     lists: Any,
     counts: Any,
-    rules: Any,
+    book: Any,
     faults: Any,
     at: Any,
     device: Any,
@@ -62,23 +72,23 @@ def _release(
         return -1
     lists.order[run.tally[r.RELEASED]] = device
     run.tally[r.RELEASED] += 1
+    run.tally[r.PENDING] += 1
+    counts[batch, row.stratum, _PENDING] += 1
     row.batch = batch
-    row.outcome = _PENDING
-    _count_device(row, run.tally, counts, 1)
-    _initialize(row, device, rules.book, faults)
+    _initialize(row, device, book, faults)
     any_enrolled = run.tally[r.FIRST_ENROLLMENT] < at
-    immediate = any_enrolled and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
-    due = _first_attempt(row, at, immediate, run.hours, rules.book)
+    immediate = any_enrolled and (book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+    due = _first_attempt(row, at, immediate, run.hours, book)
     if due < len(run.heads):
         prefetch(run.heads, due)
     return due
 
 
 @jit
-def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+def advance(run: Any, lists: Any, failures: Any, counts: Any, rules: Any, until: Any) -> None:
     """Process every event before the second `until`."""
     rows, heads, tally = run.rows, run.heads, run.tally
-    check = _next_check(rows, lists, tally, rules.book)
+    check = _next_check(rows, lists.order, failures.mending, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
         ahead = second + _AHEAD
         if ahead < len(heads) and heads[ahead] >= 0:
@@ -89,16 +99,15 @@ def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
                 kind = lists.scratch[place] >> _KIND_SHIFT
                 if kind == c.KIND_ATTEMPT:
                     _attempt(run, rules, device, second)
-                elif kind == c.KIND_REPORT:
-                    _reported(run, lists, counts, rules, device, second)
+                elif kind == c.KIND_REPORT and _enrolls_first(rows[device]):
+                    _enrolled(rows, heads, tally, counts.outcomes, rules.book, device, second)
                 else:
-                    _unenrolled(run, lists, counts, rules, device, second)
-            if tally[r.FIRST_MENDING] >= 0:
-                check = min(check, _lasts_at(lists.mending, tally, rules.book))
+                    _changed(run, failures, counts, rules.book, device, second, kind)
+                    check = min(check, _lasts_at(failures.mending, tally, rules.book))
         if second == check:
-            _time_out_silent(rows, lists, tally, counts, rules.book, second)
-            _count_lasting(rows, lists, tally, counts, rules.book, second)
-            check = _next_check(rows, lists, tally, rules.book)
+            _time_out_silent(rows, lists.order, tally, counts, rules.book, second)
+            _count_lasting(rows, failures.mending, tally, counts, rules.book, second)
+            check = _next_check(rows, lists.order, failures.mending, tally, rules.book)
     tally[r.NOW] = max(tally[r.NOW], until)
 
 
@@ -173,6 +182,7 @@ def _initialize(row: Any, device: Any, book: Any, faults: Any) -> None:
 @jit
 def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> Any:
     """Return the second of a device's first attempt: T1 to T12, which do not depend on other devices."""
+    row.outcome = _PENDING
     row.outcome_at = row.released = at
     limit = book[c.LIMIT]
     grid = book[c.GRID]
@@ -278,7 +288,6 @@ def _accepted(run: Any, rules: Any, device: Any, second: Any, in_outage: Any) ->
         if row.tries < book[c.ATTEMPTS]:
             return end + book[c.RETRY]
         row.pending_outcome = _FAILED
-        end += _delay(rules, device)
     else:
         _count(run.hours, end, r.COMPLETED, rules.book)
         if row.enrollments == 0:
@@ -334,9 +343,91 @@ def _backoff(row: Any, second: Any, book: Any) -> Any:
 
 
 @jit
-def _delay(rules: Any, device: Any) -> Any:
-    """Return the seconds by which the failures of a device are reported later."""
-    return np.int64(rules.delays[device]) if len(rules.delays) else 0
+def _enrolls_first(row: Any) -> Any:
+    """Return whether the pending report is the first of a device and says that it is enrolled: most reports do."""
+    return row.pending_outcome == _ENROLLED and not row.flags & r.REPORTED
+
+
+@jit
+def _enrolled(rows: Any, heads: Any, tally: Any, outcomes: Any, book: Any, device: Any, second: Any) -> None:
+    """Let the directory see the enrollment of a device that reported nothing before, and so has no mark."""
+    row = rows[device]
+    outcomes[row.batch, row.stratum, row.outcome] -= 1
+    outcomes[row.batch, row.stratum, _ENROLLED] += 1
+    if row.outcome == _PENDING:
+        tally[r.PENDING] -= 1
+    row.outcome = np.int8(_ENROLLED)
+    row.outcome_at = row.answered = second
+    row.flags |= r.REPORTED
+    _await_unenrollment(rows, heads, book, device, second)
+
+
+@jit
+def _await_unenrollment(rows: Any, heads: Any, book: Any, device: Any, second: Any) -> None:
+    if book[c.UNENROLLS]:
+        row = rows[device]
+        word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
+        wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
+        _schedule(rows, heads, device, second + wait, c.KIND_UNENROLL)
+
+
+@jit
+def _changed(run: Any, failures: Any, counts: Any, book: Any, device: Any, second: Any, kind: Any) -> None:
+    """Let the directory see a result or an un-enrollment, and set what follows it."""
+    row, again = run.rows[device], second
+    if kind == c.KIND_UNENROLL:
+        # A failure that counts is not forgotten because the device was enrolled in between.
+        outcome = np.int8(_FAILED if row.flags & r.HARMED else _PENDING)
+        _report(run, failures, counts, book, device, second, outcome, np.int16(-1))
+    elif row.pending_outcome == _ENROLLED:
+        _report(run, failures, counts, book, device, second, np.int8(_ENROLLED), np.int16(-1))
+        _await_unenrollment(run.rows, run.heads, book, device, second)
+        return
+    else:
+        delay = np.int64(failures.delays[device]) if len(failures.delays) else 0
+        if delay > 0 and not row.flags & r.DELAYED:
+            row.flags |= r.DELAYED
+            _schedule(run.rows, run.heads, device, second + delay, c.KIND_REPORT)
+            return
+        row.flags &= ~r.DELAYED
+        _report(run, failures, counts, book, device, second, np.int8(_FAILED), row.code)
+        if row.permanent >= 0:
+            return
+        word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
+        end = second - delay - quantile(book, c.LAG_S, part(word, 0))
+        again = max(second, end + book[c.CYCLE])
+    row.tries = 0
+    if again < book[c.LIMIT]:
+        again = _evaluated(row, again, False, run.hours, book)
+        if again < book[c.LIMIT]:
+            again = ready_from(row, again, book)
+    _schedule(run.rows, run.heads, device, again, c.KIND_ATTEMPT)
+
+
+@jit
+def _report(
+    run: Any, failures: Any, counts: Any, book: Any, device: Any, second: Any, outcome: Any, code: Any
+) -> None:
+    """Set the outcome that the directory reports. code : index of the code of a new failure, -1 if it is none."""
+    row, tally, mending = run.rows[device], run.tally, failures.mending
+    was_mending = _mark_of(row) == _MENDING
+    _count_device(row, tally, counts, -1)
+    row.flags |= r.REPORTED
+    if row.answered < 0:
+        row.answered = second
+    if code >= 0:
+        row.reported_code = code
+        again = was_mending and second - mending[device].since >= book[c.AGAIN]
+        if again or not failures.mends[code]:
+            row.flags |= r.HARMED
+    row.outcome = outcome
+    row.outcome_at = second
+    _count_device(row, tally, counts, 1)
+    is_mending = _mark_of(row) == _MENDING
+    if was_mending and not is_mending:
+        _unlink(mending, tally, device)
+    elif is_mending and not was_mending:
+        _link(mending, tally, device, second)
 
 
 @jit
@@ -367,32 +458,6 @@ def _count_device(row: Any, tally: Any, counts: Any, by: Any) -> None:
 
 
 @jit
-def _report(
-    run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any, outcome: Any, code: Any
-) -> None:
-    """Let the directory see an outcome. code : index of the code of a new failure, -1 if it is none."""
-    row, tally = run.rows[device], run.tally
-    was_mending = _mark_of(row) == _MENDING
-    _count_device(row, tally, counts, -1)
-    row.flags |= r.REPORTED
-    if row.answered < 0:
-        row.answered = second
-    if code >= 0:
-        row.reported_code = code
-        again = was_mending and second - lists.mending[device].since >= rules.book[c.AGAIN]
-        if again or not rules.mends[code]:
-            row.flags |= r.HARMED
-    row.outcome = outcome
-    row.outcome_at = second
-    _count_device(row, tally, counts, 1)
-    is_mending = _mark_of(row) == _MENDING
-    if was_mending and not is_mending:
-        _unlink(lists.mending, tally, device)
-    elif is_mending and not was_mending:
-        _link(lists.mending, tally, device, second)
-
-
-@jit
 def _link(mending: Any, tally: Any, device: Any, second: Any) -> None:
     """Append a device to the list of those that are mending."""
     last = tally[r.LAST_MENDING]
@@ -408,6 +473,7 @@ def _link(mending: Any, tally: Any, device: Any, second: Any) -> None:
 
 @jit
 def _unlink(mending: Any, tally: Any, device: Any) -> None:
+    """Take a device out of that list."""
     before, after = mending[device].before, mending[device].after
     if before >= 0:
         mending[before].after = after
@@ -420,50 +486,11 @@ def _unlink(mending: Any, tally: Any, device: Any) -> None:
 
 
 @jit
-def _reported(run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any) -> None:
-    """Let the directory see the result of a cycle of attempts, and set what follows it."""
-    row, book = run.rows[device], rules.book
-    if row.pending_outcome == _ENROLLED:
-        _report(run, lists, counts, rules, device, second, np.int8(_ENROLLED), np.int16(-1))
-        if book[c.UNENROLLS]:
-            word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
-            wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
-            _schedule(run.rows, run.heads, device, second + wait, c.KIND_UNENROLL)
-        return
-    _report(run, lists, counts, rules, device, second, np.int8(_FAILED), row.code)
-    if row.permanent >= 0:
-        return
-    word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
-    end = second - quantile(book, c.LAG_S, part(word, 0)) - _delay(rules, device)
-    _begin_cycle(run, rules, device, max(second, end + book[c.CYCLE]))
-
-
-@jit
-def _unenrolled(run: Any, lists: Any, counts: Any, rules: Any, device: Any, second: Any) -> None:
-    """Let the directory see that a device is enrolled no more; a failure that counts is not forgotten thereby."""
-    outcome = np.int8(_FAILED if run.rows[device].flags & r.HARMED else _PENDING)
-    _report(run, lists, counts, rules, device, second, outcome, np.int16(-1))
-    _begin_cycle(run, rules, device, second)
-
-
-@jit
-def _begin_cycle(run: Any, rules: Any, device: Any, at: Any) -> None:
-    """Schedule the first attempt of the next cycle, after the first evaluation from `at` on."""
-    row, book = run.rows[device], rules.book
-    row.tries = 0
-    if at < book[c.LIMIT]:
-        at = _evaluated(row, at, False, run.hours, book)
-        if at < book[c.LIMIT]:
-            at = ready_from(row, at, book)
-    _schedule(run.rows, run.heads, device, at, c.KIND_ATTEMPT)
-
-
-@jit
-def _next_check(rows: Any, lists: Any, tally: Any, book: Any) -> Any:
+def _next_check(rows: Any, order: Any, mending: Any, tally: Any, book: Any) -> Any:
     """Return the second at which the next device must be checked for silence, or for a failure that lasts."""
-    check = _lasts_at(lists.mending, tally, book)
+    check = _lasts_at(mending, tally, book)
     if tally[r.CHECKED] < tally[r.RELEASED]:
-        released = rows[lists.order[tally[r.CHECKED]]].released
+        released = rows[order[tally[r.CHECKED]]].released
         check = min(check, max(released + book[c.STRAGGLER], tally[r.NOW]))
     return check
 
@@ -476,10 +503,10 @@ def _lasts_at(mending: Any, tally: Any, book: Any) -> Any:
 
 
 @jit
-def _time_out_silent(rows: Any, lists: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+def _time_out_silent(rows: Any, order: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
     """Time out the devices whose straggler time ends in this second and that have reported nothing."""
     while tally[r.CHECKED] < tally[r.RELEASED]:
-        row = rows[lists.order[tally[r.CHECKED]]]
+        row = rows[order[tally[r.CHECKED]]]
         if row.released + book[c.STRAGGLER] > second:
             return
         if row.outcome == _PENDING and not row.flags & r.REPORTED:
@@ -491,12 +518,12 @@ def _time_out_silent(rows: Any, lists: Any, tally: Any, counts: Any, book: Any, 
 
 
 @jit
-def _count_lasting(rows: Any, lists: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+def _count_lasting(rows: Any, mending: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
     """Count the failures that have lasted too long by the end of this second to be left to mend."""
-    while _lasts_at(lists.mending, tally, book) <= second:
+    while _lasts_at(mending, tally, book) <= second:
         device = tally[r.FIRST_MENDING]
         row = rows[device]
         _count_device(row, tally, counts, -1)
         row.flags |= r.HARMED
         _count_device(row, tally, counts, 1)
-        _unlink(lists.mending, tally, device)
+        _unlink(mending, tally, device)

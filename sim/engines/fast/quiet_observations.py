@@ -16,6 +16,7 @@ _TIMED_OUT = int(Outcome.TIMED_OUT)
 def skip_quiet_observations(
     run: Any,
     lists: Any,
+    failures: Any,
     counts: Any,
     rules: Any,
     first: Any,
@@ -33,7 +34,7 @@ def skip_quiet_observations(
     failures_before = checked_before = -1
     at = first
     while at < end:
-        advance(run, lists, counts, rules, at)
+        advance(run, lists, failures, counts, rules, at)
         tally = run.tally
         if settled and tally[r.PENDING] == 0:
             return at

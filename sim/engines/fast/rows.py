@@ -49,6 +49,7 @@ REPORTED: Final = 2
 NEEDS_USER: Final = 4
 INTERNET: Final = 8
 HARMED: Final = 16  # a failure of it counts, whatever it does later
+DELAYED: Final = 32  # the pending report was delayed
 
 # Columns of the hourly histogram; the first four are the funnel.
 ELIGIBLE: Final = 0
@@ -92,14 +93,11 @@ class Rules(NamedTuple):
 
     book : the numbers, then the tables row by row, then the kinds of days, in one array, because most functions
     need it and arrays are passed by value.
-    mends : (codes,) bool. delays : (n,) int32 seconds by which failures are reported later, (0,) if none are.
     """
 
     book: LongArray
     outages: LongArray
     transient: LongArray
-    mends: BoolArray
-    delays: IntArray
 
 
 class Faults(NamedTuple):
@@ -129,15 +127,23 @@ class Counts(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """Lists of devices, (n,) each.
-
-    order : released devices in order of release. scratch : space to sort a bucket. mending : MENDING, those whose
-        failure does not count yet, linked in the order in which they failed.
-    """
+    """Released devices in order of release, and space to sort a bucket, (n,) each."""
 
     order: IntArray
     scratch: LongArray
+
+
+class Failures(NamedTuple):
+    """What only few reports need.
+
+    mending : (n,) MENDING, the devices whose failure does not count yet, linked in the order in which they failed.
+    mends : (codes,) bool, failures that clients mend by themselves. delays : (n,) int32 seconds by which failures are
+        reported later, (0,) if none are.
+    """
+
     mending: NDArray[np.void]
+    mends: BoolArray
+    delays: IntArray
 
 
 def rules_of(spec: Spec) -> Rules:
@@ -145,7 +151,7 @@ def rules_of(spec: Spec) -> Rules:
     numbers = spec.numbers.copy()
     numbers[DAYS_END] = FIRST_DAY + len(spec.days)
     book = np.concatenate((numbers, spec.tables.ravel(), spec.days.astype(np.int64)))
-    return Rules(book, spec.outages, spec.mix_transient, spec.mends, spec.delays)
+    return Rules(book, spec.outages, spec.mix_transient)
 
 
 _GOLDEN = np.uint64(draws.GOLDEN)
