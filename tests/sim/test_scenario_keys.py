@@ -48,7 +48,7 @@ def base() -> Document:
             "start": "2026-12-07T08:00:00",
             "mature_after": "8h",
             "straggler_after": "3d",
-            "gate": {"evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0}},
+            "gate": {"report_delay": "0s", "evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0}},
             "phases": [
                 {
                     "name": "pilot",
@@ -223,7 +223,7 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.gate.answered": (same, put(f"{GATE}.answered", 0.99)),
     "rollout.gate.success": (same, put(f"{GATE}.success", "99 %")),
     "rollout.gate.patience": (put(f"{GATE}.answered", 0.99), put(f"{GATE}.patience", "12h")),
-    "rollout.gate.report_delay": (LATE, put(f"{GATE}.report_delay", 0)),
+    "rollout.gate.report_delay": (LATE, put(f"{GATE}.report_delay", "2d")),
     "rollout.gate.lost_members_max": (same, put(f"{GATE}.lost_members_max", 0.5)),
     "rollout.gate.losses_max": (same, put(f"{GATE}.losses_max", 0.5)),
     "rollout.gate.dry_run": (STRICT, put(f"{GATE}.dry_run", True)),

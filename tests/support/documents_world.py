@@ -139,7 +139,7 @@ def _under_way(world: World) -> None:
     world.ask("withdrawn device", "status", "--device", *released(0))
     world.ask("pause", "pause", "--by", "Kim", "--reason", "help desk is full")
     world.ask("paused", "run", "--speed", "max", code=6)
-    world.ask("approved gate", "approve", "--gate", "pilot", "--by", "Kim")
+    world.ask("approved in advance", "approve", "--gate", "pilot", "--by", "Kim", code=4)
     world.ask("resume", "resume")
 
 
