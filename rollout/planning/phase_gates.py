@@ -90,7 +90,7 @@ def gate_line(gate: GatePolicy) -> str:
     if gate.evidence is not None:
         rules.insert(0, f"halt by evidence of more than {100 * gate.evidence.p_ok:g} % failures")
     if success := dict(gate.figures).get("success"):
-        rules.append(f"pass at {100 * success:g} % enrolled")
+        rules.append(f"pass at {success:g} % enrolled")
     if not rules:
         return "Its phase is not gated: no number of failures stops it."
     return f"Its phase's gate: {'; '.join(rules)}."

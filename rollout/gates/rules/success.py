@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
-from rollout.fields import Part, parse_share
+from rollout.fields import Part, PercentOrZero, parse_share
 from rollout.gates.rules.base import ENROLLED, FAILED, REJECTED, GateRule, Reading, figure_of, require_share
 from rollout.values import WHOLE, GatePolicy, Judgement, part_of, parts_of_percent
 
@@ -23,7 +23,7 @@ def _percentage(value: object) -> object:
 class SuccessKeys(Part):
     """The percentage of a phase that has to be enrolled before it may pass, as 95 or "95 %"; 0 = off."""
 
-    success: Annotated[float, BeforeValidator(_percentage), Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    success: Annotated[PercentOrZero, BeforeValidator(_percentage)] = 0.0
 
 
 def _check(policy: GatePolicy) -> None:
