@@ -78,7 +78,8 @@ class KeyFigures:
     devices are enrolled; p10, p50, p90. enrolled_hours : median until 50, 90, 95 and 99 % are enrolled; p50, p90,
     p95, p99. peak_per_hour : enrollment attempts in the busiest hour; p50, p90. halt_chance : share of the runs
     that a gate halted. held_chance : share of the runs that end held for a person, or waiting for answers.
-    waited_hours : hours for which releases waited for answers; p50, p90, p95. final : devices by outcome in the typical run, see `RunResult`.
+    waited_hours : hours for which releases waited for answers; p50, p90, p95. final : devices by outcome in the
+    typical run, see `RunResult`.
     """
 
     eta_hours: Quantiles
