@@ -44,7 +44,8 @@ class RunResult:
     final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
     enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same for each phase.
     attempts : (hours,) enrollment attempts in each hour.
-    waited_s : seconds that releases waited for answers.
+    held : whether a person was needed: the gate held the rollout at least once. waited_s : seconds in which releases
+        waited for answers.
     """
 
     replication: int
@@ -57,13 +58,9 @@ class RunResult:
     by_phase: LongArray
     attempts: LongArray
     failed_codes: dict[int, int]
-    waited_s: int = 0
     decisions: tuple[DecisionRow, ...] = ()
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the simulated time ended while releases were held for a person, or waited for answers."""
-        return self.state in (State.HELD, State.WAITING)
+    held: bool = False
+    waited_s: int = 0
 
 
 Quantiles = Mapping[str, float | None]
@@ -77,9 +74,8 @@ class KeyFigures:
     eta_hours : until every device has an outcome; p10, p50, p90. enrolled_90_hours : until 90 % of the planned
     devices are enrolled; p10, p50, p90. enrolled_hours : median until 50, 90, 95 and 99 % are enrolled; p50, p90,
     p95, p99. peak_per_hour : enrollment attempts in the busiest hour; p50, p90. halt_chance : share of the runs
-    that a gate halted. held_chance : share of the runs that end held for a person, or waiting for answers.
-    waited_hours : hours for which releases waited for answers; p50, p90, p95. final : devices by outcome in the
-    typical run, see `RunResult`.
+    that a gate halted; held_chance : in which it asked a person. waited_hours : hours in which releases waited for
+    answers; p50, p90. final : devices by outcome in the typical run, see `RunResult`.
     """
 
     eta_hours: Quantiles
@@ -188,8 +184,9 @@ def simulate_once(
         by_phase=by_phase,
         attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
-        waited_s=waited_s(rows, progress.at),
         decisions=rows if keep_decisions else (),
+        held=any(row.state is State.HELD for row in rows),
+        waited_s=waited_s(rows, progress.at),
     )
 
 
@@ -203,10 +200,8 @@ def play(plan: Plan, world: SimulatedDirectory, until: int) -> tuple[Progress, t
 
 def waited_s(rows: Sequence[DecisionRow], until: int) -> int:
     """Return for how many seconds releases waited for answers up to the Unix second `until`."""
-    ends = [*(row.at for row in rows[1:]), until]
-    return sum(
-        max(0, end - row.at) for row, end in zip(rows, ends, strict=False) if row.state is State.WAITING
-    )
+    ends = [*(row.at for row in rows[1:]), until] if rows else []
+    return sum(after - row.at for row, after in zip(rows, ends, strict=True) if row.state is State.WAITING)
 
 
 def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int) -> RunResult:
@@ -305,8 +300,8 @@ def _figures(runs: Sequence[RunResult]) -> KeyFigures:
         enrolled_90_hours={f"p{level}": _quantile(hours[90], level) for level in (10, 50, 90)},
         peak_per_hour={f"p{level}": _quantile(peaks, level) for level in (50, 90)},
         halt_chance=sum(run.state is State.HALTED for run in runs) / len(runs),
-        held_chance=sum(run.is_held for run in runs) / len(runs),
-        waited_hours={f"p{level}": _quantile(waited, level) for level in (50, 90, 95)},
+        held_chance=sum(run.held for run in runs) / len(runs),
+        waited_hours={f"p{level}": _quantile(waited, level) for level in (50, 90)},
         final=_typical(runs).final,
     )
 

@@ -141,6 +141,7 @@ def _expected(simulation: Simulation, model: Model) -> StoredSimulation:
         runs=len(simulation.runs),
         seed=simulation.seed,
         halt_chance=figures.halt_chance,
+        held_chance=figures.held_chance,
         final=figures.final,
         by_phase=simulation.phase_bands(),
         done_means=DONE_MEANS,

@@ -94,6 +94,8 @@ def _show(result: SimulationResult) -> None:
         ["peak attempts per hour (p50)", *(f"{each.peak_per_hour['p50']:,.0f}" for each in both)],
         ["peak attempts per hour (p90)", *(f"{each.peak_per_hour['p90']:,.0f}" for each in both)],
         ["chance that a gate halts", f"{both[0].halt_chance:.0%}", "no gate"],
+        ["chance that a gate asks a person", f"{both[0].held_chance:.0%}", "no gate"],
+        ["waiting for answers (p50)", span(both[0].waited_hours["p50"]), "no gate"],
     ]
     title = f"{simulation.devices:,} devices, {len(simulation.runs)} runs, seed {simulation.seed}"
     table(["", "this plan", "native mode All"], rows, title=title)

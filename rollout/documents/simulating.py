@@ -37,12 +37,11 @@ class EnrolledHours(Document):
     p99: Hours | None = described("Hours until 99 % are enrolled.")
 
 
-class WaitedHours(Document):
-    """Hours for which releases waited for answers."""
+class Waited(Document):
+    """Time in which a gate waits, in hours, over the runs."""
 
-    p50: Hours = described("Hours that half of the runs do not exceed.")
-    p90: Hours = described("Hours that 9 runs in 10 do not exceed.")
-    p95: Hours = described("Hours that 19 runs in 20 do not exceed.")
+    p50: Hours = described("Median.")
+    p90: Hours = described("9 runs in 10 wait no longer.")
 
 
 class Figures(Document):
@@ -55,8 +54,8 @@ class Figures(Document):
     enrolled_90_hours: HoursInterval = described("Hours until 90 % are enrolled.")
     peak_per_hour: Peak = described("Enrollment attempts in the busiest hour.")
     halt_chance: Share = described("Share of the runs that a gate halts.")
-    held_chance: Share = described("Share of the runs that end held for a person, or waiting for answers.")
-    waited_hours: WaitedHours = described("Hours for which releases waited for answers.")
+    held_chance: Share = described("Share of the runs in which a gate asks a person.")
+    waited_hours: Waited = described("Hours in which releases wait for answers.")
     final: Final = described("Devices by outcome, in the median run.")
 
 

@@ -4,8 +4,7 @@ A plain threshold that counts from more devices than a phase has never trips in 
 every device failed. So a threshold's default `min_executed` is lowered to the phase's size; a written one is refused
 with the figure that works, or told where evidence judges the phase too; and PASS needs as many outcomes as the
 thresholds need to speak. A gate without any rule on failures is refused unless it is named so
-(`ignore_failures = true`). What is left is tried out: where a gate would still pass the phase with all devices failed,
-because the phase is small beside those before it, it gets a last rule, HOLD if all of them fail.
+(`ignore_failures = true`). That a phase in which nothing enrolled never passes is the gate's own rule.
 """
 
 from __future__ import annotations
@@ -13,21 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from rollout.errors import RefusedError
-from rollout.gates import GateCounts, judge, pass_boundary
-from rollout.gates.evidence import CHANCE_MIN
+from rollout.gates import pass_boundary
 from rollout.policy.section import GateRules
 from rollout.values import (
-    OUTCOMES,
     FailureClass,
     GatePolicy,
-    Outcome,
     Phase,
     PhaseEnd,
     ThresholdGate,
-    Verdict,
     part_of,
     parts_of_share,
 )
@@ -69,14 +62,6 @@ def fitted_gate(rules: GateRules, name: str, size: int, before: int, *, lenient:
             note(
                 f"{where}: its gate passes with {fitted.min_executed:,} outcomes or more, because a threshold counts "
                 f"from {fitted.min_executed:,} devices"
-            )
-        )
-    if _can_pass_all_failed(fitted, size, before):
-        fitted = _with_last_rule(fitted, size)
-        notes.append(
-            note(
-                f"{where} has {_devices(size)}, too few for its gate to object beside {before:,} before it: it also "
-                f"holds if all fail, from {fitted.min_executed:,} with an outcome"
             )
         )
     return FittedGate(fitted, tuple(notes))
@@ -227,52 +212,10 @@ def _with_floor(gate: GatePolicy, size: int) -> GatePolicy:
     return replace(gate, min_executed=min(size, max(latest, _least_outcomes(gate, size))))
 
 
-def _with_last_rule(gate: GatePolicy, size: int) -> GatePolicy:
-    """Add the rule that a phase holds if all of its devices fail."""
-    least = _least_outcomes(gate, size)
-    last = ThresholdGate(percent=100.0, count=1, min_executed=least, action="hold")
-    return replace(gate, thresholds=(*gate.thresholds, last), min_executed=least)
-
-
 def _devices(count: int) -> str:
     return "1 device" if count == 1 else f"{count:,} devices"
-
-
-def _can_pass_all_failed(gate: GatePolicy, size: int, before: int) -> bool:
-    """Return whether a complete phase whose outcomes are all failures may pass, after a faultless rollout so far."""
-    if dict(gate.figures).get("success"):
-        return False
-    strict = replace(gate, per_stratum=False)
-    if (
-        gate.evidence is not None
-    ):  # strata share alpha with the test of all; here it must not count on all of it
-        alpha = max(CHANCE_MIN, gate.evidence.alpha / 2)
-        strict = replace(strict, evidence=replace(gate.evidence, alpha=alpha))
-    return any(
-        judge(strict, _all_failed(failed, size, before, kind)).verdict in (Verdict.PASS, Verdict.GO)
-        for failed in (_least_outcomes(gate, size), size)
-        for kind in FailureClass
-    )
 
 
 def _least_outcomes(gate: GatePolicy, size: int) -> int:
     """Return the fewest outcomes with which a phase may pass; of a small phase a few may stay silent."""
     return max(1, gate.min_executed) if gate.min_executed <= size else speaks_from(gate, size)
-
-
-def _all_failed(failed: int, size: int, before: int, kind: FailureClass) -> GateCounts:
-    """Return the counts of a complete phase in which `failed` devices failed and no other has an outcome."""
-    phase = np.zeros((1, OUTCOMES), dtype=np.int64)
-    phase[0, Outcome.FAILED], phase[0, Outcome.PENDING] = failed, size - failed
-    whole = phase.copy()
-    whole[0, Outcome.ENROLLED] = before
-    return GateCounts(
-        cumulative=whole,
-        phase=phase,
-        mature=phase,
-        planned=np.array([before + size], dtype=np.int64),
-        names=("all",),
-        complete=True,
-        readable=True,
-        failed_classes={kind.value: failed},
-    )

@@ -105,9 +105,14 @@ def _not_started(facts: ReportFacts) -> tuple[Tone, str, str]:
     simulation = facts.simulation
     if simulation is None:
         return Tone.WATCH, "Planned, not simulated", "This plan was not simulated."
-    chance = f"A gate halted {percent(simulation.halt_chance, 1)} of {simulation.runs} simulated runs."
+    chance = (
+        f"A gate halted {percent(simulation.halt_chance, 1)} of {simulation.runs} simulated runs, and asked a "
+        f"person in {percent(simulation.held_chance, 1)}."
+    )
     if simulation.halt_chance > RISKY_HALT_CHANCE:
         return Tone.WATCH, "Planned, but the simulation is often halted", chance
+    if simulation.held_chance > RISKY_HALT_CHANCE:
+        return Tone.WATCH, "Planned, but the simulation often needs a person", chance
     return Tone.GOOD, "Planned and simulated, not started", chance
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rollout.gates import (
     RULES,
+    UNPROVEN,
     GateCounts,
     boundary,
     check_policy,
@@ -169,8 +170,8 @@ def test_pass_counts_mature_executed_devices_only() -> None:
     """Neither pending nor fresh devices prove anything: releases wait for them."""
     assert look(GatePolicy(), (300, 100, 0), complete=True).verdict is Verdict.WAIT
     fresh = look(GatePolicy(), (30, 300, 0), mature=counts((0, 100, 0)), complete=True, waited_s=6 * 86400)
-    assert (fresh.verdict, fresh.rule) == (Verdict.WAIT, "evidence")
-    assert "139 devices that answered at least 6.0 days ago, 100 did" in fresh.sentence
+    assert (fresh.verdict, fresh.rule) == (Verdict.WAIT, UNPROVEN)
+    assert "139 devices that answered at least 5.0 days ago, 100 did" in fresh.sentence
 
 
 def test_a_pilot_too_small_for_proof_says_what_it_would_take() -> None:
@@ -456,11 +457,11 @@ def _check_generated(number: int, seed: int) -> dict[Verdict, int]:
         policy, given, sound = _generate(rng)
         judgement = judge(policy, GateCounts(**given))
         seen[judgement.verdict] += 1
-        assert judgement.rule in {"data", "go", *(rule.name for rule in RULES)}
+        assert judgement.rule in {"data", "go", UNPROVEN, *(rule.name for rule in RULES)}
         assert judgement.sentence.startswith(f"{judgement.verdict.upper()}: ")
         assert judgement.verdict is not Verdict.PASS or given["complete"]
         assert judgement.verdict is not Verdict.GO or not given["complete"]
-        assert judgement.verdict is not Verdict.WAIT or "silence" in given
+        assert judgement.verdict is not Verdict.WAIT or given["complete"] or "silence" in given
         if not sound or not given["readable"]:
             assert (judgement.verdict, judgement.rule) == (Verdict.HOLD, "data")
             continue

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from rollout.gates import (
+    UNPROVEN,
     GateCounts,
     check_policy,
     failures_to_speak,
@@ -269,11 +270,11 @@ def test_the_bounds_leave_held_strata_out() -> None:
 
 
 def test_unknown_devices_are_counted_as_failed_until_answers_are_old_enough() -> None:
-    """5 of 425 failed and 75 open: no proof; proof once 276 answers are six days old, or once 12 at most are open."""
+    """5 of 425 failed and 75 open: no proof; proof once 276 answers are five days old, or once 12 at most are open."""
     row = (75, 420, 5)
     waiting = look(GOOD, row, settled=np.array([275]))
-    assert (waiting.verdict, waiting.rule, waiting.harmed, waiting.of) == (Verdict.WAIT, "evidence", 80, 500)
-    assert "that takes 276 devices that answered at least 6.0 days ago, 275 did" in waiting.sentence
+    assert (waiting.verdict, waiting.rule, waiting.harmed, waiting.of) == (Verdict.WAIT, UNPROVEN, 80, 500)
+    assert "that takes 276 devices that answered at least 5.0 days ago, 275 did" in waiting.sentence
     assert look(GOOD, row, settled=np.array([276])).verdict is Verdict.PASS
     assert look(GOOD, (7, 488, 5), settled=np.array([0])).verdict is Verdict.PASS
     assert look(GOOD, (8, 487, 5), settled=np.array([0])).verdict is Verdict.WAIT
@@ -283,7 +284,7 @@ def test_unknown_devices_are_counted_as_failed_until_answers_are_old_enough() ->
 def test_answers_settle_by_stratum_once_they_are_old_enough() -> None:
     """Six days by default; a device that never answered does not."""
     now, codes = 100 * DAY_S, np.array([0, 0, 1, 2, 2], dtype=np.int32)
-    answered_at = np.array([-1, now - 6 * DAY_S, now - 6 * DAY_S + 1, 0, now])
+    answered_at = np.array([-1, now - 5 * DAY_S, now - 5 * DAY_S + 1, 0, now])
     assert settled_of(GOOD, codes, answered_at, now, 4).tolist() == [1, 0, 1, 0]
     quick = replace(GOOD, figures=figures(report_delay=0))
     assert settled_of(quick, codes, answered_at, now, 4).tolist() == [1, 1, 2, 0]
@@ -291,15 +292,15 @@ def test_answers_settle_by_stratum_once_they_are_old_enough() -> None:
 
 def test_patience_for_proof_begins_when_answers_can_be_old_enough() -> None:
     row, given = (75, 420, 5), {"settled": np.array([100])}
-    assert look(GOOD, row, waited_s=16 * DAY_S - 1, **given).verdict is Verdict.WAIT
-    assert look(GOOD, row, waited_s=16 * DAY_S, **given).verdict is Verdict.HOLD
+    assert look(GOOD, row, waited_s=15 * DAY_S - 1, **given).verdict is Verdict.WAIT
+    assert look(GOOD, row, waited_s=15 * DAY_S, **given).verdict is Verdict.HOLD
 
 
 def test_a_proof_that_cannot_come_any_more_asks_a_person_at_once() -> None:
     judgement = look(GOOD, (10, 80, 5))
     assert (judgement.verdict, judgement.rule, judgement.harmed, judgement.of) == (
         Verdict.HOLD,
-        "evidence",
+        UNPROVEN,
         5,
         95,
     )
@@ -319,8 +320,8 @@ def test_a_report_delay_of_nothing_trusts_the_answers_of_today() -> None:
 
 
 def test_without_the_times_of_answers_the_age_of_the_phase_stands_in() -> None:
-    assert look(GOOD, (75, 420, 5), waited_s=6 * DAY_S - 1).verdict is Verdict.WAIT
-    assert look(GOOD, (75, 420, 5), waited_s=6 * DAY_S).verdict is Verdict.PASS
+    assert look(GOOD, (75, 420, 5), waited_s=5 * DAY_S - 1).verdict is Verdict.WAIT
+    assert look(GOOD, (75, 420, 5), waited_s=5 * DAY_S).verdict is Verdict.PASS
 
 
 # --- thresholds and gates without rules
@@ -367,7 +368,7 @@ def test_objections_lists_what_an_approval_does_not_answer() -> None:
     assert [(item.rule, item.verdict) for item in objections(GOOD, given)] == [
         ("members", Verdict.HOLD),
         ("answered", Verdict.WAIT),
-        ("evidence", Verdict.WAIT),
+        (UNPROVEN, Verdict.WAIT),
     ]
     assert objections(GOOD, gate_counts((0, 500, 0))) == ()
     assert objections(replace(GOOD, dry_run=True), given) == ()

@@ -96,7 +96,7 @@ def test_pass_waits_until_a_threshold_could_have_spoken() -> None:
     gate = {"evidence": False, "thresholds": [{"percent": 20, "min_executed": 150}]}
     plan = plan_of(make_inventory(2000), gate=gate, phases=phases(200))
     assert verdict(plan.phases[0].gate, 0, failed=30, pending=170) is Verdict.HOLD
-    assert verdict(plan.phases[0].gate, 0, enrolled=150, pending=50) is Verdict.PASS
+    assert verdict(plan.phases[0].gate, 0, enrolled=170, pending=30) is Verdict.PASS
     assert any("its gate passes with 150 outcomes or more" in line for line in plan.warnings)
 
 
@@ -143,15 +143,10 @@ def test_a_dry_run_is_told() -> None:
 
 
 def test_a_small_phase_after_a_large_one_holds_if_all_of_it_fails() -> None:
-    """Beside 600 good devices, 1 of 1 or 2 of 2 failures prove nothing bad: evidence alone would pass."""
+    """Beside 600 good devices, 1 of 1 or 2 of 2 failures prove nothing bad; a phase without a success is none."""
     plan = plan_of(make_inventory(2000), phases=phases(600, 1))
-    alone = make_policy().gate.gate()
-    assert verdict(alone, 600, failed=1) is Verdict.PASS
     assert verdict(plan.phases[1].gate, 600, failed=1) is Verdict.HOLD
     assert verdict(plan.phases[1].gate, 600, enrolled=1) is Verdict.PASS
-    assert any(
-        "'p1' has 1 device, too few for its gate to object beside 600" in line for line in plan.warnings
-    )
 
 
 def test_a_gate_that_cannot_pass_is_told_with_the_figure_that_works() -> None:
