@@ -15,7 +15,7 @@ from sim.clients.draws import make_draws, traits_like, traits_of
 from sim.engines.engine import FAST, Engine
 from sim.engines.oracle import Oracle
 from sim.harms import Clusters, ExposureResult, Harm, HarmKind, HelpDesk, exposure
-from sim.model import Model
+from sim.model import Model, Outage
 from sim.planning import Planned, plan_scenario
 from sim.scenario import Scenario, load_scenario
 from sim.simulation import play, waited_s, world_of
@@ -341,3 +341,24 @@ def test_skipped_observations_change_no_decision_under_harms(name: str) -> None:
         assert len(rows[0]) > 3
         assert world.engine.marks is not None
         assert world.engine.marks.sum(axis=(0, 1))[Mark.RECOVERED] > 0
+
+
+@pytest.mark.parametrize("lasts", ["4h30m", "16h"])
+def test_an_outage_stops_no_good_rollout_for_good_and_hides_no_bad_one(lasts: str) -> None:
+    """At whatever hour it begins: a good rollout waits and finishes; 10 % of real failures are caught none the later."""
+    planned, scenario = made()
+    fleet = planned.inventory.fleet
+    bad = Harm(HarmKind.FAIL_FAST, 0.1)
+    waited = 0
+    for hours in (1, 9, 30, 76, 100):
+        service = scenario.model.service.model_copy(
+            update={"outages": (Outage(after=hours * HOUR_S, lasts=lasts),)}
+        )
+        model = scenario.model.model_copy(update={"service": service})
+        good = exposure(planned.plan, fleet, model, None, runs=2)
+        assert all(run.state is State.FINISHED for run in good.runs), [run.reason for run in good.runs]
+        waited += sum(run.waited_s > 0 for run in good.runs)
+        stopped = exposure(planned.plan, fleet, model, bad, runs=2)
+        assert stopped.stopped == 1.0
+        assert stopped.released(1.0) <= 600
+    assert waited > 0
