@@ -345,7 +345,7 @@ def test_skipped_observations_change_no_decision_under_harms(name: str) -> None:
 
 @pytest.mark.parametrize("lasts", ["4h30m", "16h"])
 def test_an_outage_stops_no_good_rollout_for_good_and_hides_no_bad_one(lasts: str) -> None:
-    """At whatever hour it begins: a good rollout waits and finishes; 10 % of real failures are caught none the later."""
+    """At whatever hour it begins: a good rollout waits and finishes; 10 % of real failures are caught as early."""
     planned, scenario = made()
     fleet = planned.inventory.fleet
     bad = Harm(HarmKind.FAIL_FAST, 0.1)
