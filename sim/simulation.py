@@ -21,6 +21,7 @@ from rollout.values import (
     LongArray,
     Outcome,
     Plan,
+    Progress,
     State,
 )
 from rollout.values.bands import Bands
@@ -169,12 +170,7 @@ def simulate_once(
 ) -> RunResult:
     """Run the plan once, through the executor's own loop."""
     world = world_of(plan, traits, model, seed=seed, replication=replication, skip_s=model.horizon)
-    journal = MemoryJournal()
-    clock = SimClock(plan.start)
-    until = plan.start + model.horizon
-    progress = pump(drive(plan, journal, world, until), clock.wait_until)
-    world.engine.advance(min(progress.at, until))
-    rows = tuple(journal.decisions())
+    progress, rows = play(plan, world, plan.start + model.horizon)
     by_phase = _enrolled_by_hour(world.engine, plan)
     eta_s = progress.at - plan.start if progress.state.is_finished else -1
     return RunResult(
@@ -190,13 +186,21 @@ def simulate_once(
         failed_codes=world.engine.failed_codes,
         decisions=rows if keep_decisions else (),
         held=any(row.state is State.HELD for row in rows),
-        waited_s=_waited_s(rows, progress.at),
+        waited_s=waited_s(rows, progress.at),
     )
 
 
-def _waited_s(rows: Sequence[DecisionRow], end: int) -> int:
-    """Return the seconds from each decision to wait to the next decision."""
-    ends = [*(row.at for row in rows[1:]), end]
+def play(plan: Plan, world: SimulatedDirectory, until: int) -> tuple[Progress, tuple[DecisionRow, ...]]:
+    """Drive a rollout in a simulated directory to its end, or until the Unix second `until`."""
+    journal = MemoryJournal()
+    progress = pump(drive(plan, journal, world, until), SimClock(plan.start).wait_until)
+    world.engine.advance(min(progress.at, until))
+    return progress, tuple(journal.decisions())
+
+
+def waited_s(rows: Sequence[DecisionRow], until: int) -> int:
+    """Return for how many seconds releases waited for answers up to the Unix second `until`."""
+    ends = [*(row.at for row in rows[1:]), until] if rows else []
     return sum(after - row.at for row, after in zip(rows, ends, strict=True) if row.state is State.WAITING)
 
 

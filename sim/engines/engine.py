@@ -117,8 +117,9 @@ class Engine:
     @property
     def answered_at(self) -> LongArray:
         """(n,) int64 Unix seconds of the first reported result, ENROLLED or FAILED, -1 if there was none."""
-        at = self._rows["answered"].astype(np.int64)
-        return np.where(at < 0, at, at + self._spec.base)
+        at: LongArray = self._rows["answered"].astype(np.int64)
+        at += self._spec.base * (at >= 0)
+        return at
 
     @property
     def code(self) -> LongArray:
