@@ -48,7 +48,11 @@ def base() -> Document:
             "start": "2026-12-07T08:00:00",
             "mature_after": "8h",
             "straggler_after": "3d",
-            "gate": {"report_delay": "0s", "evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0}},
+            "gate": {
+                "report_delay": "0s",
+                "answered": 0.25,
+                "evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0},
+            },
             "phases": [
                 {
                     "name": "pilot",
@@ -112,6 +116,9 @@ WINDOW = put("rollout.windows", [{"days": "Mon-Fri", "from": "07:00", "to": "19:
 WAVE = put("rollout.windows", [{"at": "02:00"}])
 RULE = put("rollout.freezes", [{"rrule": "FREQ=DAILY;COUNT=1", "from": "2026-12-08"}])
 STRICT = put(f"{GATE}.evidence.p_ok", 0.05)
+FAILING = put("model.clients.failures", [{"code": 0x80180018, "rate": 0.4, "permanent": True}])
+HARMED = both(FAILING, STRICT)
+ASKED = both(put(f"{GATE}.answered", 0.5), put(f"{GATE}.patience", "1h"))
 THRESHOLD = put(f"{GATE}.thresholds", [{"percent": 5.0, "min_executed": 1, "action": "hold"}])
 BAD = put("model.clients.failure", [{"column": "site", "level": "Berlin", "rate": 0.9}])
 SITES = put(
@@ -198,12 +205,12 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.budgets.per_step": (pacing(mode="auto"), put("rollout.budgets.per_step", 20)),
     "rollout.budgets.column": (BY_LEVEL, put("rollout.budgets.column", "model")),
     "rollout.budgets.per_level": (BY_LEVEL, put("rollout.budgets.per_level", 200)),
-    "rollout.gate.evidence.p_ok": (same, put(f"{GATE}.evidence.p_ok", 0.1)),
+    "rollout.gate.evidence.p_ok": (FAILING, put(f"{GATE}.evidence.p_ok", 0.1)),
     "rollout.gate.evidence.p_bad": (same, put(f"{GATE}.evidence.p_bad", 0.4)),
-    "rollout.gate.evidence.alpha": (STRICT, put(f"{GATE}.evidence.alpha", 0.001)),
+    "rollout.gate.evidence.alpha": (HARMED, put(f"{GATE}.evidence.alpha", 0.001)),
     "rollout.gate.evidence.beta": (same, put(f"{GATE}.evidence.beta", 0.2)),
-    "rollout.gate.evidence.prior_a": (STRICT, put(f"{GATE}.evidence.prior_a", 4.0)),
-    "rollout.gate.evidence.prior_b": (same, put(f"{GATE}.evidence.prior_b", 9.0)),
+    "rollout.gate.evidence.prior_a": (HARMED, put(f"{GATE}.evidence.prior_a", 60.0)),
+    "rollout.gate.evidence.prior_b": (HARMED, put(f"{GATE}.evidence.prior_b", 900.0)),
     "rollout.gate.thresholds.percent": (THRESHOLD, put(f"{GATE}.thresholds.0.percent", 50.0)),
     "rollout.gate.thresholds.count": (THRESHOLD, put(f"{GATE}.thresholds.0.count", 200)),
     "rollout.gate.thresholds.min_executed": (THRESHOLD, put(f"{GATE}.thresholds.0.min_executed", 350)),
@@ -219,7 +226,7 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.gate.strata_min": (BAD_SITE, put(f"{GATE}.strata_min", 300)),
     "rollout.gate.per_stratum": (BAD_SITE, put(f"{GATE}.per_stratum", False)),
     "rollout.gate.on_stratum": (BAD_SITE, put(f"{GATE}.on_stratum", "halt")),
-    "rollout.gate.resume": (same, put(f"{GATE}.resume", "person")),
+    "rollout.gate.resume": (ASKED, put(f"{GATE}.resume", "person")),
     "rollout.gate.answered": (same, put(f"{GATE}.answered", 0.99)),
     "rollout.gate.success": (same, put(f"{GATE}.success", "99 %")),
     "rollout.gate.patience": (put(f"{GATE}.answered", 0.99), put(f"{GATE}.patience", "12h")),
@@ -566,7 +573,7 @@ def test_a_price_and_a_rate_make_figures(name: str, figure: str, value: float) -
 
     def figure_of(targets: Document) -> float:
         document = {**base(), "targets": targets}
-        both(BAD_SITE, STRICT)(document)
+        both(BAD_SITE, STRICT, put(f"{GATE}.evidence.p_bad", 0.2))(document)
         scenario = parse_scenario(tomli_w.dumps(document), "keys.toml")
         at = planned_at(scenario)
         inventory = generate(scenario.fleet, 1, at)
