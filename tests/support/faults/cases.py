@@ -12,6 +12,7 @@ from building import make_plan
 from faults.case import Case, Shelf
 from faults.chances import Chances, Drawn
 from faults.outside import NONE, PERSON, Time, World
+from rollout.gates import UNPROVEN
 from rollout.loop.ports import Journal
 from rollout.values import (
     DAY_S,
@@ -21,6 +22,7 @@ from rollout.values import (
     EvidenceGate,
     GateApproval,
     GatePolicy,
+    Hold,
     Plan,
     ThresholdGate,
     Window,
@@ -71,18 +73,14 @@ def held(chances: Chances, shelf: Shelf | None = None) -> Case:
     """Windows, a budget, and a gate that is held until a person approves it the next day."""
     plan = held_plan()
 
-    keep = shelf or Shelf()
+    answer = GateApproval(Hold(0, UNPROVEN, "", 1, 6), "Kim", plan.start + 12 * HOUR_S)
 
     def asked(now: int) -> Commands:
-        if now < plan.start + DAY_S:
-            return Commands()
-        before = keep.reader().commands()
-        progress = keep.reader().progress()
-        if before.approvals or progress is None or progress.hold is None:
-            return before
-        return Commands(approvals=(GateApproval(progress.hold, "Kim", progress.at),), by="Kim")
+        return Commands(approvals=(answer,), by="Kim") if now >= plan.start + DAY_S else Commands()
 
-    return Case(plan, quiet_world(plan, chances, fails=(2,)), chances, keep, again=True, asked=asked)
+    return Case(
+        plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked
+    )
 
 
 def aborted(chances: Chances, shelf: Shelf | None = None) -> Case:
