@@ -21,6 +21,7 @@ straggler_after = "3d"
 mature_after = "1d"
 [rollout.gate]
 report_delay = "0s"
+answered = 0.5
 [rollout.gate.evidence]
 p_ok = 0.05
 p_bad = 0.2
