@@ -35,6 +35,8 @@ from rollout.values import (
     Commands,
     Decision,
     DecisionRow,
+    Fact,
+    Facts,
     IntArray,
     LongArray,
     Mark,
@@ -484,6 +486,11 @@ class _Session(_KnownState[Journal]):
         accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
         if not len(excluded):
             return Applied(accepted, adopted, answer.rejected, answer.reasons)
+        # They were released, so they would be in flight for ever.
+        refused = np.full(len(excluded), Fact.REJECTED, dtype=np.int8)
+        facts = Facts(now, excluded, refused, np.zeros(len(excluded), dtype=np.int64))
+        self.journal.learn(facts)
+        self.directory.recall((facts,))
         rejected = np.concatenate([answer.rejected, excluded])
         return Applied(
             accepted, adopted, rejected, (*answer.reasons, *["excluded before it was sent"] * len(excluded))
