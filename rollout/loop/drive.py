@@ -295,6 +295,7 @@ class _Session(_KnownState[Journal]):
     adopted : of the rows about to be intended, those that are members already.
     unsure : rows of the next chunk that may have been sent, by a session that died or a call without an answer.
     withdrawn : rows whose withdrawal was requested before the last observation; they are no longer sent.
+    blind : why the last observation cannot be true, "" if it can.
     """
 
     permit: Permit
@@ -306,6 +307,7 @@ class _Session(_KnownState[Journal]):
     closed_at: tuple[int, int] = (-1, -1)
     """Batch and number of confirmed devices at which a closed window was last noted."""
     withdrawn: IntArray = field(default_factory=lambda: NOBODY)
+    blind: str = ""
 
     def __post_init__(self) -> None:
         _KnownState.__post_init__(self)
@@ -329,6 +331,9 @@ class _Session(_KnownState[Journal]):
             last = self.last_observation
             counts = last.counts if last else _nothing(len(self.batches), self.plan)
             return Observation(now, counts, last.failed_codes if last else {}, readable=False)
+        if self.last_observation.blind and self.last_observation.blind != self.blind:
+            self.journal.session(now, "unreadable", self.last_observation.blind)
+        self.blind = self.last_observation.blind
         if self.last_observation.facts is not None:
             self.journal.learn(self.last_observation.facts)
         return self.last_observation
