@@ -5,10 +5,11 @@ RolloutError (1)
 ├── OutsideError (3)      the directory or the network cannot be reached
 ├── RefusedError (4)      preflight, the digest or a feasibility check refuses
 ├── TargetMissedError (5) a simulation misses its [targets]
-├── HeldError (6)         held or paused: a person must decide
+├── HeldError (6)         held, paused or waiting: not at its end, and nothing is released now
 ├── LeaseError (7)        another executor holds the lease
 ├── HaltedError (8)       a gate halted the rollout
-└── DatabaseError (9)     the database cannot be used
+├── DatabaseError (9)     the database cannot be used
+└── LossesError (10)      the rollout is finished, and too many devices were lost on the way
 
 A message says what is wrong and where; ``hint`` says what to do about it.
 """
@@ -31,6 +32,7 @@ class Exit(IntEnum):
     LEASE = 7
     HALTED = 8
     DATABASE = 9
+    LOSSES = 10
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -106,7 +108,7 @@ class TargetMissedError(RolloutError):
 
 
 class HeldError(RolloutError):
-    """The rollout is held or paused until a person decides."""
+    """The rollout is held or paused until a person decides, or waits for answers."""
 
     exit_code = Exit.HELD
 
@@ -127,3 +129,9 @@ class DatabaseError(RolloutError):
     """The database that holds the journal cannot be used."""
 
     exit_code = Exit.DATABASE
+
+
+class LossesError(RolloutError):
+    """The rollout is finished, and more of its devices are silent, failed or rejected than its policy accepts."""
+
+    exit_code = Exit.LOSSES

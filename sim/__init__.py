@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from sim.fleet import MADE_UP_AT as MADE_UP_AT
+    from sim.harms import Clusters as Clusters
+    from sim.harms import ExposureResult as ExposureResult
+    from sim.harms import Harm as Harm
+    from sim.harms import HarmKind as HarmKind
+    from sim.harms import exposure as exposure
     from sim.model import Model as Model
     from sim.planning import Planned as Planned
     from sim.planning import plan_inventory as plan_inventory
@@ -24,7 +29,11 @@ if TYPE_CHECKING:
     from sim.tuning.tune import Effort as Effort
 
 _HOME: Final = {
+    "Clusters": "sim.harms",
     "Effort": "sim.tuning.tune",
+    "ExposureResult": "sim.harms",
+    "Harm": "sim.harms",
+    "HarmKind": "sim.harms",
     "MADE_UP_AT": "sim.fleet",
     "KeyFigures": "sim.simulation",
     "Model": "sim.model",
@@ -32,6 +41,7 @@ _HOME: Final = {
     "RunResult": "sim.simulation",
     "Scenario": "sim.scenario",
     "Simulation": "sim.simulation",
+    "exposure": "sim.harms",
     "load_scenario": "sim.scenario",
     "parse_scenario": "sim.scenario",
     "plan_inventory": "sim.planning",

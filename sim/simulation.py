@@ -21,6 +21,7 @@ from rollout.values import (
     LongArray,
     Outcome,
     Plan,
+    Progress,
     State,
 )
 from rollout.values.bands import Bands
@@ -43,6 +44,8 @@ class RunResult:
     final : devices by name (enrolled, failed, rejected, timed_out, pending, excluded); sums to the fleet.
     enrolled : (hours,) devices enrolled by the end of each hour; by_phase : (phases, hours), the same for each phase.
     attempts : (hours,) enrollment attempts in each hour.
+    held : whether a person was needed: the gate held the rollout at least once. waited_s : seconds in which releases
+        waited for answers.
     """
 
     replication: int
@@ -56,6 +59,8 @@ class RunResult:
     attempts: LongArray
     failed_codes: dict[int, int]
     decisions: tuple[DecisionRow, ...] = ()
+    held: bool = False
+    waited_s: int = 0
 
 
 Quantiles = Mapping[str, float | None]
@@ -69,7 +74,8 @@ class KeyFigures:
     eta_hours : until every device has an outcome; p10, p50, p90. enrolled_90_hours : until 90 % of the planned
     devices are enrolled; p10, p50, p90. enrolled_hours : median until 50, 90, 95 and 99 % are enrolled; p50, p90,
     p95, p99. peak_per_hour : enrollment attempts in the busiest hour; p50, p90. halt_chance : share of the runs
-    that a gate halted. final : devices by outcome in the typical run, see `RunResult`.
+    that a gate halted; held_chance : in which it asked a person. waited_hours : hours in which releases waited for
+    answers; p50, p90. final : devices by outcome in the typical run, see `RunResult`.
     """
 
     eta_hours: Quantiles
@@ -77,6 +83,8 @@ class KeyFigures:
     enrolled_90_hours: Quantiles
     peak_per_hour: Quantiles
     halt_chance: float
+    held_chance: float
+    waited_hours: Quantiles
     final: Mapping[str, int]
 
 
@@ -162,14 +170,9 @@ def simulate_once(
 ) -> RunResult:
     """Run the plan once, through the executor's own loop."""
     world = world_of(plan, traits, model, seed=seed, replication=replication, skip_s=model.horizon)
-    journal = MemoryJournal()
-    clock = SimClock(plan.start)
-    until = plan.start + model.horizon
-    progress = pump(drive(plan, journal, world, until), clock.wait_until)
-    world.engine.advance(min(progress.at, until))
-    rows = tuple(journal.decisions())
+    progress, rows = play(plan, world, plan.start + model.horizon)
     by_phase = _enrolled_by_hour(world.engine, plan)
-    eta_s = progress.at - plan.start if progress.state is State.FINISHED else -1
+    eta_s = progress.at - plan.start if progress.state.is_finished else -1
     return RunResult(
         replication=replication,
         state=progress.state,
@@ -182,7 +185,23 @@ def simulate_once(
         attempts=_trim(world.engine.load().attempts),
         failed_codes=world.engine.failed_codes,
         decisions=rows if keep_decisions else (),
+        held=any(row.state is State.HELD for row in rows),
+        waited_s=waited_s(rows, progress.at),
     )
+
+
+def play(plan: Plan, world: SimulatedDirectory, until: int) -> tuple[Progress, tuple[DecisionRow, ...]]:
+    """Drive a rollout in a simulated directory to its end, or until the Unix second `until`."""
+    journal = MemoryJournal()
+    progress = pump(drive(plan, journal, world, until), SimClock(plan.start).wait_until)
+    world.engine.advance(min(progress.at, until))
+    return progress, tuple(journal.decisions())
+
+
+def waited_s(rows: Sequence[DecisionRow], until: int) -> int:
+    """Return for how many seconds releases waited for answers up to the Unix second `until`."""
+    ends = [*(row.at for row in rows[1:]), until] if rows else []
+    return sum(after - row.at for row, after in zip(rows, ends, strict=True) if row.state is State.WAITING)
 
 
 def simulate_baseline(plan: Plan, traits: Traits, model: Model, *, seed: int, replication: int) -> RunResult:
@@ -273,6 +292,7 @@ class _Job:
 def _figures(runs: Sequence[RunResult]) -> KeyFigures:
     etas = np.array([run.eta_s / HOUR_S if run.eta_s >= 0 else np.inf for run in runs])
     peaks = np.array([float(run.attempts.max(initial=0)) for run in runs])
+    waited = np.array([run.waited_s / HOUR_S for run in runs])
     hours = {percent: _hours_to(runs, percent) for percent in (50, 90, 95, 99)}
     return KeyFigures(
         eta_hours={f"p{level}": _quantile(etas, level) for level in (10, 50, 90)},
@@ -280,6 +300,8 @@ def _figures(runs: Sequence[RunResult]) -> KeyFigures:
         enrolled_90_hours={f"p{level}": _quantile(hours[90], level) for level in (10, 50, 90)},
         peak_per_hour={f"p{level}": _quantile(peaks, level) for level in (50, 90)},
         halt_chance=sum(run.state is State.HALTED for run in runs) / len(runs),
+        held_chance=sum(run.held for run in runs) / len(runs),
+        waited_hours={f"p{level}": _quantile(waited, level) for level in (50, 90)},
         final=_typical(runs).final,
     )
 

@@ -86,6 +86,7 @@ SIM_ALLOWED: dict[str, set[str]] = {
     "sim.planning": {"model", "fleet", "scenario", "clients", "engines"},
     "sim.world": {"engines"},
     "sim.simulation": {"model", "clients", "engines", "workers", "world"},
+    "sim.harms": {"model", "clients", "engines", "workers", "world", "simulation"},
     "sim.forecast": {"model", "assumptions", "clients", "engines", "workers", "world"},
     "sim.gate_trials": set(),
     "sim.tuning": {

@@ -16,10 +16,11 @@ from rollout.arguments import require_plain
 from rollout.documents.executing import Command, CommandName
 from rollout.documents.planning import Approval
 from rollout.errors import RefusedError, UsageError
+from rollout.loop.approvals import DATA
 from rollout.store import Database, StoredPlan, StoredRollout
 from rollout.text import instant, is_plain, iso, visible
-from rollout.values import Plan
-from rollout.values.plan_warnings import OUTSIDE_WINDOWS, late_start
+from rollout.values import GateApproval, Hold, Plan, Progress
+from rollout.values.plan_warnings import lasting, late_start
 
 
 def approve_plan(database: Database, plan: str | None = None, *, by: str) -> Approval:
@@ -49,7 +50,7 @@ def require_name(by: str) -> None:
 
 def _warnings(database: Database, stored: StoredPlan, now: int) -> tuple[str, ...]:
     """Return what a person should know of the plan now; a generated fleet has its own time."""
-    found = tuple(sentence for sentence in stored.plan.warnings if sentence == OUTSIDE_WINDOWS)
+    found = lasting(stored.plan.warnings)
     if database.is_made_up(stored.inventory_id):
         return (*found, "the fleet of this plan is generated")
     late = late_start(stored.plan.start, now)
@@ -119,17 +120,56 @@ def abort(database: Database, rollout: str | None = None, *, by: str = "", reaso
 def approve_gate(
     database: Database, phase: str, rollout: str | None = None, *, by: str, reason: str = ""
 ) -> Command:
-    """Approve the inconclusive gate of a phase. by : the person's name.
+    """Approve the hold of a phase: this one, as it stands. by : the person's name.
 
-    Raise `UsageError` for an empty name or an unknown phase; else as `pause` does.
+    Raise `UsageError` for an empty name or an unknown phase, `RefusedError` if the phase is not held: nothing is
+    approved in advance; else as `pause` does.
     """
     require_name(by)
     known = to_command(database, rollout)
-    names = [each.name for each in database.plan(known.plan_id).plan.phases]
+    plan = database.plan(known.plan_id).plan
+    names = [each.name for each in plan.phases]
     _refuse_if_final(database, known)
     if phase not in names:
         raise UsageError(f"--gate: expected a phase of the plan ({', '.join(names)}), found '{phase}'")
-    return _record(database, known, "approve-gate", by=by, reason=reason, phase=names.index(phase))
+    progress = database.reader(known.id).progress()
+    hold = progress.hold if progress is not None else None
+    if progress is None or hold is None or hold.phase != names.index(phase):
+        raise RefusedError(
+            f"{known.id}: the gate of phase '{phase}' does not hold now, and nothing is approved in advance",
+            f"see 'rollout status {known.id}'",
+        )
+    if hold.rule == DATA:
+        raise RefusedError(
+            f"{known.id} cannot go on by an approval: {hold.sentence}",
+            "the rollout goes on by itself once the directory can be read",
+        )
+    return _record(database, known, "approve-gate", by=by, reason=reason, answer=_answer(hold, by, progress))
+
+
+def approve_stratum(
+    database: Database, stratum: str, rollout: str | None = None, *, by: str, reason: str = ""
+) -> Command:
+    """Let a held stratum go on. by : the person's name.
+
+    Raise `UsageError` for an empty name, `RefusedError` if the stratum is not held; else as `pause` does.
+    """
+    require_name(by)
+    known = to_command(database, rollout)
+    _refuse_if_final(database, known)
+    progress = database.reader(known.id).progress()
+    held = progress.held if progress is not None else ()
+    found = [hold for hold in held if hold.stratum == stratum]
+    if progress is None or not found:
+        names = ", ".join(f"'{hold.stratum}'" for hold in held) or "none"
+        raise RefusedError(f"{known.id}: '{stratum}' is not held; held: {names}", "see 'rollout status'")
+    return _record(
+        database, known, "approve-gate", by=by, reason=reason, answer=_answer(found[0], by, progress)
+    )
+
+
+def _answer(hold: Hold, by: str, progress: Progress) -> GateApproval:
+    return GateApproval(hold, by, progress.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +235,7 @@ def _record(
     by: str,
     reason: str,
     rows: tuple[int, ...] = (),
-    phase: int = -1,
+    answer: GateApproval | None = None,
     released: tuple[str, ...] = (),
 ) -> Command:
     """Write a command into the journal. released : ids of named devices for which it comes too late."""
@@ -203,7 +243,7 @@ def _record(
     require_plain("--reason", reason)
     _refuse_if_final(database, known)
     name = by or user()
-    database.command(known.id, command, by=name, reason=reason, at=int(time.time()), rows=rows, phase=phase)
+    database.command(known.id, command, by=name, reason=reason, at=int(time.time()), rows=rows, answer=answer)
     return Command(rollout=known.id, command=command, by=name, devices=len(rows), released=released)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rollout.api import stored_forecast
 from rollout.api.exclusions import rows_of
-from rollout.api.status import on_plan
+from rollout.api.status import on_plan, unsent_of
 from rollout.api.stored_simulation import StoredSimulation, latest_simulation
 from rollout.documents import reporting as documents
 from rollout.errors import DatabaseError
@@ -63,7 +63,7 @@ def facts_of_plan(
     plan: Plan, findings: Sequence[Finding], simulation: StoredSimulation | None, created: int
 ) -> ReportFacts:
     """Return the facts of a plan before its execution. simulation : the plan's, None without one."""
-    final = _final(plan, None, (), simulation)
+    final = _final(plan, None, (), simulation, unsent=0)
     return ReportFacts(
         title=plan.name,
         digest=plan.digest,
@@ -93,7 +93,7 @@ def _executed(
     """Add what a rollout's journal says."""
     plan, reader = facts.plan, database.reader(rollout_id)
     progress, points = reader.progress(), tuple(reader.points())
-    final = _final(plan, progress, points, simulation)
+    final = _final(plan, progress, points, simulation, unsent_of(reader))
     return replace(
         facts,
         state=progress.state.value if progress else PLANNED,
@@ -123,6 +123,7 @@ def _final(
     progress: Progress | None,
     points: Sequence[ProgressPoint],
     simulation: StoredSimulation | None,
+    unsent: int,
 ) -> dict[str, int]:
     excluded = len(plan) - plan.planned
     if progress is None:
@@ -131,7 +132,7 @@ def _final(
         return final
     totals = np.sum(points[-1].by_phase, axis=0) if points else np.zeros(len(Outcome), dtype=int)
     counts = {outcome.name.lower(): int(totals[outcome]) for outcome in Outcome}
-    released = sum(progress.released)
+    released = sum(progress.released) - unsent
     counts["pending"] = released - sum(n for name, n in counts.items() if name != "pending")
     return {**counts, "not_released": plan.planned - released, "excluded": excluded}
 
@@ -220,12 +221,31 @@ def _needs(plan: Plan, progress: Progress | None) -> tuple[str, ...]:
         return (f"A gate halted the rollout: {progress.reason}. Find the cause, then make a new plan.",)
     if progress.state is State.HELD:
         name = plan.phases[progress.phase].name
-        return (f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",)
+        return (
+            f"Held: {progress.reason}. Wait for more evidence, or approve the gate of phase '{name}'.",
+            *_held(plan, progress),
+        )
+    if progress.state is State.WAITING:
+        return (
+            f"Waiting: {progress.reason}. Look at the devices that have not answered.",
+            *_held(plan, progress),
+        )
     if progress.state is State.PAUSED:
         return (f"Paused: {progress.reason}. Resume when the reason is gone.",)
-    if progress.state is State.FINISHED:
-        return tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
-    return ()
+    after = tuple(f"{step.title}: {step.where}" for step in plan.human_steps if step.when == "after")
+    if progress.state is State.LOSSES:
+        return (f"{progress.reason}. Find out why before you plan these devices again.", *after)
+    return after if progress.state is State.FINISHED else _held(plan, progress)
+
+
+def _held(plan: Plan, progress: Progress) -> tuple[str, ...]:
+    """Return a need for each stratum that is held while the others go on."""
+    column = plan.strata.column or "stratum"
+    return tuple(
+        f"{column} '{hold.stratum}' is held: {hold.sentence}. Find the cause, then let it go on with 'rollout "
+        f'approve --stratum "{hold.stratum}"\'.'
+        for hold in progress.held
+    )
 
 
 def read_audit(database: Database, rollout: str | None = None) -> documents.Audit:

@@ -16,6 +16,7 @@ from rollout.report.facts import PlanSimulation, ReportFacts
 from rollout.store import Database
 from rollout.text import span
 from rollout.values.bands import Bands
+from rollout.values.plan_warnings import lasting
 from sim.model import Model
 from sim.planning import Planned
 from sim.scenario import TUNED_ONLY, Scenario, Targets
@@ -24,12 +25,16 @@ from sim.simulation import Simulation, simulate
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """A simulation that was stored. id : its id, such as sim-1. targets : those of the plan's scenario."""
+    """A simulation that was stored. id : its id, such as sim-1. targets : those of the plan's scenario.
+
+    warnings : sentences of the plan that a person should read before approving it.
+    """
 
     id: str
     plan_id: str
     simulation: Simulation
     targets: Targets
+    warnings: tuple[str, ...] = ()
 
     @property
     def document(self) -> documents.Simulation:
@@ -104,6 +109,7 @@ def simulate_plan(
         world.stored.id,
         simulation,
         (scenario or scenario_of(world.stored)).targets,
+        lasting(world.stored.plan.warnings),
     )
 
 
@@ -135,6 +141,7 @@ def _expected(simulation: Simulation, model: Model) -> StoredSimulation:
         runs=len(simulation.runs),
         seed=simulation.seed,
         halt_chance=figures.halt_chance,
+        held_chance=figures.held_chance,
         final=figures.final,
         by_phase=simulation.phase_bands(),
         done_means=DONE_MEANS,

@@ -11,11 +11,11 @@ import numpy as np
 from rollout.api import stored_forecast
 from rollout.api.stored_simulation import latest_simulation
 from rollout.documents.base import Final
-from rollout.documents.executing import End, Goal, Lease, PerHour, StatusDocument
+from rollout.documents.executing import End, Goal, HoldDocument, Lease, PerHour, StatusDocument
 from rollout.documents.forecast import ForecastSummary
 from rollout.planning import nominal_batches
 from rollout.report.facts import PlanSimulation
-from rollout.store import Database, LeaseInfo
+from rollout.store import Database, JournalReader, LeaseInfo
 from rollout.text import instant, iso, span
 from rollout.values import (
     DAY_S,
@@ -27,13 +27,12 @@ from rollout.values import (
     Plan,
     Progress,
     ProgressPoint,
-    State,
     Verdict,
 )
 from rollout.values.forecast import Forecast
 
 RECENT = 8
-SENDING_TROUBLES = ("unsent", "unanswered")
+SENDING_TROUBLES = ("unsent", "unanswered", "cancelled")
 """Kinds of session rows that say why devices are not sent."""
 
 
@@ -47,7 +46,7 @@ class Status:
     by `as_of`; None where unknown. is_overdue : the lease's holder has sent no heartbeat in time.
     released_per_hour, enrolled_per_hour : over the last day of the directory's time, including nights and weekends.
     forecast : the latest one. end : when it is done; None if unknown. on_plan : a sentence, "" unknown.
-    unsent : released devices that were not sent to the directory yet. unsent_because : why, and since when, ""
+    unsent : devices of the batches so far that were not sent to the directory. unsent_because : why, and since when, ""
     unknown.
     """
 
@@ -75,8 +74,8 @@ class Status:
 
     @property
     def released(self) -> int:
-        """Devices released so far."""
-        return sum(self.progress.released) if self.progress is not None else 0
+        """Devices released so far: those that were sent to the directory."""
+        return sum(self.progress.released) - self.unsent if self.progress is not None else 0
 
     @property
     def totals(self) -> tuple[int, ...]:
@@ -111,6 +110,8 @@ class Status:
             ),
             decisions=self.decisions,
             verdict=Verdict(progress.verdict) if progress and progress.verdict else "",
+            hold=HoldDocument.of_hold(progress.hold, self.plan) if progress and progress.hold else None,
+            held=tuple(HoldDocument.of_hold(hold, self.plan) for hold in progress.held) if progress else (),
             eta=self.end,
             forecast=ForecastSummary.of(self.forecast) if self.forecast else None,
             on_plan=self.on_plan,
@@ -175,7 +176,7 @@ class StatusReader:
         )
 
     def _unsent(self) -> int:
-        return sum(len(batch) - self._reader.confirmed(batch.number) for batch in self._reader.batches())
+        return unsent_of(self._reader)
 
     def _why_unsent(self) -> str:
         """Return why sending has failed since the last device was sent, and since when."""
@@ -207,7 +208,7 @@ class StatusReader:
     def _end(self, progress: Progress | None, forecast: Forecast | None) -> End | None:
         """Return the end: actual, else by the latest forecast, else by the plan's simulation; None if unknown."""
         start = self._plan.start
-        if progress is not None and progress.state is State.FINISHED:
+        if progress is not None and progress.state.is_finished:
             at = iso(progress.at)
             return End(at=at, p10=at, p90=at, hours=(progress.at - start) / HOUR_S, of="finished")
         if progress is not None and progress.state.is_final:
@@ -222,6 +223,13 @@ class StatusReader:
         p10, p50, p90 = (iso(start + int(each * HOUR_S)) if math.isfinite(each) else None for each in after)
         hours = after[1] if math.isfinite(after[1]) else None
         return End(at=p50, p10=p10, p90=p90, hours=hours, of="simulation")
+
+
+def unsent_of(reader: JournalReader) -> int:
+    """Return how many devices of the batches so far the directory has not answered for: not sent, or cancelled."""
+    intended = sum(len(batch) for batch in reader.batches())
+    answers = (answer for _, _, answer in reader.applied())
+    return intended - sum(len(a.accepted) + len(a.adopted) + len(a.rejected) for a in answers)
 
 
 def _as_of(plan: Plan, progress: Progress | None, points: Sequence[ProgressPoint]) -> int:

@@ -42,6 +42,7 @@ def read_stored(stored: Mapping[str, Any]) -> StoredSimulation:
         runs=summary["runs"],
         seed=summary["seed"],
         halt_chance=summary["halt_chance"],
+        held_chance=summary.get("held_chance", 0.0),
         final=summary["final"],
         by_phase=tuple(_bands(phase, start + HOUR_S) for phase in stored["by_phase"]),
         done_means=DONE_MEANS,

@@ -52,7 +52,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "gate:gate",
         "Show how a plan's gates respond to failure rates: chance to halt, devices exposed.",
     ),
-    "approve": ("approve:approve", "Approve a plan or, with --gate, a phase whose gate holds."),
+    "approve": ("approve:approve", "Approve a plan or, with --gate or --stratum, what holds a rollout."),
     "run": ("run:run", "Execute a plan. After an interruption the same command resumes it."),
     "status": ("status:status", "Show where a rollout stands, or one of its devices."),
     "pause": ("control:pause", "Stop releasing new devices; released ones continue."),

@@ -18,6 +18,7 @@ from rollout.files import write_file
 from rollout.planning import feasibility, nominal_batches
 from rollout.text import instant, iso, number, span
 from rollout.values import HOUR_S, Plan
+from rollout.values.plan_warnings import labelled
 
 SHOWN = 12
 
@@ -107,7 +108,7 @@ def _show(result: PlanResult, verbose: int) -> None:
         f"a batch is judged {span(mature)} after its release; a silent device is a straggler after {span(late)}"
     )
     for warning in plan.warnings:
-        say(f"warning: {warning}")
+        say(labelled(warning))
     say("manual steps:")
     for index, step in enumerate(plan.human_steps, 1):
         say(f"  {index}. ({step.when}) {step.title}: {step.where}. {step.why}")

@@ -13,14 +13,15 @@ from rollout.cli.options import DEFAULT_DB, MAX_SEED, Db, Json, Settings, Verbos
 from rollout.cli.preview import preview, preview_real
 from rollout.cli.terminal import bar, emit, note, say, say_lines
 from rollout.directory.registry import BACKENDS
-from rollout.errors import HaltedError, HeldError, UsageError
+from rollout.errors import HaltedError, HeldError, LossesError, UsageError
 from rollout.executor import directories
 from rollout.executor.logs import LogFormat, set_up
 from rollout.executor.reporter import Channels
 from rollout.executor.running import RunResult, check_channels, prepare_run, run_rollout
 from rollout.executor.session import RunOptions
+from rollout.loop.approvals import DATA
 from rollout.text import instant, number, visible
-from rollout.values import Progress, State
+from rollout.values import Plan, Progress, State
 
 
 def run(
@@ -122,7 +123,7 @@ def run(
         emit(read_status(database, result.rollout).document)
     else:
         say_lines(closing(result))
-    judge_end(result.progress)
+    judge_end(result.progress, result.plan)
 
 
 def parse_speed(text: str) -> float | None:
@@ -148,14 +149,26 @@ def closing(result: RunResult) -> str:
     )
 
 
-def judge_end(progress: Progress) -> None:
-    """Raise the error whose exit code says how a run ended; finished (or still running) is none."""
+def judge_end(progress: Progress, plan: Plan) -> None:
+    """Raise the error whose exit code says how a run ended; finished without losses (or still running) is none."""
     if progress.state is State.HALTED:
         hint = "no further device is released; see 'rollout report', then make a new plan"
         raise HaltedError(progress.reason, hint)
     if progress.state is State.PAUSED:
         raise HeldError(progress.reason, "rollout resume")
     if progress.state is State.HELD:
-        raise HeldError(f"held: {progress.reason}", 'rollout approve --gate PHASE --by "Name"')
+        raise HeldError(progress.reason, _way_out(progress, plan))
+    if progress.state is State.WAITING:
+        raise HeldError(progress.reason, "releases resume by themselves; 'rollout run' continues it")
+    if progress.state is State.LOSSES:
+        raise LossesError(progress.reason, "see which devices with 'rollout report'; then plan them again")
     if progress.state is State.ABORTED:
         raise HeldError(progress.reason, "an aborted rollout cannot be resumed; make a new plan")
+
+
+def _way_out(progress: Progress, plan: Plan) -> str:
+    """Return what ends a hold."""
+    if progress.hold is not None and progress.hold.rule == DATA:
+        return "releases resume by themselves once the directory can be read"
+    phase = plan.phases[progress.phase].name
+    return f'find the cause; then: rollout approve --gate "{phase}" --by "Your Name"'

@@ -24,6 +24,7 @@ from rollout.cli.options import (
 from rollout.cli.terminal import bar, emit, note, say, table
 from rollout.errors import TargetMissedError
 from rollout.text import number, span
+from rollout.values.plan_warnings import labelled
 from sim.simulation import Quantiles
 
 
@@ -69,6 +70,8 @@ def simulate(
     if decisions is not None:
         write_decisions(decisions, result.simulation.runs[0].decisions)
     if as_json:
+        for warning in result.warnings:
+            note(labelled(warning))
         emit(result.document)
     else:
         _show(result)
@@ -91,6 +94,8 @@ def _show(result: SimulationResult) -> None:
         ["peak attempts per hour (p50)", *(f"{each.peak_per_hour['p50']:,.0f}" for each in both)],
         ["peak attempts per hour (p90)", *(f"{each.peak_per_hour['p90']:,.0f}" for each in both)],
         ["chance that a gate halts", f"{both[0].halt_chance:.0%}", "no gate"],
+        ["chance that a gate asks a person", f"{both[0].held_chance:.0%}", "no gate"],
+        ["waiting for answers (p50)", span(both[0].waited_hours["p50"]), "no gate"],
     ]
     title = f"{simulation.devices:,} devices, {len(simulation.runs)} runs, seed {simulation.seed}"
     table(["", "this plan", "native mode All"], rows, title=title)
@@ -101,6 +106,8 @@ def _show(result: SimulationResult) -> None:
     )
     if typical.state != "finished":
         say(f"it ends {typical.state.value}: {typical.reason}")
+    for warning in result.warnings:
+        say(labelled(warning))
     say(f"simulation {result.id} of plan {result.plan_id}, digest {simulation.digest[:12]}")
     say("next: rollout run --speed max")
 

@@ -22,7 +22,13 @@ EVERY_S = 2.0
 """Seconds of real time between two readings."""
 
 BAR = 24
-COLOURS = {State.RUNNING: "green", State.FINISHED: "green", State.HELD: "yellow", State.PAUSED: "yellow"}
+COLOURS = {
+    State.RUNNING: "green",
+    State.FINISHED: "green",
+    State.HELD: "yellow",
+    State.WAITING: "yellow",
+    State.PAUSED: "yellow",
+}
 
 
 def watch_status(reader: StatusReader, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -167,12 +173,15 @@ def _facts(status: Status) -> RenderableType:
         add_row(
             grid,
             "not sent",
-            f"{number(status.unsent)} released devices; {status.unsent_because}".rstrip("; "),
+            f"{number(status.unsent)} devices of the last batch; {status.unsent_because}".rstrip("; "),
         )
     if status.on_plan:
         add_row(grid, "on plan?", status.on_plan)
     if status.progress.verdict:
         add_row(grid, "gate", _gate(status))
+    column = status.plan.strata.column or "stratum"
+    for hold in status.progress.held:
+        add_row(grid, f"{column} held", f"{hold.stratum}: {hold.sentence}")
     return grid
 
 
@@ -180,7 +189,7 @@ def _gate(status: Status) -> str:
     """Return the verdict with its sentence, if one of the last decisions has it."""
     assert status.progress is not None
     verdict = status.progress.verdict
-    if status.progress.state is State.FINISHED and verdict != Verdict.PASS:
+    if status.progress.state.is_finished and verdict != Verdict.PASS:
         return "nothing left to judge: no device remains to be released"
     reasons = [
         row.reason for row in status.recent if row.verdict == verdict and verdict.upper() in row.reason

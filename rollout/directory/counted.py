@@ -9,8 +9,9 @@ import numpy as np
 
 from rollout.directory.outcome_counts import OutcomeCounts
 from rollout.directory.port import Opening
+from rollout.directory.short_lists import may_be_missing
 from rollout.errors import RefusedError
-from rollout.values import Applied, Batch, DeviceOutcomes, IntArray, Plan, Quiet
+from rollout.values import Applied, Batch, DeviceOutcomes, Facts, IntArray, LongArray, Plan, Quiet
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -24,6 +25,8 @@ class CountedDirectory(ABC):
         self._expected = opening.identity
         self._undoes = opening.plan.is_undo
         self._counts = OutcomeCounts(opening.plan)
+        self._accepted = np.zeros(len(opening.plan), dtype=np.bool_)
+        """Devices whose addition the directory accepted in this session."""
 
     def check_plan(self, plan: Plan) -> None:
         """Raise `RefusedError` if this is not the plan, or not the fleet, that the directory was opened with."""
@@ -32,21 +35,42 @@ class CountedDirectory(ABC):
                 "the plan and the fleet differ", "open the directory with the plan's own inventory"
             )
 
+    def _check_unknown(self, unknown: Sequence[str], planned: int, where: str, allowed: int) -> None:
+        """Refuse if more planned devices are unknown than allowed. where : such as "the site".
+
+        Devices leave a directory every day: once the rollout has started, some may have gone since.
+        """
+        may_leave = may_be_missing(planned) if self._expected else 0
+        if len(unknown) > max(allowed, may_leave):
+            raise RefusedError(
+                f"{len(unknown)} of {planned} planned devices are unknown to {where}: {'; '.join(unknown[:3])}",
+                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
+            )
+        if len(unknown) > allowed:
+            self.notes.append(
+                f"{len(unknown)} planned devices have left {where} since the rollout started: {'; '.join(unknown[:3])}"
+            )
+
     def restore(self, batches: Sequence[Batch]) -> None:
         """Restore earlier batches; devices that cannot become members count as rejected again."""
         self._counts.restore(batches)
         unfit = self._unfit()
-        self._counts.rejected[unfit[self._counts.released[unfit]]] = True
+        self._counts.reject(unfit[self._counts.released[unfit]])
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Adopt what earlier sessions learned of single devices."""
+        self._counts.recall(facts)
 
     def follow(self, batch: Batch) -> None:
-        """Count the devices of a batch from now on, as far as they are visible members."""
+        """Count the devices of a batch from now on, as soon as they are seen as members."""
         self._counts.enter(batch.rows, batch.number, batch.at)
 
     def apply(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Add `rows`, some concurrently. Raise `OutsideError` if a second read leaves it unclear what happened."""
         self._counts.enter(rows, batch, at)
         answer = self._change(rows, inside=True)
-        self._counts.rejected[answer.rejected] = True
+        self._counts.reject(answer.rejected)
+        self._accepted[answer.accepted] = True
         return answer
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
@@ -66,6 +90,10 @@ class CountedDirectory(ABC):
     def outcomes(self) -> DeviceOutcomes:
         """Return the state of each device at the last observation."""
         return self._counts.outcomes()
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was first seen enrolled or failed, -1 if never."""
+        return self._counts.answered_at()
 
     @abstractmethod
     def _unfit(self) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rollout.documents.base import (
     Code,
@@ -17,7 +17,7 @@ from rollout.documents.base import (
 )
 from rollout.documents.comanagement import DeviceWorkloads
 from rollout.documents.forecast import ForecastSummary
-from rollout.values import Outcome, State, Verdict
+from rollout.values import Hold, Outcome, Plan, State, Verdict
 
 
 class Goal(Document):
@@ -55,6 +55,29 @@ class Lease(Document):
     overdue: bool = described("Whether the lease has expired.")
 
 
+class HoldDocument(Document):
+    """What a gate objects to: an approval answers it as it stands, and is void once it worsens."""
+
+    phase: str = described("The phase in which it arose.")
+    rule: str = described("The gate's rule.")
+    stratum: str = described('The model, site or other stratum that is held; "" if it is about all devices.')
+    harmed: Count = described("Devices that it is about: failed, silent, unanswered or removed ones.")
+    of: Count = described("Devices among which they are.")
+    sentence: str = described("The objection in a sentence.")
+
+    @classmethod
+    def of_hold(cls, hold: Hold, plan: Plan) -> Self:
+        """Return the document of a hold of a plan's rollout."""
+        return cls(
+            phase=plan.phases[hold.phase].name,
+            rule=hold.rule,
+            stratum=hold.stratum,
+            harmed=hold.harmed,
+            of=hold.of,
+            sentence=hold.sentence,
+        )
+
+
 class StatusDocument(Document):
     """Where a rollout stands; for `run`, how it ended."""
 
@@ -63,23 +86,25 @@ class StatusDocument(Document):
     digest: Digest = described("The plan's digest.")
     directory: str = described("The name of the directory, such as embedded or adminservice.")
     state: State | Literal["not begun"] = described(
-        "running, held, paused, halted, aborted, finished, not begun."
+        "running, waiting, held, paused, halted, aborted, finished, finished with losses, not begun."
     )
     reason: str = described('The reason given by the last decision; "" before the first.')
     at: Instant | None = described(
         "UTC instant of the last observation, by the directory's clock; null before the first."
     )
     phase: str | None = described("The phase under way; null before the first decision.")
-    released: Count = described("Devices released so far.")
-    unsent: Count = described("Released devices that have not been sent to the directory yet.")
+    released: Count = described("Devices released so far, that is, sent to the directory.")
+    unsent: Count = described("Devices of the batches so far that were not sent to the directory.")
     unsent_because: str = described(
-        'Reason why they are not sent, and since when; "" if none waits or it is unknown.'
+        'Reason why they are not sent, and since when; "" if all are sent or it is unknown.'
     )
     final: Final = described("Devices by outcome so far.")
     goal: Goal = described("Goals for the present.")
     per_hour: PerHour = described("Current rates.")
     decisions: Count = described("Decisions so far.")
     verdict: Verdict | Literal[""] = described('The last verdict of the gate; "" before the first.')
+    hold: HoldDocument | None = described("What holds the rollout, or what it waits for; null if nothing.")
+    held: tuple[HoldDocument, ...] = described("The strata that are held while the others go on.")
     eta: End | None = described("The expected end; null if unknown.")
     forecast: ForecastSummary | None = described(
         "The latest forecast; null before the first and after the end."

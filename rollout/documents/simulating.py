@@ -37,6 +37,13 @@ class EnrolledHours(Document):
     p99: Hours | None = described("Hours until 99 % are enrolled.")
 
 
+class Waited(Document):
+    """Time in which a gate waits, in hours, over the runs."""
+
+    p50: Hours = described("Median.")
+    p90: Hours = described("9 runs in 10 wait no longer.")
+
+
 class Figures(Document):
     """Key figures of many runs."""
 
@@ -47,6 +54,8 @@ class Figures(Document):
     enrolled_90_hours: HoursInterval = described("Hours until 90 % are enrolled.")
     peak_per_hour: Peak = described("Enrollment attempts in the busiest hour.")
     halt_chance: Share = described("Share of the runs that a gate halts.")
+    held_chance: Share = described("Share of the runs in which a gate asks a person.")
+    waited_hours: Waited = described("Hours in which releases wait for answers.")
     final: Final = described("Devices by outcome, in the median run.")
 
 

@@ -16,6 +16,7 @@ class RunMetrics:
     """A rollout at an instant.
 
     at : Unix seconds of the last observation, by the directory's clock. outcomes : released devices by `Outcome`.
+    released, unsent : devices that were sent to the directory, and those that were not yet.
     lease_since, lease_renewed : real Unix seconds. now : the same, of this writing.
     """
 
@@ -25,6 +26,7 @@ class RunMetrics:
     verdict: str
     planned: int
     released: int
+    unsent: int
     outcomes: tuple[int, ...]
     decisions: int
     at: int
@@ -34,7 +36,7 @@ class RunMetrics:
 
     @property
     def in_flight(self) -> int:
-        """Released devices without an outcome, those not yet sent included."""
+        """Released devices without an outcome."""
         return self.released - sum(self.outcomes[Outcome.ENROLLED :])
 
 
@@ -53,6 +55,12 @@ def text_of(metrics: RunMetrics) -> str:
     families: list[tuple[str, str, str, list[tuple[Mapping[str, str], float]]]] = [
         ("rollout_planned_devices", "gauge", "Devices in the plan.", [({}, metrics.planned)]),
         ("rollout_released_devices", "gauge", "Devices released so far.", [({}, metrics.released)]),
+        (
+            "rollout_unsent_devices",
+            "gauge",
+            "Devices of the last batch that the directory has not answered for yet.",
+            [({}, metrics.unsent)],
+        ),
         (
             "rollout_in_flight_devices",
             "gauge",

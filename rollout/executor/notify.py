@@ -16,7 +16,7 @@ from rollout.executor.logs import log_event
 from rollout.text import json_text
 from rollout.values import State
 
-NOTIFIED = (State.HELD, State.HALTED, State.FINISHED, State.ABORTED)
+NOTIFIED = (State.HELD, State.HALTED, State.FINISHED, State.LOSSES, State.ABORTED)
 """States that cause a notice."""
 
 WAIT_S = 4.0

@@ -119,13 +119,15 @@ class RunReporter:
         progress: Progress = self._journal.progress() or initial_progress(self._plan)
         outcome = self._directory.outcomes().outcome
         counts = np.bincount(outcome[outcome >= 0], minlength=len(Outcome))
+        unsent = sum(len(batch) - self._journal.confirmed(batch.number) for batch in self._journal.batches())
         return RunMetrics(
             rollout=self._rollout,
             plan=self._plan.name,
             state=progress.state,
             verdict=progress.verdict,
             planned=self._plan.planned,
-            released=sum(progress.released),
+            released=sum(progress.released) - unsent,
+            unsent=unsent,
             outcomes=tuple(counts.tolist()),
             decisions=progress.decisions,
             at=progress.at,

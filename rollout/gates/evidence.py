@@ -10,6 +10,10 @@ most alpha, however often it is tested; the same for E_pass, p_bad and beta. E_h
 in n, E_pass the other way round. So each rule is an integer boundary, and an observation is a comparison:
 with s failures, halt while n <= `HaltBoundary.last[s]`; pass from n >= `PassBoundary.first[s]` on.
 
+HALT also needs a rate that is a third of the way from p_ok to p_bad, see `halting_rate`: over 100,000 devices 2.2 % is
+surely more than 2 %, and yet no reason to stop for good. Failures come in clusters (a site, a model), so the rate of a
+good fleet as a whole varies: the margin keeps such a fleet from being halted, and costs nothing where harm is plain.
+
 Sources: Ville 1939; Robbins 1970 and Howard, Ramdas, McAuliffe & Sekhon 2021 (beta-binomial mixture).
 """
 
@@ -30,6 +34,9 @@ RATE_MIN = 1e-6
 CHANCE_MIN = 1e-12
 PRIOR_MIN, PRIOR_MAX = 0.001, 100_000.0
 """Bounds of failure rates, of accepted chances and of a prior; beyond them the logarithms lose their digits."""
+
+MARGIN = 3
+"""HALT needs a rate of at least p_ok and one part in MARGIN of the way to p_bad."""
 
 BLOCK = 64
 """Boundaries grow by at least this many failures at a time."""
@@ -64,6 +71,11 @@ def check_counts(
     return int(failed), int(seen)
 
 
+def halting_rate(gate: EvidenceGate) -> float:
+    """Return the failure rate below which nothing halts, however certain it is that it is above p_ok."""
+    return gate.p_ok + (gate.p_bad - gate.p_ok) / MARGIN
+
+
 def log_halt(failed: LongArray, seen: LongArray, gate: EvidenceGate) -> FloatArray:
     """Return ln E_halt elementwise; the counts are not checked, shape ``(k,)``."""
     a, b, p = gate.prior_a, gate.prior_b, gate.p_ok
@@ -86,7 +98,9 @@ def _log_priors(gate: EvidenceGate) -> tuple[float, float]:
 
 
 class HaltBoundary:
-    """Where E_halt x `share` reaches 1/alpha. `share` is this test's part of alpha (Bonferroni).
+    """Where E_halt x `share` reaches 1/alpha, and the rate `halting_rate`.
+
+    share : this test's part of alpha (Bonferroni).
 
     last : (k,) int64, non-decreasing: with s failures halt while n <= last[s]; -1 never. It grows when
         an observation needs more; the answer depends on the counts alone.
@@ -141,6 +155,7 @@ class HaltBoundary:
         low, _ = _crossing(
             lambda rows, n: log_halt(s[rows], n, self.gate) - self.log_limit, s - 1, high, guess
         )
+        low = np.minimum(low, np.floor(s / halting_rate(self.gate)).astype(np.int64))
         fresh = np.where(low < s, -1, low)
         self.last = np.maximum.accumulate(np.concatenate([self.last[:known], fresh]))
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import GatePolicy, LongArray
+from rollout.values import BoolArray, GatePolicy, LongArray
 
 OTHER = "other"
 """The name of the pooled strata."""
@@ -38,6 +38,23 @@ class Groups:
             return apart
         rest = per_stratum.sum(axis=-1) - apart.sum(axis=-1)
         return np.concatenate([apart, rest[..., None]], axis=-1)
+
+    def strata(self, groups: Sequence[int], strata: int) -> BoolArray:
+        """Return which of all strata belong to some groups, (strata,) bool; the last of pooled groups is "other"."""
+        out = np.zeros(strata, dtype=bool)
+        for group in groups:
+            if group < len(self.own):
+                out[self.own[group]] = True
+            else:
+                out |= ~np.isin(np.arange(strata), self.own)
+        return out
+
+
+def strata_named(policy: GatePolicy, planned: LongArray, names: Sequence[str], stratum: str) -> BoolArray:
+    """Return which strata a `Hold.stratum` means, (strata,) bool: that one, or all pooled ones. None if unknown."""
+    groups = groups_of(policy, planned, names)
+    found = [index for index, name in enumerate(groups.names) if name == stratum]
+    return groups.strata(found, len(planned))
 
 
 def groups_of(policy: GatePolicy, planned: LongArray, names: Sequence[str]) -> Groups:

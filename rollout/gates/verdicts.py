@@ -1,9 +1,10 @@
-"""PASS, HOLD, HALT from counts: whether more devices may follow, from what is known of those released.
+"""GO, WAIT, PASS, HOLD, HALT from counts: whether more devices may follow, from what is known of those released.
 
 Pure: the same counts give the same judgement, nothing is remembered between observations. Unreadable or impossible
-counts are a HOLD. Then the rules are asked in the order of `rollout.gates.rules`, and the first that applies wins: HALT
-by evidence, HALT or HOLD by plain thresholds, HOLD for silent devices or for lack of progress, and once the phase is
-complete PASS or HOLD. If none applies, it is GO: releasing may continue.
+counts are a HOLD. Then all rules are asked in the order of `rollout.gates.rules`, and the most severe objection wins,
+among equals the first: HALT, then HOLD, then WAIT, which resumes by itself. PASS needs a complete phase and no
+objection. If no rule applies, it is GO: releasing may continue. Strata that are condemned by themselves are listed with
+any verdict, so that the loop holds them while the others go on.
 
 All phases share one policy as a rule; where they differ, each phase's observations obey its own.
 """
@@ -20,7 +21,7 @@ from rollout.gates.rules import RULES
 from rollout.gates.rules.base import FAILED, PENDING, Reading, reading_of
 from rollout.gates.rules.completion import too_few
 from rollout.gates.rules.no_progress import NO_PROGRESS
-from rollout.values import GatePolicy, Judgement, LongArray, Verdict
+from rollout.values import GatePolicy, Hold, Judgement, LongArray, Verdict
 
 
 def check_policy(policy: GatePolicy) -> None:
@@ -52,21 +53,65 @@ def judge(policy: GatePolicy, counts: GateCounts) -> Judgement:
     With `policy.dry_run` the verdict is GO or PASS and `dry_run` holds the verdict's sentence, except
     that counts which are unreadable, impossible, stale or empty stay a HOLD.
     """
-    problem = counts.problem()
-    if policy.no_progress_s and counts.progress_age_s < 0:
-        problem = f"the last progress lies {-counts.progress_age_s} s in the future"
+    problem = _problem(policy, counts)
     if problem:
         return Judgement(Verdict.HOLD, f"HOLD: {problem}", "data")
     reading = reading_of(policy, counts)
-    verdicts = (rule.judge(reading) for rule in RULES)
-    verdict = next((verdict for verdict in verdicts if verdict is not None), None) or _go(reading)
+    found = _asked(reading)
+    verdict = (_worst(found) if found else None) or _go(reading)
+    if strata := tuple(hold for rule in RULES for hold in rule.condemned(reading)):
+        verdict = replace(verdict, strata=strata, sentence=verdict.sentence + _apart(verdict, strata))
     return _dry(reading, verdict) if policy.dry_run else verdict
 
 
+def _problem(policy: GatePolicy, counts: GateCounts) -> str:
+    if policy.no_progress_s and counts.progress_age_s < 0:
+        return f"the last progress lies {-counts.progress_age_s} s in the future"
+    return counts.problem()
+
+
+def objections(policy: GatePolicy, counts: GateCounts) -> tuple[Judgement, ...]:
+    """Return every HALT, HOLD and WAIT in the order of the rules, () if there is none.
+
+    An approval answers one of them: the others still stand. A dry run objects to nothing but unusable data.
+    """
+    if policy.dry_run or _problem(policy, counts):
+        judgement = judge(policy, counts)
+        return (judgement,) if judgement.verdict in _SEVERITY else ()
+    found = _asked(reading_of(policy, counts))
+    return tuple(judgement for judgement in found if judgement.verdict in _SEVERITY)
+
+
+_SEVERITY = {Verdict.HALT: 3, Verdict.HOLD: 2, Verdict.WAIT: 1}
+
+
+def _asked(reading: Reading) -> list[Judgement]:
+    """Return what the rules say that say something."""
+    return [judgement for rule in RULES if (judgement := rule.judge(reading)) is not None]
+
+
+def _worst(found: list[Judgement]) -> Judgement | None:
+    """Return the most severe objection, the first among equals; else the PASS, if any."""
+    return max(found, key=lambda judgement: _SEVERITY.get(judgement.verdict, 0), default=None)
+
+
+def _apart(judgement: Judgement, strata: tuple[Hold, ...]) -> str:
+    """Return the addition to a sentence that names strata which are condemned by themselves."""
+    if judgement.verdict is Verdict.HALT:
+        return ""
+    names = ", ".join(f"'{hold.stratum}' ({hold.harmed:,} of {hold.of:,})" for hold in strata[:_NAMED])
+    more = f" and {len(strata) - _NAMED:,} more" if len(strata) > _NAMED else ""
+    return f"; held by themselves: {names}{more}"
+
+
+_NAMED = 5
+"""Strata that a sentence names."""
+
+
 def _go(reading: Reading) -> Judgement:
-    failed, executed = reading.whole[FAILED], executed_of(reading.whole)
+    failed, executed = reading.tested[FAILED], executed_of(reading.tested)
     sentence = (
-        f"GO: {failed:,} of {executed:,} devices with an outcome failed, {reading.whole[PENDING]:,} pending"
+        f"GO: {failed:,} of {executed:,} devices with an outcome failed, {reading.tested[PENDING]:,} pending"
     )
     if reading.policy.evidence is not None:
         sentence += f"; HALT at {reading.fewest:,} failure{'s' if reading.fewest != 1 else ''}"
@@ -74,15 +119,20 @@ def _go(reading: Reading) -> Judgement:
 
 
 def _dry(reading: Reading, judgement: Judgement) -> Judgement:
-    """Turn the verdict into a report, unless there is no basis for one."""
+    """Turn the verdict and the holds of strata into a report, unless there is no basis for one."""
     stale = NO_PROGRESS.judge(reading)
     if stale is not None:
         return stale
-    complete = reading.counts.complete
-    if complete and not executed_of(reading.mature):
-        return Judgement(Verdict.HOLD, too_few(reading, 0), "executed")
-    if judgement.verdict in (Verdict.GO, Verdict.PASS):
+    complete, mature = reading.counts.complete, reading.mature
+    lacking = too_few(reading, mature) if complete and not executed_of(mature) else None
+    if lacking is not None:
+        return lacking
+    said = [judgement.sentence] if judgement.verdict in _SEVERITY else []
+    said += [hold.sentence for hold in judgement.strata]
+    if not said:
         return judgement
     verdict = Verdict.PASS if complete else Verdict.GO
-    sentence = f"{verdict.upper()}: dry run, not decided: {judgement.sentence}"
-    return replace(judgement, verdict=verdict, sentence=sentence, dry_run=(judgement.sentence,))
+    sentence = f"{verdict.upper()}: dry run, not decided: {said[0]}"
+    return replace(
+        judgement, verdict=verdict, sentence=sentence, dry_run=tuple(said), strata=(), harmed=0, of=0
+    )

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.errors import OutsideError
+from rollout.gates import settled_of
+from rollout.gates.silence import EVERY_S, SilenceWatch, next_boundary, rebuilt
 from rollout.loop.decide import NOBODY, decide, initial_progress, is_step_due, may_send
 from rollout.loop.ports import Directory, Journal, Record
 from rollout.loop.undo import withdraw_requested, withdrawn_rows
@@ -33,14 +35,19 @@ from rollout.values import (
     Commands,
     Decision,
     DecisionRow,
+    Fact,
+    Facts,
     IntArray,
     LongArray,
+    Mark,
     Observation,
     Outcome,
     Plan,
     Progress,
     ProgressPoint,
+    Quiet,
     Seen,
+    Silence,
     State,
 )
 
@@ -86,8 +93,7 @@ def drive(
     """
     directory.prepare(plan)
     session = _Session(plan, journal, directory, permit or Permit(plan))
-    directory.restore(session.batches)
-    session.count_withdrawn()
+    session.restore()
     progress = journal.progress() or initial_progress(plan)
     now = yield progress.at
     while until is None or now < until:
@@ -108,6 +114,8 @@ def drive(
         if progress.state.is_final:
             return progress
         again = decision.look_again
+        if not plan.is_undo:
+            again = min(again, next_boundary(plan.start, now))
         if progress.state is State.RUNNING and now >= lived_until:
             now, finished = yield from session.send(now)
             if not finished:
@@ -115,7 +123,9 @@ def drive(
             elif session.open_batches:
                 again = min(again, session.next_opening(now, again))
             elif decision.quiet is not None and not session.open_batches:
-                again = directory.quiet_until(max(again, now), decision.quiet)
+                again = directory.quiet_until(
+                    max(again, now), _until(decision.quiet, next_boundary(plan.start, now))
+                )
         now = yield max(again, now)
     return progress
 
@@ -127,8 +137,7 @@ def preview_next(plan: Plan, record: Record, directory: Directory, now: int) -> 
     """
     directory.prepare(plan)
     known = _KnownState(plan, record, directory)
-    directory.restore(known.batches)
-    known.count_withdrawn()
+    known.restore()
     progress = record.progress() or initial_progress(plan)
     decision = decide(plan, progress, known.seen(progress, now, directory.observe(now), record.commands()))
     if decision.progress.state is not State.RUNNING:
@@ -175,6 +184,9 @@ class _KnownState(Generic[R]):
     batch_phase: list[int] = field(init=False)
     released: BoolArray = field(init=False)
     open_batches: list[int] = field(init=False)
+    watch: SilenceWatch | None = field(init=False, default=None)
+    silence: Silence | None = field(init=False, default=None)
+    settled: tuple[int, int, LongArray | None] = field(init=False, default=(-1, -1, None))
 
     def __post_init__(self) -> None:
         self.batches = list(self.journal.batches())
@@ -185,8 +197,10 @@ class _KnownState(Generic[R]):
             self.released[batch.rows] = True
         self.open_batches = [b.number for b in self.batches if self.journal.confirmed(b.number) < len(b)]
 
-    def count_withdrawn(self) -> None:
-        """Tell the directory which devices were withdrawn in earlier sessions: their outcomes stay counted."""
+    def restore(self) -> None:
+        """Tell the directory what earlier sessions did and learned: the evidence is the same after a restart."""
+        self.directory.restore(self.batches)
+        self.directory.recall(self.journal.facts())
         rows = withdrawn_rows(self.journal)
         if len(rows):
             self.directory.keep_counting(rows)
@@ -201,7 +215,56 @@ class _KnownState(Generic[R]):
             commands=commands,
             in_flight=self._in_flight(progress, now),
             unsent=len(self.open_batches),
+            sent_at=self.journal.sent_at(),
+            silence=self._hear(observation),
+            settled=self._settled(progress, now),
         )
+
+    def _hear(self, observation: Observation) -> Silence | None:
+        """Return what the answers say about silence, evaluated at each boundary; an unreadable answer says nothing."""
+        plan, now = self.plan, observation.at
+        if plan.is_undo or not observation.readable or not self.batches:
+            return self.silence
+        if self.watch is not None and now < self.watch.at + EVERY_S:
+            return self.silence
+        at = np.array(self.batch_at, dtype=np.int64)
+        if self.watch is None or now != self.watch.at + EVERY_S:
+            known = self.directory.outcomes().outcome
+            number = np.full(len(plan), -1, dtype=np.int32)
+            for batch in self.batches:
+                number[batch.rows] = batch.number
+            number[(known == Outcome.REJECTED) | (known == NOT_RELEASED)] = -1
+            answered_at = self.directory.answered_at()
+            strata = len(plan.strata.names)
+            self.watch, self.silence = rebuilt(
+                plan.start, strata, now, at, number, plan.strata.codes, answered_at
+            )
+            return self.silence
+        counts = observation.counts[: len(self.batches)]
+        answered = counts[:, :, Outcome.ENROLLED] + counts[:, :, Outcome.FAILED]
+        if observation.marks is not None:
+            answered = answered + observation.marks[: len(self.batches), :, Mark.UNENROLLED]
+        released = counts.sum(axis=2) - counts[:, :, Outcome.REJECTED]
+        self.silence = self.watch.advance(now, at[: len(counts)], released, answered)
+        return self.silence
+
+    def _settled(self, progress: Progress, now: int) -> LongArray | None:
+        """Return the devices that answered long ago, by stratum, where the phase may be judged as a whole."""
+        plan, phase = self.plan, self.plan.phases[progress.phase]
+        if plan.is_undo or self.open_batches or now < progress.last_release + phase.soak_s:
+            return None
+        if progress.released[progress.phase] < len(phase) and not (
+            self.journal.commands().excluded or progress.held
+        ):
+            return None
+        hour = now // HOUR_S
+        if self.settled[0] != hour or self.settled[1] != progress.phase:
+            rows = np.flatnonzero(self.released)
+            answered_at, codes = self.directory.answered_at()[rows], plan.strata.codes[rows]
+            # A function of the hour, so it is the same however often it is observed.
+            known = settled_of(phase.gate, codes, answered_at, hour * HOUR_S, len(plan.strata.names))
+            self.settled = (hour, progress.phase, known)
+        return self.settled[2]
 
     def _gone(self, commands: Commands) -> BoolArray:
         if not commands.excluded:
@@ -232,6 +295,7 @@ class _Session(_KnownState[Journal]):
     adopted : of the rows about to be intended, those that are members already.
     unsure : rows of the next chunk that may have been sent, by a session that died or a call without an answer.
     withdrawn : rows whose withdrawal was requested before the last observation; they are no longer sent.
+    blind : why the last observation cannot be true, "" if it can.
     """
 
     permit: Permit
@@ -243,6 +307,7 @@ class _Session(_KnownState[Journal]):
     closed_at: tuple[int, int] = (-1, -1)
     """Batch and number of confirmed devices at which a closed window was last noted."""
     withdrawn: IntArray = field(default_factory=lambda: NOBODY)
+    blind: str = ""
 
     def __post_init__(self) -> None:
         _KnownState.__post_init__(self)
@@ -266,6 +331,11 @@ class _Session(_KnownState[Journal]):
             last = self.last_observation
             counts = last.counts if last else _nothing(len(self.batches), self.plan)
             return Observation(now, counts, last.failed_codes if last else {}, readable=False)
+        if self.last_observation.blind and self.last_observation.blind != self.blind:
+            self.journal.session(now, "unreadable", self.last_observation.blind)
+        self.blind = self.last_observation.blind
+        if self.last_observation.facts is not None:
+            self.journal.learn(self.last_observation.facts)
         return self.last_observation
 
     def withdraw(self, commands: Commands, now: int) -> None:
@@ -421,6 +491,11 @@ class _Session(_KnownState[Journal]):
         accepted = np.concatenate([ours, answer.accepted]) if len(ours) else answer.accepted
         if not len(excluded):
             return Applied(accepted, adopted, answer.rejected, answer.reasons)
+        # They were released, so they would be in flight for ever.
+        refused = np.full(len(excluded), Fact.REJECTED, dtype=np.int8)
+        facts = Facts(now, excluded, refused, np.zeros(len(excluded), dtype=np.int64))
+        self.journal.learn(facts)
+        self.directory.recall((facts,))
         rejected = np.concatenate([answer.rejected, excluded])
         return Applied(
             accepted, adopted, rejected, (*answer.reasons, *["excluded before it was sent"] * len(excluded))
@@ -447,6 +522,11 @@ class _Session(_KnownState[Journal]):
         for number in self.open_batches:
             self.journal.cancel(number, now, reason)
         self.open_batches.clear()
+
+
+def _until(quiet: Quiet, boundary: int) -> Quiet:
+    """Return a quiet period that ends when silence is evaluated, at the latest."""
+    return replace(quiet, until=min(quiet.until, boundary))
 
 
 def _seal(point: ProgressPoint) -> bytes:

@@ -14,7 +14,9 @@ from rollout.values import (
     Commands,
     DecisionRow,
     DeviceOutcomes,
+    Facts,
     IntArray,
+    LongArray,
     Observation,
     Plan,
     Progress,
@@ -50,6 +52,14 @@ class Record(Protocol):
         """Return the recorded counts, ordered by time."""
         ...
 
+    def facts(self) -> Sequence[Facts]:
+        """Return what observations showed of single devices for the first time, ordered by time."""
+        ...
+
+    def sent_at(self) -> int:
+        """Return the Unix seconds at which the directory last answered a chunk, -1 if it never did."""
+        ...
+
     def added(self) -> IntArray:
         """Return the rows that we added to the collection, in order, including those that have left it since."""
         ...
@@ -72,6 +82,10 @@ class Journal(Record, Protocol):
 
     def intend(self, progress: Progress, row: DecisionRow, batch: Batch | None, point: ProgressPoint) -> None:
         """Record a decision, its progress, its batch and its observed counts in one transaction."""
+        ...
+
+    def learn(self, facts: Facts) -> None:
+        """Record what an observation showed of single devices, before anything is decided from it."""
         ...
 
     def observe(self, point: ProgressPoint) -> None:
@@ -107,6 +121,10 @@ class Directory(Protocol):
 
     def restore(self, batches: Sequence[Batch]) -> None:
         """Adopt batches of earlier sessions, so that `observe` counts them. They may be partly sent."""
+        ...
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Adopt what earlier sessions learned of single devices. Called after `restore`: evidence only grows."""
         ...
 
     def follow(self, batch: Batch) -> None:
@@ -150,6 +168,13 @@ class Directory(Protocol):
 
     def outcomes(self) -> DeviceOutcomes:
         """Return the state of each device at the last observation."""
+        ...
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was first seen enrolled or failed, (n,) int64 Unix seconds, -1 if never.
+
+        The same after a restart, up to the last recorded decision.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.gates import failures_to_speak
-from rollout.loop.observation import Situation, is_over, is_released
+from rollout.loop.observation import Situation, held_strata, is_over, is_released
 from rollout.pacing.calendar import instant_after, next_open
 from rollout.values import DAY_S, WHOLE, Outcome, PhaseEnd, Plan, Progress, Quiet, parts_of_share
 
@@ -32,7 +32,9 @@ def quiet_period(situation: Situation, progress: Progress, again: int) -> Quiet 
         return None
     least = situation.total.copy()
     least[:, Outcome.PENDING] = 0
-    failed = failures_to_speak(phase.gate, least, plan.planned_by_stratum, plan.strata.names)
+    failed = failures_to_speak(
+        phase.gate, least, plan.planned_by_stratum, plan.strata.names, held_strata(plan, progress)
+    )
     judged = max(
         phase.gate.min_executed, int(situation.mature.sum() - situation.mature[:, Outcome.REJECTED].sum())
     )
@@ -53,6 +55,7 @@ def _next_event(situation: Situation, progress: Progress, again: int) -> int:
         return (
             again + DAY_S // plan.look_s * plan.look_s
         )  # nothing follows; one observation per day is enough
-    wait = plan.straggler_after_s + 1 if is_over(situation) else phase.soak_s
-    end = progress.last_release + wait
+    over = is_over(situation) and now >= situation.sent_at + phase.soak_s
+    wait = plan.straggler_after_s + 1 if over else phase.soak_s
+    end = max(progress.last_release, situation.seen.sent_at) + wait
     return again + max(0, -(-(end - again) // plan.look_s)) * plan.look_s

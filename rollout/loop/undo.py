@@ -18,7 +18,9 @@ from rollout.values import (
     Applied,
     Batch,
     DeviceOutcomes,
+    Facts,
     IntArray,
+    LongArray,
     Observation,
     Outcome,
     Plan,
@@ -93,6 +95,9 @@ class UndoDirectory:
         for batch in batches:
             self._batch[batch.rows] = batch.number
 
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Do nothing: whether a device has left is read at every observation."""
+
     def follow(self, batch: Batch) -> None:
         """Count a batch from now on."""
         self._batch[batch.rows] = batch.number
@@ -141,3 +146,7 @@ class UndoDirectory:
         rows = np.flatnonzero(self._batch >= 0).astype(np.int32)
         outcome[rows] = self._outcome(rows, self._left_at[rows] >= 0)
         return DeviceOutcomes(outcome, self._left_at.copy(), np.zeros(len(self._plan), dtype=np.int64))
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was first seen to have left, -1 if never."""
+        return self._left_at

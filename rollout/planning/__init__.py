@@ -2,10 +2,11 @@
 
 checked      preflight and plan in one step
 planner      make_plan: which devices leave, which are in which phase, in which order
-order        the salted, representative order, and the auditor's recipe
+order        the salted, representative order, and the auditor's recipe;  strata_early: small strata in it
 selection    the table `where`;  exclusions: which devices leave, and why
 timetable    the calendar, also one per zone
 phasing      phases that can be kept, or the refusal with the figure that can;  phase_draft: one of them
+phase_gates  the gate of each phase, fitted to its devices;  exposure: what leaves before it can be judged
 schedule     the nominal batches;  flight: devices in flight;  feasibility: the report on both
 human_steps  what people do in the console
 drift        what changed in the fleet;  change: newcomers, continue, undo

@@ -15,6 +15,7 @@ from rollout.planning.exclusions import exclusions
 from rollout.planning.human_steps import undo_steps, undo_warnings
 from rollout.planning.order import draw_numbers, id_ranks
 from rollout.planning.phase_draft import Members
+from rollout.planning.phase_gates import fitted_gate
 from rollout.planning.planner import TAIL, finish_plan, ordered, source_of, strata_columns
 from rollout.planning.timetable import HORIZON_S, make_timetable
 from rollout.policy import PhasePolicy, Policy
@@ -66,11 +67,12 @@ def take_in(
     numbers, columns = draw_numbers(both.fleet.ids, plan.salt), strata_columns(policy, both.fleet)
     order = ordered(going, numbers, columns, id_ranks(both.fleet.ids))
     table = make_timetable(policy, both.fleet, excluded == 0, plan.start)
+    before = plan.planned - len(plan.phases[-1])
     changed = replace(
         plan,
         inventory_digest=both.fleet.digest,
         ids=both.fleet.ids,
-        phases=(*plan.phases[:-1], _longer(plan.phases[-1], order, policy)),
+        phases=(*plan.phases[:-1], _longer(plan.phases[-1], order, policy, before)),
         calendar=table.calendar,
         budget_codes=_codes(both.fleet, plan.budgets.column),
         strata=_strata(plan, both.fleet),
@@ -179,11 +181,15 @@ def _excluded(
     return np.concatenate([plan.excluded, mapped[codes[drift.newcomers]]]).astype(np.int32), tuple(names)
 
 
-def _longer(tail: Phase, order: IntArray, policy: Policy) -> Phase:
-    """The tail with newcomers behind its present devices."""
+def _longer(tail: Phase, order: IntArray, policy: Policy, before: int) -> Phase:
+    """The tail with newcomers behind its present devices. before : devices of the phases before it."""
     duration_s = auto_duration_s(len(order), policy.service_per_hour)
     curve = extended_by(tail.curve, len(tail), len(order), duration_s)
-    return replace(tail, order=np.concatenate([tail.order, order]).astype(np.int32), curve=curve)
+    longer = np.concatenate([tail.order, order]).astype(np.int32)
+    wishes = [wish for wish in policy.phases if wish.name == tail.name]
+    rules = (wishes[0].gate if wishes else None) or policy.gate
+    gate = fitted_gate(rules, tail.name, len(longer), before, lenient=True).policy
+    return replace(tail, order=longer, curve=curve, gate=gate)
 
 
 def _codes(fleet: Fleet, column: str) -> IntArray:

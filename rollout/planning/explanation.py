@@ -10,8 +10,10 @@ import numpy as np
 from rollout.errors import UsageError
 from rollout.pacing.calendar import next_open
 from rollout.planning.order import draw_numbers
+from rollout.planning.phase_gates import gate_line
 from rollout.planning.schedule import nominal_releases
 from rollout.values import Fleet, Plan
+from rollout.values.plan_warnings import NOTE
 
 
 def explain(plan: Plan, device: str, fleet: Fleet | None = None) -> str:
@@ -33,10 +35,21 @@ def explain(plan: Plan, device: str, fleet: Fleet | None = None) -> str:
         _order_line(plan, row, index, place, fleet),
         _batch_line(plan, row),
         f"Its stratum for the gates is '{plan.strata.names[int(plan.strata.codes[row])]}'.",
+        gate_line(phase.gate),
+        *(
+            f"{line.removeprefix(NOTE).rstrip('.')}.".replace("phase", "Phase", 1)
+            for line in _lines_on(plan, phase.name)
+        ),
     ]
     if plan.zone_calendars:
         lines.append(_zone_line(plan, row))
     return "\n".join(lines)
+
+
+def _lines_on(plan: Plan, phase: str) -> list[str]:
+    """Return the warnings and notes of a plan on one phase, as sentences."""
+    lines = [line.removeprefix(NOTE) for line in plan.warnings]
+    return [f"P{line[1:].rstrip('.')}." for line in lines if line.startswith(f"phase '{phase}'")]
 
 
 def _row_of(plan: Plan, device: str, fleet: Fleet | None) -> int:

@@ -24,7 +24,8 @@ An auditor repeats the order of a phase with these lines::
         return sorted(column, key=lambda device: (place[device], device))
 
 Ties are broken by id. At most seven columns. The devices of a phase are all that its `where` matches and no phase
-before it has taken; if it takes only some, they are the first of this order.
+before it has taken; if it takes only some, they are the first of this order, but for the few that
+`rollout.planning.strata_early` exchanges; then the chosen ones are ordered anew by the same recipe.
 """
 
 from __future__ import annotations

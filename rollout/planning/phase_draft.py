@@ -13,9 +13,11 @@ from functools import cached_property
 import numpy as np
 
 from rollout.errors import RefusedError, UsageError
+from rollout.gates import proof_s
 from rollout.pacing import linear
 from rollout.pacing.modes import DateError, Frame
 from rollout.planning.flight import peaks_of
+from rollout.planning.phase_gates import FittedGate, fitted_gate
 from rollout.planning.schedule import Course, Release
 from rollout.planning.timetable import Timetable, local_iso
 from rollout.policy import PhasePolicy, Policy
@@ -48,6 +50,7 @@ class PlanFrame:
     """What all phases of a plan share.
 
     budgets, budget_codes : as in `rollout.values.Plan`. latency_s : how long a device is in flight.
+    continues : whether it is for the rest of a rollout under way.
     """
 
     policy: Policy
@@ -55,6 +58,7 @@ class PlanFrame:
     latency_s: int
     budgets: Budgets
     budget_codes: IntArray
+    continues: bool = False
 
     def course(self, budgets: Budgets | None = None) -> Course:
         """Return a course through the calendar, under the plan's budgets or others."""
@@ -76,6 +80,7 @@ class PhaseDraft:
     index: int
     begin: int
     past: Sequence[Release] = field(default=())
+    is_followed: bool = False
 
     def phase(self) -> Phase:
         """Return the phase.
@@ -100,6 +105,13 @@ class PhaseDraft:
         if need:
             raise self._budget_error(need)
         return phase
+
+    @cached_property
+    def gate(self) -> FittedGate:
+        """The gate, fitted to the devices. Raise a `RefusedError` for one that cannot hear failures."""
+        rules = self.members.wish.gate or self.plan.policy.gate
+        before = sum(len(release.rows) for release in self.past)
+        return fitted_gate(rules, self.members.wish.name, self._size, before, lenient=self.plan.continues)
 
     def too_long(self) -> RefusedError:
         """State that the calendar ends before the phase does, and which pace fits."""
@@ -139,6 +151,13 @@ class PhaseDraft:
             per_step=self.plan.budgets.per_step,
         )
 
+    @property
+    def _proof_s(self) -> int:
+        """Seconds for which a first phase soaks so that its gate need not wait; later ones have its answers."""
+        if self.past or not self.is_followed or self.members.wish.ends is PhaseEnd.NEVER:
+            return 0
+        return proof_s(self.gate.policy, self._size)
+
     def _with_curve(self, curve: Curve, by: int = -1) -> Phase:
         wish, latency_s = self.members.wish, self.plan.latency_s
         return Phase(
@@ -148,8 +167,8 @@ class PhaseDraft:
             curve=curve,
             step_s=self._frame.step_s,
             # Before its last batches are mature the gate could say nothing but HOLD.
-            soak_s=max(wish.soak, latency_s) if self._size else wish.soak,
-            gate=(wish.gate or self.plan.policy.gate).gate(),
+            soak_s=max(wish.soak, latency_s, self._proof_s) if self._size else wish.soak,
+            gate=self.gate.policy,
             end=wish.ends,
             by=by,
             rung=wish.pacing.rung,

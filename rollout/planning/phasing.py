@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rollout.errors import RefusedError
 from rollout.planning.phase_draft import BudgetError, Members, PhaseDraft, PlanFrame, date_hint
@@ -12,8 +12,17 @@ from rollout.values import Budgets, Phase, PhaseEnd
 from rollout.values.durations import format_duration
 
 
-def build_phases(plan: PlanFrame, members: Sequence[Members], start: int) -> tuple[tuple[Phase, ...], int]:
-    """Return the phases of a plan, and the last release in Unix seconds (`start` if nothing is released).
+@dataclass(frozen=True, slots=True, eq=False)
+class BuiltPhases:
+    """The phases of a plan. releases : their batches if every gate passes at once. notes : on their gates."""
+
+    phases: tuple[Phase, ...]
+    releases: tuple[Release, ...]
+    notes: tuple[str, ...]
+
+
+def build_phases(plan: PlanFrame, members: Sequence[Members], start: int) -> BuiltPhases:
+    """Return the phases of a plan.
 
     Raise a `RefusedError` if a phase cannot be kept, with the figure that can.
     """
@@ -23,15 +32,18 @@ def build_phases(plan: PlanFrame, members: Sequence[Members], start: int) -> tup
         raise _refusal(error, plan, members, start) from error
 
 
-def _build(plan: PlanFrame, members: Sequence[Members], start: int) -> tuple[tuple[Phase, ...], int]:
+def _build(plan: PlanFrame, members: Sequence[Members], start: int) -> BuiltPhases:
     course = plan.course()
     past: list[Release] = []
     phases: list[Phase] = []
+    notes: list[str] = []
     begin, over = start, False
     for index, devices in enumerate(members):
-        draft = PhaseDraft(plan, devices, index, begin, past)
+        followed = any(len(later.order) for later in members[index + 1 :])
+        draft = PhaseDraft(plan, devices, index, begin, past, followed)
         phase = draft.phase()
         phases.append(phase)
+        notes.extend(draft.gate.notes)
         if over or not len(phase):
             continue
         releases = course.run(phase, index, begin)
@@ -40,7 +52,7 @@ def _build(plan: PlanFrame, members: Sequence[Members], start: int) -> tuple[tup
         if not over and sum(len(release.rows) for release in releases) < len(phase):
             raise draft.too_long()
         begin = next_begin(releases[-1].at, phase.soak_s, plan.policy.look_every) if releases else begin
-    return tuple(phases), max((release.at for release in past), default=start)
+    return BuiltPhases(tuple(phases), tuple(past), tuple(notes))
 
 
 def _refusal(error: BudgetError, plan: PlanFrame, members: Sequence[Members], start: int) -> RefusedError:

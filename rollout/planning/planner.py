@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rollout.errors import RefusedError
 from rollout.planning.console_checks import check_console, console_warnings
 from rollout.planning.exclusions import exclusions
+from rollout.planning.exposure import exposure_warnings
 from rollout.planning.feasibility import Feasibility, feasibility
 from rollout.planning.human_steps import human_steps
 from rollout.planning.order import Numbers, draw_numbers, id_ranks, interleave
 from rollout.planning.phase_draft import Members, PlanFrame
+from rollout.planning.phase_gates import beyond_proof
 from rollout.planning.phasing import build_phases
 from rollout.planning.schedule import nominal_batches
 from rollout.planning.selection import factor_of, matching
+from rollout.planning.strata_early import Column, choose
 from rollout.planning.timetable import calendar_warnings, make_timetable
 from rollout.policy import PhasePolicy, Policy
 from rollout.values import (
@@ -75,7 +79,7 @@ def make_plan(
         excluded[unreached] = len(reasons)
         text = f"{int(unreached.sum()):,} of {int(draft.left.sum()):,} devices are in no phase and stay as they are"
         warnings = [*warnings, text]
-    warnings = [*warnings, *draft.short]
+    warnings = [*warnings, *draft.lines]
     return finish_plan(
         policy,
         inventory,
@@ -103,12 +107,15 @@ def finish_plan(
     """Return the plan of phases whose devices and order are known; arguments and errors as in `make_plan`."""
     check_console(policy, created)
     fleet = inventory.fleet
+    _require_devices(members, excluded, reasons)
     start = int(policy.start.timestamp()) if policy.start else (created // HOUR_S + 1) * HOUR_S
     latency_s = policy.mature_after or mature_after_s or MATURE_AFTER_S
     timetable = make_timetable(policy, fleet, excluded == 0, start)
     budgets, budget_codes = _budgets(policy, fleet)
-    frame = PlanFrame(policy, timetable, latency_s, budgets, budget_codes)
-    phases, last_release = build_phases(frame, members, start)
+    frame = PlanFrame(policy, timetable, latency_s, budgets, budget_codes, continues=bool(continues))
+    built = build_phases(frame, members, start)
+    phases, releases = built.phases, built.releases
+    last_release = max((release.at for release in releases), default=start)
     return Plan(
         name=policy.name,
         action="enroll" if policy.action == "enroll" else f"workload:{policy.workload}",
@@ -137,7 +144,10 @@ def finish_plan(
             *timetable.warnings,
             *calendar_warnings(timetable, policy, start, last_release + HOUR_S, created),
             *_warnings(phases, start, created),
-            *_longer_soaks(members, latency_s),
+            *_longer_soaks(members, phases, latency_s),
+            *beyond_proof(phases),
+            *exposure_warnings(phases, releases, timetable.calendar, latency_s),
+            *built.notes,
         ),
         freezes=tuple(str(freeze) for freeze in timetable.freezes),
         strata_columns=policy.strata,
@@ -160,12 +170,16 @@ def default_phases(size: int) -> tuple[PhasePolicy, ...]:
 
 @dataclass(slots=True, eq=False)
 class _Draft:
-    """Deals the devices out to the phases. short : a line for each phase that gets less than its share."""
+    """Deals the devices out to the phases. lines : warnings and notes on phases, such as one that is empty.
+
+    partial : how many phases so far take only some of the devices that they could take.
+    """
 
     policy: Policy
     fleet: Fleet
     left: BoolArray
-    short: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    partial: int = 0
 
     def members(self) -> tuple[list[Members], BoolArray]:
         """Return the phases with their devices in order, the tail last, and the devices in none, shape ``(n,)``."""
@@ -175,22 +189,81 @@ class _Draft:
         numbers = draw_numbers(self.fleet.ids, self.policy.salt or self.policy.name)
         columns = strata_columns(self.policy, self.fleet)
         ranks = id_ranks(self.fleet.ids)
+        early = _early_columns(self.policy, self.fleet)
         left, out = self.left.copy(), []
         for index, wish in enumerate(wishes):
             matches = matching(self.fleet, wish.where, f"phases[{index + 1}].where")
             rows = np.flatnonzero(left & matches)
             base = int((self.left & matches).sum()) if wish.percent_of == "plan" else len(rows)
             wanted = _limit(wish, base)
-            order = ordered(rows.astype(np.int32), numbers, columns, ranks)[:wanted]
+            order = ordered(rows.astype(np.int32), numbers, columns, ranks)
+            if 0 < wanted < len(order):
+                chosen = self._chosen(wish, order, wanted, early)
+                is_natural = len(chosen) == wanted and bool((chosen == order[:wanted]).all())
+                order = chosen if is_natural else ordered(chosen, numbers, columns, ranks)
+            order = order[:wanted]
             left[order] = False
             # Shares are rounded up, so a last phase may lack a device for each phase before it.
             if wish.percent is not None and wanted - len(order) > index:
-                self.short.append(
+                self.lines.append(
                     f"phase '{wish.name}' has {len(order):,} instead of {wanted:,} devices ({wish.percent:g} % of "
                     f"{base:,}): earlier phases take the others"
                 )
+            elif not len(order) and wish.name != TAIL:
+                self.lines.append(self._why_empty(wish, matches))
             out.append(Members(wish, source_of(wish), order))
         return out, left
+
+    def _chosen(
+        self, wish: PhasePolicy, order: IntArray, wanted: int, early: Sequence[tuple[str, IntArray]]
+    ) -> IntArray:
+        """Return the devices of a phase that takes only some: the first, and a few of each small stratum."""
+        figures = (self.policy.strata_early.pilot, self.policy.strata_early.ring)
+        least = figures[self.partial] if self.partial < len(figures) else 0
+        self.partial += 1
+        columns = [Column(name, codes[order]) for name, codes in early]
+        chosen = choose(columns, len(order), wanted, least)
+        if line := chosen.note(wish.name, least):
+            self.lines.append(line)
+        return order[chosen.places]
+
+    def _why_empty(self, wish: PhasePolicy, matches: BoolArray) -> str:
+        """Say why a phase has no device."""
+        count, planned = int(matches.sum()), int((matches & self.left).sum())
+        matching_devices = f"{count:,} devices match"
+        if wish.devices == 0:
+            why = "it asks for devices = 0"
+        elif not count:
+            why = "no device matches its 'where'"
+        elif not planned:
+            why = f"{matching_devices}, and all of them are left out of the plan"
+        else:
+            why = f"{matching_devices}, and those in the plan are in earlier phases"
+        return f"phase '{wish.name}' is empty: {why}. What follows it is released without it"
+
+
+def _early_columns(policy: Policy, fleet: Fleet) -> list[tuple[str, IntArray]]:
+    """Return the columns of small strata, the most important first, with the codes of all devices."""
+    names = policy.strata_early.columns
+    key = "strata_early.columns"
+    if names is None:
+        names = tuple(dict.fromkeys(name for name in (policy.stratum, *policy.strata) if name))
+    return [(name, factor_of(fleet, name, key).codes) for name in names]
+
+
+def _require_devices(members: Sequence[Members], excluded: IntArray, reasons: Sequence[str]) -> None:
+    """Raise a `RefusedError` with the reasons if no device is left: there is nothing to approve or to run."""
+    if any(len(devices.order) for devices in members):
+        return
+    counts = np.bincount(excluded, minlength=len(reasons) + 1)[1:]
+    why = ", ".join(
+        f"{count:,} {reason}" for count, reason in zip(counts.tolist(), reasons, strict=True) if count
+    )
+    devices = "1 device" if len(excluded) == 1 else f"{len(excluded):,} devices"
+    raise RefusedError(
+        f"nothing to release: none of the {devices} of the inventory is left" + (f" ({why})" if why else ""),
+        "Import a newer inventory, or look at the findings: rollout preflight.",
+    )
 
 
 def ordered(rows: IntArray, numbers: Numbers, columns: Sequence[IntArray], ranks: IntArray) -> IntArray:
@@ -234,23 +307,27 @@ def _strata(policy: Policy, fleet: Fleet) -> Strata:
     return Strata(policy.stratum, factor.codes, tuple(level or "unknown" for level in factor.levels))
 
 
-def _longer_soaks(members: Sequence[Members], latency_s: int) -> list[str]:
-    """Return a line for each soak that is longer than requested: only mature batches prove anything."""
+def _longer_soaks(members: Sequence[Members], phases: Sequence[Phase], latency_s: int) -> list[str]:
+    """Return a line for each soak that is longer than requested, with the reason."""
     return [
-        f"phase '{devices.wish.name}' soaks for {format_duration(latency_s)} instead of "
-        f"{format_duration(devices.wish.soak)}: its last batches are mature only then"
-        for index, devices in enumerate(members)
+        f"phase '{phase.name}' soaks for {format_duration(phase.soak_s)} instead of "
+        f"{format_duration(devices.wish.soak)}: {_why_longer(phase, latency_s)}"
+        for index, (devices, phase) in enumerate(zip(members, phases, strict=True))
         if len(devices.order)
         and devices.wish.ends is PhaseEnd.GATE
-        and devices.wish.soak < latency_s
+        and devices.wish.soak < phase.soak_s
         and any(len(later.order) for later in members[index + 1 :])
     ]
 
 
+def _why_longer(phase: Phase, latency_s: int) -> str:
+    if phase.soak_s <= latency_s:
+        return "its last batches are mature only then"
+    return "failures may be reported late, see the gate's 'report_delay'"
+
+
 def _warnings(phases: Sequence[Phase], start: int, created: int) -> list[str]:
     out = []
-    if not any(len(phase) for phase in phases):
-        out.append("no device is left to release")
     if late := late_start(start, created):
         out.append(late)
     endless = [index for index, phase in enumerate(phases) if len(phase) and phase.end is PhaseEnd.NEVER]

@@ -121,7 +121,10 @@ def _hours(value: object) -> object:
 
 
 def _list(value: object) -> object:
-    return [value] if isinstance(value, (str, bool)) else value
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(wanted, (str, bool)) for wanted in values):
+        raise ValueError('a text in quotes, true or false, or a list of these, such as ["Berlin", "Bonn"]')
+    return values
 
 
 Zone = Annotated[str, BeforeValidator(_zone)]
@@ -249,20 +252,40 @@ def keys_of(rules: Iterable[GateRule]) -> Any:
 
 
 class GateRules(keys_of(RULES)):  # type: ignore[misc]  # its fields are the rules' own
-    """The keys of all gate rules; `evidence = false` leaves only the thresholds. See `rollout.values.GatePolicy`."""
+    """The keys of all gate rules; `evidence = false` leaves only the thresholds. See `rollout.values.GatePolicy`.
+
+    ignore_failures : no number of failures stops the phase: a gate without any rule on failures must be named so.
+    """
 
     dry_run: bool = False
+    resume: Literal["auto", "person"] = "auto"
+    ignore_failures: bool = False
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> GateRules:
+        rules = [name for name in ("evidence", "thresholds", "success") if self._is_written(name)]
+        if self.ignore_failures and rules:
+            raise ValueError(f"'ignore_failures = true' without {', '.join(map(repr, rules))}")
+        return self
+
+    def _is_written(self, rule: str) -> bool:
+        """Return whether a rule on failures was written, other than to switch it off."""
+        return rule in self.model_fields_set and bool(getattr(self, rule))
 
     def gate(self) -> GatePolicy:
         """Return the gate as a value."""
         values = self.model_dump(exclude={"evidence", "thresholds", "no_progress"})
         known = {field.name for field in dataclasses.fields(GatePolicy)}
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        # As float, whatever the key's type: it is read back as one, and the digest must be the same then.
         figures = {
-            name: value for name, value in values.items() if name not in known and value != defaults[name]
+            name: float(value)
+            for name, value in values.items()
+            if name not in known and value != defaults[name]
         }
+        evidence = None if self.ignore_failures else self.evidence
         return GatePolicy(
-            evidence=EvidenceGate(**self.evidence.model_dump()) if self.evidence else None,
+            evidence=EvidenceGate(**evidence.model_dump()) if evidence else None,
             thresholds=tuple(ThresholdGate(**rule.model_dump()) for rule in self.thresholds),
             no_progress_s=self.no_progress,
             figures=tuple(sorted(figures.items())),
@@ -299,6 +322,19 @@ class PhasePolicy(Part):
     def ends(self) -> PhaseEnd:
         """Return `end` as a value."""
         return PhaseEnd(self.end)
+
+
+class StrataEarlyPolicy(Part):
+    """Small strata in the first phases, so that a bad model of 1 % is met by tens of devices and not by chance.
+
+    columns : the columns whose values are strata, the most important first; by default `stratum`, then `strata`.
+    pilot, ring : devices of each in the first phase that takes only some of its devices, and in the second one; 0 =
+        no such minimum. At most half of a phase is chosen so.
+    """
+
+    columns: Annotated[tuple[str, ...], Field(max_length=7)] | None = None
+    pilot: Count = 3
+    ring: Count = 30
 
 
 def _selection(where: Mapping[str, tuple[str | bool, ...]]) -> frozenset[tuple[str, frozenset[str | bool]]]:
@@ -340,6 +376,7 @@ class Policy(CoManagement):
     straggler_after: PositiveSeconds = 7 * DAY_S
     strata: tuple[str, ...] = Field(default=("site", "model"), max_length=7)
     stratum: str = "model"
+    strata_early: StrataEarlyPolicy = StrataEarlyPolicy()
     budgets: BudgetsPolicy = BudgetsPolicy()
     gate: GateRules = GateRules()
     phases: Annotated[tuple[PhasePolicy, ...], Field(max_length=200)] = ()

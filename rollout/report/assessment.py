@@ -76,9 +76,11 @@ def _health(facts: ReportFacts) -> tuple[Tone, str, str]:
         return Tone.BAD, "Aborted", reason
     if facts.state == State.HELD:
         return Tone.WATCH, "Held: nothing is released until the gate can judge", reason
+    if facts.state == State.WAITING:
+        return Tone.WATCH, "Waiting for answers: releases resume by themselves", reason
     if facts.state == State.PAUSED:
         return Tone.WATCH, "Paused by a person", reason
-    if facts.state == State.FINISHED:
+    if facts.state in (State.FINISHED, State.LOSSES):
         return _finished(facts)
     if facts.state == PLANNED:
         return _not_started(facts)
@@ -94,6 +96,8 @@ def _finished(facts: ReportFacts) -> tuple[Tone, str, str]:
         f"({percent(enrolled_of(facts), whole)}); {count(lost)} failed or were refused, "
         f"{count(silent)} have not answered."
     )
+    if facts.state == State.LOSSES:
+        return Tone.BAD, "Finished with losses", because
     return Tone.GOOD, "Finished", because
 
 
@@ -101,9 +105,14 @@ def _not_started(facts: ReportFacts) -> tuple[Tone, str, str]:
     simulation = facts.simulation
     if simulation is None:
         return Tone.WATCH, "Planned, not simulated", "This plan was not simulated."
-    chance = f"A gate halted {percent(simulation.halt_chance, 1)} of {simulation.runs} simulated runs."
+    chance = (
+        f"A gate halted {percent(simulation.halt_chance, 1)} of {simulation.runs} simulated runs, and asked a "
+        f"person in {percent(simulation.held_chance, 1)}."
+    )
     if simulation.halt_chance > RISKY_HALT_CHANCE:
         return Tone.WATCH, "Planned, but the simulation is often halted", chance
+    if simulation.held_chance > RISKY_HALT_CHANCE:
+        return Tone.WATCH, "Planned, but the simulation often needs a person", chance
     return Tone.GOOD, "Planned and simulated, not started", chance
 
 
@@ -137,7 +146,7 @@ def _against(facts: ReportFacts, simulation: PlanSimulation) -> tuple[Tone, str,
 
 def _done(facts: ReportFacts) -> tuple[str, str]:
     zone = zone_of(facts.zone)
-    if facts.state == State.FINISHED:
+    if facts.state in (State.FINISHED, State.LOSSES):
         end = facts.decisions[-1].at if facts.decisions else last_observation(facts)
         return f"Done {when(end, zone)}", f"{duration((end - facts.plan.start) / HOUR_S)} after the start"
     if facts.state in (State.HALTED, State.ABORTED):
@@ -157,7 +166,7 @@ def _done(facts: ReportFacts) -> tuple[str, str]:
             "Later than simulated",
             "Fewer than 1 in 10 runs were done when the simulated time ended.",
         )
-    if facts.state in (State.HELD, State.PAUSED):
+    if facts.state in (State.HELD, State.WAITING, State.PAUSED):
         return f"{when(p50, zone)}, had it not stopped", f"{likely}; every hour of waiting is added"
     return capital(when(p50, zone)).rstrip("."), likely
 
@@ -187,7 +196,7 @@ def _forecast_end(forecast: Forecast, zone: tzinfo) -> tuple[str, str]:
 
 def _done_hours(facts: ReportFacts) -> float | None:
     """Return the hours that `done` names."""
-    if facts.state in (State.FINISHED, State.HALTED, State.ABORTED):
+    if facts.state in (State.FINISHED, State.LOSSES, State.HALTED, State.ABORTED):
         return None
     if facts.forecast is not None:
         hours = (facts.forecast.done[1] - facts.plan.start) / HOUR_S

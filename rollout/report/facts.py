@@ -54,7 +54,8 @@ class PlanSimulation:
     the simulated time ends before.
     by_phase : bands of the enrolled devices of each phase, in the plan's order; may be empty.
     baseline, baseline_eta_hours : the same for native mode All, with the client's own random window.
-    halt_chance : share of runs that a gate halted. final : median outcome counts, keys of FINAL.
+    halt_chance, held_chance : share of runs that a gate halted, and in which it asked a person.
+    final : median outcome counts, keys of FINAL.
     enrolled_90_hours : (p10, p50, p90) hours until 90 % of the planned devices are enrolled; None unknown.
     """
 
@@ -64,6 +65,7 @@ class PlanSimulation:
     runs: int
     seed: int
     halt_chance: float = 0.0
+    held_chance: float = 0.0
     done_means: str = "every device released and judged"
     final: Mapping[str, int] = field(default_factory=dict)
     by_phase: tuple[Bands, ...] = ()

@@ -114,6 +114,7 @@ def _simulation(facts: ReportFacts) -> list[str]:
         peak = f"{count(load.peak_p50)} (9 of 10 runs: at most {count(load.peak_p90)})"
         lines += _wrap(f"{peak} attempts per hour", "  peak load      ")
     lines.append(f"  halted         {percent(simulation.halt_chance, 1)} of the runs")
+    lines.append(f"  needs a person {percent(simulation.held_chance, 1)} of the runs")
     if simulation.baseline_eta_hours is not None:
         native = f"done after {duration(simulation.baseline_eta_hours[1])}"
         native += f", peak {count(load.baseline_peak_p50)} attempts per hour" if load is not None else ""

@@ -18,7 +18,7 @@ from rollout.store.migration import bring_up_to_date
 from rollout.store.rollouts import Rollouts
 from rollout.store.stored import ChainBreak, StoredPlan, StoredRollout
 from rollout.store.vault import Vault
-from rollout.values import Finding, Inventory, Plan
+from rollout.values import Finding, GateApproval, Inventory, Plan
 
 
 def open_database(url_or_path: str | Path, *, create: bool = True) -> Database:
@@ -201,14 +201,14 @@ class Database:
         reason: str,
         at: int,
         rows: Sequence[int] = (),
-        phase: int = -1,
+        answer: GateApproval | None = None,
     ) -> None:
         """Request pause, resume, abort, exclude or withdraw (of fleet `rows`), or approve-gate.
 
-        phase : for approve-gate, by default the current phase. The request is appended to the journal; the executor
-        reads it before its next chunk.
+        answer : the hold that approve-gate answers. The request is appended to the journal; the executor reads it
+        before its next chunk.
         """
-        self._rollouts.command(rollout_id, kind, by, reason, at, rows, phase)
+        self._rollouts.command(rollout_id, kind, by, reason, at, rows, answer)
 
     def release_lease(self, rollout_id: str, by: str, at: int) -> bool:
         """Release the holder's lease so that another executor can continue; False if no lease is held."""

@@ -16,7 +16,7 @@ from rollout.store.journal.membership import ROLLOUT
 from rollout.store.journal.replay import COMMANDS
 from rollout.store.stored import StoredRollout
 from rollout.store.vault import PLAN, find, plan_number
-from rollout.values import Progress, value_of
+from rollout.values import GateApproval, Progress, document_of, value_of
 
 
 class Rollouts:
@@ -93,23 +93,28 @@ class Rollouts:
         return number, genesis(number, digest, row.directory, row.seed, row.speed, row.started_at), devices
 
     def command(
-        self, key: str, kind: str, by: str, reason: str, at: int, rows: Sequence[int], phase: int
+        self,
+        key: str,
+        kind: str,
+        by: str,
+        reason: str,
+        at: int,
+        rows: Sequence[int],
+        answer: GateApproval | None,
     ) -> None:
         """Append a person's request to the journal; the executor reads it before its next chunk."""
         if kind not in COMMANDS:
             raise ValueError(f"command {kind!r}: expected one of {', '.join(COMMANDS)}")
         with self._access.writing() as connection:
             number = find(connection, ROLLOUT, "run", key)
-            if kind == "approve-gate" and phase < 0:
-                progress = last_progress(connection, number)
-                phase = progress.phase if progress else 0
             body = {
                 "kind": kind,
                 "by": by,
                 "reason": reason,
                 "rows": [int(row) for row in rows],
-                "phase": phase,
             }
+            if answer is not None:
+                body["answer"] = document_of(answer)
             lease.append_from_outside(connection, number, Entry("command", at, body))
 
     def release_lease(self, key: str, by: str, at: int) -> bool:

@@ -133,6 +133,15 @@ FAILURES: Mapping[int, Failure] = MappingProxyType(
 )
 """All known codes, by unsigned value."""
 
+MENDING = frozenset((FailureClass.TRANSIENT, FailureClass.NETWORK))
+"""Classes whose failures clients often mend by themselves: they try again in their next cycle."""
+
+AGAIN_S = 20 * 3600
+"""A second failure at least this long after the first is of a later cycle: then it counts, whatever its class."""
+
+MENDS_WITHIN_S = 7 * 86400
+"""A device that is still failed this long after its first failure counts as failed, whatever its class."""
+
 _HEX = re.compile(r"0x([0-9a-f]{1,8})", re.ASCII | re.IGNORECASE)
 _DECIMAL = re.compile(r"-?\d{1,10}", re.ASCII)
 
@@ -155,6 +164,11 @@ def explain(code: int) -> Failure:
         f"Unknown result code (0x{unsigned:08X})",
         "See the lines around this code in CoManagementHandler.log on an affected device",
     )
+
+
+def mends(code: int) -> bool:
+    """Return whether a failure with this code (HRESULT) may mend by itself; an unknown code never does."""
+    return explain(code).kind in MENDING
 
 
 def parse_code(text: str) -> int:

@@ -117,6 +117,8 @@ class GatePolicy:
     no_progress_s : HOLD if no device enrolls for this long although devices are waiting; 0 = off.
     strata_min : strata with fewer planned devices are pooled as "other".
     dry_run : report only, never decide.
+    resume : "auto": a hold ends by itself once the gate has no objection; "person": only an approval ends it.
+    on_stratum : "hold": a stratum that is condemned by itself is held and the others go on; "halt": all stop.
     figures : (key, value) of the rules without a field here, sorted by key; values that equal the default are left out.
     """
 
@@ -128,6 +130,8 @@ class GatePolicy:
     strata_min: int = 50
     per_stratum: bool = True
     dry_run: bool = False
+    resume: str = field(default="auto", metadata=LATER)
+    on_stratum: str = field(default="hold", metadata=LATER)
     figures: tuple[tuple[str, float], ...] = field(default=(), metadata=LATER)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.values.canonical import LATER
 from rollout.values.fleet import BoolArray, IntArray, LongArray
 from rollout.values.outcome import Observation
 
@@ -14,19 +18,55 @@ ON_COURSE = 0.002
 
 
 class State(StrEnum):
-    """State of a rollout. HALTED, ABORTED and FINISHED are final for a digest."""
+    """State of a rollout. HALTED, ABORTED, FINISHED and LOSSES are final for a digest."""
 
     RUNNING = "running"
+    WAITING = "waiting"  # too few devices have answered: releases wait for them and resume by themselves
     HELD = "held"  # a gate is inconclusive: releases stop, observations continue
     PAUSED = "paused"  # a person stopped it
     HALTED = "halted"
     ABORTED = "aborted"
     FINISHED = "finished"
+    LOSSES = "finished with losses"  # more devices are silent, failed or rejected than the policy accepts
 
     @property
     def is_final(self) -> bool:
         """Return whether the rollout is over for this digest."""
-        return self in (State.HALTED, State.ABORTED, State.FINISHED)
+        return self in (State.HALTED, State.ABORTED, State.FINISHED, State.LOSSES)
+
+    @property
+    def is_finished(self) -> bool:
+        """Return whether the rollout reached its end, with losses or without."""
+        return self in (State.FINISHED, State.LOSSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a gate objected to, and with how many devices: the question that an approval answers.
+
+    phase : index of the phase in which it arose. rule : `Judgement.rule`. stratum : its name, "" for all devices.
+    harmed, of : devices that the objection is about, such as failed or silent ones, among how many.
+    sentence : for people.
+    """
+
+    phase: int
+    rule: str
+    stratum: str = ""
+    harmed: int = 0
+    of: int = 0
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateApproval:
+    """A person's answer to one hold: releases go on although it stands, until it worsens.
+
+    at : Unix seconds, in the rollout's time, of the decision that asked.
+    """
+
+    hold: Hold
+    by: str = ""
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +83,9 @@ class Progress:
     first_batch : number of the first batch of this phase. holds : how often a gate held this phase.
     decisions : decision rows written so far.
     verdict : the gate's latest verdict. reason : the sentence of the last decision.
+    recorded_at : Unix seconds of the last decision row, -1 before the first.
+    hold : what the gate objects to while the rollout is HELD or WAITING, else None.
+    held : the strata that are held while the others go on.
     """
 
     at: int
@@ -60,6 +103,9 @@ class Progress:
     decisions: int = 0
     verdict: str = ""
     reason: str = ""
+    recorded_at: int = field(default=-1, metadata=LATER)
+    hold: Hold | None = field(default=None, metadata=LATER)
+    held: tuple[Hold, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +132,7 @@ class Commands:
     """What people have requested since the rollout began; the current state.
 
     excluded : fleet rows that a person excluded; those not yet released are never released.
-    gate_approved : index of the phase whose inconclusive gate a person approved, -1 if none.
+    approvals : the holds that a person approved, in order.
     withdrawn : fleet rows that a person wants removed from the collection again, as far as we added them.
     """
 
@@ -95,8 +141,26 @@ class Commands:
     reason: str = ""
     by: str = ""
     excluded: tuple[int, ...] = ()
-    gate_approved: int = -1
+    approvals: tuple[GateApproval, ...] = ()
     withdrawn: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Silence:
+    """What the answers so far say about silent devices: the result of `rollout.gates.silence`.
+
+    at : Unix seconds of the evaluation. log_evidence : (strata,) ln of the evidence that the devices of a stratum
+        answer so much more rarely than the others that they must be silent.
+    answered, expected : answers of the latest cohort after the pilot, and what the older ones lead to expect (float).
+    cohort : devices of that cohort, 0 if there is none to compare. since : Unix seconds of its first release.
+    """
+
+    at: int
+    log_evidence: NDArray[np.float64]
+    answered: int = 0
+    expected: float = 0.0
+    cohort: int = 0
+    since: int = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +171,10 @@ class Seen:
     gone : (n,) bool, rows that can no longer be released: already released, or excluded by a person.
     batch_at : Unix seconds at which each batch was released, in order of number.
     in_flight : (levels,) int64 devices in flight by level of the budget's column; None without such a budget.
-    unsent : released batches that are not yet completely sent to the directory.
+    unsent : intended batches that are not yet completely sent to the directory.
+    sent_at : Unix seconds at which the directory last answered a chunk, -1 if none.
+    silence : what the answers say about silence, None before the first evaluation.
+    settled : (strata,) int64 devices that answered long ago, see `GateCounts.settled`; None if it is not needed.
     """
 
     now: int
@@ -117,12 +184,16 @@ class Seen:
     commands: Commands = Commands()
     in_flight: LongArray | None = None
     unsent: int = 0
+    sent_at: int = -1
+    silence: Silence | None = None
+    settled: LongArray | None = None
 
 
 class Verdict(StrEnum):
     """The verdict of a gate."""
 
     GO = "go"  # nothing speaks against further releases
+    WAIT = "wait"  # too little is known yet; resumes by itself
     PASS = "pass"  # the phase is proven good
     HOLD = "hold"
     HALT = "halt"
@@ -134,6 +205,8 @@ class Judgement:
 
     stratum : name of the stratum that decided, "" for all devices together.
     evidence : e-value that decided (0 if none did). executed, failed : the counts that decided.
+    harmed, of : devices that a HOLD or WAIT is about (failed, silent, unanswered, removed …), among how many.
+    strata : the strata that the gate condemns by themselves, all of them, while the others may go on.
     """
 
     verdict: Verdict
@@ -144,6 +217,9 @@ class Judgement:
     failed: int = 0
     evidence: float = 0.0
     dry_run: tuple[str, ...] = ()
+    harmed: int = 0
+    of: int = 0
+    strata: tuple[Hold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rollout.values import DAY_S, FlagArray, LongArray
+from rollout.values.failures import AGAIN_S, MENDS_WITHIN_S, mends
 from sim.clients.draws import Draws, Traits
 from sim.clients.presence import day_tables
 from sim.clients.service import OUTAGE_CODE, gateway_delay, sigma_of
 from sim.clients.spec import (
+    AGAIN,
     ANSWER,
     ARRIVAL_JITTER,
     ATTEMPTS,
@@ -25,6 +27,7 @@ from sim.clients.spec import (
     DAYS_BEFORE,
     ENROLL_S,
     EVALUATION,
+    FROM_MIX,
     GATEWAY,
     GRID,
     HABIT,
@@ -33,6 +36,7 @@ from sim.clients.spec import (
     INTERNET,
     JITTER,
     LAG_S,
+    LASTS,
     LATE_IMMEDIATE,
     LEAVE,
     LIMIT,
@@ -45,6 +49,7 @@ from sim.clients.spec import (
     PAUSE_AT,
     PAUSE_S,
     POLL,
+    SILENT,
     SIZE,
     SPREAD,
     STRAGGLER,
@@ -65,7 +70,7 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
     base = start // DAY_S * DAY_S
     limit = start - base + draws.horizon_s
     clients = model.clients
-    codes = _codes(model)
+    codes = _codes(model, traits)
     tables = np.zeros((TABLES, BINS + 1), dtype=np.int64)
     tables[ENROLL_S] = _lognormal(clients.enrollment)
     tables[LAG_S] = _lognormal(clients.report_lag)
@@ -76,9 +81,7 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
     numbers = _numbers(model, limit, len(traits))
     numbers[STRAGGLER] = straggler_after_s
     numbers[OUTAGE] = int(np.flatnonzero(codes == OUTAGE_CODE)[0])
-    fault_code = np.full(len(traits), -1, dtype=np.int16)
-    for place, code in enumerate(codes):
-        fault_code[traits.fault_code == code] = place
+    fault, fault_code = _faults(traits, codes)
     return Spec(
         base,
         start,
@@ -89,9 +92,23 @@ def spec_of(model: Model, traits: Traits, draws: Draws, start: int, straggler_af
         codes,
         _mix(model, codes, permanent=True),
         _mix(model, codes, permanent=False),
-        np.round(traits.fault * 2**32).astype(np.int64),
+        fault,
         fault_code,
+        np.array([mends(code) for code in codes.tolist()], dtype=np.bool_),
+        np.empty(0, dtype=np.int32) if traits.delay is None else np.array(traits.delay, dtype=np.int32),
     )
+
+
+def _faults(traits: Traits, codes: LongArray) -> tuple[LongArray, NDArray[np.int16]]:
+    """Return the chance of a fault and its code for each device; a device that never answers has one for certain."""
+    chance = np.round(traits.fault * 2**32).astype(np.int64)
+    index = np.full(len(traits), FROM_MIX, dtype=np.int16)
+    for place, code in enumerate(codes):
+        index[traits.fault_code == code] = place
+    if traits.silent is not None:
+        chance[traits.silent] = 2**32
+        index[traits.silent] = SILENT
+    return chance, index
 
 
 def _numbers(model: Model, limit: int, n: int) -> LongArray:
@@ -111,6 +128,7 @@ def _numbers(model: Model, limit: int, n: int) -> LongArray:
     out[JITTER] = _parts(service.backoff_jitter)
     out[ANSWER] = service.outage_answer
     out[GATEWAY] = gateway_delay(service, n, clients.policy_poll)
+    out[AGAIN], out[LASTS] = AGAIN_S, MENDS_WITHIN_S
     out[INTERNET] = _parts(service.internet_share)
     out[SPREAD], out[ARRIVAL_JITTER] = _parts(presence.spread), _parts(presence.jitter)
     out[TRANSIENT] = round(sum(failure.rate for failure in clients.failures if not failure.permanent) * 2**32)
@@ -167,10 +185,10 @@ def _days(model: Model, base: int, limit: int) -> FlagArray:
     return kinds
 
 
-def _codes(model: Model) -> LongArray:
+def _codes(model: Model, traits: Traits) -> LongArray:
     clients = model.clients
     codes = {failure.code for failure in clients.failures} | {level.code for level in clients.failure}
-    return np.array(sorted({*codes, OUTAGE_CODE}), dtype=np.int64)
+    return np.array(sorted({*codes, OUTAGE_CODE, *traits.codes}), dtype=np.int64)
 
 
 def _mix(model: Model, codes: LongArray, *, permanent: bool) -> LongArray:

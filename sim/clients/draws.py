@@ -78,6 +78,9 @@ class Traits:
     presence : int8 class code, -1 if unknown. zone : int32 index into `zones`, -1 if unknown.
     fault : float64 share of such devices that fail permanently. fault_code : int64 HRESULT, 0 for the model's mix.
     new : newly installed devices, which never draw the native timer once co-managed devices exist.
+    silent : bool, devices that evaluate their policy once and are never heard of again; None if there are none.
+    delay : int32 seconds by which failures are reported later than usual; None if none are.
+    codes : HRESULTs in `fault_code` that the model may not have.
     """
 
     presence: FlagArray
@@ -86,6 +89,9 @@ class Traits:
     fault: NDArray[np.float64]
     fault_code: LongArray
     new: BoolArray
+    silent: BoolArray | None = None
+    delay: IntArray | None = None
+    codes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.presence)

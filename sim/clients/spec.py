@@ -15,8 +15,15 @@ Released at t, a device goes through (T numbers of the domain, all times whole s
    its end. A failed attempt is repeated after `retry_wait`, as soon as 6 allows. After `attempts` failures: FAILED.
 8. T15 a transient failure starts a new cycle at the first evaluation `next_cycle` after it, not before the
    report. A permanent failure stays; its later cycles, which fail as well, are not simulated.
-9. T17 the site reports ENROLLED or FAILED `report_lag` after the attempt's end.
+9. T17 the site reports ENROLLED or FAILED `report_lag` after the attempt's end; FAILED later still where reports of
+   failures are delayed.
 10. An enrolled device may un-enroll (the site reports it at once); it tries again at the next evaluation.
+
+Evidence is kept apart from the outcome. A failure with a code that mends (`rollout.values.failures.mends`) does not
+count until it is reported again AGAIN_S after the device became FAILED, or the device is still FAILED at the end of
+the second MENDS_WITHIN_S after it did; until then the device is MENDING. Any other failure counts at once. A device
+whose failure counts is RECOVERED while it is enrolled, and FAILED again when it un-enrolls. Other devices are PENDING
+and UNENROLLED then.
 
 PENDING becomes TIMED_OUT at release + `straggler_after_s` if nothing was reported by the end of that second.
 Events are ordered by (second, kind, device); the kinds are REPORT, UNENROLL, ATTEMPT, STRAGGLER.
@@ -31,7 +38,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import HOUR_S, FlagArray, LongArray
+from rollout.values import HOUR_S, BoolArray, FlagArray, IntArray, LongArray
 
 KIND_NONE: Final = -1
 KIND_REPORT: Final = 0
@@ -70,6 +77,8 @@ STRAGGLER: Final = 24
 TRANSIENT: Final = 25  # chance of a failed attempt, parts of 2**32
 OUTAGE: Final = 26  # index of the code for an outage
 DAYS_END: Final = 27  # index at which the days end in the kernel's book
+AGAIN: Final = 28  # least seconds after which a failure that mends counts when it is reported again
+LASTS: Final = 29  # seconds after which it counts if the device is still FAILED
 USED: Final = 32  # 4 classes x 8 kinds of day, parts of 65536
 OFF: Final = 64  # 4 classes x 2 habits, parts of 65536
 HABIT: Final = 72  # 4 classes: share of devices with the habit of turning off
@@ -93,6 +102,12 @@ DAYS_BEFORE: Final = 16
 
 HOLIDAY: Final = 7
 
+FROM_MIX: Final = -1
+"""Stands for the code of a fault that is drawn from the model's mix."""
+
+SILENT: Final = -2
+"""Stands for the code of a fault: the device evaluates its policy once and is never heard of again."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spec:
@@ -102,7 +117,9 @@ class Spec:
     DAYS_BEFORE before base: 0 Monday … 6 Sunday, 7 holiday. outages : (k, 2) int64.
     codes : (c,) int64 HRESULTs. mix_permanent, mix_transient : (c,) int64, cumulative shares of each code in
     parts of 2**32. fault : (n,) int64 chance of a permanent fault in parts of 2**32. fault_code : (n,) int16
-    index into codes, -1 for a draw from the mix.
+    index into codes, FROM_MIX, or SILENT for a device that never answers.
+    mends : (c,) bool, failures that clients mend by themselves. delays : (n,) int32 seconds by which failures are
+    reported later, (0,) if none are.
     """
 
     base: int
@@ -116,6 +133,8 @@ class Spec:
     mix_transient: LongArray
     fault: LongArray
     fault_code: NDArray[np.int16]
+    mends: BoolArray
+    delays: IntArray
 
 
 def hours_in(limit: int) -> int:

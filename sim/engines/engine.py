@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.values import NOT_RELEASED, OUTCOMES, IntArray, LongArray, Quiet
+from rollout.values import MARKS, NOT_RELEASED, OUTCOMES, IntArray, LongArray, Quiet
 from sim.clients.compiling import spec_of
 from sim.clients.draws import Draws, Traits
 from sim.clients.load import Funnel, Load, funnel_of, load_of
@@ -64,6 +64,7 @@ class Engine:
         tally[r.NOW] = start - spec.base
         tally[r.MINUTE] = -1
         tally[r.FIRST_ENROLLMENT] = NEVER
+        tally[r.FIRST_MENDING] = tally[r.LAST_MENDING] = -1
         self._run = r.Run(
             self._rows,
             np.full(limit, -1, dtype=np.int32),
@@ -72,11 +73,15 @@ class Engine:
             np.zeros(limit // 60 + 1, dtype=np.int32),
         )
         self._lists = r.Lists(np.empty(n, dtype=np.int32), np.empty(max(n, r.BLOCK), dtype=np.int64))
+        self._failures = r.Failures(np.empty(n, r.MENDING), spec.mends, spec.delays)
         self._now_index = r.NOW
         self._pending = tally[r.PENDING : r.PENDING + 1]
+        self._marked = tally[r.MARKED : r.MARKED + 1]
         self._failed = tally[r.SCALARS : r.SCALARS + len(spec.codes)]
         self._now = start
-        self._counts = np.zeros((16, n_strata, OUTCOMES), dtype=np.int64)
+        self._counts = r.Counts(
+            *(np.zeros((16, n_strata, size), dtype=np.int64) for size in (OUTCOMES, MARKS))
+        )
         self._batches = 0
         self._step = bare(kernel.step, *self._arguments(start, _NO_DEVICES, 0))
         self._skip = bare(
@@ -91,7 +96,12 @@ class Engine:
     @property
     def counts(self) -> LongArray:
         """(batches, strata, OUTCOMES) int64, as the directory reports it; a live view until the next release."""
-        return self._counts[: self._batches]
+        return self._counts.outcomes[: self._batches]
+
+    @property
+    def marks(self) -> LongArray | None:
+        """(batches, strata, MARKS) int64, as `counts`; None if no device has a mark."""
+        return self._counts.marks[: self._batches] if self._marked[0] else None
 
     @property
     def outcome(self) -> NDArray[np.int8]:
@@ -103,6 +113,13 @@ class Engine:
         """(n,) int64 Unix seconds of the last change, -1 if there was none."""
         at = self._rows["outcome_at"].astype(np.int64)
         return np.where(self._rows["outcome"] == NOT_RELEASED, -1, at + self._spec.base)
+
+    @property
+    def answered_at(self) -> LongArray:
+        """(n,) int64 Unix seconds of the first reported result, ENROLLED or FAILED, -1 if there was none."""
+        at: LongArray = self._rows["answered"].astype(np.int64)
+        at += self._spec.base * (at >= 0)
+        return at
 
     @property
     def code(self) -> LongArray:
@@ -144,7 +161,7 @@ class Engine:
         return (*self._arrays(), self._faults, second, devices, int(batch))
 
     def _arrays(self) -> tuple[Any, ...]:
-        return self._run, self._lists, self._counts, self._rules
+        return self._run, self._lists, self._failures, self._counts, self._rules
 
     def settled(self) -> bool:
         """Return whether no released device is PENDING."""
@@ -175,22 +192,29 @@ class Engine:
         return load_of(self._run.hours, self._run.minutes, self._start, self._spec.base, self._now)
 
     def _grow(self, batches: int) -> None:
-        if batches > len(self._counts):
-            shape = (max(batches, 2 * len(self._counts)), self._n_strata, OUTCOMES)
-            grown = np.zeros(shape, dtype=np.int64)
-            grown[: self._batches] = self._counts[: self._batches]
-            self._counts = grown
+        if batches > len(self._counts.outcomes):
+            self._counts = type(self._counts)(
+                *(_grown(part, self._batches, batches) for part in self._counts)
+            )
         self._batches = max(self._batches, batches)
 
 
+def _grown(counts: LongArray, used: int, batches: int) -> LongArray:
+    """Return the counts of the `used` batches with room for more."""
+    grown = np.zeros((max(batches, 2 * len(counts)), *counts.shape[1:]), dtype=np.int64)
+    grown[:used] = counts[:used]
+    return grown
+
+
 def _rows(layout: np.dtype[np.void], draws: Draws, strata: IntArray) -> NDArray[np.void]:
-    rows = np.zeros(len(draws), dtype=layout)
+    first = np.zeros(1, dtype=layout)
+    for name in ("outcome", "kind", "code", "reported_code", "permanent", "answered"):
+        first[name] = -1
+    rows = np.repeat(first, len(draws))  # faster than setting each field of all rows
     rows["key"] = draws.keys
     rows["offset"] = draws.offset - DAY_BEGINS
     rows["presence"] = draws.presence
     rows["stratum"] = strata
-    for name in ("outcome", "kind", "code", "reported_code", "permanent"):
-        rows[name] = -1
     return rows
 
 

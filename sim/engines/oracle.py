@@ -19,7 +19,8 @@ import simpy
 from numpy.typing import NDArray
 from simpy.events import EventPriority
 
-from rollout.values import HOUR_S, NOT_RELEASED, OUTCOMES, IntArray, LongArray, Outcome, Quiet
+from rollout.values import HOUR_S, MARKS, NOT_RELEASED, OUTCOMES, IntArray, LongArray, Mark, Outcome, Quiet
+from rollout.values.failures import mends
 from sim.clients import draws as d
 from sim.clients import spec as c
 from sim.clients.compiling import spec_of
@@ -68,6 +69,9 @@ class Oracle:
         self.outcome_at = np.full(n, -1, dtype=np.int64)
         self.code = np.zeros(n, dtype=np.int64)
         self.reported = np.zeros(n, dtype=np.bool_)
+        self.answered_at = np.full(n, -1, dtype=np.int64)
+        self.harmed = np.zeros(n, dtype=np.bool_)
+        self.failed_since: dict[int, int] = {}
         self.batch: dict[int, int] = {}
         self._n_strata = n_strata
         self._counts = np.zeros((0, n_strata, OUTCOMES), dtype=np.int64)
@@ -76,6 +80,20 @@ class Oracle:
     def counts(self) -> LongArray:
         """(batches, strata, OUTCOMES) int64, as the directory reports it."""
         return self._counts
+
+    @property
+    def marks(self) -> LongArray | None:
+        """(batches, strata, MARKS) int64, devices by `Mark`; None if no device has a mark."""
+        marks = np.zeros((len(self._counts), self._n_strata, MARKS), dtype=np.int64)
+        marked = (
+            (Mark.MENDING, (self.outcome == Outcome.FAILED) & ~self.harmed),
+            (Mark.RECOVERED, (self.outcome == Outcome.ENROLLED) & self.harmed),
+            (Mark.UNENROLLED, (self.outcome == Outcome.PENDING) & self.reported),
+        )
+        for mark, devices in marked:
+            for device in np.flatnonzero(devices).tolist():
+                marks[self.batch[device], self.strata[device], mark] += 1
+        return marks if marks.any() else None
 
     @property
     def failed_codes(self) -> dict[int, int]:
@@ -138,6 +156,32 @@ class Oracle:
         self._counts[(*place, outcome)] += 1
         self.outcome[device] = outcome
         self.outcome_at[device] = int(self.env.now) + self.spec.base
+
+    def report(self, device: int, outcome: Outcome, code: int = 0) -> None:
+        """Report the result of a cycle of attempts. code : of the failure."""
+        now = int(self.env.now)
+        was_failed = self.outcome[device] == Outcome.FAILED
+        self.reported[device] = True
+        if self.answered_at[device] < 0:
+            self.answered_at[device] = now + self.spec.base
+        self.set_outcome(device, outcome)
+        if outcome != Outcome.FAILED:
+            return
+        self.code[device] = code
+        if not was_failed:
+            self.failed_since[device] = now
+            self._schedule_lasting(device, now)
+        if not mends(code) or now - self.failed_since[device] >= self.numbers[c.AGAIN]:
+            self.harmed[device] = True
+
+    def _schedule_lasting(self, device: int, since: int) -> None:
+        """Count a failure once it has lasted too long, if it is still the same one."""
+
+        def check(_: simpy.Event) -> None:
+            if self.outcome[device] == Outcome.FAILED and self.failed_since[device] == since:
+                self.harmed[device] = True
+
+        call(self.env, check, _STRAGGLERS, self.numbers[c.LASTS])
 
     def count(self, column: str) -> None:
         """Count an event of the current hour in a column of the hourly histogram."""
@@ -214,12 +258,15 @@ class Client:
         self.needs_user = token & 0xFFFF >= self.numbers[c.TOKEN]
         self.internet = token >> 16 & 0xFFFF < self.numbers[c.INTERNET]
         self.fault = self._fault()
+        self.delay = int(self.spec.delays[device]) if len(self.spec.delays) else 0
         self.attempts = self.throttled = self.evaluations = self.enrollments = 0
 
     def live(self, new: bool) -> Steps:
         """Simulate the client from its release until nothing can change any more."""
         yield from self._become_eligible()
         yield from self._evaluate(first=True)
+        if self.fault == c.SILENT:
+            return
         block = draw(self.key, d.SLOT_BLOCK)
         if block & 0xFFFF < self.numbers[c.BLOCKED]:
             if block >> 16 & 0xFFFF < self.numbers[c.NEVER_HEALS]:
@@ -231,17 +278,16 @@ class Client:
         while True:
             yield from self._await(self.user if self.needs_user else self.on)
             enrolled, end = yield from self._try_to_enroll()
-            self.oracle.reported[self.device] = True
             if enrolled:
-                self.oracle.set_outcome(self.device, Outcome.ENROLLED)
+                self.oracle.report(self.device, Outcome.ENROLLED)
                 if not self.numbers[c.UNENROLLS]:
                     return
                 word = draw(self.key, d.SLOT_UNENROLL + self.enrollments - 1)
                 yield self.env.timeout(1 + self._quantile(c.UNENROLL_S, word >> 48))
-                self.oracle.set_outcome(self.device, Outcome.PENDING)
+                harmed = self.oracle.harmed[self.device]
+                self.oracle.set_outcome(self.device, Outcome.FAILED if harmed else Outcome.PENDING)
             else:
-                self.oracle.set_outcome(self.device, Outcome.FAILED)
-                self.oracle.code[self.device] = self.code
+                self.oracle.report(self.device, Outcome.FAILED, self.code)
                 if self.fault >= 0:
                     return
                 yield from self._wait_until(end + self.numbers[c.CYCLE])
@@ -305,7 +351,7 @@ class Client:
             if tries < self.numbers[c.ATTEMPTS]:
                 yield self.env.timeout(self.numbers[c.RETRY])
                 yield from self._await(self.user if self.needs_user else self.on)
-        yield self.env.timeout(lag)
+        yield self.env.timeout(lag + self.delay)
         return False, end
 
     def _ask(self) -> Steps:
@@ -351,7 +397,9 @@ class Client:
         if word >> 32 >= int(self.spec.fault[self.device]):
             return -1
         code = int(self.spec.fault_code[self.device])
-        return code if code >= 0 else bisect_right(self.spec.mix_permanent.tolist(), word & 0xFFFFFFFF)
+        return (
+            code if code != c.FROM_MIX else bisect_right(self.spec.mix_permanent.tolist(), word & 0xFFFFFFFF)
+        )
 
     def _await(self, intervals: Intervals) -> Steps:
         inside, ends = intervals.at(int(self.env.now))

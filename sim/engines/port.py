@@ -28,6 +28,11 @@ class EngineRun(Protocol):
         ...
 
     @property
+    def marks(self) -> LongArray | None:
+        """(batches, strata, MARKS) int64, devices by `Mark`, as `counts`; None if no device has a mark."""
+        ...
+
+    @property
     def outcome(self) -> NDArray[np.int8]:
         """(n,) int8 `Outcome` or NOT_RELEASED, as the directory reports it."""
         ...
@@ -35,6 +40,11 @@ class EngineRun(Protocol):
     @property
     def outcome_at(self) -> LongArray:
         """(n,) int64 Unix seconds of the last change, -1 if there was none."""
+        ...
+
+    @property
+    def answered_at(self) -> LongArray:
+        """(n,) int64 Unix seconds of the first reported result, ENROLLED or FAILED, -1 if there was none."""
         ...
 
     @property

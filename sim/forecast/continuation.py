@@ -190,7 +190,7 @@ def _continue(
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
     return Continuation(
-        done=progress.at if progress.state is State.FINISHED else -1,
+        done=progress.at if progress.state.is_finished else -1,
         enrolled_90=int(enrolled[needed - 1]) if len(enrolled) >= needed else -1,
         failed=int((outcome == Outcome.FAILED).sum()),
         enrolled=len(enrolled),
@@ -269,6 +269,9 @@ def _part(traits: Traits, rows: IntArray) -> Traits:
         traits.fault[rows],
         traits.fault_code[rows],
         traits.new[rows],
+        None if traits.silent is None else traits.silent[rows],
+        None if traits.delay is None else traits.delay[rows],
+        traits.codes,
     )
 
 

@@ -30,8 +30,9 @@ PLAIN = ThresholdGate(percent=3.0, count=1, min_executed=20)
 class Tried:
     """The results of the runs at one true failure rate, under one kind of gate.
 
-    halted, passed : share of the runs; the rest ended as HOLD. named : share of the runs halted by the bad
-    stratum. exposed : devices released at the end or at the HALT, mean; also median and p95.
+    halted, passed : share of the runs; the rest ended as HOLD. A run is halted by a HALT or, if a bad stratum is named,
+    when that stratum is held. named : share of the runs in which the bad stratum was condemned by then.
+    exposed : devices released at the end or when the run was halted, mean; also median and p95.
     """
 
     rate: float

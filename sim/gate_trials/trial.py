@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rollout.gates import (
     Groups,
+    answers_needed,
     check_policy,
     check_threshold,
     groups_of,
     halt_boundary,
     pass_boundary,
+    success_needed,
     trips,
 )
 from rollout.values import BoolArray, GatePolicy, IntArray, LongArray, ThresholdGate
@@ -100,7 +102,8 @@ def _group_of(name: str, groups: Groups) -> int:
 
 
 Ends = tuple[LongArray, BoolArray, BoolArray]
-"""Of each run: observation of the HALT (observations if none), whether it passed, whether the bad stratum halted it."""
+"""Of each run: observation at which it was stopped (observations if never), whether it passed, whether the bad stratum
+stopped it."""
 
 
 def run_trial(trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator) -> tuple[Ends, Ends]:
@@ -111,7 +114,7 @@ def run_trial(trial: Trial, chance: FloatArray, runs: int, draw: np.random.Gener
     for first in range(0, runs, size):
         failed, enrolled = play(trial, chance, min(size, runs - first), draw)
         ours.append(judge_runs(trial, failed, enrolled))
-        plain.append(_plain(trial.plain, failed.sum(axis=2), enrolled))
+        plain.append(_plain(trial.plain, failed.sum(axis=2), enrolled.sum(axis=2)))
     return _join(ours), _join(plain)
 
 
@@ -123,7 +126,7 @@ def _join(parts: list[Ends]) -> Ends:
 def play(
     trial: Trial, chance: FloatArray, runs: int, draw: np.random.Generator
 ) -> tuple[LongArray, LongArray]:
-    """Return what each observation sees, cumulative: failed (runs, observations, groups), enrolled without groups.
+    """Return what each observation sees, cumulative: failed and enrolled, (runs, observations, groups) each.
 
     An observation at t sees events strictly before t; the releases of that observation come after it.
     """
@@ -136,14 +139,14 @@ def play(
     seen_at = (released_at + 1 + delay).astype(np.int64)
     run = np.broadcast_to(np.arange(runs)[:, None], shape)
     known = seen_at < observations
-    hit = fails & known
-    where = (run[hit] * observations + seen_at[hit]) * groups + np.broadcast_to(trial.cells, shape)[hit]
-    failed = np.bincount(where, minlength=runs * observations * groups).reshape(runs, observations, groups)
-    hit = ~fails & known
-    enrolled = np.bincount(run[hit] * observations + seen_at[hit], minlength=runs * observations).reshape(
-        runs, observations
-    )
-    return failed.cumsum(axis=1), enrolled.cumsum(axis=1)
+    group = np.broadcast_to(trial.cells, shape)
+    size = runs * observations * groups
+
+    def seen(hit: BoolArray) -> LongArray:
+        where = (run[hit] * observations + seen_at[hit]) * groups + group[hit]
+        return np.bincount(where, minlength=size).reshape(runs, observations, groups).cumsum(axis=1)
+
+    return seen(fails & known), seen(~fails & known)
 
 
 def _cells(groups: Groups, codes: IntArray) -> LongArray:
@@ -166,38 +169,76 @@ def _counted(cells: LongArray, groups: int, course: Course) -> LongArray:
 
 
 def judge_runs(trial: Trial, failed: LongArray, enrolled: LongArray) -> Ends:
-    """Judge each instant of each run by the policy, including its thresholds but not their holds."""
-    policy, groups, counted = trial.policy, trial.groups, trial.counted
-    runs, observations = enrolled.shape
-    whole = failed.sum(axis=2)
-    over = np.zeros((runs, observations), dtype=bool)
-    apart = np.zeros((runs, observations, max(1, len(groups.names))), dtype=bool)
-    gate = policy.evidence
-    if gate is not None:
-        over = halt_boundary(gate, groups.whole).halts(whole, counted.sum(axis=1))
-        if groups.names:
-            apart = halt_boundary(gate, groups.apart).halts(failed, counted)
-            over = over | apart.any(axis=2)
+    """Judge each instant of each run by the policy, including its thresholds but not their holds.
+
+    failed, enrolled : (runs, observations, groups). A run is stopped by a HALT, or by the hold of the bad stratum.
+    """
+    policy, trials = trial.policy, np.arange(len(failed))
+    observations = trial.observations
+    held = _held(trial, failed)
+    rest, most = ~held, _is_most(trial, held)
+    counted = np.broadcast_to(trial.counted, failed.shape)
+    over = np.zeros(failed.shape[:2], dtype=bool)
+    if policy.evidence is not None:
+        tested = rest | most[..., None]
+        over = halt_boundary(policy.evidence, trial.groups.whole).halts(
+            (failed * tested).sum(axis=2), (counted * tested).sum(axis=2)
+        )
+    lost, good = (failed * rest).sum(axis=2), (enrolled * rest).sum(axis=2)
     for rule in policy.thresholds:
         if rule.action == "halt":
-            over = over | trips(rule, whole, whole + enrolled)
+            over = over | trips(rule, lost, lost + good)
+    if policy.evidence is not None and policy.on_stratum == "halt" and trial.groups.names:
+        over = over | _condemned(trial, failed).any(axis=2)
+    if trial.group >= 0 and trial.groups.names:
+        over = over | held[:, :, trial.group]
     at = _first(over)
-    passed = (at == observations) & _passes(policy, whole[:, -1], enrolled[:, -1])
-    apart_at = apart[np.arange(runs), np.minimum(at, observations - 1)]
-    named = (at < observations) & (apart_at[:, trial.group] if groups.names else False) & (trial.group >= 0)
+    end = (lost[:, -1], good[:, -1], (counted[:, -1] * rest[:, -1]).sum(axis=1))
+    passed = (at == observations) & _passes(policy, *end)
+    named = np.zeros(len(at), dtype=bool)
+    if trial.group >= 0 and trial.groups.names:
+        last = np.minimum(at, observations - 1)
+        named = (at < observations) & _condemned(trial, failed)[trials, last, trial.group]
     return at, passed, named
 
 
-def _passes(policy: GatePolicy, failed: LongArray, enrolled: LongArray) -> BoolArray:
-    """Return which runs pass in the end, as a phase that is complete and mature."""
+def _condemned(trial: Trial, failed: LongArray) -> BoolArray:
+    """Return which groups' own tests trip, (runs, observations, groups)."""
+    gate = trial.policy.evidence
+    if gate is None or not trial.groups.names:
+        return np.zeros(failed.shape, dtype=bool)
+    return halt_boundary(gate, trial.groups.apart).halts(failed, trial.counted)
+
+
+def _held(trial: Trial, failed: LongArray) -> BoolArray:
+    """Return which groups are held: once condemned a group stays out, (runs, observations, groups)."""
+    if trial.policy.on_stratum != "hold":
+        return np.zeros(failed.shape, dtype=bool)
+    return np.asarray(np.maximum.accumulate(_condemned(trial, failed), axis=1))
+
+
+def _is_most(trial: Trial, held: BoolArray) -> BoolArray:
+    """Return where the held groups are half of the plan or more, (runs, observations)."""
+    sizes = np.bincount(trial.cells, minlength=held.shape[2])
+    return np.asarray(held.any(axis=2) & (2 * (held @ sizes) >= sizes.sum()))
+
+
+def _passes(policy: GatePolicy, failed: LongArray, enrolled: LongArray, released: LongArray) -> BoolArray:
+    """Return which runs pass in the end, as a phase that is complete and mature and has waited for late reports."""
     executed = failed + enrolled
-    passed = executed >= policy.min_executed
+    answers = np.array([answers_needed(policy, number) for number in released.tolist()])
+    successes = np.array([success_needed(policy, number) for number in released.tolist()])
+    small = np.minimum(policy.min_executed, np.where(answers > 0, answers, released))
+    needed = np.where(released < policy.min_executed, small, policy.min_executed)
+    passed = (
+        (executed >= np.maximum(needed, 1)) & (executed >= answers) & (enrolled >= np.maximum(successes, 1))
+    )
     gate = policy.evidence
     if gate is not None:
         passed &= pass_boundary(gate).passes(failed, executed) & ~halt_boundary(gate).halts(failed, executed)
     for rule in policy.thresholds:
-        passed &= ~trips(rule, failed, executed)
-    return passed
+        passed &= ~trips(replace(rule, min_executed=0), failed, executed)
+    return np.asarray(passed)
 
 
 def _plain(rule: ThresholdGate, failed: LongArray, enrolled: LongArray) -> Ends:

@@ -190,7 +190,7 @@ def _run(plan: Plan, traits: Any, model: Model, job: Job, replication: int) -> F
     enrolled = np.sort(at[outcome == Outcome.ENROLLED])
     needed = max(1, ceil_of(plan.planned, SHARE))
     reached = len(enrolled) >= needed
-    done = progress.state is State.FINISHED
+    done = progress.state.is_finished
     failed = (at[outcome == Outcome.FAILED] - plan.start) // HOUR_S
     return Figures(
         hours=float(enrolled[needed - 1] - plan.start) / HOUR_S if reached else NEVER_H,

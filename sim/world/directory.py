@@ -19,7 +19,11 @@ from rollout.values import (
     Batch,
     BoolArray,
     DeviceOutcomes,
+    Fact,
+    Facts,
     IntArray,
+    LongArray,
+    Lost,
     Observation,
     Plan,
     Quiet,
@@ -28,6 +32,9 @@ from sim.engines.port import EngineRun
 
 WITHDRAWN = -1
 """Batch number in the membership log that marks devices that left the collection."""
+
+TAKEN_OUT = -2
+"""Batch number in the membership log that marks devices that somebody else took out of the collection."""
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -47,6 +54,9 @@ class SimulatedDirectory:
         self.engine = engine
         self._skip_s = skip_s
         self.is_member = np.zeros(devices, dtype=np.bool_)
+        self._taken_at = np.full(devices, -1, dtype=np.int64)
+        self._was_changed = False
+        """Whether somebody else has ever taken a device out: looking for them takes longer than an observation."""
         self._log = log
 
     def prepare(self, plan: Plan) -> None:
@@ -64,10 +74,19 @@ class SimulatedDirectory:
         """
         del batches
         for at, batch, rows in self._log.load() if self._log else ():
-            if batch == WITHDRAWN:
-                self.is_member[rows] = False
+            if batch == TAKEN_OUT:
+                self._leave(rows, at)
+            elif batch == WITHDRAWN:
+                self._leave(rows, -1)
             else:
                 self._enter(rows, batch, at)
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Do nothing: the same draws give the same events."""
+
+    def answered_at(self) -> LongArray:
+        """Return when each device was first reported enrolled or failed, -1 if never."""
+        return self.engine.answered_at
 
     def follow(self, batch: Batch) -> None:
         """Count the devices of a batch that were members before; for the engine they become members now."""
@@ -92,11 +111,32 @@ class SimulatedDirectory:
         self.engine.advance(at)
         self.engine.release(rows, batch, at)
         self.is_member[rows] = True
+        self._taken_at[rows] = -1
 
     def withdraw(self, batch: int, rows: IntArray, at: int) -> Applied:
         """Remove `rows` from the collection. A device that is removed does not change (I)."""
         del batch
+        taken = np.asarray(rows[self._taken_at[rows] >= 0], dtype=np.int32)
+        if len(taken):  # from now on they are out because we want it
+            if self._log:
+                self._log.append(at, WITHDRAWN, taken)
+            self._taken_at[taken] = -1
         return _withdrawn(self.is_member, self._log, WITHDRAWN, rows, at)
+
+    def take_out(self, rows: IntArray, at: int) -> None:
+        """Let somebody else remove members at `at`; the loop learns of it at its next observation."""
+        leaving = np.asarray(rows[self.is_member[rows]], dtype=np.int32)
+        if not len(leaving):
+            return
+        if self._log:
+            self._log.append(at, TAKEN_OUT, leaving)
+        self._leave(leaving, at)
+
+    def _leave(self, rows: IntArray, taken_at: int) -> None:
+        """Remove devices. taken_at : Unix seconds at which somebody else did so, -1 if we did."""
+        self.is_member[rows] = False
+        self._taken_at[rows] = taken_at
+        self._was_changed |= taken_at >= 0
 
     def keep_counting(self, rows: IntArray) -> None:
         """Do nothing: outcomes do not depend on membership here."""
@@ -104,7 +144,17 @@ class SimulatedDirectory:
     def observe(self, at: int) -> Observation:
         """Return the counts at `at`: of the events strictly before it."""
         self.engine.advance(at)
-        return Observation(at, self.engine.counts, self.engine.failed_codes)
+        engine = self.engine
+        return Observation(at, engine.counts, engine.failed_codes, marks=engine.marks, lost=self._lost(at))
+
+    def _lost(self, at: int) -> Lost | None:
+        """Return the devices that somebody else took out before `at`, None if there are none."""
+        if not self._was_changed:
+            return None
+        rows = np.flatnonzero((self._taken_at >= 0) & (self._taken_at < at)).astype(np.int32)
+        if not len(rows):
+            return None
+        return Lost(rows, np.full(len(rows), int(Fact.REMOVED), dtype=np.int8), self._taken_at[rows])
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         """Advance from observation to observation until one may affect a decision; return its instant."""
@@ -135,6 +185,13 @@ class Collection:
         del batches
         for _at, _batch, rows in self._log.load() if self._log else ():
             self.is_member[rows] = False
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Do nothing: there are no outcomes."""
+
+    def answered_at(self) -> LongArray:
+        """Return that no device ever answered."""
+        return np.full(len(self.is_member), -1, dtype=np.int64)
 
     def follow(self, batch: Batch) -> None:
         """Do nothing: there are no outcomes."""

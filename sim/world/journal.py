@@ -11,6 +11,7 @@ from rollout.values import (
     Batch,
     Commands,
     DecisionRow,
+    Facts,
     IntArray,
     Progress,
     ProgressPoint,
@@ -33,6 +34,8 @@ class MemoryJournal:
         self._points: list[ProgressPoint] = []
         self.applied: list[tuple[int, int, Applied]] = []
         self._withdrawals: list[tuple[int, Applied]] = []
+        self._facts: list[Facts] = []
+        self._sent_at = -1
 
     def progress(self) -> Progress | None:
         """Return the progress of the last recorded decision."""
@@ -72,6 +75,19 @@ class MemoryJournal:
         """Record the directory's answer for the first `upto` devices of a batch."""
         self._confirmed[batch] = max(self._confirmed[batch], upto)
         self.applied.append((at, batch, applied))
+        self._sent_at = max(self._sent_at, at)
+
+    def learn(self, facts: Facts) -> None:
+        """Record what an observation showed of single devices."""
+        self._facts.append(facts)
+
+    def facts(self) -> Sequence[Facts]:
+        """Return what observations showed of single devices."""
+        return tuple(self._facts)
+
+    def sent_at(self) -> int:
+        """Return the instant of the last confirmed chunk, -1 if there is none."""
+        return self._sent_at
 
     def added(self) -> IntArray:
         """Return the rows that were added, in order."""

@@ -25,6 +25,7 @@ name = "test"
 look_every = "1h"
 straggler_after = "3d"
 mature_after = "1d"
+gate = { losses_max = 0.2 }
 [[rollout.phases]]
 name = "all"
 pacing = { mode = "duration", duration = "4h" }

@@ -197,7 +197,7 @@ def test_half_of_a_page_changes_nothing_in_the_end(it: Bench, wire: Wire) -> Non
         rows = reply.data["value"]
         return replace(reply, data=reply.data | {"value": rows[: len(rows) // 2]})
 
-    it.emulator.faults.append(Fault(r"GET .*(members|Membership)$", skip=30, times=12, after=half))
+    it.emulator.faults.append(Fault(r"GET .*(members|Membership)$", skip=15, times=12, after=half))
     assert "is finished" in it.run()
     assert final(it) == {"enrolled": CLIENTS}
     assert it.members() == sorted(wire.rows) == list(range(CLIENTS))

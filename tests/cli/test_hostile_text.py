@@ -95,7 +95,7 @@ def scenario(**texts: str) -> dict[str, Any]:
             "auto_enrollment": text("auto_enrollment", names["third"]),
             "salt": text("salt", names["pilot"]),
             "exclude": [text("exclude", NAMES[3])],
-            "gate": {"evidence": False, "min_executed": 1, "straggler_max": 1.0},
+            "gate": {"ignore_failures": True, "min_executed": 1, "straggler_max": 1.0},
             "mature_after": "1d",
             "straggler_after": "3d",
             "look_every": "30m",

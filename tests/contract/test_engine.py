@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rollout.values import DAY_S, HOUR_S, NOT_RELEASED, OUTCOMES, LongArray, Outcome, Quiet
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    MARKS,
+    NOT_RELEASED,
+    OUTCOMES,
+    LongArray,
+    Mark,
+    Observation,
+    Outcome,
+    Quiet,
+)
+from rollout.values.failures import AGAIN_S, MENDS_WITHIN_S, mends
 from sim.clients.draws import make_draws, traits_like
 from sim.engines import oracle as oracle_module
 from sim.engines.engine import FAST, Engine, make_engine
@@ -17,6 +29,8 @@ from sim.engines.oracle import Oracle
 from sim.engines.port import EngineRun
 from sim.model import Model
 
+UNKNOWN = 0x80070ABC
+"""A failure code that no model has."""
 START = 1_767_596_400  # a Monday, 07:00 UTC
 
 Kind = Callable[..., EngineRun]
@@ -42,6 +56,19 @@ HARD = {
         {"code": 0x80192EE2, "rate": 0.2},
     ],
 }
+LASTING = HARD | {
+    "unenroll_per_year": 60,
+    "next_cycle": "1d",
+    "attempts": 1,
+    "failures": [
+        {"code": 0x80180018, "rate": 0.03, "permanent": True},
+        {"code": 0x80180005, "rate": 0.06, "permanent": True},
+        {"code": 0x80180005, "rate": 0.2},
+        {"code": 0x80180014, "rate": 0.1},
+        {"code": 0x80192EE2, "rate": 0.2},
+    ],
+}
+"""Failures that mend and others, of which some last, some come back, and some are followed by an un-enrollment."""
 VARIANTS: tuple[dict[str, Any], ...] = (
     {"clients": {"window": "24h"}, "service": THROTTLED},
     {"clients": {"window": "immediate", **HARD}, "service": OUTAGES | THROTTLED},
@@ -54,7 +81,13 @@ VARIANTS: tuple[dict[str, Any], ...] = (
         "clients": {"window": "immediate", "policy_poll": "60s", "policy_evaluation": 0, **HARD},
         "service": THROTTLED,
     },
+    {"clients": {"window": "immediate", **LASTING}, "service": OUTAGES},
+    {"clients": {"window": "6h", **LASTING}},
 )
+LONG = 5
+"""The first variant in which failures last for more than a week."""
+HARMED = 6
+"""The first variant in which devices are silent, and failures are reported late."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +109,12 @@ class World:
     def open(self, kind: Kind) -> EngineRun:
         """Give a fresh simulation; every fifth device is a newcomer."""
         model = self.model()
-        traits = replace(traits_like(self.n, model), new=np.arange(self.n) % 5 == 0)
+        rows = np.arange(self.n)
+        traits = replace(traits_like(self.n, model), new=rows % 5 == 0)
+        if self.variant >= HARMED:
+            delay = np.where(rows % 3 == 0, rows * 997, 0).astype(np.int32)
+            code = np.where(rows % 11 == 0, UNKNOWN, 0)
+            traits = replace(traits, silent=rows % 7 == 0, delay=delay, fault_code=code, codes=(UNKNOWN,))
         return kind(
             model,
             traits,
@@ -103,11 +141,18 @@ def play(kind: Kind, world: World) -> tuple[EngineRun, list[LongArray]]:
     for at, batch, rows in sorted(steps + world.releases(), key=lambda step: step[:2]):
         if rows is None:
             simulation.advance(at)
-            seen.append(simulation.counts.copy())
+            seen.append(tables(simulation))
         else:
             simulation.release(rows, batch, at)
     simulation.advance(START + world.days * DAY_S)
-    return simulation, [*seen, simulation.counts.copy()]
+    return simulation, [*seen, tables(simulation)]
+
+
+def tables(simulation: EngineRun) -> LongArray:
+    """Give counts and marks together, (batches, strata, OUTCOMES + MARKS)."""
+    counts, marks = simulation.counts, simulation.marks
+    nothing = np.zeros((*counts.shape[:2], MARKS), dtype=np.int64)
+    return np.concatenate((counts, nothing if marks is None else marks), axis=2)
 
 
 def differences(
@@ -116,7 +161,8 @@ def differences(
     """Name everything in which two played worlds differ."""
     (a, seen_a), (b, seen_b) = item, other
     pairs: dict[str, tuple[Any, Any]] = {
-        name: (getattr(a, name), getattr(b, name)) for name in ("outcome", "outcome_at", "code")
+        name: (getattr(a, name), getattr(b, name))
+        for name in ("outcome", "outcome_at", "code", "answered_at")
     }
     for step in ("eligible", "scheduled", "initiated", "enrolled"):
         pairs[step] = getattr(a.funnel(), step), getattr(b.funnel(), step)
@@ -143,7 +189,7 @@ def tied(world: World) -> World:
     return replace(world, looks=seen_at(world), straggler_after_s=waits[len(waits) // 2])
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(14))
 def test_both_engines_agree(seed: int) -> None:
     """Every outcome, second, code, count and load is the same."""
     world = tied(World(seed, variant=seed % len(VARIANTS)))
@@ -155,10 +201,74 @@ def test_both_engines_agree(seed: int) -> None:
 def test_both_engines_agree_on_two_hundred_seeds(block: int) -> None:
     """The same with 25 x 8 seeds of 1,000 devices, under throttle, outages, newcomers and un-enrollment."""
     for seed in range(100 + 25 * block, 125 + 25 * block):
-        world = World(seed, variant=seed % len(VARIANTS), n=1000, days=6)
+        variant = seed % len(VARIANTS)
+        world = World(seed, variant=variant, n=1000, days=10 if variant >= LONG else 6)
         looks = tuple(START + 4001 * number for number in range(1, 40))
         world = replace(world, looks=looks)
         assert differences(play(Engine, world), play(Oracle, world)) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mark_occurs(kind: Kind) -> None:
+    """The variants in which the engines are compared have devices with each mark, and silent ones."""
+    seen = [play(kind, World(seed, variant, days=12)) for seed, variant in ((0, 5), (1, 6))]
+    for simulation, tallies in seen:
+        for mark in Mark:
+            assert max(tally[:, :, OUTCOMES + mark].max() for tally in tallies) > 0, mark
+        assert (simulation.outcome == Outcome.TIMED_OUT).any()
+    silent = np.arange(200) % 7 == 0
+    assert (seen[1][0].answered_at[silent] == -1).all()
+    assert (seen[1][0].outcome[silent] == Outcome.TIMED_OUT).all()
+
+
+@pytest.mark.parametrize("kind", KINDS[:1])  # the oracle agrees with it, and would take a minute
+@pytest.mark.parametrize("seed", range(3))
+def test_marks_follow_from_what_each_device_reported(kind: Kind, seed: int) -> None:
+    """Watched device by device, minute by minute, the marks are what the rule says of its failures."""
+    world = World(seed, variant=5, n=90, days=12)
+    simulation = world.open(kind)
+    simulation.release(np.arange(world.n, dtype=np.int32), 0, START)
+    begun, reports = np.full(world.n, -1), [(np.int64(-1), -1)] * world.n
+    harmed, answered = np.zeros(world.n, bool), np.full(world.n, -1)
+    for second in range(START + 60, START + 12 * DAY_S, 60):
+        simulation.advance(second)
+        outcome, when, code = simulation.outcome, simulation.outcome_at, simulation.code
+        for row in np.flatnonzero(when >= second - 60):
+            was_failed = reports[row][1] == Outcome.FAILED
+            reports[row] = (when[row], outcome[row])
+            if answered[row] == -1 and when[row] > START and outcome[row] != Outcome.TIMED_OUT:
+                # One that un-enrolled within the minute answered at an instant that was not watched.
+                answered[row] = when[row] if outcome[row] != Outcome.PENDING else -2
+            if outcome[row] == Outcome.FAILED and not harmed[row]:
+                begun[row] = begun[row] if was_failed else when[row]
+                harmed[row] = not mends(int(code[row])) or when[row] - begun[row] >= AGAIN_S
+        failed = outcome == Outcome.FAILED
+        harmed |= failed & (second - 1 - begun >= MENDS_WITHIN_S)
+        marks = tables(simulation)[:, :, OUTCOMES:].sum(axis=(0, 1))
+        assert marks[Mark.MENDING] == (failed & ~harmed).sum()
+        assert marks[Mark.RECOVERED] == ((outcome == Outcome.ENROLLED) & harmed).sum()
+        assert marks[Mark.UNENROLLED] == ((outcome == Outcome.PENDING) & (when > START)).sum()
+    known = answered != -2
+    assert np.array_equal(simulation.answered_at[known], answered[known])
+    assert harmed.any()
+    assert known.sum() > 70
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evidence_of_failures_only_grows(kind: Kind) -> None:
+    """A failure that counts is counted for ever: through enrollment, un-enrollment, and whatever follows."""
+    world = World(2, variant=5, n=150, days=20)
+    simulation = world.open(kind)
+    for at, batch, rows in world.releases():
+        simulation.release(rows, batch, at)
+    before = np.zeros(3, dtype=np.int64)
+    for second in range(simulation.now + 1, START + 20 * DAY_S, 1801):
+        simulation.advance(second)
+        observation = Observation(second, simulation.counts, simulation.failed_codes, marks=simulation.marks)
+        failed = observation.evidence(0, world.batches)[:, Outcome.FAILED]
+        assert (failed >= before).all()
+        before = failed
+    assert before.sum() > observation.of(0, world.batches)[:, Outcome.FAILED].sum() > 0, "nobody recovered"
 
 
 def serve_backwards(patch: pytest.MonkeyPatch) -> None:
@@ -227,6 +337,13 @@ def conserve(simulation: EngineRun, released: int) -> None:
     assert counts.sum(axis=(0, 1)).tolist() == sizes.tolist()
     assert simulation.outcome_at.max() < simulation.now or simulation.now == START
     assert sum(simulation.failed_codes.values()) == sizes[Outcome.FAILED]
+    marks = tables(simulation)[:, :, OUTCOMES:]
+    for mark, of in ((Mark.MENDING, Outcome.FAILED), (Mark.RECOVERED, Outcome.ENROLLED)):
+        assert (marks[:, :, mark] >= 0).all()
+        assert (marks[:, :, mark] <= counts[:, :, of]).all()
+    answered = simulation.answered_at
+    assert ((answered >= 0) | (outcome != Outcome.ENROLLED) & (outcome != Outcome.FAILED)).all()
+    assert (answered <= simulation.outcome_at).all()
     assert simulation.settled() == (sizes[Outcome.PENDING] == 0)
 
 
@@ -321,7 +438,9 @@ def test_quiet_looks_end_where_plain_stepping_sees_it(
     expected = end
     for look in range(begin, end, 1800):
         stepping.advance(look)
-        by_stratum = stepping.counts[:, :, Outcome.FAILED].sum(axis=0)
+        # A failure that counts does so after the device enrolled as well, so recovered devices are failures here.
+        seen = tables(stepping)
+        by_stratum = (seen[:, :, Outcome.FAILED] + seen[:, :, OUTCOMES + Mark.RECOVERED]).sum(axis=0)
         if (
             (by_stratum >= failed[:3]).any()
             or by_stratum.sum() >= failed[3]

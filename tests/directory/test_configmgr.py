@@ -21,7 +21,7 @@ from rollout.directory.outcomes import comanagement_state, instant_of
 from rollout.errors import OutsideError, RefusedError
 from rollout.executor.clock import LivelyTime
 from rollout.loop.undo import UndoDirectory
-from rollout.values import DAY_S, Batch, Outcome
+from rollout.values import DAY_S, Batch, Fact, Outcome
 
 NOBODY = rows()
 
@@ -132,6 +132,18 @@ def test_unknown_and_reimaged_devices_are_refused_or_left_out() -> None:
     it = site(bare=True)
     it.emulator.fleet = replace(it.fleet, ids=it.fleet.ids[::-1].copy())
     refused(it, "another device in Entra now")
+
+
+def test_devices_that_left_since_the_start_do_not_bar_a_new_session() -> None:
+    """Some leave every day: noted. Many at once are refused, as they are before the rollout has started."""
+    for count, is_refused in ((1, False), (10, False), (11, True)):
+        it = site(bare=True, identity="P01")
+        it.emulator.gone = {FIRST_RESOURCE + row for row in range(count)}
+        if is_refused:
+            refused(it, "11 of 40 planned devices are unknown to the site")
+        else:
+            it.directory.prepare(it.plan)
+            assert any(f"{count} planned devices have left the site" in note for note in it.directory.notes)
 
 
 def test_a_device_without_resource_id_is_found_by_its_entra_id() -> None:
@@ -690,14 +702,17 @@ def without(reply: Reply, *numbers: int) -> Reply:
 
 
 def test_who_was_taken_out_is_believed_after_one_count() -> None:
-    """A person took two devices out: counted once, and no more from then on."""
+    """A person took two devices out: counted once, why is read once; and their failures stay."""
     it = failing()
-    for resource in (FIRST_RESOURCE, FIRST_RESOURCE + 1):
-        it.emulator.target.members.discard(resource)
-        del it.emulator.target.rules[resource]
-    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
-    assert read(it).count("FullCollectionMembership/$count") == 1
-    assert it.directory.observe(it.now).failed_codes == {0x80180018: 4}
+    it.emulator.remove([0, 1])
+    seen = it.directory.observe(it.now)
+    assert seen.failed_codes == {0x80180018: 6}
+    assert seen.lost.rows.tolist() == [0, 1]
+    assert set(seen.lost.facts.tolist()) == {Fact.REMOVED}
+    asked = read(it)
+    assert asked.count("FullCollectionMembership/$count") == 1
+    assert asked.count("R_System") == 1
+    assert it.directory.observe(it.now).failed_codes == {0x80180018: 6}
     assert len(read(it)) == 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulators.graph import GROUP, Grouped, Quota
+from emulators.graph import GROUP, TENANT, Grouped, Quota
 from emulators.people import Prompt, guid
 from emulators.web import FakeTime, Fault, Reply, TeamTime
 from faults.wires import LINK
@@ -129,6 +129,18 @@ def test_unknown_devices_are_refused_or_left_out() -> None:
     assert int(it.directory.observe(it.now + 60).counts[0, :, Outcome.REJECTED].sum()) == 1
 
 
+def test_devices_that_left_since_the_start_do_not_bar_a_new_session() -> None:
+    """Some leave every day: noted. Many at once are refused, as they are before the rollout has started."""
+    for count, is_refused in ((1, False), (10, False), (11, True)):
+        it = tenant(bare=True, identity=TENANT)
+        it.emulator.gone = set(it.emulator.object_of[:count])
+        if is_refused:
+            refused(it, "11 of 40 planned devices are unknown to the tenant")
+        else:
+            it.directory.prepare(it.plan)
+            assert any(f"{count} planned devices have left the tenant" in note for note in it.directory.notes)
+
+
 def test_a_workload_is_refused() -> None:
     """A workload moves with a ConfigMgr collection."""
     it = tenant(bare=True)
@@ -177,8 +189,10 @@ def test_devices_that_vanish_from_intune_are_asked_for_before_it_is_believed() -
     it.emulator.faults.append(
         Fault("GET .*managedDevices$", times=1, after=lambda r: replace(r, data={"value": []}))
     )
-    with pytest.raises(OutsideError, match="450 enrolled devices are missing"):
-        it.directory.observe(it.now + 120)
+    seen = it.directory.observe(it.now + 120)
+    assert not seen.readable
+    assert seen.blind.startswith("Intune lists 0 of the 450 devices that were enrolled at Mon 11 Jan 2027")
+    assert seen.counts.sum(axis=(0, 1))[Outcome.ENROLLED] == 450
 
 
 @pytest.mark.parametrize(
@@ -442,16 +456,29 @@ def test_failures_get_the_nearest_code(row: dict[str, Any], code: int) -> None:
     assert failure_code(row) == code
 
 
-def test_a_failure_before_the_last_enrollment_is_history() -> None:
-    """Failed, enrolled, un-enrolled: pending, since the failure lies before."""
-    it = tenant(world=lambda plan, _f: Prompt(len(plan), code=lambda row: 0x80180018 if row == 1 else 0))
+NETWORK = 0x80192EE7
+"""A failure that mends by itself."""
+
+
+@pytest.mark.parametrize(("code", "expected"), [(NETWORK, [2, 0, 0, 0, 0]), (0x80180018, [1, 0, 1, 0, 0])])
+def test_a_failure_before_the_last_enrollment_is_history(code: int, expected: list[int]) -> None:
+    """Failed, enrolled, un-enrolled: pending, since the failure lies before; one that counts is never forgotten."""
+    it = tenant(world=lambda plan, _f: Prompt(len(plan), code=lambda row: code if row == 1 else 0))
     it.directory.apply(0, rows(0, 1), it.now)
     it.now += 3600
     seen = it.directory.observe(it.now)
-    assert seen.failed_codes == {0x80180018: 1}
+    assert seen.failed_codes == {code: 1}
     assert seen.counts.sum(axis=(0, 1)).tolist() == [0, 1, 1, 0, 0]
-    it.directory._enrolled_at[1] = it.now
-    assert it.directory.observe(it.now + 60).counts.sum(axis=(0, 1)).tolist() == [1, 1, 0, 0, 0]
+    events, it.emulator._events = it.emulator._events(), lambda: events
+    it.emulator.world = Prompt(40)
+    for row in (0, 1):
+        it.emulator.world.enter(row, it.now)
+    it.now += 3600
+    assert it.directory.observe(it.now).counts.sum(axis=(0, 1)).tolist() == [0, 2, 0, 0, 0]
+    it.emulator.world = Prompt(40)  # both are out of Intune, and the old event is still in its list
+    it.now += 60
+    seen = it.directory.observe(it.now)
+    assert seen.counts.sum(axis=(0, 1)).tolist() == expected
 
 
 # Several writes at once.

@@ -30,6 +30,7 @@ from rollout.directory.http.transport import AnswerError, LostAnswerError, Trans
 from rollout.directory.port import SystemTime
 from rollout.directory.settings import load_settings
 from rollout.errors import OutsideError, UsageError
+from rollout.text import instant
 
 URL = "https://cm.example/AdminService/wmi/SMS_Site"
 READ = get(URL)
@@ -203,6 +204,31 @@ def test_an_absurd_wait_is_cut_and_said_aloud(caplog: pytest.LogCaptureFixture) 
     clock.pass_(ASKED_MAX_S)
     it.read(READ)
     assert len(seen) == 2
+
+
+def test_a_service_that_takes_no_writes_is_named_with_since_when() -> None:
+    """Hours of 429, reads fine: the answer, its first instant, the last wait; forgotten once a write is taken."""
+    clock = FakeTime()
+    busy = [httpx2.Response(429, headers={"Retry-After": str(wait)}) for wait in (60, 120, 1800)]
+    http, _ = served(*busy, 200)
+    it = transport(http, clock)
+    assert it.refusal() == ""
+    first = instant(int(clock.wall()))
+    for wait in (60, 120):
+        assert it.write(WRITE).status == 429
+        assert it.refusal() == f"writes are answered 429 (throttled) since {first}, Retry-After {wait} s"
+        clock.pass_(3600)
+    assert it.write(WRITE).status == 429
+    with pytest.raises(OutsideError) as told:
+        it.write(WRITE)
+    assert told.value.message.startswith(
+        f"writes are answered 429 (throttled) since {first}, Retry-After 1,800 s; not sent: we must wait until "
+    )
+    assert told.value.wait_s == 1800
+    assert "http" not in told.value.message
+    clock.pass_(1800)
+    assert it.write(WRITE).ok
+    assert it.refusal() == ""
 
 
 @pytest.mark.parametrize("asked", [3600, 7200])

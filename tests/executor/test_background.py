@@ -17,9 +17,11 @@ from rollout.api.status import read_status
 from rollout.cli.watching import line, view
 from rollout.executor import background_tasks
 from rollout.executor.background import BackgroundProcess, BackgroundTask
-from rollout.store import open_database
+from rollout.loop.decide import NOBODY
+from rollout.store import JournalReader, open_database
 from rollout.store.journal.reader import ReplayedJournal
 from rollout.text import instant
+from rollout.values import Applied
 
 TOLD: dict[str, Any] = {
     "as_of": "2027-01-21T09:00:00Z",
@@ -289,7 +291,7 @@ def test_devices_that_are_not_sent_are_told_with_the_reason(
             (sent + 60, "unanswered", "answered 429"),
             (sent + 90, "begin", "x"),
         ]
-        monkeypatch.setattr(ReplayedJournal, "confirmed", lambda *_: 0)
+        monkeypatch.setattr(JournalReader, "applied", lambda _: [(sent, 0, Applied(*[NOBODY] * 3))])
         monkeypatch.setattr(
             ReplayedJournal, "sessions", lambda _: [*rows, (sent + 120, "unanswered", "still 429")]
         )

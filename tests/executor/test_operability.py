@@ -110,7 +110,7 @@ def test_a_run_writes_its_metrics(cli: Cli) -> None:
 
 
 def metrics(plan: str = "quick") -> RunMetrics:
-    return RunMetrics("run-1", plan, State.HELD, "hold", 10, 7, (1, 3, 2, 0, 1), 5, 99, 10.0, 20.0, 25.5)
+    return RunMetrics("run-1", plan, State.HELD, "hold", 10, 7, 2, (1, 3, 2, 0, 1), 5, 99, 10.0, 20.0, 25.5)
 
 
 def test_metrics_are_in_the_text_format() -> None:

@@ -157,6 +157,11 @@ def session(it: Any) -> Iterator[tuple[str, str, Any, dict[str, str]]]:
         it.directory.site.must_exist(TARGET)
         for ask_among in (partial(it.directory.site.members_among, TARGET), it.directory.site.states):
             assert not ask_among([5, 6], {5, 6})  # nobody there: counted
+    it.emulator.delete([2], set_up_again=True)
+    lost = it.directory.observe(it.now + 1800).lost
+    assert list(lost.successors) == [2]  # read why it is out, and its new record by name
+    if hasattr(it.directory, "tenant"):
+        it.directory.tenant.transport.read(graph_ask.devices_named(ROOT, "O'Brien"))
     it.directory.withdraw(0, rows(1), it.now)
     seen: set[tuple[str, str]] = set()
     for asked in it.emulator.asked:

@@ -78,10 +78,10 @@ def test_pass_evidence_has_its_check_values(gate: EvidenceGate, expected: list[f
 
 
 def test_halting_boundary_has_its_check_values() -> None:
-    """The failures that halt at 5 %."""
+    """The failures that halt at 5 %; at 5,000 devices a rate of 1.67 % asks for more than the evidence (75) does."""
     n = np.array([10, 50, 100, 500, 1000, 5000])
-    assert halt_boundary(LEANING).critical(n).tolist() == [3, 4, 5, 13, 21, 75]
-    assert [halt_boundary(LEANING).fewest(int(each)) for each in n] == [3, 4, 5, 13, 21, 75]
+    assert halt_boundary(LEANING).critical(n).tolist() == [3, 4, 5, 13, 21, 84]
+    assert [halt_boundary(LEANING).fewest(int(each)) for each in n] == [3, 4, 5, 13, 21, 84]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,9 @@ def test_a_boundary_says_what_the_evidence_says(gate: EvidenceGate, counts: list
     n = np.array([max(pair) for pair in counts])
     halts, limit = log_halt(s, n, gate), -math.log(gate.alpha)
     sure = np.abs(halts - limit) > 1e-6
-    assert (HaltBoundary(gate).halts(s, n) == (halts >= limit))[sure].all()
+    rate = gate.p_ok + (gate.p_bad - gate.p_ok) / 3
+    sure &= np.abs(s - rate * n) > 1e-6
+    assert (HaltBoundary(gate).halts(s, n) == ((halts >= limit) & (s > rate * n)))[sure].all()
     passes, limit = log_pass(s, n, gate), -math.log(gate.beta)
     sure = np.abs(passes - limit) > 1e-6
     assert (PassBoundary(gate).passes(s, n) == (passes >= limit))[sure].all()

@@ -10,7 +10,20 @@ from building import MONDAY, PromptDirectory, make_plan
 
 from rollout.errors import LeaseError, OutsideError
 from rollout.loop.drive import drive, preview_next, pump
-from rollout.values import DAY_S, HOUR_S, Budgets, Commands, Outcome, PhaseEnd, Plan, Progress, State, Window
+from rollout.values import (
+    DAY_S,
+    HOUR_S,
+    Budgets,
+    Commands,
+    GateApproval,
+    Hold,
+    Outcome,
+    PhaseEnd,
+    Plan,
+    Progress,
+    State,
+    Window,
+)
 from sim.world.journal import MemoryJournal
 
 
@@ -110,7 +123,9 @@ def test_an_inconclusive_pilot_is_held_until_a_person_approves() -> None:
         if progress and progress.state is State.HELD and not held_at:
             held_at.append(now)
             assert directory.is_member.sum() == 10
-            journal.commands_now = Commands(gate_approved=0, by="Kim")
+            assert progress.hold is not None
+            answer = GateApproval(progress.hold, "Kim", now)
+            journal.commands_now = Commands(approvals=(answer,), by="Kim")
 
     assert run(plan, directory, journal, approve).state is State.FINISHED
     assert held_at
@@ -367,7 +382,7 @@ def test_an_approval_does_not_lift_a_blind_hold() -> None:
     """Invariant 10 stands above a person's approval: unreadable counts hold all the same."""
     plan = make_plan()
     directory, journal = PromptDirectory(plan), MemoryJournal()
-    journal.commands_now = Commands(gate_approved=0, by="Kim")
+    journal.commands_now = Commands(approvals=(GateApproval(Hold(0, "data"), "Kim"),), by="Kim")
 
     def hook(now: int) -> None:
         directory.blind = now >= MONDAY + HOUR_S // 2

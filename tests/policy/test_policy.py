@@ -157,7 +157,10 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     PHASE + 'pacing = { mode = "points", points = [["1d", "120%"]] }': ("between 0% and 100%", ""),
     PHASE + 'pacing = { mode = "points", points = [["2d", "1%"], ["1d", "2%"]] }': ("never fall", ""),
-    PHASE + "where = { site = 3 }": ("key 'rollout.phases[1].where.site': expected a list, found 3", ""),
+    PHASE + "where = { site = 3 }": (
+        "key 'rollout.phases[1].where.site': expected a text in quotes, true",
+        "",
+    ),
     PHASE + 'end = "soon"': ("key 'rollout.phases[1].end': expected 'gate' or 'never', found 'soon'", ""),
     'name = "x"\nphases = 3': ("key 'rollout.phases': expected a list, found 3", ""),
     'name = "x"\nstep = "soon"': ("key 'rollout.step': expected a duration such as", ""),

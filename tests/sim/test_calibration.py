@@ -200,6 +200,7 @@ def test_the_command_writes_a_scenario_that_can_be_planned(
 name = "pilot"
 look_every = "1h"
 mature_after = "2d"
+gate = { losses_max = 0.3 }
 [[rollout.phases]]
 name = "pilot"
 pacing = { mode = "duration", duration = "1d" }

@@ -10,7 +10,7 @@ import pytest
 from gate_courses import steady_course
 from matplotlib.figure import Figure
 
-from rollout.gates import GateCounts, groups_of, judge
+from rollout.gates import GateCounts, groups_of, judge, strata_named
 from rollout.gates.evidence import halt_boundary
 from rollout.values import (
     OUTCOMES,
@@ -132,7 +132,9 @@ def test_the_same_seed_gives_the_same_result() -> None:
     "policy",
     [
         GatePolicy(),
+        GatePolicy(on_stratum="halt"),
         GatePolicy(strata_min=600),
+        GatePolicy(figures=(("answered", 0.0), ("success", 98.5))),
         GatePolicy(per_stratum=False),
         GatePolicy(thresholds=(ThresholdGate(8.0, count=5, min_executed=30),)),
         GatePolicy(evidence=None, thresholds=(ThresholdGate(6.0),)),
@@ -146,16 +148,19 @@ def test_the_check_decides_as_the_gate_itself(policy: GatePolicy) -> None:
     trial = trial_of(policy, codes, names, course, PLAIN, "")
     # The same rollouts seen by stratum, for `judge` to group them itself.
     apart = replace(trial_of(GatePolicy(strata_min=1), codes, names, course, PLAIN, ""), policy=policy)
-    halted = 0
+    stopped = 0
     for seed in range(12):
         chance = np.where(codes == 3, 0.08, 0.012) if seed % 2 else np.full(2000, 0.011)
         failed, enrolled = play(apart, chance, 1, np.random.default_rng(seed))
-        grouped = trial.groups.sums(failed) if trial.groups.names else failed.sum(axis=2, keepdims=True)
-        at, passed, _ = judge_runs(trial, grouped, enrolled)
+        grouped = [
+            trial.groups.sums(each) if trial.groups.names else each.sum(axis=2, keepdims=True)
+            for each in (failed, enrolled)
+        ]
+        at, passed, _ = judge_runs(trial, *grouped)
         found = _replay(policy, planned, names, codes, failed[0], enrolled[0], course)
-        assert found == (int(at[0]), bool(passed[0]))
-        halted += found[0] < len(course.released)
-    assert 0 < halted < 12
+        assert found[:2] == (int(at[0]), bool(passed[0]))
+        stopped += found[0] < len(course.released) or found[2]
+    assert 0 < stopped < 12
 
 
 def _replay(
@@ -166,18 +171,14 @@ def _replay(
     failed: LongArray,
     enrolled: LongArray,
     course: Course,
-) -> tuple[int, bool]:
-    """Ask `judge` at each look; enrolled devices are put into any stratum with room, which it may not mind."""
-    looks = len(course.released)
+) -> tuple[int, bool, bool]:
+    """Ask `judge` at each look, and hold the strata that it condemns."""
+    looks, held = len(course.released), np.zeros(4, dtype=bool)
     for look in range(looks):
         before = int(course.released[look - 1]) if look else 0
         released = np.bincount(codes[:before], minlength=4)
         rows = np.zeros((4, OUTCOMES), dtype=np.int64)
-        rows[:, Outcome.FAILED] = failed[look]
-        room, left = released - failed[look], int(enrolled[look])
-        for stratum in range(4):
-            rows[stratum, Outcome.ENROLLED] = min(left, int(room[stratum]))
-            left -= int(rows[stratum, Outcome.ENROLLED])
+        rows[:, Outcome.FAILED], rows[:, Outcome.ENROLLED] = failed[look], enrolled[look]
         rows[:, Outcome.PENDING] = released - rows.sum(axis=1)
         judgement = judge(
             policy,
@@ -189,11 +190,15 @@ def _replay(
                 names=names,
                 complete=look == looks - 1,
                 readable=True,
+                held=held,
+                settled=rows[:, Outcome.ENROLLED] + rows[:, Outcome.FAILED],
             ),
         )
+        for hold in judgement.strata:
+            held |= strata_named(policy, planned, names, hold.stratum) & (policy.on_stratum == "hold")
         if judgement.verdict is Verdict.HALT:
-            return look, False
-    return looks, judgement.verdict is Verdict.PASS
+            return look, False, bool(held.any())
+    return looks, judgement.verdict is Verdict.PASS, bool(held.any())
 
 
 def test_a_look_sees_what_happened_strictly_before_it() -> None:

@@ -48,7 +48,11 @@ def base() -> Document:
             "start": "2026-12-07T08:00:00",
             "mature_after": "8h",
             "straggler_after": "3d",
-            "gate": {"evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0}},
+            "gate": {
+                "report_delay": "0s",
+                "answered": 0.25,
+                "evidence": {"p_ok": 0.3, "p_bad": 0.7, "prior_b": 5.0},
+            },
             "phases": [
                 {
                     "name": "pilot",
@@ -112,6 +116,9 @@ WINDOW = put("rollout.windows", [{"days": "Mon-Fri", "from": "07:00", "to": "19:
 WAVE = put("rollout.windows", [{"at": "02:00"}])
 RULE = put("rollout.freezes", [{"rrule": "FREQ=DAILY;COUNT=1", "from": "2026-12-08"}])
 STRICT = put(f"{GATE}.evidence.p_ok", 0.05)
+FAILING = put("model.clients.failures", [{"code": 0x80180018, "rate": 0.4, "permanent": True}])
+HARMED = both(FAILING, STRICT)
+ASKED = both(put(f"{GATE}.answered", 0.5), put(f"{GATE}.patience", "1h"))
 THRESHOLD = put(f"{GATE}.thresholds", [{"percent": 5.0, "min_executed": 1, "action": "hold"}])
 BAD = put("model.clients.failure", [{"column": "site", "level": "Berlin", "rate": 0.9}])
 SITES = put(
@@ -119,8 +126,16 @@ SITES = put(
 )
 BAD_SITE = both(SITES, BAD, put("rollout.stratum", "site"))
 BY_LEVEL = both(
-    SITES, put("rollout.budgets", {"column": "site", "per_level": 76})
+    SITES, put("rollout.budgets", {"column": "site", "per_level": 77})
 )  # the smallest budget that is allowed, and it binds
+RING = put(
+    "rollout.phases",
+    [
+        {"name": name, "devices": 60, "pacing": {"mode": "duration", "duration": "6h"}, "soak": "12h"}
+        for name in ("pilot", "ring")
+    ]
+    + [{"name": "all", "pacing": {"mode": "duration", "duration": "12h"}, "soak": "12h"}],
+)
 CODE = {"code": 0x80180005, "rate": 0.4, "permanent": False}
 CODES = put("model.clients.failures", [CODE])
 MOVE = put("rollout", {**base()["rollout"], **WORKLOAD})
@@ -129,7 +144,12 @@ RESOURCES = both(
     put("rollout.workload", "resource-access"),
     put("rollout.counterparts.resource-access", WORKLOAD["counterparts"]["compliance"]),
 )
-NETWORK = both(put(f"{GATE}.evidence", False), THRESHOLD, put(f"{GATE}.thresholds.0.classes", ["network"]))
+LATE = put(f"{GATE}.evidence.p_bad", 0.31)
+ONLY_NETWORK = [
+    {"percent": 5.0, "min_executed": 1, "action": "hold", "classes": ["network"]},
+    {"percent": 100.0},  # a gate that hears only some failures is refused
+]
+NETWORK = both(put(f"{GATE}.evidence", False), put(f"{GATE}.thresholds", ONLY_NETWORK))
 OTHER_CODES = put("model.clients.failures", [{**CODE, "code": 0x80192EE2}])
 
 
@@ -177,27 +197,42 @@ KEYS: Final[dict[str, tuple[Change, Change]]] = {
     "rollout.mature_after": (same, put("rollout.mature_after", "20h")),
     "rollout.straggler_after": (same, put("rollout.straggler_after", "4d")),
     "rollout.strata": (same, put("rollout.strata", ["model"])),
+    "rollout.strata_early.columns": (same, put("rollout.strata_early.columns", ["model"])),
+    "rollout.strata_early.pilot": (same, put("rollout.strata_early.pilot", 0)),
+    "rollout.strata_early.ring": (RING, put("rollout.strata_early.ring", 0)),
     "rollout.stratum": (BAD_SITE, put("rollout.stratum", "model")),
     "rollout.budgets.in_flight": (same, put("rollout.budgets.in_flight", 217)),
     "rollout.budgets.per_step": (pacing(mode="auto"), put("rollout.budgets.per_step", 20)),
     "rollout.budgets.column": (BY_LEVEL, put("rollout.budgets.column", "model")),
     "rollout.budgets.per_level": (BY_LEVEL, put("rollout.budgets.per_level", 200)),
-    "rollout.gate.evidence.p_ok": (same, put(f"{GATE}.evidence.p_ok", 0.1)),
+    "rollout.gate.evidence.p_ok": (FAILING, put(f"{GATE}.evidence.p_ok", 0.1)),
     "rollout.gate.evidence.p_bad": (same, put(f"{GATE}.evidence.p_bad", 0.4)),
-    "rollout.gate.evidence.alpha": (STRICT, put(f"{GATE}.evidence.alpha", 0.001)),
+    "rollout.gate.evidence.alpha": (HARMED, put(f"{GATE}.evidence.alpha", 0.001)),
     "rollout.gate.evidence.beta": (same, put(f"{GATE}.evidence.beta", 0.2)),
-    "rollout.gate.evidence.prior_a": (STRICT, put(f"{GATE}.evidence.prior_a", 4.0)),
-    "rollout.gate.evidence.prior_b": (same, put(f"{GATE}.evidence.prior_b", 9.0)),
+    "rollout.gate.evidence.prior_a": (HARMED, put(f"{GATE}.evidence.prior_a", 60.0)),
+    "rollout.gate.evidence.prior_b": (HARMED, put(f"{GATE}.evidence.prior_b", 900.0)),
     "rollout.gate.thresholds.percent": (THRESHOLD, put(f"{GATE}.thresholds.0.percent", 50.0)),
     "rollout.gate.thresholds.count": (THRESHOLD, put(f"{GATE}.thresholds.0.count", 200)),
     "rollout.gate.thresholds.min_executed": (THRESHOLD, put(f"{GATE}.thresholds.0.min_executed", 350)),
     "rollout.gate.thresholds.action": (THRESHOLD, put(f"{GATE}.thresholds.0.action", "halt")),
     "rollout.gate.thresholds.classes": (THRESHOLD, put(f"{GATE}.thresholds.0.classes", ["identity"])),
+    "rollout.gate.ignore_failures": (
+        put("rollout.gate", {"evidence": False, "thresholds": [{"percent": 1.0}]}),
+        put("rollout.gate", {"ignore_failures": True}),
+    ),
     "rollout.gate.min_executed": (same, put(f"{GATE}.min_executed", 55)),
     "rollout.gate.straggler_max": (same, put(f"{GATE}.straggler_max", 0.0)),
     "rollout.gate.no_progress": (same, put(f"{GATE}.no_progress", "1h")),
     "rollout.gate.strata_min": (BAD_SITE, put(f"{GATE}.strata_min", 300)),
     "rollout.gate.per_stratum": (BAD_SITE, put(f"{GATE}.per_stratum", False)),
+    "rollout.gate.on_stratum": (BAD_SITE, put(f"{GATE}.on_stratum", "halt")),
+    "rollout.gate.resume": (ASKED, put(f"{GATE}.resume", "person")),
+    "rollout.gate.answered": (same, put(f"{GATE}.answered", 0.99)),
+    "rollout.gate.success": (same, put(f"{GATE}.success", "99 %")),
+    "rollout.gate.patience": (put(f"{GATE}.answered", 0.99), put(f"{GATE}.patience", "12h")),
+    "rollout.gate.report_delay": (LATE, put(f"{GATE}.report_delay", "2d")),
+    "rollout.gate.lost_members_max": (same, put(f"{GATE}.lost_members_max", 0.5)),
+    "rollout.gate.losses_max": (same, put(f"{GATE}.losses_max", 0.5)),
     "rollout.gate.dry_run": (STRICT, put(f"{GATE}.dry_run", True)),
     "rollout.phases.name": (same, put("rollout.phases.1.name", "everybody")),
     "rollout.phases.source": (same, put("rollout.phases.1.source", "All clients")),
@@ -361,6 +396,10 @@ READ: Final[dict[str, Callable[[Plan], object]]] = {
     "rollout.collection": lambda plan: plan.human_steps,
     "rollout.freezes.reason": lambda plan: plan.freezes,
     "rollout.phases.source": lambda plan: [phase.source for phase in plan.phases],
+    "rollout.gate.lost_members_max": lambda plan: (
+        plan.phases[0].gate.figures
+    ),  # tests/gates: nobody removes here
+    "rollout.gate.losses_max": lambda plan: plan.phases[0].gate.figures,
     "rollout.chunk": lambda plan: (
         plan.chunk
     ),  # devices of one write to a directory, see tests/loop/test_drive.py
@@ -534,7 +573,7 @@ def test_a_price_and_a_rate_make_figures(name: str, figure: str, value: float) -
 
     def figure_of(targets: Document) -> float:
         document = {**base(), "targets": targets}
-        both(BAD_SITE, STRICT)(document)
+        both(BAD_SITE, STRICT, put(f"{GATE}.evidence.p_bad", 0.2))(document)
         scenario = parse_scenario(tomli_w.dumps(document), "keys.toml")
         at = planned_at(scenario)
         inventory = generate(scenario.fleet, 1, at)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import journals as build
+import numpy as np
 import pytest
 from emulators.web import FakeTime
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from rollout.directory.http.transport import LostAnswerError, Transport
 from rollout.errors import LeaseError, OutsideError
 from rollout.store import Database, SqlJournal, open_database
 from rollout.store.connection.process import is_surely_dead, mark_of_this_process
-from rollout.values import DeviceOutcomes
+from rollout.values import DeviceOutcomes, Fact, Facts, GateApproval, Hold
 
 PLACES = ["sqlite", "postgres"]
 
@@ -256,14 +257,43 @@ def test_commands_come_between_writes(database: Database, wall: Wall) -> None:
     assert database.verify_chain("run-1") is None
 
 
-def test_a_gate_is_approved_for_the_current_phase(database: Database, wall: Wall) -> None:
-    """Approving a gate without naming a phase means the phase that the rollout is in."""
+def test_an_approval_keeps_the_hold_that_it_answers(database: Database, wall: Wall) -> None:
+    """Rule, stratum and counts come back; an approval that names no hold, as earlier versions wrote it, is none."""
     journal = take(database, "first", wall)
     journal.intend(build.progress(0), build.row(0), None, build.point(0))
     database.command("run-1", "approve-gate", "anna", "looked at it", AT)
-    assert journal.commands().gate_approved == build.progress(0).phase
-    database.command("run-1", "approve-gate", "anna", "and this", AT, phase=2)
-    assert journal.commands().gate_approved == 2
+    assert journal.commands().approvals == ()
+    answers = [
+        GateApproval(Hold(2, "answered", "", 30, 100, "30 of 100"), "anna", 77),
+        GateApproval(Hold(2, "silence", "X7", 9, 9), "ben", 88),
+    ]
+    for answer in answers:
+        database.command("run-1", "approve-gate", answer.by, "", AT, answer=answer)
+    assert journal.commands().approvals == tuple(answers)
+    assert database.reader("run-1").commands().approvals == tuple(answers)
+
+
+def test_what_is_learned_of_devices_is_kept(database: Database, wall: Wall) -> None:
+    """Facts come back as they were, for the executor and for readers, and departures stand in the audit."""
+    journal = take(database, "first", wall)
+    facts = Facts(
+        AT,
+        np.array([3, 5, 3], dtype=np.int32),
+        np.array([Fact.FAILED, Fact.REMOVED, Fact.MEMBER], dtype=np.int8),
+        np.array([0x80180014, 0, 0], dtype=np.int64),
+    )
+    journal.learn(facts)
+    journal.release()
+    reader = database.reader("run-1")
+    for known in (journal.facts(), reader.facts(), take(database, "second", wall).facts()):
+        (found,) = known
+        assert (found.at, found.rows.tolist(), found.facts.tolist(), found.codes.tolist()) == (
+            AT,
+            [3, 5, 3],
+            [Fact.FAILED, Fact.REMOVED, Fact.MEMBER],
+            [0x80180014, 0, 0],
+        )
+    assert any("taken out of the collection by somebody else" in row[2] for row in reader.audit())
 
 
 ACTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["take", "write", "wait", "away"])), max_size=25)

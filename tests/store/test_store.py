@@ -231,7 +231,7 @@ def test_outcomes_are_written_when_they_change(database: Database) -> None:
 def test_the_directorys_memory_is_kept_in_order(database: Database) -> None:
     """Additions are read in order with their instants, separately from the journal."""
     log = database.membership_log("run-1")
-    added = [(AT, 0, [3, 1]), (AT + 5, 0, []), (AT + 9, 1, [7])]
+    added = [(AT, 0, [3, 1]), (AT + 5, 0, []), (AT + 9, 1, [7]), (AT + 20, -1, [3]), (AT + 30, -2, [1, 7])]
     for at, batch, rows in added:
         log.append(at, batch, build.rows_of(*rows))
     again = database.membership_log("run-1").load()

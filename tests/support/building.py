@@ -19,8 +19,10 @@ from rollout.values import (
     Budgets,
     DeviceOutcomes,
     EvidenceGate,
+    Facts,
     GatePolicy,
     IntArray,
+    LongArray,
     Observation,
     Outcome,
     Phase,
@@ -132,6 +134,15 @@ class PromptDirectory:
     def restore(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             self.follow(batch)
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """Devices here are asked again; nothing of them is forgotten."""
+
+    def answered_at(self) -> LongArray:
+        known = self.outcomes().outcome
+        return np.where(
+            (known == Outcome.ENROLLED) | (known == Outcome.FAILED), self.entered + self.latency_s, -1
+        )
 
     def follow(self, batch: Batch) -> None:
         self.batch[batch.rows] = batch.number

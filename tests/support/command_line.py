@@ -19,6 +19,8 @@ name = "quick"
 look_every = "1h"
 straggler_after = "3d"
 mature_after = "1d"
+[rollout.gate]
+losses_max = 0.2
 [rollout.gate.evidence]
 p_ok = 0.05
 p_bad = 0.2

@@ -43,12 +43,15 @@ class Opened:
 class Outside:
     """What happens to a real directory. again : opens it for another session, not yet prepared.
 
-    add : somebody else adds members. cut : from now on nothing can be read.
+    add, remove : somebody else adds members, or takes them out. cut : from now on nothing can be read.
+    only : how many outcomes the directory shows from now on, with success; None = all of them again.
     """
 
     again: Callable[[], Any]
     add: Callable[[list[int]], None]
     cut: Callable[[], None]
+    remove: Callable[[list[int]], None]
+    only: Callable[[int | None], None]
 
 
 def embedded(plan: Plan, model: Model, seed: int = 1) -> Opened:
@@ -83,7 +86,12 @@ def emulated(kind: str, plan: Plan, model: Model, seed: int = 1, **keys: Any) ->
     def cut() -> None:
         it.emulator.faults.append(Fault("Membership|Co[Mm]anagement|batch|members", times=10_000, drop=True))
 
-    return Opened(plan, it.directory, pass_, Outside(again, it.emulator.add, cut), it)
+    def only(shown: int | None) -> None:
+        name = {"adminservice": "SMS_Client_ComanagementState", "graph": "managedDevices"}[kind]
+        it.emulator.only = {} if shown is None else {name: shown}
+
+    outside = Outside(again, it.emulator.add, cut, it.emulator.remove, only)
+    return Opened(plan, it.directory, pass_, outside, it)
 
 
 def csv_files(plan: Plan, model: Model, seed: int = 1) -> Opened:
@@ -103,9 +111,12 @@ def csv_files(plan: Plan, model: Model, seed: int = 1) -> Opened:
     def cut() -> None:
         (folder / "members.csv").write_text("?", encoding="utf-8")
 
+    def only(shown: int | None) -> None:
+        outside.only = shown
+
     directory = again()
     directory.prepare(plan)
-    return Opened(plan, directory, pass_, Outside(again, outside.add, cut))
+    return Opened(plan, directory, pass_, Outside(again, outside.add, cut, outside.remove, only))
 
 
 KINDS: dict[str, Callable[..., Opened]] = {

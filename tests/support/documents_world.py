@@ -83,7 +83,7 @@ def made() -> World:
     """Make it in the current folder."""
     Path("quick.toml").write_text(SMALL, encoding="utf-8")
     world = World()
-    for tell in (_prepared, _under_way, _done, _by_themselves, _aborted, _outside):
+    for tell in (_prepared, _under_way, _done, _by_themselves, _aborted, _held, _outside):
         tell(world)
     return world
 
@@ -139,7 +139,7 @@ def _under_way(world: World) -> None:
     world.ask("withdrawn device", "status", "--device", *released(0))
     world.ask("pause", "pause", "--by", "Kim", "--reason", "help desk is full")
     world.ask("paused", "run", "--speed", "max", code=6)
-    world.ask("approved gate", "approve", "--gate", "pilot", "--by", "Kim")
+    world.ask("approved in advance", "approve", "--gate", "pilot", "--by", "Kim", code=4)
     world.ask("resume", "resume")
 
 
@@ -204,6 +204,55 @@ def _aborted(world: World) -> None:
     world.ask("abort", "abort", "--reason", "wrong collection", "--db", "late.db")
     world.ask("aborted", "run", "--speed", "max", "--db", "late.db", code=6)
     world.ask("the rest", "plan", "--continue", "run-1", "--db", "late.db")
+
+
+HELD = """\
+[rollout]
+name = "held"
+look_every = "1h"
+straggler_after = "3d"
+mature_after = "1d"
+stratum = "site"
+[rollout.gate]
+strata_min = 5
+patience = "1d"
+answered = 1.0
+[rollout.gate.evidence]
+p_ok = 0.05
+p_bad = 0.2
+[[rollout.phases]]
+name = "pilot"
+devices = 200
+pacing = { mode = "duration", duration = "2h" }
+soak = "1d"
+[[rollout.phases]]
+name = "all"
+pacing = { mode = "duration", duration = "8h" }
+[fleet]
+clients = 400
+[model]
+horizon = "20d"
+[model.clients]
+window = "immediate"
+[[model.clients.failure]]
+column = "site"
+level = "Berlin"
+rate = 1.0
+"""
+"""A site in which all devices fail, and a gate that wants every device's answer."""
+
+
+def _held(world: World) -> None:
+    """A rollout that holds a site and then all others, until a person approves both."""
+    Path("held.toml").write_text(HELD, encoding="utf-8")
+    database = ("--db", "held.db")
+    world.ask("fleet to hold", "inventory", "--from", "scenario", "held.toml", *database)
+    world.ask("plan to hold", "plan", "held.toml", *database)
+    world.ask("approval to hold", "approve", "--by", "Kim", *database)
+    world.ask("held", "run", "--speed", "max", *database, code=6)
+    world.ask("status of a hold", "status", *database)
+    world.ask("approved gate", "approve", "--gate", "pilot", "--by", "Kim", *database)
+    world.ask("approved stratum", "approve", "--stratum", "Berlin", "--by", "Kim", *database)
 
 
 def _outside(world: World) -> None:

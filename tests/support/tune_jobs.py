@@ -19,6 +19,9 @@ name = "small"
 look_every = "1h"
 straggler_after = "3d"
 mature_after = "1d"
+[rollout.gate]
+report_delay = "0s"
+answered = 0.5
 [rollout.gate.evidence]
 p_ok = 0.05
 p_bad = 0.2

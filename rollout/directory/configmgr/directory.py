@@ -11,9 +11,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rollout.directory.configmgr import requests as ask
 from rollout.directory.configmgr import site_checks
+from rollout.directory.configmgr.lost_members import SCAN_ABOVE, WITNESSES, LostMembers
 from rollout.directory.configmgr.membership_rules import MembershipRules
 from rollout.directory.configmgr.settings import AdminServiceSettings
 from rollout.directory.configmgr.site import Collection, Site
@@ -22,24 +24,21 @@ from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.paging import field_of
 from rollout.directory.http.requests import Call
 from rollout.directory.http.transport import AnswerError
+from rollout.directory.outcome_counts import Reading
 from rollout.directory.outcomes import comanagement_state
 from rollout.directory.port import Check, Opening
+from rollout.directory.short_lists import ShortListError, is_short
 from rollout.errors import OutsideError, RefusedError
 from rollout.values import (
     Applied,
     BoolArray,
+    Fact,
     IntArray,
-    LongArray,
     Observation,
     Plan,
 )
 
 log = logging.getLogger("rollout.directory")
-
-SCAN_ABOVE = 400
-"""Up to this many devices are read by their ids, 20 at a time; above it the whole class is read. A class counts its
-rows, but an answer to ids does not say that it is short: devices that were there before and are missing now are
-counted; at the first observation and after each `refresh_again_s`, so are all missing devices."""
 
 QUIET_S = 30.0
 """Seconds without a change after which an outstanding evaluation is requested."""
@@ -63,8 +62,8 @@ class AdminServiceDirectory(CountedDirectory):
         self._refreshed_at, self._changed_at = -math.inf, 0.0
         self._clock = opening.clock
         self._notified = np.zeros(len(plan), dtype=np.bool_)
-        # Devices that were visible or had a state at the last observation: if they are missing now, that is confirmed.
-        self._was_visible, self._had_state = self._mask(()), self._mask(())
+        # Devices that had a state at the last observation: if it is missing now, that is confirmed.
+        self._had_state = self._mask(())
         self._thorough_at = -math.inf
 
     # For the loop.
@@ -134,15 +133,17 @@ class AdminServiceDirectory(CountedDirectory):
             raise OutsideError(error.message, error.hint) from error
         if self._undoes:
             self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
-            out = self._counts.released & ~visible
-            nothing = np.zeros(len(self._plan), dtype=np.bool_)
-            return self._counts.observe(
-                at, self._counts.released, out, nothing, np.zeros(len(self._plan), np.int64)
-            )
-        enrolled, failed, code = self._states(rows, thorough)
+            released, nothing = self._counts.released, self._mask(())
+            codes = np.zeros(len(self._plan), dtype=np.int64)
+            return self._counts.observe(at, Reading(released, released & ~visible, nothing, codes))
+        try:
+            out = self._out(rows, visible)
+            reading = self._states(rows, visible, out, thorough)
+        except ShortListError as error:
+            return self._counts.blind(at, error.sentence)
         self._thorough_at = self._clock.monotonic() if thorough else self._thorough_at
-        observation = self._counts.observe(at, visible, enrolled, failed, code)
-        self._notify(visible & self._counts.released & ~enrolled)
+        observation = self._counts.observe(at, reading)
+        self._notify(visible & self._counts.released & ~reading.enrolled)
         return observation
 
     # For the command line.
@@ -236,11 +237,7 @@ class AdminServiceDirectory(CountedDirectory):
                 self._why_not[row] = why
             else:
                 self._resource[row] = resource
-        if len(unknown) > self.settings.unknown_max:
-            raise RefusedError(
-                f"{len(unknown)} of {len(planned)} planned devices are unknown to the site: {'; '.join(unknown[:3])}",
-                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
-            )
+        self._check_unknown(unknown, len(planned), "the site", self.settings.unknown_max)
 
     def _check_limits(self, target: Collection) -> None:
         """Mark devices outside the limiting collection, which can never become members: they are rejected when due."""
@@ -279,17 +276,11 @@ class AdminServiceDirectory(CountedDirectory):
         if len(rows) > SCAN_ABOVE:
             found = self.site.members(target)
         else:
-            found = self.site.members_among(
-                target, resources, self._expected_of(rows, self._was_visible, thorough)
-            )
-        inside = self._mask(
+            expected = rows if thorough else rows[self._counts.members[rows]]
+            found = self.site.members_among(target, resources, set(self._resource[expected].tolist()))
+        return self._mask(
             [row for row, number in zip(rows.tolist(), resources, strict=True) if number in found]
         )
-        self._was_visible[rows] = inside[rows]
-        return inside
-
-    def _expected_of(self, rows: IntArray, before: BoolArray, thorough: bool) -> set[int]:
-        return set(self._resource[rows if thorough else rows[before[rows]]].tolist())
 
     def _mask(self, rows: Sequence[int]) -> BoolArray:
         out = np.zeros(len(self._plan), dtype=np.bool_)
@@ -315,7 +306,12 @@ class AdminServiceDirectory(CountedDirectory):
         """Request an evaluation again if accepted devices have long been invisible; return whether it was requested."""
         due = self._clock.monotonic() - self._refreshed_at >= self.settings.refresh_again_s
         rules = self._rules(is_fresh=due)
-        waiting = [row for row in rows.tolist() if not visible[row] and int(self._resource[row]) in rules]
+        out = self._counts.known.out
+        waiting = [
+            row
+            for row in rows.tolist()
+            if not visible[row] and not out[row] and int(self._resource[row]) in rules
+        ]
         if waiting and due and not self.site.transport.reads_only:
             log.warning(
                 "%d accepted devices are not visible yet; evaluation is requested again", len(waiting)
@@ -338,20 +334,62 @@ class AdminServiceDirectory(CountedDirectory):
         if not answer.ok:
             log.warning("client notification answered %d", answer.status)
 
+    def _out(self, rows: IntArray, visible: BoolArray) -> NDArray[np.int8]:
+        """Return why former members are none, by `Fact`; 0 for all others. Reads only if somebody is missing.
+
+        Raise `ShortListError` if so many are missing that the answer must be incomplete.
+        """
+        out = np.zeros(len(self._plan), dtype=np.int8)
+        known, rules = self._counts.members, self._rules()
+        dropped = [row for row in np.flatnonzero(self._accepted & ~known).tolist() if not self._has_rule(row)]
+        missing = np.flatnonzero((known | self._mask(dropped)) & ~visible & ~self._counts.withdrawn)
+        missing = missing[self._counts.known.out[missing] == 0]
+        # Devices that the site did not know at the start of this session have no resource.
+        out[missing[self._resource[missing] < 0]] = Fact.GONE
+        there = missing[self._resource[missing] >= 0].tolist()
+        if not there:
+            return out
+        row_of = {int(self._resource[row]): row for row in there}
+        ids = {resource: str(self._fleet.ids[row]) for resource, row in row_of.items()}
+        members = int(known.sum()) + len(dropped)
+        lost = LostMembers(self.site, self.target(), ids, members, self._counts.good_at)
+        present = self._resource[rows[visible[rows]][:WITNESSES]].tolist()
+        for resource, fact in lost.reasons(rules, present).items():
+            out[row_of[resource]] = fact
+        if names := {str(self._fleet.names[row]): row for row in there if out[row] == Fact.GONE}:
+            self._counts.succeed(lost.successors(names))
+        return out
+
+    def _has_rule(self, row: int) -> bool:
+        return int(self._resource[row]) in self._rules()
+
     # States.
 
-    def _states(self, rows: IntArray, thorough: bool) -> tuple[BoolArray, BoolArray, LongArray]:
-        resources = self._resource[rows].tolist()
+    def _states(self, rows: IntArray, visible: BoolArray, out: NDArray[np.int8], thorough: bool) -> Reading:
+        """Read the states. Raise `ShortListError` if those of too many enrolled devices are missing."""
+        resources, enrolled_before = self._resource[rows].tolist(), self._counts.enrolled
         if len(rows) > SCAN_ABOVE:
             found = self.site.states()
         else:
-            found = self.site.states(resources, self._expected_of(rows, self._had_state, thorough))
-        enrolled, failed = self._mask(()), self._mask(())
+            expected = rows if thorough else rows[(self._had_state | enrolled_before)[rows]]
+            found = self.site.states(resources, set(self._resource[expected].tolist()))
+        enrolled, failed, plain, has_rule = (self._mask(()) for _ in range(4))
         code = np.zeros(len(self._plan), dtype=np.int64)
+        known_rules = self._rules()
         for row, resource in zip(rows.tolist(), resources, strict=True):
             record = found.get(resource)
+            has_rule[row] = resource in known_rules
             self._had_state[row] = record is not None
             if record is not None:
                 state = comanagement_state(record, self._workload_bit)
                 enrolled[row], failed[row], code[row] = state.enrolled, state.failed, state.code
-        return enrolled, failed, code
+                plain[row] = not state.enrolled
+        known = enrolled_before & (out != Fact.GONE)
+        missing = known & ~enrolled & ~plain
+        if is_short(int(missing.sum()), int(known.sum())):
+            raise ShortListError(
+                "The site", int(missing.sum()), int(known.sum()), "enrolled", self._counts.good_at
+            )
+        # A record that is missing says little of a device that is no member: it stays what it was.
+        unenrolled = plain | (missing & visible)
+        return Reading(visible, enrolled, failed, code, unenrolled, visible | has_rule, out=out)

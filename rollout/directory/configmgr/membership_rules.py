@@ -27,6 +27,9 @@ STALE_S: Final = 60.0
 STALE_TIMES: Final = 20.0
 """Reading the rules of a large collection again takes at most this fraction of the time (one part in N)."""
 
+BUSY: Final = frozenset({429, 502, 503, 504, 509})
+"""Answers that blame no device: the site takes no writes at the moment."""
+
 STRIKES: Final = 3
 """Server errors that a device may meet, while others succeed, before it is refused."""
 
@@ -79,6 +82,11 @@ class MembershipRules:
             self._in_doubt = False
             self._read_at = clock.monotonic()
             self._reading_s = self._read_at - begun
+
+    def read_again(self) -> None:
+        """Read the rules now, however recently they were read."""
+        self._in_doubt = True
+        self.settle()
 
     def __contains__(self, resource: int) -> bool:
         return resource in self._rules
@@ -168,6 +176,8 @@ class MembershipRules:
             value = answer.data.get("ReturnValue", 0) if isinstance(answer.data, dict) else 0
             return _Sent(ok=True) if value == 0 else _Sent(refused=True, text=f"ReturnValue {value}")
         text = answer.error(call).message
+        if answer.status in BUSY:  # the site takes no writes now: `status` shows why, and since when
+            text = self._site.transport.refusal() or text
         if answer.status == 404:
             return self._not_found(text)
         if answer.status == 500:

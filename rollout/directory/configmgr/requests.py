@@ -90,6 +90,22 @@ def states_among(root: str, resources: Sequence[int]) -> Call:
     return get(address(root, "wmi/SMS_Client_ComanagementState", filter=where, select=STATE))
 
 
+def devices_among(root: str, resources: Sequence[int]) -> Call:
+    """Ask for the records of up to 20 devices."""
+    return get(address(root, "wmi/SMS_R_System", filter=devices_where(resources), select=DEVICE))
+
+
+def devices_where(resources: Sequence[int]) -> str:
+    """Return the filter of up to 20 devices by the key of their class, which is spelled ResourceId there."""
+    return any_of("ResourceId", [str(resource) for resource in resources])
+
+
+def devices_named(root: str, names: Sequence[str]) -> Call:
+    """Ask for the records of up to 20 names: a computer that was set up again has a new record of the same name."""
+    where = any_of("Name", [literal(name) for name in names])
+    return get(address(root, "wmi/SMS_R_System", filter=where, select=DEVICE))
+
+
 def policies(root: str) -> Call:
     """Ask for the co-management policies."""
     return get(address(root, "wmi/SMS_CoManagementSettings", select="CI_ID,LocalizedDisplayName,IsLatest"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rollout.directory.configmgr import requests as ask
-from rollout.directory.http.paging import Row, after_id, among, field_of, number_of, rows_of
+from rollout.directory.http.paging import AT_ONCE, Row, after_id, among, field_of, linked, number_of, rows_of
 from rollout.directory.http.transport import AnswerError, Transport
 from rollout.errors import OutsideError, RefusedError
 
@@ -184,6 +184,23 @@ class Site:
             ask.count(self.root, "SMS_R_System"),
             "ResourceId",
         )
+
+    def devices_among(self, resources: Sequence[int]) -> dict[int, Row]:
+        """Return the records of some devices by ResourceID; that one is missing is confirmed."""
+        return among(
+            self.transport,
+            lambda some: ask.devices_among(self.root, some),
+            lambda some: ask.count(self.root, "SMS_R_System", ask.devices_where(some)),
+            resources,
+            frozenset(resources),
+            "ResourceId",
+        )
+
+    def devices_named(self, names: Sequence[str]) -> list[Row]:
+        """Return the records of computers by their names: none, one or several of each."""
+        parts = [names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE)]
+        calls = (ask.devices_named(self.root, part) for part in parts)
+        return [row for call in calls for row in linked(self.transport, call)]
 
     def targets(self) -> list[Target]:
         """Return the collections to which co-management policies are deployed."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rollout.directory.counted import NO_ROWS, CountedDirectory
 from rollout.directory.graph import requests as ask
@@ -19,11 +20,14 @@ from rollout.directory.graph.settings import GraphSettings
 from rollout.directory.graph.tenant import Group, Tenant
 from rollout.directory.http.checks import transport_checks
 from rollout.directory.http.requests import Call
+from rollout.directory.outcome_counts import Reading
 from rollout.directory.port import Check, Opening
+from rollout.directory.short_lists import PROBES, ShortListError, is_short, may_be_missing, probes
 from rollout.errors import OutsideError, RefusedError, RolloutError
 from rollout.values import (
     Applied,
     BoolArray,
+    Fact,
     IntArray,
     Observation,
     Plan,
@@ -37,9 +41,6 @@ SCAN_ABOVE = 400
 NON_MEMBER_TTL_S = 60.0
 """Seconds for which "not a member" is reused for the chunks to come. If others add the device in the meantime, our
 write fails and finds it, as between any read and its write."""
-
-VANISHED_MAX = 200
-"""This many devices may vanish from Intune between two observations; each is read again. More is a short list."""
 
 
 class GraphDirectory(CountedDirectory):
@@ -64,7 +65,6 @@ class GraphDirectory(CountedDirectory):
         self._known_links: GroupLinks | None = None
         self._objects: list[str] = [""] * len(plan)
         self._ids = [str(device) for device in fleet.ids.tolist()]
-        self._enrolled_at = np.full(len(plan), -1, dtype=np.int64)
         self._size = 0
         self._absent_at = np.full(len(plan), -np.inf)
 
@@ -123,16 +123,15 @@ class GraphDirectory(CountedDirectory):
         known = np.array([bool(object_id) for object_id in self._objects])
         rows = np.flatnonzero(released & known).astype(np.int32)
         visible, _ = self._inside(rows)
-        failed, code = np.zeros(len(self._plan), dtype=np.bool_), np.zeros(len(self._plan), dtype=np.int64)
-        enrolled = self._enrolled(rows)
-        self._enrolled_at[enrolled] = at
-        failures = self.tenant.failures() if len(rows) else {}
-        for row in rows.tolist():
-            failed_at, hresult = failures.get(self._ids[row], (-1, 0))
-            # An event from before the device was last seen enrolled is history.
-            if failed_at > self._enrolled_at[row]:
-                failed[row], code[row] = True, hresult
-        return self._counts.observe(at, visible, enrolled, failed, code)
+        try:
+            visible, out = self._out(visible)
+            enrolled, unenrolled = self._enrolled(rows, visible, out)
+        except ShortListError as error:
+            return self._counts.blind(at, error.sentence)
+        failed, code, failed_at = self._failed(rows)
+        return self._counts.observe(
+            at, Reading(visible, enrolled, failed, code, unenrolled, failed_at=failed_at, out=out)
+        )
 
     # For the command line.
 
@@ -247,11 +246,7 @@ class GraphDirectory(CountedDirectory):
         for row in planned:
             self._objects[row] = objects.get(self._ids[row], "")
         unknown = [str(self._fleet.names[row]) for row in planned if not self._objects[row]]
-        if len(unknown) > self.settings.unknown_max:
-            raise RefusedError(
-                f"{len(unknown)} of {len(planned)} planned devices are unknown to the tenant: {', '.join(unknown[:3])}",
-                f"take a fresh inventory and plan again, or set unknown_max = {len(unknown)} to leave them out",
-            )
+        self._check_unknown(unknown, len(planned), "the tenant", self.settings.unknown_max)
 
     # Membership and enrollment.
 
@@ -281,22 +276,92 @@ class GraphDirectory(CountedDirectory):
         out[[row for row in rows.tolist() if self._objects[row] in found]] = True
         return out, False
 
-    def _enrolled(self, rows: IntArray) -> BoolArray:
-        before = self._counts.enrolled
-        out = np.zeros(len(self._plan), dtype=np.bool_)
-        ids = [self._ids[row] for row in rows.tolist()]
-        few = len(rows) <= SCAN_ABOVE
-        found = self.tenant.comanaged(ids if few else None)
-        out[[row for row, device in zip(rows.tolist(), ids, strict=True) if device in found]] = True
-        vanished = np.flatnonzero(before & ~out).tolist()
-        if few or not vanished:
-            return out
-        if len(vanished) > VANISHED_MAX:
-            raise OutsideError(
-                f"managedDevices: a short list: {len(vanished)} enrolled devices are missing from it",
-                "nothing was concluded from it",
-            )
-        # Half a page looks like devices that left: read each before believing it.
-        there = self.tenant.comanaged([self._ids[row] for row in vanished])
-        out[[row for row in vanished if self._ids[row] in there]] = True
+    def _out(self, visible: BoolArray) -> tuple[BoolArray, NDArray[np.int8]]:
+        """Return the members, and why former members are none, by `Fact`. Reads only if somebody is missing.
+
+        Each that is missing is read individually, or PROBES of many. Raise `ShortListError` if a list of members
+        proves to be incomplete, or if so many devices are gone that this cannot be true.
+        """
+        out = np.zeros(len(self._plan), dtype=np.int8)
+        known = self._counts.members | (self._accepted & ~self._counts.known.counted)
+        missing = np.flatnonzero(known & ~visible & ~self._counts.withdrawn).astype(np.int32)
+        # Devices that the tenant did not have at the start of this session have no object.
+        is_known = np.array([bool(self._objects[row]) for row in missing.tolist()], dtype=np.bool_)
+        out[missing[~is_known]] = Fact.GONE
+        missing = missing[is_known]
+        if not len(missing):
+            return visible, out
+        inside, gone = self.tenant.find_members(
+            self.target().id, [self._objects[row] for row in probes(missing).tolist()]
+        )
+        if len(missing) > PROBES:
+            if inside:
+                raise self._short(len(missing), known, "members")
+            gone = {self._objects[row] for row in missing.tolist()} - set(self.tenant.devices().values())
+        visible = visible.copy()
+        for row in missing.tolist():
+            visible[row] = self._objects[row] in inside
+            out[row] = 0 if visible[row] else Fact.GONE if self._objects[row] in gone else Fact.REMOVED
+        if is_short(len(gone), int(known.sum())) and not visible[known].any():
+            raise self._short(len(gone), known, "devices of the tenant")
+        if gone:
+            self._counts.succeed(self._successors(np.flatnonzero(out == Fact.GONE)[:PROBES].tolist()))
+        return visible, out
+
+    def _short(self, missing: int, known: BoolArray, what: str) -> ShortListError:
+        return ShortListError("Entra", missing, int(known.sum()), what, self._counts.good_at)
+
+    def _successors(self, gone: list[int]) -> dict[int, str]:
+        """Return the new device of each computer whose device is gone, by row."""
+        row_of = {str(self._fleet.names[row]).lower(): row for row in gone}
+        out: dict[int, str] = {}
+        for device in self.tenant.devices_named([str(self._fleet.names[row]) for row in gone]):
+            row, name = row_of.get(str(device.get("displayName")).lower(), -1), str(device.get("deviceId"))
+            if row >= 0 and name.lower() != self._ids[row]:
+                out[row] = f"device {name} of the same name"
         return out
+
+    def _enrolled(
+        self, rows: IntArray, visible: BoolArray, out: NDArray[np.int8]
+    ) -> tuple[BoolArray, BoolArray]:
+        """Return the devices that are enrolled, and those that are enrolled no more.
+
+        Raise `ShortListError` if so many enrolled devices are missing from Intune that its list must be incomplete.
+        """
+        known = self._counts.enrolled & (out != Fact.GONE)
+        ids = {row: self._ids[row] for row in rows.tolist()}
+        few = len(rows) <= SCAN_ABOVE
+        found = self.tenant.managed(list(ids.values()) if few else None)
+        missing = [row for row in np.flatnonzero(known).tolist() if self._ids[row] not in found]
+        bearable = may_be_missing(int(known.sum()))
+        if not few and 0 < len(missing) <= max(PROBES, bearable):
+            # Half a page looks like devices that left: read each before believing it.
+            found |= self.tenant.managed([self._ids[row] for row in missing])
+            missing = [row for row in missing if self._ids[row] not in found]
+        if len(missing) > bearable:
+            raise ShortListError("Intune", len(missing), int(known.sum()), "enrolled", self._counts.good_at)
+        enrolled, unenrolled = (np.zeros(len(self._plan), dtype=np.bool_) for _ in range(2))
+        for row, device in ids.items():
+            enrolled[row] = found.get(device, False)
+            unenrolled[row] = not found.get(device, True)
+        # A record that is missing says little of a device that is no member: it stays what it was.
+        unenrolled[[row for row in missing if visible[row]]] = True
+        return enrolled, unenrolled
+
+    def _failed(self, rows: IntArray) -> tuple[BoolArray, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the devices with a failed enrollment, its code and its instant.
+
+        An event from before a device was seen enrolled, or un-enrolled, is history. Events leave the list after some
+        time: that there is none any more says nothing.
+        """
+        known, failed = self._counts.known, np.zeros(len(self._plan), dtype=np.bool_)
+        code, failed_at = np.zeros(len(self._plan), dtype=np.int64), np.full(len(self._plan), -1, np.int64)
+        failures = self.tenant.failures() if len(rows) else {}
+        for row in rows.tolist():
+            at, hresult = failures.get(self._ids[row], (-1, 0))
+            is_news = known.now[row] != Fact.ENROLLED and (
+                known.now[row] != Fact.UNENROLLED or at > known.since[row]
+            )
+            if at >= 0 and is_news:
+                failed[row], code[row], failed_at[row] = True, hresult, at
+        return failed, code, failed_at

@@ -149,8 +149,10 @@ class GroupLinks:
             raise _CrowdedError(left)
 
     def _hopeless(self) -> OutsideError:
+        why = self._tenant.transport.refusal()
         return OutsideError(
-            f"group {self._group}: no success in {TRIES} tries", "the loop reads the members and tries again"
+            f"{why}; " * bool(why) + f"group {self._group}: no success in {TRIES} tries",
+            "the loop reads the members and tries again",
         )
 
     def _write(
@@ -195,6 +197,7 @@ class GroupLinks:
             if wait:
                 self._tenant.transport.pace.throttled(reads=False)
                 self._tenant.transport.pace.hold(wait)
+                self._tenant.transport.note_refusal(batch, throttled[0].status, wait)
             bad = {some[place]: item for place, item in items.items() if not item.ok}
             left = set(self._missing(list(bad)))
             refused = {

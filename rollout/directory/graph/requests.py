@@ -55,6 +55,12 @@ def devices(root: str) -> Call:
     return get(address(root, "devices", select="id,deviceId,displayName", top="999"), QUIET)
 
 
+def devices_named(root: str, name: str) -> Call:
+    """Ask for all devices with a name: names are not unique."""
+    where = f"displayName eq {literal(name)}"
+    return get(address(root, "devices", filter=where, select="id,deviceId,displayName"), QUIET)
+
+
 def members(root: str, group_id: str) -> Call:
     """Ask for a group's members, first page. Plain, not advanced: advanced answers lag behind writes."""
     url = address(root, f"groups/{_id(group_id)}/members", select="id", top="999")

@@ -136,10 +136,19 @@ class Tenant:
 
         Raise `OutsideError` if the group is gone: it then has no members, from which nothing must be concluded.
         """
-        out: set[str] = set()
+        return self.find_members(group_id, object_ids)[0]
+
+    def find_members(self, group_id: str, object_ids: Sequence[str]) -> tuple[set[str], set[str]]:
+        """Return those of `object_ids` that are members, and those that the tenant does not have any more.
+
+        Raise `OutsideError` as `members_among` does.
+        """
+        inside: set[str] = set()
+        missing: set[str] = set()
         calls = [ask.is_member(self.root, object_id, group_id) for object_id in object_ids]
         for object_id, answer, call in zip(object_ids, self.batched(calls), calls, strict=True):
             if answer.status == 404:
+                missing.add(object_id)
                 continue
             if not answer.ok:
                 raise answer.error(call)
@@ -147,9 +156,19 @@ class Tenant:
             if not isinstance(hits, list):
                 raise OutsideError("checkMemberGroups: expected a list, found something else")
             if any(str(hit).lower() == group_id.lower() for hit in hits):
-                out.add(object_id)
-        if object_ids and not out:
+                inside.add(object_id)
+        if object_ids and not inside:
             self.must_exist(group_id)
+        return inside, missing
+
+    def devices_named(self, names: Sequence[str]) -> list[Row]:
+        """Return the devices with one of these names."""
+        calls = [ask.devices_named(self.root, name) for name in names]
+        out: list[Row] = []
+        for answer, call in zip(self.batched(calls), calls, strict=True):
+            if not answer.ok:
+                raise answer.error(call)
+            out += rows_of(answer.data, "devices")
         return out
 
     def must_exist(self, group_id: str) -> None:
@@ -196,8 +215,8 @@ class Tenant:
             raise OutsideError("$batch: some requests stay throttled", "lower the pace, or wait")
         return [answers[index] for index in range(len(calls))]
 
-    def comanaged(self, device_ids: Sequence[str] | None = None) -> set[str]:
-        """Return the device ids that Intune co-manages: of all its devices, or of some."""
+    def managed(self, device_ids: Sequence[str] | None = None) -> dict[str, bool]:
+        """Return which devices Intune has, and whether they are co-managed: all its devices, or some, by device id."""
         if device_ids is None:
             rows = list(linked(self.transport, ask.managed(self.root)))
         else:
@@ -207,7 +226,11 @@ class Tenant:
                 if not answer.ok:
                     raise answer.error(call)
                 rows += rows_of(answer.data, "managedDevices")
-        return {str(row.get("azureADDeviceId") or "").lower() for row in rows if is_comanaged(row)}
+        out: dict[str, bool] = {}
+        for row in rows:
+            device = str(row.get("azureADDeviceId") or "").lower()
+            out[device] = out.get(device, False) or is_comanaged(row)
+        return out
 
     def suggested_limit(self) -> int:
         """Return the number of enrollments per day that Intune suggests."""

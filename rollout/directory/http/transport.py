@@ -33,6 +33,7 @@ from rollout.directory.http.retrying import (
 )
 from rollout.directory.port import Time
 from rollout.errors import OutsideError, RefusedError, UsageError
+from rollout.text import instant
 
 log = logging.getLogger("rollout.directory")
 
@@ -176,6 +177,7 @@ class Transport:
         self._disagrees = self._has_agreed = False
         self._later_by = 0.0
         self.pressure = 0.0
+        self._refused: _Refused | None = None
         self._backoff = Backoff(chance)
         self._budget = Budget()
         self._new_id = new_id
@@ -215,6 +217,17 @@ class Transport:
         """Close all connections."""
         self._client.close()
 
+    def refusal(self) -> str:
+        """Return with which answer writes are refused now, since when, and for how long; "" if they are taken."""
+        return str(self._refused) if self._refused else ""
+
+    def note_refusal(self, call: Call, status: int, asked: float | None) -> None:
+        """Record that a write was refused for now. asked : Retry-After in seconds, None without one."""
+        before, kind = self._refused, _kind(call)
+        goes_on = before is not None and (before.kind, before.status) == (kind, status)
+        since = before.since if before is not None and goes_on else self.clock.wall()
+        self._refused = _Refused(kind, status, since, asked)
+
     def read(self, call: Call) -> Any:
         """Make a reading call, again if needed, and return the JSON of the answer.
 
@@ -251,16 +264,29 @@ class Transport:
                 continue
             except _NotSentError as error:
                 raise OutsideError(f"{call.method} {shown(call.url)}: not sent: {error}") from None
+            except OutsideError as error:
+                raise self._explained(error) from None
             except (httpx2.HTTPError, httpx2.StreamError, OSError, _LateError) as error:
                 text = (
                     f"{call.method} {shown(call.url)}: no answer ({_reason(error)}); it may have taken effect"
                 )
                 raise LostAnswerError(text, "the members are read before anything is sent again") from error
-            if answer.status in THROTTLED:
-                self._throttled(call, answer)
+            asked = self._throttled(call, answer)
+            if answer.status in AGAIN:
+                self.note_refusal(call, answer.status, asked)
+            elif self._refused is not None and self._refused.kind == _kind(call):
+                self._refused = None
             if answer.ok:
                 self._budget.earn()
             return answer
+
+    def _explained(self, error: OutsideError) -> OutsideError:
+        """Name the answer because of which a write must wait for so long that it is not sent now."""
+        if not error.wait_s or self._refused is None:
+            return error
+        explained = OutsideError(f"{self.refusal()}; {error.message}", error.hint)
+        explained.wait_s, explained.never_sent = error.wait_s, error.never_sent
+        return explained
 
     def _repeat(self, call: Call) -> Answer:
         until = _Deadline(self.clock.monotonic() + self._deadline_s)
@@ -455,6 +481,29 @@ class _Deadline:
     """When a call must end, by the monotonic clock; waiting for our own turn postpones it."""
 
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The answer to a kind of write that is not taken at the moment.
+
+    since : Unix seconds of the first such answer. asked : Retry-After of the last, None without one.
+    """
+
+    kind: tuple[str, str]
+    status: int
+    since: float
+    asked: float | None
+
+    def __str__(self) -> str:
+        why = " (throttled)" if self.status in THROTTLED else ""
+        wait = "" if self.asked is None else f", Retry-After {self.asked:,.0f} s"
+        return f"writes are answered {self.status}{why} since {instant(int(self.since))}{wait}"
+
+
+def _kind(call: Call) -> tuple[str, str]:
+    """Return what distinguishes kinds of writes: a site may evaluate a collection and take no rules."""
+    return call.method, urlsplit(call.url).path.rpartition("/")[2]
 
 
 class _LateError(Exception):

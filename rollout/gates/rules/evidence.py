@@ -1,9 +1,16 @@
-"""HALT by evidence on the whole rollout, and on each stratum that is judged apart.
+"""HALT by evidence on the whole rollout, and a hold of each stratum that is condemned by its own test.
 
 All released devices that are neither timed out nor rejected count, pending ones as successes, so that fast failures
 before slow successes do no harm. alpha is shared: with S strata of their own one half is the cumulative test's and
-1/(2 S) each stratum's; without strata the cumulative test has it all. By the union bound a rollout whose rates are
-all at most p_ok is halted with a chance of at most alpha, at any observation.
+1/(2 S) each stratum's; without strata the cumulative test has it all.
+
+The guarantee: if each next device fails with a conditional probability of at most p_ok, given all that went before, the
+rollout is halted or a stratum held with a chance of at most alpha, at any observation (union bound). Independent
+failures at p_ok obey that, and so do dependent ones as long as no history makes the next failure likelier than p_ok.
+Failures in clusters (a site's outage, an image) do not: after the first failures of a cluster the next one is likelier.
+
+With `on_stratum = "hold"` the strata that are condemned, or held before, leave the cumulative test: what is wrong with
+one model must not stop all others. They are counted again as soon as they are half of the plan or more.
 """
 
 from __future__ import annotations
@@ -34,13 +41,15 @@ from rollout.gates.rules.base import (
     PENDING,
     GateRule,
     Reading,
+    condemned_of,
     evidence_text,
     of_all,
     percent,
     require_not_negative,
 )
-from rollout.values import EvidenceGate, GatePolicy, Judgement, LongArray, Verdict
+from rollout.values import EvidenceGate, GatePolicy, Hold, Judgement, LongArray, Verdict
 
+ACTIONS = ("hold", "halt")
 _DEFAULT = EvidenceGate()
 
 Probability = Annotated[float, Field(ge=RATE_MIN, le=1 - RATE_MIN, allow_inf_nan=False)]
@@ -73,27 +82,41 @@ class EvidenceKeys(Part):
     evidence: EvidencePolicy | Literal[False] = EvidencePolicy()
     strata_min: Positive = 50
     per_stratum: bool = True
+    on_stratum: Literal["hold", "halt"] = "hold"
 
 
 def _check(policy: GatePolicy) -> None:
     if policy.evidence is not None:
         check_evidence_gate(policy.evidence)
     require_not_negative(policy, "strata_min")
+    if policy.on_stratum not in ACTIONS:
+        raise ValueError(f"expected on_stratum hold or halt, found {policy.on_stratum!r}")
 
 
 def _judge(reading: Reading) -> Judgement | None:
-    """HALT by the test with the most evidence among those that tripped."""
-    gate, groups, counts = reading.policy.evidence, reading.groups, reading.counts.cumulative
-    if gate is None or not reading.whole[FAILED]:
+    """HALT if all devices together fail too often, or by a stratum if that is to stop all."""
+    gate, tested = reading.policy.evidence, reading.tested[FAILED]
+    if gate is None:
         return None
-    tripped = [-1] if reading.whole[FAILED] >= reading.fewest else []
-    if groups.names:
-        s = groups.sums(counts[:, FAILED])
-        n = groups.sums(counts[:, PENDING] + counts[:, ENROLLED] + counts[:, FAILED])
-        over = halt_boundary(gate, groups.apart).halts(s, n)
-        if np.count_nonzero(over):
-            tripped += np.flatnonzero(over).tolist()
+    tripped = [-1] if tested and tested >= reading.fewest else []
+    if reading.policy.on_stratum == "halt":
+        tripped += reading.condemned
     return _worst(reading, gate, tripped) if tripped else None
+
+
+def _apart(reading: Reading) -> tuple[Hold, ...]:
+    """Return every condemned stratum, also those that are held already; none where one of them stops all."""
+    gate = reading.policy.evidence
+    if gate is None or not reading.condemned or reading.policy.on_stratum == "halt":
+        return ()
+    sums = reading.groups.sums(reading.counts.cumulative.T)
+    out = []
+    for group in reading.condemned:
+        counts, name = sums[:, group].tolist(), reading.groups.names[group]
+        log_evidence = log_halt(np.array([counts[FAILED]]), np.array([counted_of(counts)]), gate)
+        found = _found(reading, gate, counts, name, float(log_evidence[0]) + math.log(reading.groups.apart))
+        out.append(Hold(-1, "evidence", name, counts[FAILED], executed_of(counts), f"HOLD: {found}"))
+    return tuple(out)
 
 
 def _worst(reading: Reading, gate: EvidenceGate, tripped: list[int]) -> Judgement:
@@ -103,7 +126,7 @@ def _worst(reading: Reading, gate: EvidenceGate, tripped: list[int]) -> Judgemen
     """
     groups = reading.groups
     apart = groups.sums(reading.counts.cumulative.T)
-    rows = [reading.whole if group < 0 else apart[:, group].tolist() for group in tripped]
+    rows = [reading.tested if group < 0 else apart[:, group].tolist() for group in tripped]
     failed = np.array([row[FAILED] for row in rows])
     shares = np.where(np.array(tripped) < 0, groups.whole, groups.apart)
     evidence = log_halt(failed, np.array([counted_of(row) for row in rows]), gate) + np.log(shares)
@@ -116,25 +139,37 @@ def _halt(
     reading: Reading, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float
 ) -> Judgement:
     failed, executed = counts[FAILED], executed_of(counts)
+    sentence = f"HALT: {_found(reading, gate, counts, stratum, evidence)}"
+    value = math.exp(min(evidence, MOST_LOG))
+    return Judgement(
+        Verdict.HALT, sentence, "evidence", stratum, executed, failed, value, harmed=failed, of=executed
+    )
+
+
+def _found(reading: Reading, gate: EvidenceGate, counts: list[int], stratum: str, evidence: float) -> str:
+    """Write what was found for people; evidence : its logarithm."""
     group = f"{reading.counts.column or 'stratum'} '{stratum}': " if stratum else ""
     pending = f" ({counts[PENDING]:,} more pending)" if counts[PENDING] else ""
     names = reading.groups.names
     tests = f", corrected for {len(names) + 1} tests" if names else ""
-    sentence = (
-        f"HALT: {group}{failed:,} of {executed:,} devices with an outcome failed{pending}, "
+    return (
+        f"{group}{counts[FAILED]:,} of {executed_of(counts):,} devices with an outcome failed{pending}, "
         f"at most {percent(gate.p_ok)} is acceptable: too many to be chance "
         f"({evidence_text(evidence, 1 / gate.alpha)}{tests})"
     )
-    value = math.exp(min(evidence, MOST_LOG))
-    return Judgement(Verdict.HALT, sentence, "evidence", stratum, executed, failed, value)
 
 
 def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups: Groups) -> LongArray | None:
-    """Each stratum has its own boundary; those pooled as "other" speak at the next failure of any of them."""
+    """Each stratum has its own boundary; those pooled as "other" speak at the next failure of any of them.
+
+    Strata that are condemned leave the cumulative test, which then halts at fewer failures.
+    """
     gate = policy.evidence
     if gate is None:
         return None
-    out = of_all(halt_boundary(gate, groups.whole).fewest(counted_of(totals_of(cumulative))), cumulative)
+    condemned = condemned_of(policy, cumulative, groups) if policy.on_stratum == "hold" else ()
+    rest = cumulative[~groups.strata(condemned, len(cumulative))] if condemned else cumulative
+    out = of_all(halt_boundary(gate, groups.whole).fewest(counted_of(totals_of(rest))), cumulative)
     if groups.names:
         counted = cumulative[:, PENDING] + cumulative[:, ENROLLED] + cumulative[:, FAILED]
         out[:-1] = cumulative[:, FAILED] + 1
@@ -142,4 +177,4 @@ def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], groups
     return out
 
 
-EVIDENCE = GateRule("evidence", _check, _judge, EvidenceKeys, _failures_to_speak)
+EVIDENCE = GateRule("evidence", _check, _judge, EvidenceKeys, _failures_to_speak, _apart)

@@ -30,6 +30,8 @@ def _judge(reading: Reading) -> Judgement | None:
         "no-progress",
         f"no device enrolled for {age_s / HOUR_S:.3g} h although {pending:,} are pending, "
         f"at most {deadline / HOUR_S:.3g} h is acceptable",
+        pending,
+        reading.released,
     )
 
 

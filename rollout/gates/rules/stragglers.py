@@ -35,6 +35,8 @@ def _judge(reading: Reading) -> Judgement | None:
         "stragglers",
         f"{silent:,} of {total:,} mature devices are silent ({percent(silent / total)}), "
         f"at most {percent(policy.straggler_max)} is acceptable",
+        silent,
+        total,
     )
 
 

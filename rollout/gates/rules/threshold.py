@@ -1,10 +1,13 @@
 """HALT or HOLD by the plain rule that admins know: a percentage, a count and a minimum of executed devices.
 
-It counts the executed (enrolled or failed) devices of the current phase; with `classes`, of the whole rollout.
+It counts the executed (enrolled or failed) devices of the current phase; with `classes`, of the whole rollout. The
+minimum of executed devices only keeps a threshold from tripping early: a complete phase above it is a HOLD although the
+minimum was never reached, since no phase may pass above a threshold.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, overload
 
 import numpy as np
@@ -85,25 +88,38 @@ def _check(policy: GatePolicy) -> None:
 
 def _judge(reading: Reading) -> Judgement | None:
     """Return the verdict of the first plain threshold that trips, halting ones before holding ones."""
-    classes = reading.counts.failed_classes
+    if not reading.policy.thresholds:
+        return None
     for rule in sorted(reading.policy.thresholds, key=lambda rule: rule.action != "halt"):
-        counts, failed, kind = reading.phase, reading.phase[FAILED], ""
-        if rule.classes:
-            kind = f" ({', '.join(rule.classes)})"
-            if classes is not None:
-                counts = reading.whole
-                failed = sum(classes.get(name, 0) for name in rule.classes)
-        executed = executed_of(counts)
-        if not trips(rule, failed, executed):
-            continue
-        verdict = Verdict.HALT if rule.action == "halt" else Verdict.HOLD
-        sentence = (
-            f"{verdict.upper()}: {failed:,} of {executed:,} devices with an outcome failed{kind}, "
-            f"{percent(failed / executed)}; the threshold is {rule.percent:g} % and {rule.count:,} failures, "
-            f"from {rule.min_executed:,} devices"
-        )
-        return Judgement(verdict, sentence, "threshold", "", executed, failed)
+        failed, executed = _judged(reading, rule)
+        if trips(rule, failed, executed):
+            return _tripped(rule, Verdict.HALT if rule.action == "halt" else Verdict.HOLD, failed, executed)
+    if not reading.counts.complete:
+        return None
+    for rule in reading.policy.thresholds:
+        failed, executed = _judged(reading, rule)
+        if trips(replace(rule, min_executed=0), failed, executed):
+            return _tripped(rule, Verdict.HOLD, failed, executed)
     return None
+
+
+def _judged(reading: Reading, rule: ThresholdGate) -> tuple[int, int]:
+    """Return the failures and the executed devices that a threshold judges."""
+    classes = reading.counts.failed_classes
+    if rule.classes and classes is not None:
+        return sum(classes.get(name, 0) for name in rule.classes), executed_of(reading.whole)
+    return reading.phase[FAILED], executed_of(reading.phase)
+
+
+def _tripped(rule: ThresholdGate, verdict: Verdict, failed: int, executed: int) -> Judgement:
+    kind = f" ({', '.join(rule.classes)})" if rule.classes else ""
+    few = "" if executed >= rule.min_executed else ", and the phase ends with fewer; a person must decide"
+    sentence = (
+        f"{verdict.upper()}: {failed:,} of {executed:,} devices with an outcome failed{kind}, "
+        f"{percent(failed / executed)}; the threshold is {rule.percent:g} % and {rule.count:,} failures, "
+        f"from {rule.min_executed:,} devices{few}"
+    )
+    return Judgement(verdict, sentence, "threshold", "", executed, failed, harmed=failed, of=executed)
 
 
 def _failures_to_speak(policy: GatePolicy, cumulative: NDArray[np.int64], _groups: Groups) -> LongArray:

@@ -2,6 +2,7 @@
 
 decision   the loop decided: its progress, its counts, and the batch that it intends
 point      counts that only charts need
+facts      what an observation showed of single devices for the first time
 confirm    the directory answered a chunk
 withdraw   the directory answered a withdrawal of single devices
 cancel     the rest of a batch is never sent
@@ -24,6 +25,8 @@ from rollout.values import (
     Applied,
     Batch,
     DecisionRow,
+    Fact,
+    Facts,
     IntArray,
     Progress,
     ProgressPoint,
@@ -140,6 +143,27 @@ def decision_of(row: Kept) -> tuple[DecisionRow, Progress, ProgressPoint, Batch 
         value_of(ProgressPoint, content["point"]),
         batch,
     )
+
+
+def facts_entry(facts: Facts) -> Entry:
+    """Return the row that records what an observation showed of single devices."""
+    codes = facts.codes.astype(np.uint32).view(np.int32)
+    return Entry(
+        "facts",
+        facts.at,
+        {"rows": len(facts)},
+        NO_BATCH,
+        pack(facts.rows, facts.facts.astype(np.int32), codes),
+    )
+
+
+def facts_of(row: Kept) -> Facts:
+    """Return the content of a row of kind facts. Raise `ValueError` if it is damaged."""
+    rows, facts, codes = unpack(row.packed, *[row.content["rows"]] * 3)
+    known = {int(fact) for fact in Fact}
+    if not known.issuperset(np.unique(facts).tolist()) or rows.min(initial=0) < 0:
+        raise ValueError("a row or a fact is out of range")
+    return Facts(row.at, rows, facts.astype(np.int8), codes.view(np.uint32).astype(np.int64))
 
 
 def confirm_entry(batch: int, upto: int, applied: Applied, at: int) -> Entry:

@@ -21,6 +21,7 @@ from rollout.values import (
     Commands,
     DecisionRow,
     DeviceOutcomes,
+    Facts,
     IntArray,
     Progress,
     ProgressPoint,
@@ -93,6 +94,14 @@ class ReplayedJournal(ABC):
     def points(self) -> Sequence[ProgressPoint]:
         """Return the recorded counts in order."""
         return tuple(self._replay.points)
+
+    def facts(self) -> Sequence[Facts]:
+        """Return what observations showed of single devices, in order."""
+        return tuple(self._replay.facts)
+
+    def sent_at(self) -> int:
+        """Return the Unix seconds at which the directory last answered a chunk, -1 if it never did."""
+        return self._replay.sent_at
 
     def added(self) -> IntArray:
         """Return the rows that we added, in order."""

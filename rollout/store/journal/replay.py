@@ -10,16 +10,22 @@ from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from rollout.errors import DatabaseError, RefusedError
 from rollout.store.connection.database_errors import readable
-from rollout.store.journal.entries import Kept, applied_of, decision_of, point_of, seal_of
+from rollout.store.journal.entries import Kept, applied_of, decision_of, facts_of, point_of, seal_of
 from rollout.values import (
     Applied,
     Batch,
     Commands,
     DecisionRow,
+    Fact,
+    Facts,
+    GateApproval,
     Progress,
     ProgressPoint,
+    value_of,
 )
 
 COMMANDS = ("pause", "resume", "abort", "exclude", "withdraw", "approve-gate")
@@ -43,6 +49,8 @@ class Replay:
     points: list[ProgressPoint] = field(default_factory=list)
     sessions: list[tuple[int, str, str]] = field(default_factory=list)
     applied: list[tuple[int, int, Applied]] = field(default_factory=list)
+    facts: list[Facts] = field(default_factory=list)
+    sent_at: int = -1
     withdrawals: list[tuple[int, Applied]] = field(default_factory=list)
     audit: list[Audit] = field(default_factory=list)
     holder: str = ""
@@ -105,10 +113,29 @@ def _keep(replay: Replay, point: ProgressPoint) -> None:
     insort(replay.points, point, key=lambda point: point.at)
 
 
+def _facts(replay: Replay, row: Kept) -> None:
+    facts = facts_of(row)
+    replay.facts.append(facts)
+    for fact, words in _TOLD.items():
+        count = int(np.count_nonzero(facts.facts == fact))
+        if count:
+            replay.audit.append((row.at, "directory", f"{count} {words}", ""))
+
+
+_TOLD = {
+    Fact.UNENROLLED: "enrolled no more",
+    Fact.GONE: "gone from the directory",
+    Fact.LEFT: "left the limiting collection",
+    Fact.REMOVED: "taken out of the collection by somebody else",
+    Fact.RETURNED: "in the collection again",
+}
+
+
 def _confirm(replay: Replay, row: Kept) -> None:
     applied = applied_of(row)
     replay.confirmed[row.batch] = max(replay.confirmed[row.batch], row.content["upto"])
     replay.applied.append((row.at, row.batch, applied))
+    replay.sent_at = max(replay.sent_at, row.at)
     if len(applied.rejected):
         text = "; ".join(sorted(set(applied.reasons)))
         what = f"{len(applied.rejected)} of batch {row.batch + 1} rejected"
@@ -151,14 +178,17 @@ def _lease(replay: Replay, row: Kept) -> None:
 def _command(replay: Replay, row: Kept) -> None:
     command = row.content
     kind, by, reason, rows = (command[key] for key in ("kind", "by", "reason", "rows"))
-    replay.commands = with_command(replay.commands, kind, by, reason, tuple(rows), command["phase"])
+    answer = value_of(GateApproval, command["answer"]) if command.get("answer") else None
+    replay.commands = with_command(replay.commands, kind, by, reason, tuple(rows), answer)
     devices = f" {len(rows)} devices" if rows else ""
-    replay.audit.append((row.at, by, kind + devices, reason))
+    approved = f" of '{answer.hold.stratum or answer.hold.rule}'" if answer is not None else ""
+    replay.audit.append((row.at, by, kind + devices + approved, reason))
 
 
 _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
     "decision": _decision,
     "point": _point,
+    "facts": _facts,
     "confirm": _confirm,
     "withdraw": _withdraw,
     "cancel": _cancel,
@@ -169,15 +199,20 @@ _FOLD: dict[str, Callable[[Replay, Kept], None]] = {
 
 
 def with_command(
-    before: Commands, kind: str, by: str, reason: str, rows: tuple[int, ...], phase: int
+    before: Commands, kind: str, by: str, reason: str, rows: tuple[int, ...], answer: GateApproval | None
 ) -> Commands:
-    """Return what people request after another command. An abort is final."""
+    """Return what people request after another command. An abort is final.
+
+    answer : what an approval of a gate answers; one without it, as earlier versions wrote it, answers nothing.
+    """
     if kind == "exclude":
         return dataclasses.replace(before, excluded=tuple(sorted({*before.excluded, *rows})))
     if kind == "withdraw":
         return dataclasses.replace(before, withdrawn=tuple(sorted({*before.withdrawn, *rows})))
     if kind == "approve-gate":
-        return dataclasses.replace(before, gate_approved=phase)
+        return (
+            before if answer is None else dataclasses.replace(before, approvals=(*before.approvals, answer))
+        )
     if before.aborted:
         return before
     paused, aborted = kind == "pause", kind == "abort"

@@ -13,7 +13,15 @@ from sqlalchemy import Connection
 from rollout.errors import LeaseError
 from rollout.store.connection.access import Access
 from rollout.store.journal import lease
-from rollout.store.journal.entries import Entry, Kept, confirm_entry, decision_entry, kept, withdraw_entry
+from rollout.store.journal.entries import (
+    Entry,
+    Kept,
+    confirm_entry,
+    decision_entry,
+    facts_entry,
+    kept,
+    withdraw_entry,
+)
 from rollout.store.journal.outcomes import changed_rows, load_outcomes, write_outcomes
 from rollout.store.journal.reader import ReplayedJournal, catch_up
 from rollout.store.journal.replay import Replay
@@ -24,6 +32,7 @@ from rollout.values import (
     Commands,
     DecisionRow,
     DeviceOutcomes,
+    Facts,
     Progress,
     ProgressPoint,
     document_of,
@@ -128,6 +137,10 @@ class SqlJournal(ReplayedJournal):
         if batch is not None and batch.number != len(self._replay.batches):
             raise ValueError(f"expected batch {len(self._replay.batches)}, found {batch.number}")
         self._append(decision_entry(row, progress, batch, point))
+
+    def learn(self, facts: Facts) -> None:
+        """Record at once what an observation showed of single devices: the next answer may not show it again."""
+        self._append(facts_entry(facts))
 
     def observe(self, point: ProgressPoint) -> None:
         """Store observed counts for charts, later: if a kill loses them, a resumed loop observes again."""

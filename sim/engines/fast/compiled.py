@@ -24,8 +24,9 @@ from sim.engines.fast.code_cache import folder_of
 SOURCES: Final = (
     *(f"clients/{name}" for name in ("compiling", "draws", "service", "spec")),
     *(f"engines/fast/{name}" for name in ("compiled", "kernel", "quiet_observations", "rows", "spans")),
+    "../rollout/values/outcome",
 )
-"""Modules below `sim` whose constants and functions a kernel contains."""
+"""Modules, from `sim` on, whose constants and functions a kernel contains."""
 
 
 def _version() -> str:

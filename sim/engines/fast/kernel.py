@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rollout.values import NOT_RELEASED, Outcome
+from rollout.values import NOT_RELEASED, Mark, Outcome
 from sim.clients import draws as d
 from sim.clients import spec as c
 from sim.engines.fast import rows as r
@@ -23,6 +23,8 @@ from sim.engines.fast.spans import ready_from, span
 
 _PENDING, _ENROLLED = int(Outcome.PENDING), int(Outcome.ENROLLED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
+_MENDING, _RECOVERED, _UNENROLLED = int(Mark.MENDING), int(Mark.RECOVERED), int(Mark.UNENROLLED)
+_NO_MARK = -1
 _KIND_SHIFT = 28
 _AHEAD = 64
 """Seconds by which rows are prefetched before their events are due."""
@@ -30,14 +32,24 @@ _AHEAD = 64
 
 @entry
 def step(
-    run: Any, lists: Any, counts: Any, rules: Any, faults: Any, until: Any, devices: Any, batch: Any
+    run: Any,
+    lists: Any,
+    failures: Any,
+    counts: Any,
+    rules: Any,
+    faults: Any,
+    until: Any,
+    devices: Any,
+    batch: Any,
 ) -> None:
     """Process every event before the second `until`; then release `devices` in that second."""
-    advance(run, lists, counts, rules, until)
+    advance(run, lists, failures, counts, rules, until)
     for begin in range(0, len(devices), r.BLOCK):
         block = devices[begin : begin + r.BLOCK]
         for place in range(len(block)):
-            lists.scratch[place] = _release(run, lists, counts, rules, faults, until, block[place], batch)
+            lists.scratch[place] = _release(
+                run, lists, counts.outcomes, rules.book, faults, until, block[place], batch
+            )
         for place in range(len(block)):
             if lists.scratch[place] >= 0:
                 _schedule(run.rows, run.heads, block[place], lists.scratch[place], c.KIND_ATTEMPT)
@@ -48,7 +60,7 @@ def _release(
     run: Any,
     lists: Any,
     counts: Any,
-    rules: Any,
+    book: Any,
     faults: Any,
     at: Any,
     device: Any,
@@ -63,20 +75,20 @@ def _release(
     run.tally[r.PENDING] += 1
     counts[batch, row.stratum, _PENDING] += 1
     row.batch = batch
-    _initialize(row, device, rules.book, faults)
+    _initialize(row, device, book, faults)
     any_enrolled = run.tally[r.FIRST_ENROLLMENT] < at
-    immediate = any_enrolled and (rules.book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
-    due = _first_attempt(row, at, immediate, run.hours, rules.book)
+    immediate = any_enrolled and (book[c.LATE_IMMEDIATE] != 0 or faults.new[device])
+    due = _first_attempt(row, at, immediate, run.hours, book)
     if due < len(run.heads):
         prefetch(run.heads, due)
     return due
 
 
 @jit
-def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
+def advance(run: Any, lists: Any, failures: Any, counts: Any, rules: Any, until: Any) -> None:
     """Process every event before the second `until`."""
     rows, heads, tally = run.rows, run.heads, run.tally
-    check = _next_check(rows, lists.order, tally, rules.book)
+    check = _next_check(rows, lists.order, failures.mending, tally, rules.book)
     for second in range(tally[r.NOW], min(until, len(heads))):
         ahead = second + _AHEAD
         if ahead < len(heads) and heads[ahead] >= 0:
@@ -87,11 +99,15 @@ def advance(run: Any, lists: Any, counts: Any, rules: Any, until: Any) -> None:
                 kind = lists.scratch[place] >> _KIND_SHIFT
                 if kind == c.KIND_ATTEMPT:
                     _attempt(run, rules, device, second)
+                elif kind == c.KIND_REPORT and _enrolls_first(rows[device]):
+                    _enrolled(rows, heads, tally, counts.outcomes, rules.book, device, second)
                 else:
-                    _reported(rows, heads, tally, run.hours, counts, rules.book, device, second, kind)
+                    _changed(run, failures, counts, rules.book, device, second, kind)
+                    check = min(check, _lasts_at(failures.mending, tally, rules.book))
         if second == check:
             _time_out_silent(rows, lists.order, tally, counts, rules.book, second)
-            check = _next_check(rows, lists.order, tally, rules.book)
+            _count_lasting(rows, failures.mending, tally, counts, rules.book, second)
+            check = _next_check(rows, lists.order, failures.mending, tally, rules.book)
     tally[r.NOW] = max(tally[r.NOW], until)
 
 
@@ -160,7 +176,7 @@ def _initialize(row: Any, device: Any, book: Any, faults: Any) -> None:
     word = draw(row.key, d.SLOT_FAULT)
     if high(word) < faults.chance[device]:
         code = faults.code[device]
-        row.permanent = code if code >= 0 else which(faults.mix, low(word))
+        row.permanent = which(faults.mix, low(word)) if code == c.FROM_MIX else code
 
 
 @jit
@@ -173,13 +189,14 @@ def _first_attempt(row: Any, at: Any, immediate: Any, hours: Any, book: Any) -> 
     second = (at // grid + 1) * grid if grid > 0 else at
     _count(hours, second, r.ELIGIBLE, book)
     word = draw(row.key, d.SLOT_BLOCK)
-    healthy = part(word, 0) >= book[c.BLOCKED]
+    silent = row.permanent == c.SILENT
+    healthy = part(word, 0) >= book[c.BLOCKED] and not silent
     first = True
     while second < limit:
         second = _evaluated(row, second, first, hours, book)
         if healthy:
             break
-        if part(word, 1) < book[c.NEVER_HEALS]:
+        if silent or part(word, 1) < book[c.NEVER_HEALS]:
             return c.NEVER
         second += quantile(book, c.HEAL_S, part(word, 2))
         healthy, first = True, False
@@ -326,74 +343,163 @@ def _backoff(row: Any, second: Any, book: Any) -> Any:
 
 
 @jit
-def _set_outcome(row: Any, tally: Any, counts: Any, outcome: Any, second: Any) -> None:
-    """Set the outcome that the directory reports."""
-    counts[row.batch, row.stratum, row.outcome] -= 1
-    counts[row.batch, row.stratum, outcome] += 1
+def _enrolls_first(row: Any) -> Any:
+    """Return whether the pending report is the first of a device and says that it is enrolled: most reports do."""
+    return row.pending_outcome == _ENROLLED and not row.flags & r.REPORTED
+
+
+@jit
+def _enrolled(rows: Any, heads: Any, tally: Any, outcomes: Any, book: Any, device: Any, second: Any) -> None:
+    """Let the directory see the enrollment of a device that reported nothing before, and so has no mark."""
+    row = rows[device]
+    outcomes[row.batch, row.stratum, row.outcome] -= 1
+    outcomes[row.batch, row.stratum, _ENROLLED] += 1
     if row.outcome == _PENDING:
         tally[r.PENDING] -= 1
-    if outcome == _PENDING:
-        tally[r.PENDING] += 1
-    if row.outcome == _FAILED:
-        _count_failed(row, tally, -1)
-    row.outcome = outcome
-    row.outcome_at = second
-
-
-@jit
-def _count_failed(row: Any, tally: Any, by: Any) -> None:
-    """Count a device that became FAILED (`by` 1) or ceased to be (-1), by code and by stratum."""
-    tally[r.SCALARS + row.reported_code] += by
-    tally[len(tally) - 1 - row.stratum] += by
-    tally[r.FAILURES] += 1
-
-
-@jit
-def _reported(
-    rows: Any,
-    heads: Any,
-    tally: Any,
-    hours: Any,
-    counts: Any,
-    book: Any,
-    device: Any,
-    second: Any,
-    kind: Any,
-) -> None:
-    """Let the directory see a result or an un-enrollment, and set what follows it."""
-    row = rows[device]
-    outcome = row.pending_outcome if kind == c.KIND_REPORT else np.int8(_PENDING)
-    _set_outcome(row, tally, counts, outcome, second)
+    row.outcome = np.int8(_ENROLLED)
+    row.outcome_at = row.answered = second
     row.flags |= r.REPORTED
-    again = second
-    if outcome == _ENROLLED:
-        if book[c.UNENROLLS]:
-            word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
-            wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
-            _schedule(rows, heads, device, second + wait, c.KIND_UNENROLL)
+    _await_unenrollment(rows, heads, book, device, second)
+
+
+@jit
+def _await_unenrollment(rows: Any, heads: Any, book: Any, device: Any, second: Any) -> None:
+    if book[c.UNENROLLS]:
+        row = rows[device]
+        word = draw(row.key, d.SLOT_UNENROLL + row.enrollments - 1)
+        wait = 1 + quantile(book, c.UNENROLL_S, part(word, 3))
+        _schedule(rows, heads, device, second + wait, c.KIND_UNENROLL)
+
+
+@jit
+def _changed(run: Any, failures: Any, counts: Any, book: Any, device: Any, second: Any, kind: Any) -> None:
+    """Let the directory see a result or an un-enrollment, and set what follows it."""
+    row, again = run.rows[device], second
+    if kind == c.KIND_UNENROLL:
+        # A failure that counts is not forgotten because the device was enrolled in between.
+        outcome = np.int8(_FAILED if row.flags & r.HARMED else _PENDING)
+        _report(run, failures, counts, book, device, second, outcome, np.int16(-1))
+    elif row.pending_outcome == _ENROLLED:
+        _report(run, failures, counts, book, device, second, np.int8(_ENROLLED), np.int16(-1))
+        _await_unenrollment(run.rows, run.heads, book, device, second)
         return
-    if outcome == _FAILED:
-        row.reported_code = row.code
-        _count_failed(row, tally, 1)
+    else:
+        delay = np.int64(failures.delays[device]) if len(failures.delays) else 0
+        if delay > 0 and not row.flags & r.DELAYED:
+            row.flags |= r.DELAYED
+            _schedule(run.rows, run.heads, device, second + delay, c.KIND_REPORT)
+            return
+        row.flags &= ~r.DELAYED
+        _report(run, failures, counts, book, device, second, np.int8(_FAILED), row.code)
         if row.permanent >= 0:
             return
         word = draw(row.key, d.SLOT_ATTEMPT + row.attempt - 1)
-        end = second - quantile(book, c.LAG_S, part(word, 0))
+        end = second - delay - quantile(book, c.LAG_S, part(word, 0))
         again = max(second, end + book[c.CYCLE])
     row.tries = 0
     if again < book[c.LIMIT]:
-        again = _evaluated(row, again, False, hours, book)
+        again = _evaluated(row, again, False, run.hours, book)
         if again < book[c.LIMIT]:
             again = ready_from(row, again, book)
-    _schedule(rows, heads, device, again, c.KIND_ATTEMPT)
+    _schedule(run.rows, run.heads, device, again, c.KIND_ATTEMPT)
 
 
 @jit
-def _next_check(rows: Any, order: Any, tally: Any, book: Any) -> Any:
-    """Return the second at which the next device must be checked for silence."""
-    if tally[r.CHECKED] == tally[r.RELEASED]:
-        return c.NEVER
-    return max(rows[order[tally[r.CHECKED]]].released + book[c.STRAGGLER], tally[r.NOW])
+def _report(
+    run: Any, failures: Any, counts: Any, book: Any, device: Any, second: Any, outcome: Any, code: Any
+) -> None:
+    """Set the outcome that the directory reports. code : index of the code of a new failure, -1 if it is none."""
+    row, tally, mending = run.rows[device], run.tally, failures.mending
+    was_mending = _mark_of(row) == _MENDING
+    _count_device(row, tally, counts, -1)
+    row.flags |= r.REPORTED
+    if row.answered < 0:
+        row.answered = second
+    if code >= 0:
+        row.reported_code = code
+        again = was_mending and second - mending[device].since >= book[c.AGAIN]
+        if again or not failures.mends[code]:
+            row.flags |= r.HARMED
+    row.outcome = outcome
+    row.outcome_at = second
+    _count_device(row, tally, counts, 1)
+    is_mending = _mark_of(row) == _MENDING
+    if was_mending and not is_mending:
+        _unlink(mending, tally, device)
+    elif is_mending and not was_mending:
+        _link(mending, tally, device, second)
+
+
+@jit
+def _mark_of(row: Any) -> Any:
+    """Return the mark of a device, _NO_MARK if it has none."""
+    if row.outcome == _ENROLLED:
+        return _RECOVERED if row.flags & r.HARMED else _NO_MARK
+    if row.outcome == _FAILED:
+        return _NO_MARK if row.flags & r.HARMED else _MENDING
+    return _UNENROLLED if row.outcome == _PENDING and row.flags & r.REPORTED else _NO_MARK
+
+
+@jit
+def _count_device(row: Any, tally: Any, counts: Any, by: Any) -> None:
+    """Count a device (`by` 1), or cease to count it (-1), by what the directory reports of it."""
+    counts.outcomes[row.batch, row.stratum, row.outcome] += by
+    if row.outcome == _PENDING:
+        tally[r.PENDING] += by
+    elif row.outcome == _FAILED:
+        tally[r.SCALARS + row.reported_code] += by
+    mark = _mark_of(row)
+    if mark != _NO_MARK:
+        counts.marks[row.batch, row.stratum, mark] += by
+        tally[r.MARKED] += by
+    if row.outcome == _FAILED or mark == _RECOVERED:
+        tally[len(tally) - 1 - row.stratum] += by
+        tally[r.FAILURES] += 1
+
+
+@jit
+def _link(mending: Any, tally: Any, device: Any, second: Any) -> None:
+    """Append a device to the list of those that are mending."""
+    last = tally[r.LAST_MENDING]
+    mending[device].since = second
+    mending[device].before = last
+    mending[device].after = -1
+    tally[r.LAST_MENDING] = device
+    if last >= 0:
+        mending[last].after = device
+    else:
+        tally[r.FIRST_MENDING] = device
+
+
+@jit
+def _unlink(mending: Any, tally: Any, device: Any) -> None:
+    """Take a device out of that list."""
+    before, after = mending[device].before, mending[device].after
+    if before >= 0:
+        mending[before].after = after
+    else:
+        tally[r.FIRST_MENDING] = after
+    if after >= 0:
+        mending[after].before = before
+    else:
+        tally[r.LAST_MENDING] = before
+
+
+@jit
+def _next_check(rows: Any, order: Any, mending: Any, tally: Any, book: Any) -> Any:
+    """Return the second at which the next device must be checked for silence, or for a failure that lasts."""
+    check = _lasts_at(mending, tally, book)
+    if tally[r.CHECKED] < tally[r.RELEASED]:
+        released = rows[order[tally[r.CHECKED]]].released
+        check = min(check, max(released + book[c.STRAGGLER], tally[r.NOW]))
+    return check
+
+
+@jit
+def _lasts_at(mending: Any, tally: Any, book: Any) -> Any:
+    """Return the second at which the next failure has lasted long enough to count."""
+    first = tally[r.FIRST_MENDING]
+    return np.int64(mending[first].since) + book[c.LASTS] if first >= 0 else c.NEVER
 
 
 @jit
@@ -404,5 +510,20 @@ def _time_out_silent(rows: Any, order: Any, tally: Any, counts: Any, book: Any, 
         if row.released + book[c.STRAGGLER] > second:
             return
         if row.outcome == _PENDING and not row.flags & r.REPORTED:
-            _set_outcome(row, tally, counts, np.int8(_TIMED_OUT), second)
+            _count_device(row, tally, counts, -1)
+            row.outcome = np.int8(_TIMED_OUT)
+            row.outcome_at = second
+            _count_device(row, tally, counts, 1)
         tally[r.CHECKED] += 1
+
+
+@jit
+def _count_lasting(rows: Any, mending: Any, tally: Any, counts: Any, book: Any, second: Any) -> None:
+    """Count the failures that have lasted too long by the end of this second to be left to mend."""
+    while _lasts_at(mending, tally, book) <= second:
+        device = tally[r.FIRST_MENDING]
+        row = rows[device]
+        _count_device(row, tally, counts, -1)
+        row.flags |= r.HARMED
+        _count_device(row, tally, counts, 1)
+        _unlink(mending, tally, device)

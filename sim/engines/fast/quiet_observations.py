@@ -16,6 +16,7 @@ _TIMED_OUT = int(Outcome.TIMED_OUT)
 def skip_quiet_observations(
     run: Any,
     lists: Any,
+    failures: Any,
     counts: Any,
     rules: Any,
     first: Any,
@@ -33,13 +34,13 @@ def skip_quiet_observations(
     failures_before = checked_before = -1
     at = first
     while at < end:
-        advance(run, lists, counts, rules, at)
+        advance(run, lists, failures, counts, rules, at)
         tally = run.tally
         if settled and tally[r.PENDING] == 0:
             return at
         if tally[r.FAILURES] != failures_before and _has_enough_failures(tally, failed):
             return at
-        if tally[r.CHECKED] != checked_before and _has_enough_silent(counts, first_batch, timed_out):
+        if tally[r.CHECKED] != checked_before and _has_enough_silent(counts.outcomes, first_batch, timed_out):
             return at
         failures_before, checked_before = tally[r.FAILURES], tally[r.CHECKED]
         at += every

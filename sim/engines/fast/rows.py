@@ -23,6 +23,7 @@ ROW: Final = np.dtype(
         ("batch", "i4"),
         ("habit", "u4"),  # 16 bits arrival, 16 bits spread
         ("throttled", "i4"),  # throttled answers so far
+        ("answered", "i4"),  # second of the first report, -1 if there was none
         ("kind", "i1"),  # kind of the pending event
         ("outcome", "i1"),  # as the directory reports it
         ("pending_outcome", "i1"),  # outcome that the pending report carries
@@ -40,10 +41,15 @@ ROW: Final = np.dtype(
     align=True,
 )
 
+MENDING: Final = np.dtype([("before", "i4"), ("after", "i4"), ("since", "i4")])
+"""A device in the list of those whose failure does not count yet: its neighbours, and since when it is failed."""
+
 TURNS_OFF: Final = 1
 REPORTED: Final = 2
 NEEDS_USER: Final = 4
 INTERNET: Final = 8
+HARMED: Final = 16  # a failure of it counts, whatever it does later
+DELAYED: Final = 32  # the pending report was delayed
 
 # Columns of the hourly histogram; the first four are the funnel.
 ELIGIBLE: Final = 0
@@ -56,7 +62,8 @@ POLLS: Final = 6
 THROTTLED: Final = 7
 
 # Scalars that persist between calls, at the front of the tally. Behind them stand the numbers of FAILED devices by
-# code, then by stratum in reverse order, so that the place of the first stratum follows from the length.
+# code, then those of FAILED and recovered devices by stratum in reverse order, so that the place of the first stratum
+# follows from the length.
 NOW: Final = 0
 PENDING: Final = 1
 MINUTE: Final = 2  # the clock minute whose capacity is being counted
@@ -65,8 +72,11 @@ OUTAGE_AT: Final = 4  # index of the first outage that has not ended
 FIRST_ENROLLMENT: Final = 5  # second of the first enrollment
 RELEASED: Final = 6  # number of devices in `order`
 CHECKED: Final = 7  # number of devices in `order` whose straggler time is over
-FAILURES: Final = 8  # how often a device became FAILED or ceased to be
-SCALARS: Final = 9
+FAILURES: Final = 8  # how often a device became FAILED or recovered, or ceased to be
+MARKED: Final = 9  # number of devices with a mark
+FIRST_MENDING: Final = 10  # the device that is mending for longest, -1 if there is none
+LAST_MENDING: Final = 11
+SCALARS: Final = 12
 
 BLOCK: Final = 64
 """Devices released before their events are queued, so that the queue's memory can be prefetched."""
@@ -109,11 +119,31 @@ class Run(NamedTuple):
     minutes: IntArray
 
 
+class Counts(NamedTuple):
+    """Devices by (batch, stratum, `Outcome`) and by (batch, stratum, `Mark`)."""
+
+    outcomes: LongArray
+    marks: LongArray
+
+
 class Lists(NamedTuple):
     """Released devices in order of release, and space to sort a bucket, (n,) each."""
 
     order: IntArray
     scratch: LongArray
+
+
+class Failures(NamedTuple):
+    """What only few reports need.
+
+    mending : (n,) MENDING, the devices whose failure does not count yet, linked in the order in which they failed.
+    mends : (codes,) bool, failures that clients mend by themselves. delays : (n,) int32 seconds by which failures are
+        reported later, (0,) if none are.
+    """
+
+    mending: NDArray[np.void]
+    mends: BoolArray
+    delays: IntArray
 
 
 def rules_of(spec: Spec) -> Rules:

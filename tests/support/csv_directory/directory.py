@@ -13,10 +13,23 @@ from pathlib import Path
 import numpy as np
 
 from csv_directory.settings import CsvSettings
-from rollout.directory.outcome_counts import OutcomeCounts
+from rollout.directory.outcome_counts import OutcomeCounts, Reading
 from rollout.directory.port import Check, Opening, RealDirectory
+from rollout.directory.short_lists import ShortListError, is_short
 from rollout.errors import OutsideError, RefusedError
-from rollout.values import Applied, Batch, BoolArray, DeviceOutcomes, IntArray, Observation, Plan, Quiet
+from rollout.values import (
+    Applied,
+    Batch,
+    BoolArray,
+    DeviceOutcomes,
+    Fact,
+    Facts,
+    IntArray,
+    LongArray,
+    Observation,
+    Plan,
+    Quiet,
+)
 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 
@@ -60,6 +73,9 @@ class CsvDirectory:
     def restore(self, batches: Sequence[Batch]) -> None:
         self._counts.restore(batches)
 
+    def recall(self, facts: Sequence[Facts]) -> None:
+        self._counts.recall(facts)
+
     def follow(self, batch: Batch) -> None:
         self._counts.enter(batch.rows, batch.number, batch.at)
 
@@ -82,13 +98,25 @@ class CsvDirectory:
         for device, state, number in self._lines("outcomes.csv"):
             row = self._row_of[device]
             enrolled[row], failed[row], code[row] = state == "enrolled", state == "failed", int(number)
-        return self._counts.observe(at, self._inside(), enrolled, failed, code)
+        inside, before = self._inside(), self._counts.enrolled
+        missing, known = before & ~enrolled & ~failed, int(before.sum())
+        if is_short(int(missing.sum()), known):
+            why = ShortListError("outcomes.csv", int(missing.sum()), known, "enrolled", self._counts.good_at)
+            return self._counts.blind(at, why.sentence)
+        # Only somebody else's line takes a device out: there is no other way out of a file.
+        out = np.where(self._counts.members & ~inside, int(Fact.REMOVED), 0).astype(np.int8)
+        return self._counts.observe(
+            at, Reading(inside, enrolled, failed, code, unenrolled=missing & inside, out=out)
+        )
 
     def quiet_until(self, again: int, quiet: Quiet) -> int:
         return again
 
     def outcomes(self) -> DeviceOutcomes:
         return self._counts.outcomes()
+
+    def answered_at(self) -> LongArray:
+        return self._counts.answered_at()
 
     def identity(self) -> str:
         return self._text("name.txt").strip()

@@ -22,6 +22,8 @@ class CsvFiles:
         self._ids: list[str] = fleet.ids.tolist()
         self._row_of = {device: row for row, device in enumerate(self._ids)}
         self._read = 0
+        self.only: int | None = None
+        """How many lines of outcomes.csv are written; None = all."""
         folder.mkdir(exist_ok=True)
         (folder / "name.txt").write_text("north\n", encoding="utf-8")
         for name in ("members.csv", "outcomes.csv"):
@@ -38,8 +40,16 @@ class CsvFiles:
 
     def add(self, rows: list[int]) -> None:
         """Add members that are not ours."""
+        self._append(rows, "add")
+
+    def remove(self, rows: list[int]) -> None:
+        """Somebody else takes members out; what is on the devices stays."""
+        self._append(rows, "remove")
+        self._read = len(self.writes())
+
+    def _append(self, rows: list[int], action: str) -> None:
         with (self.folder / "members.csv").open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows((self._ids[row], "add", self._now()) for row in rows)
+            csv.writer(file).writerows((self._ids[row], action, self._now()) for row in rows)
 
     def advance(self) -> None:
         """Take in the lines since the last call, and write the outcomes as of now."""
@@ -51,9 +61,10 @@ class CsvFiles:
                 self._world.leave(self._row_of[device])
         self._read = len(lines)
         outcome, _, code = self._world.look(self._now())
+        lines = [
+            (self._ids[row], STATES[Outcome(state)], code[row])
+            for row, state in enumerate(outcome.tolist())
+            if state in STATES
+        ]
         with (self.folder / "outcomes.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(
-                (self._ids[row], STATES[Outcome(state)], code[row])
-                for row, state in enumerate(outcome.tolist())
-                if state in STATES
-            )
+            csv.writer(file).writerows(lines[: self.only])

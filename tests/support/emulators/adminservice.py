@@ -67,6 +67,10 @@ class AdminService(Faulty):
                 Collected(TARGET, "Intune Auto Enrollment"),
             )
         }
+        self.only: dict[str, int] = {}
+        """Class -> how many of its rows the site shows: it answers with success, and its count agrees."""
+        self.newcomers: list[dict[str, Any]] = []
+        """Records of computers that were set up again."""
         self.refreshes = 0
         self.notified: list[int] = []
 
@@ -114,7 +118,10 @@ class AdminService(Faulty):
 
     def _chosen(self, name: str, asked: Asked) -> list[dict[str, Any]]:
         chosen = compile_filter(asked.options.get("filter", ""))
-        return [row for row in self._rows(name) if chosen(row)]
+        rows = self._rows(name)
+        if name == "SMS_R_System":
+            rows += self.newcomers
+        return [row for row in rows[: self.only.get(name, len(rows))] if chosen(row)]
 
     def _rows(self, name: str) -> list[dict[str, Any]]:
         if name == "SMS_Site":
@@ -184,7 +191,7 @@ class AdminService(Faulty):
         outcome, _at, code = self.world.look(self.now())
         out = []
         for resource, row in self.row_of.items():
-            if outcome[row] < 0:
+            if outcome[row] < 0 or resource in self.gone:
                 continue
             enrolled = bool(outcome[row] == Outcome.ENROLLED)
             failed = bool(outcome[row] == Outcome.FAILED)
@@ -227,6 +234,43 @@ class AdminService(Faulty):
         """Somebody else makes devices members."""
         resources = list(self.row_of)
         self.target.members.update(resources[row] for row in rows)
+
+    def remove(self, rows: list[int]) -> None:
+        """A colleague deletes the rules of devices; what is on the devices stays."""
+        for resource in self._resources(rows):
+            self.target.rules.pop(resource, None)
+            self.target.members.discard(resource)
+
+    def restore(self, rows: list[int]) -> None:
+        """A colleague adds the rules of devices again."""
+        for resource in self._resources(rows):
+            self.target.rules[resource] = {
+                "ResourceClassName": "SMS_R_System",
+                "RuleName": self._name(resource),
+                "ResourceID": resource,
+            }
+            self.target.members.add(resource)
+
+    def leave(self, rows: list[int]) -> None:
+        """Devices leave the limiting collection: no members any more, although their rules are there."""
+        for resource in self._resources(rows):
+            self.collections[LIMIT].members.discard(resource)
+            self.target.members.discard(resource)
+
+    def delete(self, rows: list[int], *, set_up_again: bool = False) -> None:
+        """The records of devices are deleted; set_up_again : there is a new one of the same computer."""
+        for resource in self._resources(rows):
+            for collection in self.collections.values():
+                collection.rules.pop(resource, None)
+                collection.members.discard(resource)
+            if set_up_again:
+                fresh = {"ResourceId": resource + 1_000_000, "AADDeviceID": ""}
+                self.newcomers.append(self._device(resource) | fresh)
+            self.gone.add(resource)
+
+    def _resources(self, rows: list[int]) -> list[int]:
+        resources = list(self.row_of)
+        return [resources[row] for row in rows]
 
     def _post(self, path: str, body: Any) -> Reply:
         if path == "SMS_ClientOperation.InitiateClientOperation":

@@ -97,6 +97,12 @@ class Graph(Faulty):
         self.counts_members = False
         self.throttled = 0
         self.batch_items = 0
+        self.only: dict[str, int] = {}
+        """List (managedDevices, troubleshootingEvents) -> how many of its rows it shows, with success."""
+        self.horizon_s: int | None = None
+        """Age in seconds at which an event leaves the list of failures; None = never."""
+        self.newcomers: list[dict[str, Any]] = []
+        """Devices that were set up again."""
         self._managed_at = -1
         self._managed_rows: list[dict[str, Any]] = []
         self.crowd: Callable[[], bool] = lambda: False
@@ -108,6 +114,24 @@ class Graph(Faulty):
     def add(self, rows: list[int]) -> None:
         """Somebody else makes devices members."""
         self.target.members.update(dict.fromkeys(self.object_of[row] for row in rows))
+
+    def remove(self, rows: list[int]) -> None:
+        """A colleague takes devices out of the group; what is on the devices stays."""
+        for row in rows:
+            self.target.members.pop(self.object_of[row], None)
+
+    def restore(self, rows: list[int]) -> None:
+        """A colleague puts devices back into the group."""
+        self.add(rows)
+
+    def delete(self, rows: list[int], *, set_up_again: bool = False) -> None:
+        """Devices are deleted from the tenant; set_up_again : there is a new one of the same computer."""
+        self.remove(rows)
+        for row in rows:
+            if set_up_again:
+                fresh = {"id": guid(f"new object {row}"), "deviceId": guid(f"new device {row}")}
+                self.newcomers.append(self._device(self.object_of[row]) | fresh)
+            self.gone.add(self.object_of[row])
 
     def is_write(self, asked: Asked) -> bool:
         if asked.path.endswith("/$batch"):
@@ -184,7 +208,7 @@ class Graph(Faulty):
                 return Reply(200, {"value": [{"id": TENANT, "displayName": "Contoso"}]})
             case "GET", ["devices"]:
                 rows = (self._device(item) for item in self.objects if item not in self.gone)
-                return self._list(asked, base, list(rows), "device")
+                return self._list(asked, base, [*rows, *self.newcomers], "device")
             case "GET", ["groups"]:
                 return self._list(
                     asked, base, [self._group(group) for group in self.groups.values()], "group"
@@ -221,6 +245,8 @@ class Graph(Faulty):
     # Reading.
 
     def _list(self, asked: Asked, base: str, rows: Sequence[dict[str, Any]], kind: str) -> Reply:
+        name = asked.path.rpartition("/")[2]
+        rows = rows[: self.only[name]] if name in self.only else rows
         if "filter" in asked.options:
             chosen = compile_filter(asked.options["filter"])
             rows = [row for row in rows if chosen(row)]
@@ -299,6 +325,7 @@ class Graph(Faulty):
                 "failureReason": f"MDM enrollment failed with 0x{int(code[row]):08X}",
             }
             for row in np.flatnonzero(outcome == Outcome.FAILED).tolist()
+            if self.horizon_s is None or at[row] >= self.now() - self.horizon_s
         ]
 
     def _check(self, text: str, body: Any) -> Reply:

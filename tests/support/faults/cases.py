@@ -12,6 +12,7 @@ from building import make_plan
 from faults.case import Case, Shelf
 from faults.chances import Chances, Drawn
 from faults.outside import NONE, PERSON, Time, World
+from rollout.gates import UNPROVEN
 from rollout.loop.ports import Journal
 from rollout.values import (
     DAY_S,
@@ -19,9 +20,10 @@ from rollout.values import (
     Budgets,
     Commands,
     EvidenceGate,
+    GateApproval,
     GatePolicy,
+    Hold,
     Plan,
-    State,
     ThresholdGate,
     Window,
 )
@@ -71,8 +73,10 @@ def held(chances: Chances, shelf: Shelf | None = None) -> Case:
     """Windows, a budget, and a gate that is held until a person approves it the next day."""
     plan = held_plan()
 
+    answer = GateApproval(Hold(0, UNPROVEN, "", 1, 6), "Kim", plan.start + 12 * HOUR_S)
+
     def asked(now: int) -> Commands:
-        return Commands(gate_approved=0, by="Kim") if now >= plan.start + DAY_S else Commands()
+        return Commands(approvals=(answer,), by="Kim") if now >= plan.start + DAY_S else Commands()
 
     return Case(
         plan, quiet_world(plan, chances, fails=(2,)), chances, shelf or Shelf(), again=True, asked=asked
@@ -185,8 +189,9 @@ def _people(draw: random.Random, case: Case) -> None:
 def _approve(case: Case) -> None:
     progress = case.shelf.reader().progress()
     now = case.record.commands[-1][1] if case.record.commands else Commands()
-    if progress is not None and progress.state is State.HELD and not now.aborted:
-        case.command(replace(now, by="Kim", gate_approved=progress.phase))
+    if progress is not None and progress.hold is not None and not now.aborted:
+        answer = GateApproval(progress.hold, "Kim", progress.at)
+        case.command(replace(now, by="Kim", approvals=(*now.approvals, answer)))
 
 
 def _jumps(draw: random.Random, case: Case) -> None:

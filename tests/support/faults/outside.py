@@ -17,7 +17,9 @@ from rollout.values import (
     Batch,
     BoolArray,
     DeviceOutcomes,
+    Facts,
     IntArray,
+    LongArray,
     Observation,
     Outcome,
     Plan,
@@ -189,6 +191,14 @@ class Door:
     def restore(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             self.follow(batch)
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        """The world itself remembers."""
+
+    def answered_at(self) -> LongArray:
+        known = self._world.outcome()
+        done = (known == Outcome.ENROLLED) | (known == Outcome.FAILED)
+        return np.where(done, self._world.since + self._world.latency_s, -1)
 
     def follow(self, batch: Batch) -> None:
         self.batch[batch.rows], self.at[batch.rows] = batch.number, batch.at

@@ -21,6 +21,8 @@ look_every = "30m"
 straggler_after = "2d"
 mature_after = "12h"
 chunk = {chunk}
+[rollout.gate]
+losses_max = 0.3
 [rollout.gate.evidence]
 p_ok = 0.05
 p_bad = 0.3

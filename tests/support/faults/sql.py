@@ -45,8 +45,8 @@ class SqlShelf(Shelf):
             ask(self.run, "pause" if commands.paused else "resume", commands.by, commands.reason, 0)
         if commands.excluded != before.excluded:
             ask(self.run, "exclude", commands.by, "", 0, rows=commands.excluded)
-        if commands.gate_approved != before.gate_approved:
-            ask(self.run, "approve-gate", commands.by, "", 0, phase=commands.gate_approved)
+        for answer in commands.approvals[len(before.approvals) :]:
+            ask(self.run, "approve-gate", answer.by, "", 0, answer=answer)
 
 
 def database_of(place: str | Path) -> tuple[Database, str]:

@@ -16,7 +16,9 @@ from rollout.values import (
     Commands,
     DecisionRow,
     DeviceOutcomes,
+    Facts,
     IntArray,
+    LongArray,
     Observation,
     Plan,
     Progress,
@@ -60,6 +62,15 @@ class WatchedJournal:
 
     def points(self) -> Sequence[ProgressPoint]:
         return self._inner.points()
+
+    def facts(self) -> Sequence[Facts]:
+        return self._inner.facts()
+
+    def sent_at(self) -> int:
+        return self._inner.sent_at()
+
+    def learn(self, facts: Facts) -> None:
+        self._write("facts", self._inner.learn, facts)
 
     def added(self) -> IntArray:
         return self._inner.added()
@@ -120,6 +131,12 @@ class WatchedDirectory:
 
     def restore(self, batches: Sequence[Batch]) -> None:
         self._around("restore", self._door.restore, batches)
+
+    def recall(self, facts: Sequence[Facts]) -> None:
+        self._around("recall", self._door.recall, facts)
+
+    def answered_at(self) -> LongArray:
+        return self._door.answered_at()
 
     def follow(self, batch: Batch) -> None:
         self._door.follow(batch)
