@@ -279,6 +279,11 @@ class _KnownState(Generic[R]):
             return None
         outcome = self.directory.outcomes().outcome
         in_flight = self.released & ((outcome == NOT_RELEASED) | (outcome == Outcome.PENDING))
+        for batch in self.batches:
+            if batch.at + self.plan.straggler_after_s >= now:
+                break
+            # A device that the directory never showed must not fill a budget for ever.
+            in_flight[batch.rows[outcome[batch.rows] == NOT_RELEASED]] = False
         levels = int(self.plan.budget_codes.max(initial=0)) + 1
         return np.bincount(self.plan.budget_codes[in_flight], minlength=levels).astype(np.int64)
 
