@@ -39,8 +39,11 @@ def is_approved(hold: Hold, commands: Commands) -> bool:
 
     Without data there is nothing to approve. Lost members that were accepted are no longer part of the hold.
     """
-    if hold.rule in (DATA, MEMBERS):
-        return False
+    return hold.rule not in (DATA, MEMBERS) and is_answered(hold, commands)
+
+
+def is_answered(hold: Hold, commands: Commands) -> bool:
+    """Return whether a person let releases go on in spite of this hold, also by accepting lost members."""
     return any(
         _is_answer(approval, hold) and not is_worse(hold, approval.hold) for approval in commands.approvals
     )

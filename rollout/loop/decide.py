@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from rollout.gates import UNPROVEN, GateCounts, judge, losses_exceeded, objections
-from rollout.loop.approvals import DATA, MEMBERS, hold_of, is_approved, strata_to_hold
+from rollout.loop.approvals import DATA, MEMBERS, hold_of, is_answered, is_approved, strata_to_hold
 from rollout.loop.observation import (
     Situation,
     active_at,
@@ -140,7 +140,7 @@ def _needs_person(situation: Situation) -> bool:
     progress = situation.progress
     if progress.state is not State.HELD or situation.phase.gate.resume != "person" or progress.hold is None:
         return False
-    return progress.hold.rule != DATA and not is_approved(progress.hold, situation.seen.commands)
+    return progress.hold.rule != DATA and not is_answered(progress.hold, situation.seen.commands)
 
 
 def _was_held(progress: Progress) -> str:

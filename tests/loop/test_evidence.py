@@ -263,6 +263,40 @@ def test_a_burst_of_lost_members_holds_until_a_person_has_said_why() -> None:
     assert any(row.state is State.RUNNING and row.at > burst + 2 * DAY_S for row in journal.decisions())
 
 
+@pytest.mark.parametrize(
+    ("resume", "act", "end"),
+    [
+        ("auto", "nothing", State.HELD),
+        ("auto", "accepted", State.FINISHED),
+        ("auto", "returned", State.FINISHED),
+        ("person", "accepted", State.FINISHED),
+        ("person", "returned", State.HELD),
+    ],
+)
+def test_lost_members_are_accepted_or_come_back(resume: str, act: str, end: State) -> None:
+    """Who accepts the loss lets releases go on under either policy; back in place they do so by themselves."""
+    gate = replace(ANSWERS, resume=resume)
+    plan = replace(make_plan(sizes=(20, 80, 0), hours=(2, 80, 1), gate=gate), look_s=HOUR_S)
+    directory, journal = Quiet(plan, {}), MemoryJournal()
+    burst = MONDAY + 3 * DAY_S
+
+    def world(now: int) -> None:
+        gone = now >= burst and not (act == "returned" and now >= burst + DAY_S)
+        directory.lost = lost(list(range(15)), burst) if gone else None
+        if act == "accepted" and now >= burst + DAY_S and not journal.commands_now.approvals:
+            progress = journal.progress()
+            assert progress is not None
+            approve(journal, at=progress.at)
+
+    progress = run(plan, directory, journal, world, days=20)
+    assert State.HELD in states(journal)
+    assert progress.state is end
+    if end is State.FINISHED:
+        assert sum(progress.released) == 100
+    else:
+        assert sum(progress.released) < 100
+
+
 def test_the_last_phase_is_judged_like_the_others() -> None:
     """One phase of which nobody answers is held, not finished; one with too many lost is finished with losses."""
     plan = replace(make_plan(sizes=(0, 60, 0), gate=ANSWERS), look_s=HOUR_S)
